@@ -137,7 +137,8 @@ class Engine:
         """The engine's file of one precision, checked before anything loads it.
 
         Raises:
-            EngineError: There is none, it is not the file that the card describes, it reads other files,
+            EngineError: There is none, it is not the file that the card describes, it reads other
+                files,
                 or it needs operators outside the ONNX standard.
         """
         name = self.card.file_name(precision)
@@ -158,7 +159,8 @@ class Engine:
 def find_engine(style: str) -> Engine:
     """Find an engine by the name of its style, or by the path of its `.onnx` or `.json`.
 
-    Names are looked up in `$TOONVID_ENGINES`, the user's data folder and the shipped engines, in this order.
+    Names are looked up in `$TOONVID_ENGINES`, the user's data folder and the shipped engines, in
+    this order.
 
     Raises:
         EngineError: There is no such engine, or its card cannot be read.
@@ -230,7 +232,7 @@ def user_engines() -> Path:
 
 
 def shipped_engines() -> Path:
-    """The engines that come with toonvid: inside the installed package, or at the top of a checkout."""
+    """The engines that come with toonvid, in the installed package or at the top of a checkout."""
     installed = _PACKAGE / "engines"
     return installed if installed.is_dir() else _PACKAGE.parent / "engines"
 

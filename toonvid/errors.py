@@ -1,4 +1,5 @@
-"""The errors that toonvid raises on purpose. Each message is one line: what, which file, what to do.
+"""The errors that toonvid raises on purpose. Each message is one line: what, which file, what to
+do.
 
     Exception
     └── ToonvidError                exit code 1

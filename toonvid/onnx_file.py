@@ -1,9 +1,9 @@
 """What an .onnx file asks for beyond itself: other files, and operators that are not ONNX's own.
 
-An engine may come from a stranger, so it is looked at before any backend opens it. The base install has no
-`onnx` package; the few fields that matter are read straight from the protobuf wire format
-(https://protobuf.dev/programming-guides/encoding/, field numbers from onnx.proto3). Anything else in the
-file is left to the backend's own parser.
+An engine may come from a stranger, so it is looked at before any backend opens it. The base install
+has no `onnx` package; the few fields that matter are read straight from the protobuf wire format
+(https://protobuf.dev/programming-guides/encoding/, field numbers from onnx.proto3). Anything else
+in the file is left to the backend's own parser.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ def refuse_foreign_parts(path: Path) -> None:
         path: An .onnx file that fits in memory.
 
     Raises:
-        EngineError: The file is not ONNX, keeps tensors in other files, or uses a foreign operator domain.
+        EngineError: The file is not ONNX, keeps tensors in other files, or uses a foreign operator
+            domain.
     """
     try:
         _visit(memoryview(path.read_bytes()), "Model", path)
@@ -68,7 +69,7 @@ def _visit(message: memoryview, kind: str, path: Path) -> None:
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, int, int | memoryview]]:
-    """Yield (field number, wire type, value); a length-delimited value is a view, all others an int."""
+    """Yield (field number, wire type, value): a view if it has a length or a width, else an int."""
     at = 0
     while at < len(message):
         key, at = _varint(message, at)

@@ -1,0 +1,236 @@
+"""Carry: everything of a source that is not its pictures goes into the target.
+
+Audio, subtitles, cover pictures and attachments are copied as packets, byte for byte. What the
+target's container cannot hold is converted (text subtitles, audio) or left out, and then said so.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+from av.audio.resampler import AudioResampler
+from av.audio.stream import AudioStream
+from av.container import OutputContainer
+from av.error import FFmpegError
+from av.packet import Packet
+from av.stream import Disposition, Stream
+from av.subtitles.stream import SubtitleStream
+
+from toonvid.video import Companions
+
+logger = logging.getLogger(__name__)
+
+_AUDIO_CODECS = {"webm": "libopus"}  # what audio becomes that a container cannot hold; else AAC
+_TEXT_CODECS = {"mp4": "mov_text", "mov": "mov_text", "matroska": "srt", "webm": "webvtt"}
+_TEXT_SUBTITLES = {"subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text"}
+_MILLISECOND = Fraction(1, 1000)
+# Said of the source's own file or streams, and false or taken in the target.
+_STALE_TAGS = {
+    "major_brand",
+    "minor_version",
+    "compatible_brands",
+    "encoder",
+    "duration",
+    "bps",
+    "number_of_frames",
+    "number_of_bytes",
+}
+
+
+@dataclass
+class _Route:
+    """How packets of one stream travel."""
+
+    stream: Stream
+    translate: Callable[[Packet[Stream]], Iterable[Packet[Stream]]]
+    finish: Callable[[], Iterable[Packet[Stream]]]
+    last_dts: int | None = None
+
+
+class Carrier:
+    """Takes the companions of one source into one target."""
+
+    def __init__(
+        self, companions: Companions, target: OutputContainer, audio: bool, subtitles: bool
+    ) -> None:
+        """Add a stream to the target for each that it can hold.
+
+        Args:
+            companions: Of the source, whose decoder must stay open.
+            target: Open, with its video stream, its header not yet written.
+            audio: Whether audio is wanted.
+            subtitles: Whether subtitles are wanted.
+        """
+        self.notices: list[str] = []
+        """What was converted or left out, each in a few words."""
+        self._companions = companions
+        self._target = target
+        self._routes: dict[int, _Route] = {}
+        self._lost = 0
+        wanted = {"audio": audio, "subtitle": subtitles}
+        for stream in companions.streams:
+            if wanted.get(stream.type, True):
+                self._add(stream)
+        target.metadata.update(kept_tags(companions.metadata))
+        if companions.chapters:
+            target.set_chapters(list(companions.chapters))
+
+    def write(self) -> None:
+        """Mux all packets that the decoder has handed over so far."""
+        packets = self._companions.packets
+        while packets:
+            packet = packets.popleft()
+            route = self._routes.get(packet.stream_index)
+            if route is not None:
+                self._mux(route, route.translate(packet))
+
+    def finish(self) -> None:
+        """Mux the rest, when the decoder has come to its end."""
+        self.write()
+        for route in self._routes.values():
+            self._mux(route, route.finish())
+        if self._lost:
+            self.notices.append(
+                f"{self._lost} audio or subtitle packets out of order were left out"
+            )
+
+    def _mux(self, route: _Route, packets: Iterable[Packet[Stream]]) -> None:
+        for packet in packets:
+            if packet.dts is None:
+                packet.dts = packet.pts
+            if packet.dts is None or (route.last_dts is not None and packet.dts < route.last_dts):
+                self._lost += 1
+                continue
+            route.last_dts = packet.dts
+            packet.stream = route.stream
+            self._target.mux(packet)
+
+    def _add(self, source: Stream) -> None:
+        if source.type == "data":
+            # Timecode and the text track of chapters, which the muxer writes anew.
+            logger.info("data stream %d is left out", source.index)
+            return
+        route = self._copied(source) or self._converted(source)
+        if route is None:
+            self.notices.append(f"{_called(source)} does not fit {self._container} and is left out")
+            return
+        route.stream.metadata.update(kept_tags(source.metadata))
+        route.stream.disposition = source.disposition
+        self._routes[source.index] = route
+
+    @property
+    def _container(self) -> str:
+        return self._target.format.name
+
+    def _copied(self, source: Stream) -> _Route | None:
+        codec = _codec_name(source)
+        if source.type == "attachment" and self._container != "matroska":
+            return None
+        if source.type == "audio" and codec.startswith("pcm_") and self._container == "mp4":
+            return None  # FFmpeg can write it, few players can read it
+        if source.disposition & Disposition.attached_pic and self._container == "webm":
+            return None
+        try:
+            stream = self._target.add_stream_from_template(source, opaque=True)
+        except (ValueError, FFmpegError) as error:
+            logger.debug("%s cannot be copied: %s", _called(source), error)
+            return None
+        return _Route(stream, lambda packet: (packet,), lambda: ())
+
+    def _converted(self, source: Stream) -> _Route | None:
+        try:
+            if isinstance(source, AudioStream):
+                return self._converted_audio(source)
+            if isinstance(source, SubtitleStream) and _codec_name(source) in _TEXT_SUBTITLES:
+                return self._converted_text(source)
+        except (ValueError, FFmpegError) as error:
+            logger.debug("%s cannot be converted: %s", _called(source), error)
+        return None
+
+    def _converted_audio(self, source: AudioStream) -> _Route | None:
+        name = _AUDIO_CODECS.get(self._container, "aac")
+        rate = 48000 if name == "libopus" else source.rate
+        stream = self._target.add_stream(name, rate=rate)
+        assert isinstance(stream, AudioStream)
+        stream.codec_context.layout = source.layout
+        stream.codec_context.time_base = Fraction(1, rate)
+        self.notices.append(f"{_called(source)} is converted to {name.removeprefix('lib')}")
+        encoder = stream.codec_context
+        resampler: list[AudioResampler] = []
+
+        def encoded(frames: Iterable[av.AudioFrame | None]) -> Iterator[Packet[Stream]]:
+            for frame in frames:
+                if not resampler:
+                    # The encoder is open by now and knows how many samples it takes at a time.
+                    resampler.append(
+                        AudioResampler(encoder.format, encoder.layout, rate, encoder.frame_size)
+                    )
+                for piece in resampler[0].resample(frame):
+                    yield from encoder.encode(piece)
+
+        def translate(packet: Packet[Stream]) -> Iterator[Packet[Stream]]:
+            encoder.open(strict=False)
+            try:
+                frames = source.codec_context.decode(packet)  # type: ignore[arg-type]
+            except FFmpegError:
+                self._lost += 1
+                return
+            yield from encoded(frames)
+
+        def finish() -> Iterator[Packet[Stream]]:
+            if resampler:
+                yield from encoded(source.codec_context.decode(None))
+                yield from encoded([None])
+                yield from encoder.encode(None)
+
+        return _Route(stream, translate, finish)
+
+    def _converted_text(self, source: SubtitleStream) -> _Route | None:
+        name = _TEXT_CODECS.get(self._container)
+        if name is None:
+            return None
+        stream = self._target.add_stream(name)
+        assert isinstance(stream, SubtitleStream)
+        decoder, encoder = source.codec_context, stream.codec_context
+        decoder.open(strict=False)
+        encoder.subtitle_header = decoder.subtitle_header
+        encoder.time_base = _MILLISECOND
+        self.notices.append(f"{_called(source)} is converted to {name}")
+
+        def translate(packet: Packet[Stream]) -> Iterator[Packet[Stream]]:
+            try:
+                subtitle = decoder.decode2(packet)  # type: ignore[arg-type]
+                if subtitle is None:
+                    return
+                text = encoder.encode_subtitle(subtitle)
+            except FFmpegError:
+                self._lost += 1
+                return
+            text.pts = text.dts = packet.pts
+            text.duration = packet.duration
+            text.time_base = packet.time_base
+            yield text
+
+        return _Route(stream, translate, lambda: ())
+
+
+def kept_tags(metadata: dict[str, str]) -> dict[str, str]:
+    """The tags that are as true of the target as of the source."""
+    return {
+        name: value
+        for name, value in metadata.items()
+        if name.lower().split("-")[0] not in _STALE_TAGS and not name.startswith("_STATISTICS")
+    }
+
+
+def _codec_name(stream: Stream) -> str:
+    return stream.codec_context.name if stream.codec_context is not None else "unknown"
+
+
+def _called(stream: Stream) -> str:
+    kind = "cover picture" if stream.disposition & Disposition.attached_pic else stream.type
+    return f"{kind} stream {stream.index} ({_codec_name(stream)})"

@@ -1,0 +1,108 @@
+"""What travels through toonvid: frames, what is known of their film, and all that is not a picture.
+
+Values only. Where they come from is `toonvid.decode`, where they end is `toonvid.encode`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from av.container.core import Chapter
+    from av.packet import Packet
+    from av.stream import Stream
+
+Pixels: TypeAlias = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture and the time at which it is shown."""
+
+    pixels: Pixels
+    """Shape (H, W, 3), uint8, RGB, upright."""
+    pts: int
+    """When the frame is shown, in units of `time_base`."""
+    time_base: Fraction
+    """Seconds in one unit of `pts`."""
+    duration: int = 0
+    """How long the frame is shown, in units of `time_base`; 0 when the source does not say."""
+    alpha: Pixels | None = None
+    """Opacity, shape (H, W), 0 where one sees through; None when all is opaque."""
+
+    def __post_init__(self) -> None:
+        if self.pixels.dtype != np.uint8 or self.pixels.ndim != 3 or self.pixels.shape[2] != 3:
+            raise ValueError(f"{self.pixels.shape = }, {self.pixels.dtype = }")
+        if self.alpha is not None and self.alpha.shape != self.pixels.shape[:2]:
+            raise ValueError(f"{self.alpha.shape = } beside {self.pixels.shape = }")
+
+    @property
+    def seconds(self) -> Fraction:
+        """When the frame is shown, in seconds."""
+        return seconds(self.pts, self.time_base)
+
+
+@dataclass(frozen=True)
+class ColorTags:
+    """How the numbers of a picture mean colours: code points of ITU-T H.273."""
+
+    matrix: int
+    primaries: int
+    transfer: int
+
+
+BT709 = ColorTags(matrix=1, primaries=1, transfer=1)
+BT601 = ColorTags(matrix=6, primaries=6, transfer=6)
+"""SMPTE 170M, the 525-line half of BT.601."""
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What is known of a film before its frames arrive."""
+
+    name: str
+    """What to call the source in a message."""
+    container: str
+    """FFmpeg's name of the source's container format."""
+    width: int
+    """Of the frames, upright, in pixels."""
+    height: int
+    time_base: Fraction
+    """Of the source's video stream. A hint, like all below; the truth is in each frame."""
+    frame_rate: Fraction | None = None
+    """Frames per second; None when the source does not say."""
+    duration_seconds: float | None = None
+    """How long the frames last; None when the source does not say."""
+    frame_count: int | None = None
+    sample_aspect_ratio: Fraction = Fraction(1)
+    """Width of a pixel over its height, when shown."""
+    color: ColorTags = BT709
+    """What a target is to be tagged with: the source's own tags, or the nearest it can hold."""
+    is_picture: bool = False
+    """Whether the source is a still image."""
+
+
+@dataclass(frozen=True)
+class Companions:
+    """All of a source that is not its pictures. Only valid while its decoder is open."""
+
+    streams: tuple[Stream, ...] = ()
+    """Audio, subtitles, cover pictures, attachments and data, in the source's order."""
+    packets: deque[Packet[Stream]] = field(default_factory=deque)
+    """Packets of `streams`, in the source's order, as far as the decoder has read."""
+    chapters: tuple[Chapter, ...] = ()
+    metadata: dict[str, str] = field(default_factory=dict)
+    video_metadata: dict[str, str] = field(default_factory=dict)
+    """Metadata of the video stream itself."""
+    video_disposition: int = 0
+
+
+def seconds(time: int, time_base: Fraction) -> Fraction:
+    """A time in units of `time_base`, in seconds, exactly."""
+    return time * time_base
