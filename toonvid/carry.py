@@ -110,9 +110,8 @@ class Carrier:
             self._target.mux(packet)
 
     def _add(self, source: Stream) -> None:
-        if source.type == "data":
-            # Timecode and the text track of chapters, which the muxer writes anew.
-            logger.info("data stream %d is left out", source.index)
+        if source.type == "data" and self._companions.chapters:
+            logger.debug("data stream %d, chapters as text, is written anew", source.index)
             return
         route = self._copied(source) or self._converted(source)
         if route is None:
@@ -128,11 +127,14 @@ class Carrier:
 
     def _copied(self, source: Stream) -> _Route | None:
         codec = _codec_name(source)
+        is_cover = bool(source.disposition & Disposition.attached_pic)
+        if source.type == "data" or (source.type == "video" and not is_cover):
+            return None  # a second film would be shown as it is
         if source.type == "attachment" and self._container != "matroska":
             return None
         if source.type == "audio" and codec.startswith("pcm_") and self._container == "mp4":
             return None  # FFmpeg can write it, few players can read it
-        if source.disposition & Disposition.attached_pic and self._container == "webm":
+        if is_cover and self._container == "webm":
             return None
         try:
             stream = self._target.add_stream_from_template(source, opaque=True)
@@ -175,7 +177,7 @@ class Carrier:
         def translate(packet: Packet[Stream]) -> Iterator[Packet[Stream]]:
             encoder.open(strict=False)
             try:
-                frames = source.codec_context.decode(packet)  # type: ignore[arg-type]
+                frames = source.codec_context.decode(packet)
             except FFmpegError:
                 self._lost += 1
                 return
@@ -203,7 +205,7 @@ class Carrier:
 
         def translate(packet: Packet[Stream]) -> Iterator[Packet[Stream]]:
             try:
-                subtitle = decoder.decode2(packet)  # type: ignore[arg-type]
+                subtitle = decoder.decode2(packet)
                 if subtitle is None:
                     return
                 text = encoder.encode_subtitle(subtitle)

@@ -1,0 +1,74 @@
+"""Tiny engines for tests: real ONNX files with real cards, written in milliseconds."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import onnx
+from onnx import TensorProto, helper
+
+from toonvid.engine import Engine, EngineCard
+
+OPSET = 17
+_SHAPE = ["N", "H", "W", 3]
+
+
+def write_engine(
+    folder: Path,
+    style: str,
+    nodes: list[onnx.NodeProto],
+    initializers: tuple[onnx.TensorProto, ...] = (),
+    multiple_of: int = 1,
+) -> Engine:
+    """Write `<style>.onnx` from nodes that lead from `frame` to `cartoon`, and its card."""
+    graph = helper.make_graph(
+        nodes,
+        style,
+        [helper.make_tensor_value_info("frame", TensorProto.UINT8, _SHAPE)],
+        [helper.make_tensor_value_info("cartoon", TensorProto.UINT8, _SHAPE)],
+        initializer=list(initializers),
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
+    return write_model(folder, style, model, multiple_of)
+
+
+def write_model(folder: Path, style: str, model: onnx.ModelProto, multiple_of: int = 1) -> Engine:
+    """Write a model and a card that fits it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    data = model.SerializeToString()
+    (folder / f"{style}.onnx").write_bytes(data)
+    card = EngineCard(
+        style=style,
+        title=style.capitalize(),
+        description="For tests.",
+        sha256={f"{style}.onnx": hashlib.sha256(data).hexdigest()},
+        parameters=0,
+        multiply_adds_per_pixel=0,
+        licence="MIT",
+        multiple_of=multiple_of,
+        opset=OPSET,
+    )
+    (folder / f"{style}.json").write_text(card.to_json(), encoding="utf-8")
+    return Engine(card, folder)
+
+
+def identity_engine(folder: Path, multiple_of: int = 1) -> Engine:
+    """Gives every frame back as it came."""
+    # Through int32, because a graph that only passes its input on is no graph to some backends.
+    nodes = [
+        helper.make_node("Cast", ["frame"], ["wide"], to=TensorProto.INT32),
+        helper.make_node("Cast", ["wide"], ["cartoon"], to=TensorProto.UINT8),
+    ]
+    return write_engine(folder, "identity", nodes, multiple_of=multiple_of)
+
+
+def negative_engine(folder: Path, multiple_of: int = 1) -> Engine:
+    """Turns light into dark: cartoon = 255 - frame."""
+    white = helper.make_tensor("white", TensorProto.FLOAT, [1], [255.0])
+    nodes = [
+        helper.make_node("Cast", ["frame"], ["wide"], to=TensorProto.FLOAT),
+        helper.make_node("Sub", ["white", "wide"], ["dark"]),
+        helper.make_node("Cast", ["dark"], ["cartoon"], to=TensorProto.UINT8),
+    ]
+    return write_engine(folder, "negative", nodes, (white,), multiple_of)

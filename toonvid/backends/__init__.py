@@ -1,0 +1,79 @@
+"""Backends: the libraries that run an engine. One protocol, one door."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Literal, Protocol, Self, TypeAlias, get_args
+
+from toonvid.engine import Engine, Precision
+from toonvid.video import Pixels
+
+BackendName: TypeAlias = Literal["auto", "openvino"]
+BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
+AskedPrecision: TypeAlias = Literal["auto", "f32", "bf16", "int8"]
+ASKED_PRECISIONS: tuple[AskedPrecision, ...] = get_args(AskedPrecision)
+
+
+class Backend(Protocol):
+    """An engine, ready to run on one device. A context manager; used by one thread at a time."""
+
+    engine: Engine
+    name: str
+    """Of the library."""
+    device: str
+    """As the library names it."""
+    precision: Precision
+    """What the engine computes in."""
+    reason: str
+    """Why this device and precision, when they were left to be chosen; else empty."""
+    batch_size: int
+    """How many frames at a time it runs best."""
+
+    def run(self, frames: Pixels) -> Pixels:
+        """Turn frames into cartoons.
+
+        Args:
+            frames: (N, H, W, 3), uint8, RGB; H and W multiples of the card's `multiple_of`.
+
+        Returns:
+            Same shape and type.
+
+        Raises:
+            BackendError: The library fails, for want of memory say.
+        """
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+def open_backend(
+    engine: Engine,
+    name: BackendName = "auto",
+    device: str | None = None,
+    precision: AskedPrecision = "auto",
+) -> Backend:
+    """Make an engine ready to run.
+
+    Args:
+        engine: Checked before it is loaded.
+        name: `auto` takes the best that is here.
+        device: As the library names it; None for its best.
+        precision: `auto` takes the fastest that the device is good at.
+
+    Raises:
+        EngineError: The engine cannot be trusted, or has no file of this precision.
+        DeviceMissingError: The device is not here.
+        BackendError: The library refuses the engine.
+    """
+    if name not in BACKENDS:
+        raise ValueError(f"{name = }")
+    from toonvid.backends.openvino import OpenVINOBackend  # late: 0.1 s that --help does not need
+
+    return OpenVINOBackend(engine, device, precision)

@@ -1,0 +1,50 @@
+"""Compare: the source's picture and its cartoon in one frame."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+
+from toonvid.video import Frame, Pixels
+
+Comparison: TypeAlias = Literal["none", "horizontal", "vertical", "wipe"]
+COMPARISONS: tuple[Comparison, ...] = get_args(Comparison)
+
+_WIPE_SECONDS = 6  # from left to right and back
+_LINE_FRACTION = 400  # the dividing line is the width of the frame divided by this
+_WHITE = 255
+
+
+def compared(source: Frame, cartoon: Frame, comparison: Comparison) -> Frame:
+    """Show both in one frame.
+
+    Args:
+        source: As it was decoded.
+        cartoon: Same size, same time.
+        comparison: `horizontal` puts them side by side, `vertical` one above the other, `wipe`
+            moves
+            a line across the frame with the source on its left. `none` is the cartoon alone.
+    """
+    if comparison == "none":
+        return cartoon
+    if comparison == "wipe":
+        return replace(cartoon, pixels=_wiped(source, cartoon))
+    axis = 1 if comparison == "horizontal" else 0
+    pixels = np.concatenate([source.pixels, cartoon.pixels], axis)
+    alpha = None if cartoon.alpha is None else np.concatenate([cartoon.alpha] * 2, axis)
+    return replace(cartoon, pixels=pixels, alpha=alpha)
+
+
+def _wiped(source: Frame, cartoon: Frame) -> Pixels:
+    width = source.pixels.shape[1]
+    # At time 0 the line stands in the middle, so that a still picture shows both.
+    phase = (source.seconds / _WIPE_SECONDS + Fraction(1, 4)) % 1
+    column = round(width * (1 - abs(1 - 2 * phase)))
+    pixels = cartoon.pixels.copy()
+    pixels[:, :column] = source.pixels[:, :column]
+    half_line = max(1, width // _LINE_FRACTION)
+    pixels[:, max(0, column - half_line) : column + half_line] = _WHITE
+    return pixels

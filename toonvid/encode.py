@@ -1,0 +1,385 @@
+"""Encode: RGB frames become a target, at their own times, with the source's other streams beside
+them.
+
+Films and still pictures alike; which one is told by the target's name. The target is written in a
+folder beside its place, looked at once more when it is finished, and only then moved in.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from contextlib import ExitStack
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+import av
+import numpy as np
+from av.codec.codec import UnknownCodecError
+from av.container import OutputContainer
+from av.error import FFmpegError
+from av.filter.graph import Graph
+from av.stream import Disposition
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from toonvid.carry import Carrier, kept_tags
+from toonvid.color import FULL_RANGE, TV_RANGE, encoder_graph, ready_frames
+from toonvid.errors import TargetError
+from toonvid.mark import TAG, film_mark, mark_picture
+from toonvid.part_folder import PartFolder
+from toonvid.video import BT601, ColorTags, Companions, Frame, Pixels, VideoInfo
+
+logger = logging.getLogger(__name__)
+
+PIPE = "-"
+PICTURE_CODECS = {".jpg": "mjpeg", ".jpeg": "mjpeg", ".png": "png", ".webp": "libwebp"}
+FILM_CONTAINERS = {
+    ".mp4": "mp4",
+    ".m4v": "mp4",
+    ".mov": "mov",
+    ".mkv": "matroska",
+    ".webm": "webm",
+    ".avi": "avi",
+    ".ts": "mpegts",
+    ".gif": "gif",
+}
+
+_DEFAULT_CODECS = {"webm": "libvpx-vp9", "gif": "gif"}  # else libx264
+_DEFAULT_CRF = {"libx264": 18, "libx265": 20, "libsvtav1": 26, "libvpx-vp9": 26}
+_DEFAULT_PRESETS = {"libx264": "veryfast", "libx265": "fast", "libsvtav1": "9"}
+_SPEED_OPTIONS = {"libvpx-vp9": {"row-mt": "1", "deadline": "realtime", "cpu-used": "6"}}
+_PICTURE_OPTIONS = {
+    "mjpeg": {"qmin": "2", "qmax": "2"},  # FFmpeg's scale: 2 is the finest but one
+    "libwebp": {"quality": "92"},
+    "png": {"pred": "mixed"},
+}
+_PICTURE_FORMATS = {"mjpeg": "yuvj444p", "png": "rgb24", "libwebp": "yuv420p"}
+_ALPHA_FORMATS = {"png": "rgba", "libwebp": "yuva420p"}
+_GUESSED_RATE = Fraction(25)
+_LARGEST_TIMESCALE = 2**31 - 1
+_WHITE = 255
+
+
+@dataclass(frozen=True)
+class EncodeOptions:
+    """How a target is written. None leaves a choice to the codec's own good default."""
+
+    codec: str | None = None
+    """FFmpeg's name of the video encoder; None: H.264, or what the container asks for."""
+    crf: int | None = None
+    """Constant quality, in the codec's own scale; lower is finer."""
+    preset: str | None = None
+    """The codec's trade of speed against size."""
+    pix_fmt: str | None = None
+    """FFmpeg's name of the pixel format."""
+    audio: bool = True
+    subtitles: bool = True
+    overwrite: bool = False
+    """Whether a target that is there already is replaced."""
+
+
+class VideoEncoder:
+    """Writes one target. A context manager: left without an error, it puts the target in place."""
+
+    def __init__(
+        self,
+        target: str | Path,
+        info: VideoInfo,
+        options: EncodeOptions | None = None,
+        companions: Companions | None = None,
+        style: str = "",
+    ) -> None:
+        """Remember what to write.
+
+        Args:
+            target: A file whose suffix names its container, or `-` for Matroska on standard output.
+            info: Of the source.
+            options: None for the defaults.
+            companions: Streams of the source to take along; its decoder must stay open.
+            style: Goes into the target's mark.
+
+        Raises:
+            TargetError: No container goes by this suffix, or options do not fit the codec.
+        """
+        self.target = str(target)
+        self.options = options or EncodeOptions()
+        self.notices: list[str] = []
+        """What was converted or left out."""
+        self.frame_count = 0
+        self._info = info
+        self._companions = companions or Companions()
+        self._style = style
+        self._suffix = ".mkv" if self.target == PIPE else Path(target).suffix.lower()
+        self._is_picture = self._suffix in PICTURE_CODECS
+        self._container_name = "image2" if self._is_picture else FILM_CONTAINERS.get(self._suffix)
+        if self._container_name is None:
+            known = " ".join([*FILM_CONTAINERS, *PICTURE_CODECS])
+            raise TargetError(f"cannot write {self.target}: toonvid writes {known}")
+        self._codec = _checked_codec(self._default_codec(), self.options)
+        self._file: Path | None = None
+        self._times: list[Fraction] = []
+
+    def __enter__(self) -> VideoEncoder:
+        with ExitStack() as stack:
+            if self.target != PIPE:
+                self._part = stack.enter_context(
+                    PartFolder(Path(self.target), self.options.overwrite)
+                )
+                self._file = self._part.file
+            self._container = stack.enter_context(self._opened())
+            self._stack = stack.pop_all()
+        self._stream: VideoStream | None = None
+        self._carrier: Carrier | None = None
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with self._stack:
+            if error is None:
+                self._finish()
+            else:
+                self._abandon()
+
+    def write(self, frame: Frame) -> None:
+        """Write one frame; their times must rise.
+
+        Raises:
+            TargetError: The disk is full, or the codec refuses the frames.
+        """
+        if self._is_picture and self.frame_count == 1:
+            raise TargetError(f"{self._info.name} is a film; {self.target} can hold one picture")
+        try:
+            if self._stream is None:
+                self._start(frame)
+            assert self._carrier is not None
+            self._carrier.write()
+            self._encode(frame)
+        except (FFmpegError, OSError) as error:
+            raise self._failure(error) from error
+        self.frame_count += 1
+        self._times = [*self._times[:1], frame.seconds]
+
+    def _default_codec(self) -> str:
+        if self.options.codec:
+            return self.options.codec
+        if self._is_picture:
+            return PICTURE_CODECS[self._suffix]
+        return _DEFAULT_CODECS.get(self._container_name or "", "libx264")
+
+    def _opened(self) -> OutputContainer:
+        url = "pipe:1" if self._file is None else str(self._file)
+        try:
+            return av.open(url, "w", format=self._container_name)
+        except (FFmpegError, OSError) as error:
+            raise self._failure(error) from error
+
+    # The streams are made when the first frame shows how large the pictures are.
+
+    def _start(self, frame: Frame) -> None:
+        self._pix_fmt = self._chosen_pix_fmt(frame)
+        self._with_alpha = frame.alpha is not None and self._pix_fmt in _ALPHA_FORMATS.values()
+        height, width = frame.pixels.shape[:2]
+        self._padding = _padding(self._codec, width, height, self._pix_fmt)
+        width, height = width + self._padding[0], height + self._padding[1]
+        self._stream = self._video_stream(frame, width, height)
+        self._carrier = Carrier(
+            self._companions, self._container, self.options.audio, self.options.subtitles
+        )
+        self._container.container_options.update(self._muxer_options(frame))
+        self._graph: Graph = encoder_graph(
+            width, height, self._pix_fmt, self._color, self._is_full_range, self._with_alpha
+        )
+
+    def _video_stream(self, frame: Frame, width: int, height: int) -> VideoStream:
+        rate = self._info.frame_rate or _GUESSED_RATE
+        try:
+            stream = self._container.add_stream(
+                self._codec, rate=rate, options=self._codec_options()
+            )
+        except ValueError as error:
+            raise TargetError(f"{self._suffix} cannot hold {self._codec}: {error}") from error
+        assert isinstance(stream, VideoStream)
+        stream.width, stream.height, stream.pix_fmt = width, height, self._pix_fmt
+        stream.codec_context.sample_aspect_ratio = self._info.sample_aspect_ratio
+        stream.codec_context.time_base = stream.time_base = frame.time_base
+        _tag(stream.codec_context, self._color, self._is_full_range)
+        if not self._is_picture:
+            stream.metadata.update(kept_tags(self._companions.video_metadata))
+            stream.metadata[TAG] = film_mark(self._style)
+            stream.disposition = Disposition(self._companions.video_disposition)
+        return stream
+
+    def _chosen_pix_fmt(self, frame: Frame) -> str:
+        known = [fmt.name for fmt in av.Codec(self._codec, "w").video_formats or ()]
+        pix_fmt = self.options.pix_fmt
+        if pix_fmt is None:
+            pix_fmt = _PICTURE_FORMATS.get(self._codec, "yuv420p")
+            if frame.alpha is not None:
+                pix_fmt = _ALPHA_FORMATS.get(self._codec, pix_fmt)
+            if pix_fmt not in known and known:
+                pix_fmt = "pal8" if "pal8" in known else known[0]
+        if known and pix_fmt not in known:
+            raise TargetError(f"{self._codec} has no --pix-fmt {pix_fmt}: {' '.join(known)}")
+        return pix_fmt
+
+    def _codec_options(self) -> dict[str, str]:
+        codec, options = self._codec, dict(_SPEED_OPTIONS.get(self._codec, {}))
+        options |= _PICTURE_OPTIONS.get(codec, {})
+        crf = self.options.crf if self.options.crf is not None else _DEFAULT_CRF.get(codec)
+        preset = self.options.preset or _DEFAULT_PRESETS.get(codec)
+        if crf is not None:
+            options["crf"] = str(crf)
+        if preset is not None:
+            options["preset"] = preset
+        return options
+
+    def _muxer_options(self, frame: Frame) -> dict[str, str]:
+        if self._container_name in ("mp4", "mov"):
+            # Edit lists count in this scale. With FFmpeg's milliseconds a start that is not zero
+            # moves.
+            scale = math.lcm(
+                frame.time_base.denominator,
+                *(s.time_base.denominator for s in self._container.streams if s.time_base),
+            )
+            return {"movie_timescale": str(min(scale, _LARGEST_TIMESCALE))}
+        if self._container_name == "mpegts":
+            return {"mpegts_copyts": "1"}
+        return {"update": "1"} if self._is_picture else {}
+
+    @property
+    def _color(self) -> ColorTags:
+        return BT601 if self._codec in ("mjpeg", "libwebp") else self._info.color
+
+    @property
+    def _is_full_range(self) -> bool:
+        return self._pix_fmt.startswith(("yuvj", "rgb", "bgr", "gbr", "gray", "pal8"))
+
+    def _encode(self, frame: Frame) -> None:
+        assert self._stream is not None
+        self._graph.vpush(_picture(frame, self._padding, self._with_alpha))
+        for picture in ready_frames(self._graph):
+            picture.pts, picture.time_base = frame.pts, frame.time_base
+            picture.duration = frame.duration
+            self._container.mux(self._stream.encode(picture))
+
+    def _finish(self) -> None:
+        if self._stream is None or self._carrier is None:
+            self._abandon()
+            raise TargetError(f"nothing to write: {self._info.name} has no frames there")
+        try:
+            self._container.mux(self._stream.encode(None))
+            self._carrier.finish()
+            self._container.close()
+            self.notices += self._carrier.notices
+            if self._file is not None:
+                if self._is_picture:
+                    mark_picture(self._file, self._style)
+                self._verify(self._file)
+                self._part.publish()
+        except (FFmpegError, OSError) as error:
+            raise self._failure(error) from error
+
+    def _abandon(self) -> None:
+        """Let go of an unfinished container; it may be unable to end what it began."""
+        try:
+            self._container.close()
+        except (FFmpegError, OSError, ValueError) as error:
+            logger.debug("closing an abandoned target: %s", error)
+
+    def _verify(self, file: Path) -> None:
+        """Read the finished file again: every frame is there, the first and last at their times."""
+        count, first, last = 0, None, None
+        with av.open(str(file), metadata_errors="replace") as container:
+            stream = next(s for s in container.streams.video if not _is_cover(s))
+            for packet in container.demux(stream):
+                if packet.size and packet.pts is not None:
+                    count += 1
+                    time = packet.pts * packet.time_base
+                    first = time if first is None else min(first, time)
+                    last = time if last is None else max(last, time)
+            tick = stream.time_base or Fraction(1)
+        if count != self.frame_count or first is None or last is None:
+            raise TargetError(
+                f"cannot write {self.target}: {count} of {self.frame_count} frames arrived;"
+                " is the disk full?"
+            )
+        if not self._is_picture and self._info.frame_rate:
+            asked = self._times[-1] - self._times[0]
+            if abs(last - first - asked) > 2 * tick:
+                raise TargetError(
+                    f"cannot write {self.target}: its container cannot keep the times"
+                )
+
+    def _failure(self, error: FFmpegError | OSError) -> TargetError:
+        if isinstance(error, BrokenPipeError):
+            return TargetError("the reader of standard output went away")
+        reason = error.strerror or str(error)
+        return TargetError(f"cannot write {self.target}: {reason.lower()}")
+
+
+def _checked_codec(name: str, options: EncodeOptions) -> str:
+    try:
+        codec = av.Codec(name, "w")
+    except UnknownCodecError as error:
+        raise TargetError(f"there is no video codec {name!r} to encode with") from error
+    if codec.type != "video":
+        raise TargetError(f"{name!r} is not a video codec")
+    private = {o.name for o in av.CodecContext.create(name, "w").supported_options.private}
+    for option, value in (("crf", options.crf), ("preset", options.preset)):
+        if value is not None and option not in private:
+            raise TargetError(f"codec {name} takes no --{option}")
+    return name
+
+
+def _padding(codec: str, width: int, height: int, pix_fmt: str) -> tuple[int, int]:
+    """How many columns and rows to double so that the codec takes the frames."""
+    for extra_x, extra_y in ((0, 0), (width % 2, height % 2)):
+        context = av.CodecContext.create(codec, "w")
+        assert isinstance(context, VideoCodecContext)
+        context.width, context.height = width + extra_x, height + extra_y
+        context.pix_fmt, context.time_base = pix_fmt, Fraction(1, 25)
+        try:
+            context.open()
+        except (FFmpegError, ValueError):
+            continue
+        return extra_x, extra_y
+    raise TargetError(f"codec {codec} does not take frames of {width} x {height} in {pix_fmt}")
+
+
+def _tag(context: VideoCodecContext, color: ColorTags, full_range: bool) -> None:
+    if context.pix_fmt is None or context.pix_fmt.startswith(("rgb", "bgr", "gbr", "pal8")):
+        return
+    context.color_range = FULL_RANGE if full_range else TV_RANGE
+    context.colorspace = color.matrix
+    context.color_primaries = color.primaries
+    context.color_trc = color.transfer
+
+
+def _picture(frame: Frame, padding: tuple[int, int], with_alpha: bool) -> VideoFrame:
+    pixels, alpha = frame.pixels, frame.alpha
+    if with_alpha:
+        opacity = np.full(pixels.shape[:2], 255, np.uint8) if alpha is None else alpha
+        pixels = np.dstack([pixels, opacity])
+    elif alpha is not None:
+        pixels = _over_white(pixels, alpha)
+    if any(padding):
+        pixels = np.pad(pixels, ((0, padding[1]), (0, padding[0]), (0, 0)), mode="edge")
+    return VideoFrame.from_ndarray(pixels, format="rgba" if with_alpha else "rgb24")
+
+
+def _over_white(pixels: Pixels, alpha: Pixels) -> Pixels:
+    opacity = alpha[:, :, None].astype(np.uint16)
+    mixed = pixels * opacity + _WHITE * (255 - opacity)
+    return ((mixed + 127) // 255).astype(np.uint8)
+
+
+def _is_cover(stream: VideoStream) -> bool:
+    return bool(stream.disposition & Disposition.attached_pic)
