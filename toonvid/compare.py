@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
-from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
+from toonvid.choices import Comparison
 from toonvid.video import Frame, Pixels
-
-Comparison: TypeAlias = Literal["none", "horizontal", "vertical", "wipe"]
-COMPARISONS: tuple[Comparison, ...] = get_args(Comparison)
 
 _WIPE_SECONDS = 6  # from left to right and back
 _LINE_FRACTION = 400  # the dividing line is the width of the frame divided by this

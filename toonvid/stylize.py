@@ -9,7 +9,8 @@ from itertools import islice
 import numpy as np
 
 from toonvid.backends import Backend
-from toonvid.compare import COMPARISONS, Comparison, compared
+from toonvid.choices import COMPARISONS, Comparison
+from toonvid.compare import compared
 from toonvid.video import Frame, Pixels
 
 _LUMA_WEIGHTS = (77, 150, 29)  # BT.601, of 256

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Literal, Protocol, Self, TypeAlias, get_args
+from typing import Protocol, Self
 
+from toonvid.choices import BACKENDS, AskedPrecision, BackendName
 from toonvid.engine import Engine, Precision
 from toonvid.video import Pixels
-
-BackendName: TypeAlias = Literal["auto", "openvino"]
-BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
-AskedPrecision: TypeAlias = Literal["auto", "f32", "bf16", "int8"]
-ASKED_PRECISIONS: tuple[AskedPrecision, ...] = get_args(AskedPrecision)
 
 
 class Backend(Protocol):

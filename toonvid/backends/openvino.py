@@ -7,7 +7,7 @@ from types import TracebackType
 import numpy as np
 import openvino as ov
 
-from toonvid.backends import AskedPrecision
+from toonvid.choices import AskedPrecision
 from toonvid.engine import Engine, Precision
 from toonvid.errors import BackendError, DeviceMissingError
 from toonvid.video import Pixels

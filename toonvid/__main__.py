@@ -1,0 +1,5 @@
+"""`python -m toonvid`."""
+
+from toonvid.cli import main
+
+main()

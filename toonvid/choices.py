@@ -1,0 +1,14 @@
+"""The words that options take; apart, so that the command line knows them without loading numpy."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias, get_args
+
+BackendName: TypeAlias = Literal["auto", "openvino"]
+BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
+
+AskedPrecision: TypeAlias = Literal["auto", "f32", "bf16", "int8"]
+ASKED_PRECISIONS: tuple[AskedPrecision, ...] = get_args(AskedPrecision)
+
+Comparison: TypeAlias = Literal["none", "horizontal", "vertical", "wipe"]
+COMPARISONS: tuple[Comparison, ...] = get_args(Comparison)
