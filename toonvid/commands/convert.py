@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -77,12 +76,9 @@ def convert(
         "none"
     ),
     start: Annotated[
-        Fraction | None,
-        typer.Option(parser=parse_time, metavar="TIME", help="Begin here: 90, 1:30, 0:01:30.5."),
+        str | None, typer.Option(metavar="TIME", help="Begin here: 90, 1:30, 0:01:30.5.")
     ] = None,
-    end: Annotated[
-        Fraction | None, typer.Option(parser=parse_time, metavar="TIME", help="End here.")
-    ] = None,
+    end: Annotated[str | None, typer.Option(metavar="TIME", help="End here.")] = None,
     codec: Annotated[
         str | None,
         typer.Option(help="Video encoder, as FFmpeg names it.  [default: libx264]"),
@@ -117,22 +113,25 @@ def convert(
     from toonvid.stylize import StylizeOptions
     from toonvid.targets import plan_targets
 
-    if end is not None and end <= (start or 0):
+    begins = None if start is None else parse_time(start)
+    ends = None if end is None else parse_time(end)
+    if ends is not None and ends <= (begins or 0):
         raise typer.BadParameter("the end lies before the start", param_hint="--end")
     if as_json and output == "-":
         raise typer.BadParameter("standard output holds the film already", param_hint="--json")
+    decoding = DecodeOptions(parse_size(size), upscale, begins, ends)
+    stylizing = StylizeOptions(strength, keep_color, compare)
+    encoding = EncodeOptions(codec, crf, preset, pix_fmt, not no_audio, not no_subtitles, overwrite)
     report = _Report(_QUIET if quiet else _VERBOSE if verbose else _NORMAL, as_json)
     engine = find_engine(style)
     jobs = plan_targets(sources, output, engine.card.style)
-    decoding = DecodeOptions(parse_size(size), upscale, start, end)
-    stylizing = StylizeOptions(strength, keep_color, compare)
-    encoding = EncodeOptions(codec, crf, preset, pix_fmt, not no_audio, not no_subtitles, overwrite)
     with open_backend(engine, backend, device, precision) as opened:
         report.show_choice(opened)
         codes = [
             _convert_one(job, opened, (decoding, stylizing, encoding), report, len(jobs) == 1)
             for job in jobs
         ]
+    report.show_total(codes)
     if any(codes):
         raise typer.Exit(codes[0] if len(codes) == 1 else _FAILED)
 
@@ -206,6 +205,11 @@ class _Report:
             f"Wrote {done.target}: {done.frames} frames in {done.seconds:.1f} s"
             f" ({speed:.1f} a second; {done.slowest_stage} was the slowest)"
         )
+
+    def show_total(self, codes: list[int]) -> None:
+        failed = sum(code == _FAILED for code in codes)
+        if len(codes) > 1 and failed:
+            self.console.print(f"{failed} of {len(codes)} sources were not converted", style="red")
 
     def show_failure(self, job: Job, error: ToonvidError) -> None:
         if self.as_json:

@@ -109,9 +109,7 @@ def verify(
 @styles.command(name="try")
 def try_all(
     film: Annotated[str, typer.Argument(metavar="FILM", help="A film or picture.")],
-    at: Annotated[
-        Fraction, typer.Option(parser=parse_time, metavar="TIME", help="Which frame.")
-    ] = Fraction(0),
+    at: Annotated[str, typer.Option(metavar="TIME", help="Which frame: 90, 1:30.")] = "0",
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="TARGET", help="The contact sheet.")
     ] = Path("styles.png"),
@@ -126,7 +124,7 @@ def try_all(
     from toonvid.sheet import contact_sheet, write_picture
     from toonvid.stylize import Stylizer
 
-    frame = _frame_at(film, at)
+    frame = _frame_at(film, parse_time(at))
     pictures, names = [frame.pixels], ["the source"]
     for engine in list_engines():
         with open_backend(engine) as backend:

@@ -1,0 +1,52 @@
+"""Run the command line, inside the test's process or in one of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from toonvid import cli
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run of the command line ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+def run_here(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> Ended:
+    """Run in this process: fast, but without a terminal, pipes or signals of its own."""
+    kept_argv = sys.argv
+    kept_handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    sys.argv = ["toonvid", *map(str, arguments)]
+    capsys.readouterr()
+    try:
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+    finally:
+        sys.argv = kept_argv
+        for number, handler in kept_handlers.items():
+            signal.signal(number, handler)
+    out, err = capsys.readouterr()
+    code = ended.value.code
+    return Ended(code if isinstance(code, int) else int(code is not None), out, err)
+
+
+def start_apart(
+    *arguments: str | Path, env: dict[str, str] | None = None, **streams: int | None
+) -> subprocess.Popen[bytes]:
+    """Start a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "toonvid", *map(str, arguments)],
+        env={**os.environ, **(env or {})},
+        **streams,  # type: ignore[call-overload]
+    )

@@ -1,0 +1,60 @@
+"""What runtime tests share: a folder of tiny engines, and our own scene as a film."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from tiny_engines import identity_engine, negative_engine
+
+from toonvid.backends import Backend, open_backend
+from toonvid.decode import DecodeOptions
+from toonvid.encode import EncodeOptions
+from toonvid.engine import find_engine
+from toonvid.pipeline import Conversion, convert
+from toonvid.scene import write_scene
+from toonvid.stylize import StylizeOptions
+
+
+@pytest.fixture(scope="session")
+def engines_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the styles `identity` and `negative`."""
+    folder = tmp_path_factory.mktemp("engines")
+    identity_engine(folder)
+    negative_engine(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def scene_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One second of our own scene with sound, 96x64, 12 frames a second."""
+    film = tmp_path_factory.mktemp("scene") / "scene.mp4"
+    write_scene(film, 96, 64, Fraction(12), 1.0)
+    return film
+
+
+@pytest.fixture(scope="session")
+def identity(engines_folder: Path) -> Iterator[Backend]:
+    """A backend that gives every frame back as it came."""
+    engine = find_engine(str(engines_folder / "identity.onnx"))
+    with open_backend(engine, precision="f32") as backend:
+        yield backend
+
+
+@pytest.fixture
+def toon(identity: Backend, tmp_path: Path) -> Callable[..., Conversion]:
+    """Converts a clip with the identity engine to a file of the name given, in `tmp_path`."""
+
+    def run(
+        source: Path | str,
+        name: str = "target.mp4",
+        decoding: DecodeOptions | None = None,
+        encoding: EncodeOptions | None = None,
+        stylizing: StylizeOptions | None = None,
+    ) -> Conversion:
+        target = name if name == "-" else tmp_path / name
+        return convert(source, target, identity, decoding, stylizing, encoding)
+
+    return run
