@@ -10,10 +10,12 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from io import BytesIO
 
 import av
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
+from av.codec.context import CodecContext
 from av.container import OutputContainer
 from av.error import FFmpegError
 from av.packet import Packet
@@ -26,7 +28,21 @@ logger = logging.getLogger(__name__)
 
 _AUDIO_CODECS = {"webm": "libopus"}  # what audio becomes that a container cannot hold; else AAC
 _TEXT_CODECS = {"mp4": "mov_text", "mov": "mov_text", "matroska": "srt", "webm": "webvtt"}
-_TEXT_SUBTITLES = {"subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text"}
+_TEXT_SUBTITLES = {"subrip", "ass", "ssa", "mov_text", "webvtt", "text"}
+# What players find in a transport stream; FFmpeg would write anything into one.
+_MPEGTS_CODECS = {
+    "aac",
+    "ac3",
+    "dts",
+    "eac3",
+    "mp2",
+    "mp3",
+    "opus",
+    "truehd",
+    "dvb_subtitle",
+    "klv",
+}
+_COVER_TYPES = {"mjpeg": "image/jpeg", "png": "image/png"}
 _MILLISECOND = Fraction(1, 1000)
 # Said of the source's own file or streams, and false or taken in the target.
 _STALE_TAGS = {
@@ -75,6 +91,7 @@ class Carrier:
         for stream in companions.streams:
             if wanted.get(stream.type, True):
                 self._add(stream)
+        self._covers = [cover for cover in companions.covers if cover.stream_index in self._routes]
         target.metadata.update(kept_tags(companions.metadata))
         if companions.chapters:
             target.set_chapters(list(companions.chapters))
@@ -82,8 +99,8 @@ class Carrier:
     def write(self) -> None:
         """Mux all packets that the decoder has handed over so far."""
         packets = self._companions.packets
-        while packets:
-            packet = packets.popleft()
+        while self._covers or packets:
+            packet = self._covers.pop() if self._covers else packets.popleft()
             route = self._routes.get(packet.stream_index)
             if route is not None:
                 self._mux(route, route.translate(packet))
@@ -113,6 +130,9 @@ class Carrier:
         if source.type == "data" and self._companions.chapters:
             logger.debug("data stream %d, chapters as text, is written anew", source.index)
             return
+        if self._container == "matroska" and _is_cover(source):
+            self._attach(source)
+            return
         route = self._copied(source) or self._converted(source)
         if route is None:
             self.notices.append(f"{_called(source)} does not fit {self._container} and is left out")
@@ -125,22 +145,18 @@ class Carrier:
     def _container(self) -> str:
         return self._target.format.name
 
+    def _attach(self, source: Stream) -> None:
+        """Matroska keeps a cover picture as an attachment."""
+        mime_type = _COVER_TYPES.get(_codec_name(source), "image/bmp")
+        name = source.metadata.get("filename", f"cover.{mime_type.removeprefix('image/')}")
+        for cover in self._companions.covers:
+            if cover.stream_index == source.index:
+                self._target.add_attachment(name, mime_type, bytes(cover))
+
     def _copied(self, source: Stream) -> _Route | None:
-        codec = _codec_name(source)
-        is_cover = bool(source.disposition & Disposition.attached_pic)
-        if source.type == "data" or (source.type == "video" and not is_cover):
-            return None  # a second film would be shown as it is
-        if source.type == "attachment" and self._container != "matroska":
+        if not _fits(source, self._container):
             return None
-        if source.type == "audio" and codec.startswith("pcm_") and self._container == "mp4":
-            return None  # FFmpeg can write it, few players can read it
-        if is_cover and self._container == "webm":
-            return None
-        try:
-            stream = self._target.add_stream_from_template(source, opaque=True)
-        except (ValueError, FFmpegError) as error:
-            logger.debug("%s cannot be copied: %s", _called(source), error)
-            return None
+        stream = self._target.add_stream_from_template(source, opaque=True)
         return _Route(stream, lambda packet: (packet,), lambda: ())
 
     def _converted(self, source: Stream) -> _Route | None:
@@ -229,10 +245,42 @@ def kept_tags(metadata: dict[str, str]) -> dict[str, str]:
     }
 
 
+def _fits(source: Stream, container: str) -> bool:
+    """Whether packets of the stream can lie in the container as they are, and be found there."""
+    codec = _codec_name(source)
+    if source.type == "video" and not _is_cover(source):
+        return False  # a second film would be shown as it is
+    if source.type == "attachment" and container != "matroska":
+        return False
+    if source.type == "audio" and codec.startswith("pcm_") and container == "mp4":
+        return False  # FFmpeg can write it, few players can read it
+    if container == "mpegts" or source.type == "data":
+        return container == "mpegts" and codec in _MPEGTS_CODECS
+    return _header_takes(source, container)
+
+
+def _header_takes(source: Stream, container: str) -> bool:
+    """Write a header on trial; FFmpeg's table of what fits where promises more than it keeps."""
+    try:
+        with av.open(BytesIO(), "w", format=container) as trial:
+            trial.add_stream_from_template(source, opaque=True)
+            trial.start_encoding()
+    except (ValueError, FFmpegError) as error:
+        logger.debug("%s cannot be copied to %s: %s", _called(source), container, error)
+        return False
+    return True
+
+
 def _codec_name(stream: Stream) -> str:
-    return stream.codec_context.name if stream.codec_context is not None else "unknown"
+    # PyAV's annotations promise a codec context; streams of data and attachments have none.
+    context: CodecContext | None = stream.codec_context
+    return context.codec.canonical_name if context else getattr(stream, "name", None) or "unknown"
+
+
+def _is_cover(stream: Stream) -> bool:
+    return bool(stream.disposition & Disposition.attached_pic)
 
 
 def _called(stream: Stream) -> str:
-    kind = "cover picture" if stream.disposition & Disposition.attached_pic else stream.type
+    kind = "cover picture" if _is_cover(stream) else stream.type
     return f"{kind} stream {stream.index} ({_codec_name(stream)})"

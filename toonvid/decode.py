@@ -33,18 +33,19 @@ from toonvid.color import (
     target_color,
     upright_frame,
 )
+from toonvid.demux import Demuxer
 from toonvid.errors import SourceError
+from toonvid.span import Span
 from toonvid.video import Companions, Frame, VideoInfo
 
 logger = logging.getLogger(__name__)
 
 PIPE = "-"
 
-# Containers whose header states how long the film is, so that a file cut short can be told.
-_STATED_DURATION = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi"}
-_CUT_SHORT_SECONDS = 1.0
 _GUESSED_RATE = Fraction(25)  # for sources that give neither times nor a rate
-_INTERLEAVING_SECONDS = 2  # how far behind the pictures their sound may lie in a file
+# Seconds before the start to which to seek. Some containers take the time of decoding for the time
+# at which a frame is shown, or find no key frame; the last is the beginning of any film.
+_SEEK_MARGINS = (0, 2, 20, 10**6)
 _COVER = av.stream.Disposition.attached_pic
 
 
@@ -129,12 +130,13 @@ class VideoDecoder:
         """
         last: Fraction | None = None
         repeated = 0
-        for frame in self._upright_frames():
+        for frame in self._span.frames(self._upright_frames()):
             if last is not None and frame.seconds <= last:
                 repeated += 1
                 continue
             last = frame.seconds
             yield frame
+        self.damage = self._demuxer.damage()
         if repeated:
             self.notices.append(
                 f"{repeated} frames shown at no later time than the last were left out"
@@ -144,25 +146,46 @@ class VideoDecoder:
         """Find the film in the container, and look at its first frame."""
         self._stream = _find_video(container, self.source)
         self._stream.thread_type = "AUTO"
-        self._container_start = Fraction(container.start_time or 0, av.time_base)
-        self._start = self._absolute(self.options.start)
-        self._end = self._absolute(self.options.end)
-        self._latest_seconds = 0.0
-        self._lost_packets = 0
-        self.companions = self._find_companions(container)
-        if self._start is not None and self.source != PIPE and not _is_picture(container):
-            self._seek(container, self._start)
-        decoded = self._decoded_frames(container)
-        first = next(decoded, None)
-        if first is None:
-            raise SourceError(f"{self.source}: no picture in it can be read")
-        self._decoded = chain([first], decoded)
-        self._first = first
+        self._span = Span(
+            self._absolute(self.options.start, container),
+            self._absolute(self.options.end, container),
+        )
+        first, self._decoded = self._start_reading(container)
         self._orientation = Orientation.of(first)
         self.info = self._describe(container, first)
 
-    def _absolute(self, time: Fraction | None) -> Fraction | None:
-        return None if time is None else time + self._container_start
+    def _absolute(self, time: Fraction | None, container: InputContainer) -> Fraction | None:
+        """A time from the beginning, on the source's own clock."""
+        if time is None:
+            return None
+        start = Fraction(container.start_time or 0, av.time_base)  # rounded to microseconds
+        exact = (
+            s.start_time * s.time_base
+            for s in container.streams
+            if s.start_time is not None and s.time_base is not None
+        )
+        return time + next((e for e in exact if abs(e - start) * av.time_base < 1), start)
+
+    def _start_reading(self, container: InputContainer) -> tuple[VideoFrame, Iterator[VideoFrame]]:
+        """Decode the first frame, at the start that was asked for or before it, and what follows.
+
+        The iterator begins with the first frame once more.
+        """
+        start = self._span.start
+        can_seek = start is not None and self.source != PIPE and not _is_picture(container)
+        first = None
+        for margin in _SEEK_MARGINS if can_seek else _SEEK_MARGINS[:1]:
+            if start is not None and can_seek:
+                self._seek(container, start - margin)
+            self.companions = self._find_companions(container)
+            self._demuxer = Demuxer(container, self._stream, self.companions.streams, self._span)
+            decoded = self._decoded_frames()
+            first = next(decoded, None)
+            if first is not None and (start is None or _time(first) <= start):
+                break
+        if first is None:
+            raise SourceError(f"{self.source}: no picture in it can be read")
+        return first, chain([first], decoded)
 
     def _seek(self, container: InputContainer, time: Fraction) -> None:
         """Go to the key frame before a time; a source that cannot is read from its beginning."""
@@ -176,7 +199,7 @@ class VideoDecoder:
             return Companions()
         return Companions(
             streams=tuple(s for s in container.streams if s.index != self._stream.index),
-            chapters=tuple(container.chapters()),
+            chapters=self._span.chapters(container.chapters()),
             metadata=dict(container.metadata),
             video_metadata=dict(self._stream.metadata),
             video_disposition=int(self._stream.disposition),
@@ -231,13 +254,6 @@ class VideoDecoder:
             pts = next_pts if picture.pts is None else picture.pts
             one_frame = round(1 / ((self.info.frame_rate or _GUESSED_RATE) * time_base))
             next_pts = pts + (picture.duration or max(1, one_frame))
-            time = pts * time_base
-            if self._end is not None and time >= self._end:
-                continue
-            if self._start is not None:
-                if time < self._start:
-                    continue
-                pts -= round(self._start / time_base)
             yield upright_frame(picture, self._orientation, pts, time_base)
 
     def _rgb_pictures(self) -> Iterator[VideoFrame]:
@@ -261,95 +277,27 @@ class VideoDecoder:
         if graph is not None:
             yield from drained_frames(graph)
 
-    def _decoded_frames(self, container: InputContainer) -> Iterator[VideoFrame]:
+    def _decoded_frames(self) -> Iterator[VideoFrame]:
         """Frames as the decoder gives them; what cannot be decoded is counted and passed over."""
-        for packet in self._packets(container):
-            if packet.stream_index != self._stream.index:
+        for packet in chain(self._demuxer.packets(), [None]):
+            if packet is not None and packet.stream_index != self._stream.index:
                 self._keep(packet)
                 continue
             try:
                 frames = self._stream.decode(packet)
             except FFmpegError as error:
                 logger.debug("%s: packet lost: %s", self.source, error)
-                self._lost_packets += 1
+                self._demuxer.lost_packets += 1
                 continue
+            self._demuxer.lost_packets += sum(frame.is_corrupt for frame in frames)
             yield from frames
-        yield from self._flushed_frames()
-        self._judge(container)
-
-    def _flushed_frames(self) -> Iterator[VideoFrame]:
-        try:
-            yield from self._stream.decode(None)
-        except FFmpegError as error:
-            logger.debug("%s: lost at the end: %s", self.source, error)
-
-    def _packets(self, container: InputContainer) -> Iterator[Packet[Stream]]:
-        wanted = [self._stream, *(s for s in self.companions.streams if s.type != "attachment")]
-        failures = 0
-        packets = container.demux(wanted)
-        while True:
-            try:
-                packet = next(packets)
-            except StopIteration:
-                return
-            except FFmpegError as error:
-                logger.debug("%s: %s", self.source, error)
-                self._lost_packets += 1
-                failures += 1
-                if failures > 1:
-                    return
-                packets = container.demux(wanted)
-                continue
-            if packet.dts is None and packet.size == 0:
-                continue  # the demuxer's end mark; the decoder is flushed by name
-            self._lost_packets += packet.is_corrupt
-            if self._note_time(packet):
-                return
-            yield packet
-
-    def _note_time(self, packet: Packet[Stream]) -> bool:
-        """Remember how far the source was read; true once it is past the end that was asked for."""
-        time = packet.dts if packet.dts is not None else packet.pts
-        if time is None:
-            return False
-        begin = time * packet.time_base
-        self._latest_seconds = max(
-            self._latest_seconds, float(begin + (packet.duration or 0) * packet.time_base)
-        )
-        return (
-            self._end is not None
-            and packet.stream_index == self._stream.index
-            and begin > self._end + _INTERLEAVING_SECONDS
-        )
 
     def _keep(self, packet: Packet[Stream]) -> None:
-        """Hand a companion's packet on, moved by the start that was asked for."""
-        time = packet.pts if packet.pts is not None else packet.dts
-        if time is not None and (self._start is not None or self._end is not None):
-            begin = time * packet.time_base
-            is_cover = packet.stream.disposition & _COVER
-            if not is_cover and (
-                (self._start is not None and begin < self._start)
-                or (self._end is not None and begin >= self._end)
-            ):
-                return
-            shift = 0 if is_cover else round((self._start or 0) / packet.time_base)
-            packet.pts = None if packet.pts is None else packet.pts - shift
-            packet.dts = None if packet.dts is None else packet.dts - shift
-        self.companions.packets.append(packet)
-
-    def _judge(self, container: InputContainer) -> None:
-        """Say whether all of the source could be read."""
-        signs = []
-        if self._lost_packets:
-            signs.append(f"{self._lost_packets} damaged packets")
-        if self._end is None and container.format.name in _STATED_DURATION and container.duration:
-            stated = container.duration / av.time_base
-            read = self._latest_seconds - float(self._container_start)
-            if read < stated - _CUT_SHORT_SECONDS:
-                signs.append(f"it ends after {read:.1f} of {stated:.1f} seconds")
-        if signs:
-            self.damage = ", ".join(signs)
+        """Hand a companion's packet on."""
+        if packet.stream.disposition & _COVER:
+            self.companions.covers.append(packet)
+        elif (moved := self._span.packet(packet)) is not None:
+            self.companions.packets.append(moved)
 
 
 def _open(source: str) -> InputContainer:
@@ -401,3 +349,8 @@ def _fitted(width: int, height: int, options: DecodeOptions) -> tuple[int, int]:
     if scale == 1 or (scale > 1 and not options.upscale):
         return width, height
     return max(2, 2 * round(width * scale / 2)), max(2, 2 * round(height * scale / 2))
+
+
+def _time(frame: VideoFrame) -> Fraction:
+    """When a frame is shown, in seconds; 0 where the source does not say."""
+    return Fraction((frame.pts or 0) * (frame.time_base or 0))

@@ -18,6 +18,7 @@ from types import TracebackType
 import av
 import numpy as np
 from av.codec.codec import UnknownCodecError
+from av.codec.context import Flags
 from av.container import OutputContainer
 from av.error import FFmpegError
 from av.filter.graph import Graph
@@ -43,7 +44,6 @@ FILM_CONTAINERS = {
     ".mov": "mov",
     ".mkv": "matroska",
     ".webm": "webm",
-    ".avi": "avi",
     ".ts": "mpegts",
     ".gif": "gif",
 }
@@ -210,6 +210,7 @@ class VideoEncoder:
         stream.width, stream.height, stream.pix_fmt = width, height, self._pix_fmt
         stream.codec_context.sample_aspect_ratio = self._info.sample_aspect_ratio
         stream.codec_context.time_base = stream.time_base = frame.time_base
+        stream.codec_context.flags |= Flags.frame_duration
         _tag(stream.codec_context, self._color, self._is_full_range)
         if not self._is_picture:
             stream.metadata.update(kept_tags(self._companions.video_metadata))
@@ -239,6 +240,8 @@ class VideoEncoder:
             options["crf"] = str(crf)
         if preset is not None:
             options["preset"] = preset
+        if self._container_name == "mpegts":
+            options["bf"] = "0"  # frames out of order would begin before 0, and move the whole film
         return options
 
     def _muxer_options(self, frame: Frame) -> dict[str, str]:
@@ -250,6 +253,9 @@ class VideoEncoder:
                 *(s.time_base.denominator for s in self._container.streams if s.time_base),
             )
             return {"movie_timescale": str(min(scale, _LARGEST_TIMESCALE))}
+        if self._container_name == "matroska":
+            # An encoder's delay before time 0 would else move the whole film by some milliseconds.
+            return {"avoid_negative_ts": "disabled"}
         if self._container_name == "mpegts":
             return {"mpegts_copyts": "1"}
         return {"update": "1"} if self._is_picture else {}

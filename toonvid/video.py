@@ -95,7 +95,9 @@ class Companions:
     streams: tuple[Stream, ...] = ()
     """Audio, subtitles, cover pictures, attachments and data, in the source's order."""
     packets: deque[Packet[Stream]] = field(default_factory=deque)
-    """Packets of `streams`, in the source's order, as far as the decoder has read."""
+    """Packets of `streams` but for covers, in the source's order, as far as was read."""
+    covers: list[Packet[Stream]] = field(default_factory=list)
+    """Cover pictures, each the one packet of its stream; all are read before the first frame."""
     chapters: tuple[Chapter, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)
     video_metadata: dict[str, str] = field(default_factory=dict)

@@ -1,0 +1,346 @@
+"""Tiny films for tests, written with PyAV in milliseconds, and what is to be seen in a written one.
+
+A film is written from what it is meant to be: pictures with their times, sounds, texts, chapters.
+Nothing here comes from toonvid, so that a test compares it with something other than itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.stream import Disposition
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+
+SIZE = (64, 48)  # width, height
+_LOSSLESS = {"libx264": {"crf": "0"}, "libx265": {"x265-params": "lossless=1:log-level=none"}}
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A tone."""
+
+    codec: str = "aac"
+    seconds: Fraction = Fraction(1, 4)
+    start: Fraction = Fraction(0)
+    rate: int = 48000
+    layout: str = "stereo"
+    metadata: dict[str, str] = field(default_factory=dict)
+    disposition: int = Disposition.default
+    frequency: int = 440
+
+
+@dataclass(frozen=True)
+class Text:
+    """Subtitles: (start, duration, words), in seconds."""
+
+    codec: str = "mov_text"
+    lines: tuple[tuple[Fraction, Fraction, str], ...] = (
+        (Fraction(0), Fraction(1, 20), "Hello"),
+        (Fraction(1, 10), Fraction(1, 20), "Grüße"),
+    )
+    metadata: dict[str, str] = field(default_factory=dict)
+    disposition: int = Disposition.default
+
+
+@dataclass(frozen=True)
+class Film:
+    """All that a clip is made of. Pictures are 25 a second unless `pts` says otherwise."""
+
+    pictures: Sequence[Pixels | av.VideoFrame] = ()
+    """RGB arrays, or frames in `pix_fmt`; empty for six moving pictures of `SIZE`."""
+    pts: Sequence[int] = ()
+    time_base: Fraction = Fraction(1, 25)
+    rate: Fraction = Fraction(25)
+    codec: str = "libx264"
+    pix_fmt: str = "yuv420p"
+    options: dict[str, str] = field(default_factory=dict)
+    muxing: dict[str, str] = field(default_factory=dict)
+    """Options of the container."""
+    container: str | None = None
+    """None: as the path's suffix says."""
+    sounds: tuple[Sound, ...] = ()
+    texts: tuple[Text, ...] = ()
+    chapters: tuple[tuple[int, int, str], ...] = ()
+    """(start, end, title), in milliseconds."""
+    metadata: dict[str, str] = field(default_factory=dict)
+    video_metadata: dict[str, str] = field(default_factory=dict)
+    rotation: tuple[int, bool, bool] | None = None
+    """Degrees counter-clockwise, mirrored in x, mirrored in y."""
+    aspect: Fraction | None = None
+    """Of a pixel."""
+    color: tuple[int, int, int] | None = None
+    """Matrix, primaries, transfer."""
+    full_range: bool | None = None
+    cover: bytes = b""
+    """A PNG."""
+    attachment: bytes = b""
+    data: tuple[tuple[Fraction, bytes], ...] = ()
+    """(time in seconds, bytes) of a data stream."""
+    video_last: bool = False
+    """Whether the file holds all sounds and texts before the first picture."""
+    video_first: bool = False
+
+    def write(self, path: Path) -> Path:
+        """Write the clip, and give its path back."""
+        muxing = dict(self.muxing)
+        if self.video_last or self.video_first:
+            muxing["max_interleave_delta"] = "1"
+        with av.open(str(path), "w", format=self.container, container_options=muxing) as target:
+            packets = [*self._video(target)]
+            packets += [p for sound in self.sounds for p in _sound(target, sound)]
+            packets += [p for text in self.texts for p in _text(target, text)]
+            packets += self._data(target)
+            if self.cover and target.format.name == "matroska":
+                target.add_attachment("cover.png", "image/png", self.cover)
+            elif self.cover:
+                packets.insert(0, _cover(target, self.cover))
+            if self.attachment:
+                target.add_attachment("font.ttf", "font/ttf", self.attachment)
+            target.metadata.update(self.metadata)
+            if self.chapters:
+                target.set_chapters([_chapter(*chapter) for chapter in self.chapters])
+            for packet in sorted(packets, key=self._order):
+                target.mux(packet)
+        return path
+
+    def _order(self, packet: av.Packet) -> tuple[bool, Fraction]:
+        is_video = packet.stream.type == "video"
+        last = is_video if self.video_last else self.video_first and not is_video
+        return last, packet.dts * packet.time_base
+
+    def _video(self, target: Any) -> Iterator[av.Packet]:
+        pictures = self.pictures or moving_pictures(6)
+        frames = [_frame(picture, self.pix_fmt) for picture in pictures]
+        options = {**_LOSSLESS.get(self.codec, {}), **self.options}
+        stream = target.add_stream(self.codec, rate=self.rate, options=options)
+        stream.width, stream.height = frames[0].width, frames[0].height
+        stream.pix_fmt = self.pix_fmt
+        stream.codec_context.time_base = stream.time_base = self.time_base
+        stream.codec_context.thread_count = 1
+        stream.metadata.update(self.video_metadata)
+        if self.aspect:
+            stream.codec_context.sample_aspect_ratio = self.aspect
+        if self.color:
+            matrix, primaries, transfer = self.color
+            stream.codec_context.colorspace = matrix
+            stream.codec_context.color_primaries = primaries
+            stream.codec_context.color_trc = transfer
+        if self.full_range is not None:
+            stream.codec_context.color_range = 2 if self.full_range else 1
+        if self.rotation:
+            degrees, mirrored_x, mirrored_y = self.rotation
+            stream.set_display_rotation(degrees, hflip=mirrored_x, vflip=mirrored_y)
+        for frame, pts in zip(frames, self.pts or range(len(frames)), strict=True):
+            frame.pts, frame.time_base = pts, self.time_base
+            yield from _of(stream, stream.encode(frame))
+        yield from _of(stream, stream.encode(None))
+
+    def _data(self, target: Any) -> list[av.Packet]:
+        if not self.data:
+            return []
+        stream = target.add_data_stream("klv" if target.format.name == "mpegts" else "bin_data")
+        packets = []
+        for time, content in self.data:
+            packet = av.Packet(content)
+            packet.stream, packet.time_base = stream, Fraction(1, 90000)
+            packet.pts = packet.dts = int(time * 90000)
+            packets.append(packet)
+        return packets
+
+
+def moving_pictures(count: int, size: tuple[int, int] = SIZE) -> list[Pixels]:
+    """Soft pictures, each a little brighter than the last, their four corners all different."""
+    width, height = size
+    y, x = np.mgrid[0:height, 0:width]
+    ramps = np.stack([x * 200 // max(1, width - 1), y * 200 // max(1, height - 1), 0 * x], axis=2)
+    return [(ramps + 40 * index // count).astype(np.uint8) for index in range(count)]
+
+
+def flat(color: tuple[int, int, int], size: tuple[int, int] = SIZE) -> Pixels:
+    """A picture of one colour."""
+    return np.full((size[1], size[0], 3), color, np.uint8)
+
+
+# What is in a file.
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One stream of a file, with its packets in order of their times."""
+
+    kind: str
+    codec: str
+    language: str | None
+    disposition: int
+    times: tuple[Fraction | None, ...]
+    durations: tuple[Fraction, ...]
+    content: tuple[bytes, ...]
+    metadata: dict[str, str]
+
+    @property
+    def is_cover(self) -> bool:
+        return bool(self.disposition & Disposition.attached_pic)
+
+
+def streams(path: Path | str) -> list[Stream]:
+    """Every stream of a file."""
+    with av.open(str(path)) as source:
+        found: dict[int, list[av.Packet]] = {stream.index: [] for stream in source.streams}
+        readable = [s for s in source.streams if s.type != "attachment"]
+        for packet in source.demux(readable):
+            if packet.size:
+                found[packet.stream_index].append(packet)
+        return [_described(s, found[s.index]) for s in source.streams]
+
+
+def only(path: Path | str, kind: str) -> Stream:
+    """The one stream of a kind; cover pictures are no video."""
+    (stream,) = (s for s in streams(path) if s.kind == kind and not s.is_cover)
+    return stream
+
+
+def frame_times(path: Path | str) -> list[Fraction]:
+    """When each frame is shown, in seconds, exactly."""
+    with av.open(str(path)) as source:
+        stream = next(s for s in source.streams.video if not s.disposition & 1024)
+        return [f.pts * f.time_base for f in source.decode(stream)]
+
+
+def decoded(path: Path | str, pix_fmt: str | None = "rgb24") -> list[NDArray[Any]]:
+    """The pictures of a file, as FFmpeg converts them; None gives them as they are coded."""
+    with av.open(str(path)) as source:
+        stream = next(s for s in source.streams.video if not s.disposition & 1024)
+        return [f.to_ndarray(format=pix_fmt) for f in source.decode(stream)]
+
+
+def first_frame(path: Path | str) -> av.VideoFrame:
+    """The first frame of a file, as it is coded."""
+    with av.open(str(path)) as source:
+        return next(source.decode(video=0))
+
+
+def chapters(path: Path | str) -> list[tuple[Fraction, Fraction, str]]:
+    """(start, end, title) of each chapter, in seconds."""
+    with av.open(str(path)) as source:
+        return [
+            (c["start"] * c["time_base"], c["end"] * c["time_base"], c["metadata"].get("title", ""))
+            for c in source.chapters()
+        ]
+
+
+def metadata(path: Path | str) -> dict[str, str]:
+    """What a file says of itself, names in lower case."""
+    with av.open(str(path)) as source:
+        return {name.lower(): value for name, value in source.metadata.items()}
+
+
+def _described(stream: Any, packets: list[av.Packet]) -> Stream:
+    packets = sorted(packets, key=lambda p: p.dts if p.dts is not None else -1)
+    extradata = None
+    if stream.type == "attachment":
+        extradata = bytes(stream.data)
+    return Stream(
+        kind=stream.type,
+        codec=stream.codec_context.name if stream.codec_context else "",
+        language=stream.language,
+        disposition=int(stream.disposition),
+        times=tuple(None if p.pts is None else p.pts * p.time_base for p in packets),
+        durations=tuple((p.duration or 0) * p.time_base for p in packets),
+        content=(extradata,) if extradata is not None else tuple(bytes(p) for p in packets),
+        metadata=dict(stream.metadata),
+    )
+
+
+def _frame(picture: Pixels | av.VideoFrame, pix_fmt: str) -> av.VideoFrame:
+    if isinstance(picture, av.VideoFrame):
+        return picture
+    frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+    return frame.reformat(format=pix_fmt) if pix_fmt != "rgb24" else frame
+
+
+def _of(stream: Any, packets: Iterable[av.Packet]) -> Iterator[av.Packet]:
+    for packet in packets:
+        packet.stream = stream
+        yield packet
+
+
+def _sound(target: Any, sound: Sound) -> Iterator[av.Packet]:
+    stream = target.add_stream(sound.codec, rate=sound.rate)
+    stream.codec_context.layout = sound.layout
+    stream.codec_context.time_base = Fraction(1, sound.rate)
+    stream.metadata.update(sound.metadata)
+    stream.disposition = Disposition(sound.disposition)
+    context = stream.codec_context
+    context.open()
+    samples = int(sound.seconds * sound.rate)
+    channels = len(context.layout.channels)
+    wave = np.sin(np.arange(samples) * 2 * np.pi * sound.frequency / sound.rate) * 0.5
+    tone = np.repeat((wave * 32767).astype(np.int16), channels)[None]
+    frame = av.AudioFrame.from_ndarray(tone, format="s16", layout=sound.layout)
+    frame.sample_rate, frame.pts = sound.rate, int(sound.start * sound.rate)
+    frame.time_base = Fraction(1, sound.rate)
+    resampler = av.AudioResampler(
+        context.format, context.layout, sound.rate, context.frame_size or 1024
+    )
+    pieces = [*resampler.resample(frame), *resampler.resample(None)]
+    for piece in [*pieces, None]:
+        yield from _of(stream, context.encode(piece))
+
+
+def _text(target: Any, text: Text) -> Iterator[av.Packet]:
+    stream = target.add_stream(text.codec)
+    stream.metadata.update(text.metadata)
+    stream.disposition = Disposition(text.disposition)
+    context = stream.codec_context
+    context.subtitle_header = _ASS_HEADER
+    context.time_base = Fraction(1, 1000)
+    for start, duration, words in text.lines:
+        content = words.encode()
+        if text.codec == "mov_text":
+            content = len(content).to_bytes(2, "big") + content
+        packet = av.Packet(content)
+        packet.stream, packet.time_base = stream, Fraction(1, 1000)
+        packet.pts = packet.dts = int(start * 1000)
+        packet.duration = int(duration * 1000)
+        yield packet
+
+
+def _cover(target: Any, png: bytes) -> av.Packet:
+    stream = target.add_stream("png", rate=1)
+    stream.width, stream.height, stream.pix_fmt = 16, 16, "rgb24"
+    stream.disposition = Disposition.attached_pic
+    packet = av.Packet(png)
+    packet.stream, packet.time_base = stream, Fraction(1, 1000)
+    packet.pts = packet.dts = 0
+    packet.is_keyframe = True
+    return packet
+
+
+def _chapter(start: int, end: int, title: str) -> dict[str, Any]:
+    return {
+        "id": start,
+        "start": start,
+        "end": end,
+        "time_base": Fraction(1, 1000),
+        "metadata": {"title": title},
+    }
+
+
+_ASS_HEADER = b"""[Script Info]
+ScriptType: v4.00+
+[V4+ Styles]
+Format: Name, Fontname, Fontsize, PrimaryColour, SecondaryColour, OutlineColour, BackColour, Bold, \
+Italic, Underline, StrikeOut, ScaleX, ScaleY, Spacing, Angle, BorderStyle, Outline, Shadow, \
+Alignment, MarginL, MarginR, MarginV, Encoding
+Style: Default,Arial,16,&Hffffff,&Hffffff,&H0,&H0,0,0,0,0,100,100,0,0,1,1,0,2,10,10,10,1
+[Events]
+Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
+"""
