@@ -278,3 +278,13 @@ for arguments in (
     )
     assert done.returncode == 0, done.stderr
     assert {path.name for path in tmp_path.iterdir()} >= {"a.mp4", "b.mp4", "c.png"}
+
+
+def test_help_loads_nothing_heavy() -> None:
+    lines = """
+import sys
+import toonvid.cli
+heavy = {"numpy", "av", "cv2", "openvino", "torch", "onnx"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", lines], check=True, timeout=60)
