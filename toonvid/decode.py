@@ -61,6 +61,8 @@ class DecodeOptions:
     """Seconds from the beginning; frames before it are left out. None: from the beginning."""
     end: Fraction | None = None
     """Seconds from the beginning; frames from here on are left out. None: to the end."""
+    key_frames_only: bool = False
+    """Whether to decode key frames alone: a hundredth of the work, and one frame in seconds."""
 
     def __post_init__(self) -> None:
         sides = self.size if isinstance(self.size, tuple) else (self.size,)
@@ -146,6 +148,8 @@ class VideoDecoder:
         """Find the film in the container, and look at its first frame."""
         self._stream = _find_video(container, self.source)
         self._stream.thread_type = "AUTO"
+        if self.options.key_frames_only:
+            self._stream.codec_context.skip_frame = "NONKEY"
         self._span = Span(
             self._absolute(self.options.start, container),
             self._absolute(self.options.end, container),
