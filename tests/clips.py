@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -160,13 +161,26 @@ def moving_pictures(count: int, size: tuple[int, int] = SIZE) -> list[Pixels]:
     """Soft pictures, each a little brighter than the last, their four corners all different."""
     width, height = size
     y, x = np.mgrid[0:height, 0:width]
-    ramps = np.stack([x * 200 // max(1, width - 1), y * 200 // max(1, height - 1), 0 * x], axis=2)
-    return [(ramps + 40 * index // count).astype(np.uint8) for index in range(count)]
+    ramps = np.stack([x * 100 // max(1, width - 1), y * 100 // max(1, height - 1), 0 * x], axis=2)
+    return [(ramps + 150 * index // count).astype(np.uint8) for index in range(count)]
 
 
 def flat(color: tuple[int, int, int], size: tuple[int, int] = SIZE) -> Pixels:
     """A picture of one colour."""
     return np.full((size[1], size[0], 3), color, np.uint8)
+
+
+def picture_file(pixels: Pixels, codec: str, pix_fmt: str | None = None) -> bytes:
+    """A still picture's file: `codec` is png, mjpeg or libwebp."""
+    file = BytesIO()
+    with av.open(file, "w", format="image2pipe") as target:
+        stream = target.add_stream(codec, rate=1)
+        stream.height, stream.width = pixels.shape[:2]
+        pushed = "rgb24" if pixels.shape[2] == 3 else "rgba"
+        stream.pix_fmt = pix_fmt or {"mjpeg": "yuvj444p", "png": pushed}.get(codec, "yuv420p")
+        frame = av.VideoFrame.from_ndarray(pixels, format=pushed)
+        target.mux([*stream.encode(frame), *stream.encode(None)])
+    return file.getvalue()
 
 
 # What is in a file.
@@ -214,6 +228,22 @@ def frame_times(path: Path | str) -> list[Fraction]:
         return [f.pts * f.time_base for f in source.decode(stream)]
 
 
+def film_end(path: Path | str) -> Fraction:
+    """When the last frame ends, in seconds."""
+    film = only(path, "video")
+    return max(time + length for time, length in zip(film.times, film.durations, strict=True))
+
+
+def decoded_sound(path: Path | str) -> tuple[float, NDArray[np.float32]]:
+    """When the first sound of a file begins, in seconds, and its first channel, in -1..1."""
+    with av.open(str(path)) as source:
+        frames = list(source.decode(audio=0))
+    resampler = av.AudioResampler("fltp", frames[0].layout, frames[0].sample_rate)
+    pieces = [piece for frame in [*frames, None] for piece in resampler.resample(frame)]
+    wave = np.concatenate([piece.to_ndarray()[0] for piece in pieces])
+    return float(frames[0].pts * frames[0].time_base), wave
+
+
 def decoded(path: Path | str, pix_fmt: str | None = "rgb24") -> list[NDArray[Any]]:
     """The pictures of a file, as FFmpeg converts them; None gives them as they are coded."""
     with av.open(str(path)) as source:
@@ -249,7 +279,7 @@ def _described(stream: Any, packets: list[av.Packet]) -> Stream:
         extradata = bytes(stream.data)
     return Stream(
         kind=stream.type,
-        codec=stream.codec_context.name if stream.codec_context else "",
+        codec=stream.codec_context.codec.canonical_name if stream.codec_context else "",
         language=stream.language,
         disposition=int(stream.disposition),
         times=tuple(None if p.pts is None else p.pts * p.time_base for p in packets),
@@ -304,6 +334,8 @@ def _text(target: Any, text: Text) -> Iterator[av.Packet]:
     context.time_base = Fraction(1, 1000)
     for start, duration, words in text.lines:
         content = words.encode()
+        if text.codec == "ass":
+            content = b"0,0,Default,,0,0,0,," + content
         if text.codec == "mov_text":
             content = len(content).to_bytes(2, "big") + content
         packet = av.Packet(content)

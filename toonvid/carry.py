@@ -7,13 +7,11 @@ target's container cannot hold is converted (text subtitles, audio) or left out,
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from fractions import Fraction
 from io import BytesIO
 
 import av
-from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.codec.context import CodecContext
 from av.container import OutputContainer
@@ -22,13 +20,11 @@ from av.packet import Packet
 from av.stream import Disposition, Stream
 from av.subtitles.stream import SubtitleStream
 
+from toonvid.transcode import TEXT_SUBTITLES, AudioTranscoder, TextTranscoder
 from toonvid.video import Companions
 
 logger = logging.getLogger(__name__)
 
-_AUDIO_CODECS = {"webm": "libopus"}  # what audio becomes that a container cannot hold; else AAC
-_TEXT_CODECS = {"mp4": "mov_text", "mov": "mov_text", "matroska": "srt", "webm": "webvtt"}
-_TEXT_SUBTITLES = {"subrip", "ass", "ssa", "mov_text", "webvtt", "text"}
 # What players find in a transport stream; FFmpeg would write anything into one.
 _MPEGTS_CODECS = {
     "aac",
@@ -43,7 +39,7 @@ _MPEGTS_CODECS = {
     "klv",
 }
 _COVER_TYPES = {"mjpeg": "image/jpeg", "png": "image/png"}
-_MILLISECOND = Fraction(1, 1000)
+_MOV_TEXT_FILLER = b"\0\0"  # a text of no letters
 # Said of the source's own file or streams, and false or taken in the target.
 _STALE_TAGS = {
     "major_brand",
@@ -66,6 +62,12 @@ class _Route:
     finish: Callable[[], Iterable[Packet[Stream]]]
     last_dts: int | None = None
 
+    def can_follow(self, dts: int) -> bool:
+        """Whether a container takes this time next; two texts may begin together."""
+        if self.last_dts is None or self.stream.type == "subtitle":
+            return self.last_dts is None or dts >= self.last_dts
+        return dts > self.last_dts
+
 
 class Carrier:
     """Takes the companions of one source into one target."""
@@ -86,7 +88,8 @@ class Carrier:
         self._companions = companions
         self._target = target
         self._routes: dict[int, _Route] = {}
-        self._lost = 0
+        self._disordered = 0
+        self._transcoders: list[AudioTranscoder | TextTranscoder] = []
         wanted = {"audio": audio, "subtitle": subtitles}
         for stream in companions.streams:
             if wanted.get(stream.type, True):
@@ -110,17 +113,17 @@ class Carrier:
         self.write()
         for route in self._routes.values():
             self._mux(route, route.finish())
-        if self._lost:
-            self.notices.append(
-                f"{self._lost} audio or subtitle packets out of order were left out"
-            )
+        lost = sum(transcoder.lost_packets for transcoder in self._transcoders)
+        for count, kind in ((self._disordered, "out of order"), (lost, "damaged")):
+            if count:
+                self.notices.append(f"audio or subtitle packets {kind} and left out: {count}")
 
     def _mux(self, route: _Route, packets: Iterable[Packet[Stream]]) -> None:
         for packet in packets:
             if packet.dts is None:
                 packet.dts = packet.pts
-            if packet.dts is None or (route.last_dts is not None and packet.dts < route.last_dts):
-                self._lost += 1
+            if packet.dts is None or not route.can_follow(packet.dts):
+                self._disordered += 1
                 continue
             route.last_dts = packet.dts
             packet.stream = route.stream
@@ -157,83 +160,31 @@ class Carrier:
         if not _fits(source, self._container):
             return None
         stream = self._target.add_stream_from_template(source, opaque=True)
-        return _Route(stream, lambda packet: (packet,), lambda: ())
+        # FFmpeg fills the gaps between texts in mp4 by itself: those of the source would be twice.
+        filler = _MOV_TEXT_FILLER if _codec_name(source) == "mov_text" else None
+        return _Route(
+            stream, lambda packet: () if bytes(packet) == filler else (packet,), lambda: ()
+        )
 
     def _converted(self, source: Stream) -> _Route | None:
         try:
-            if isinstance(source, AudioStream):
-                return self._converted_audio(source)
-            if isinstance(source, SubtitleStream) and _codec_name(source) in _TEXT_SUBTITLES:
-                return self._converted_text(source)
+            transcoder = self._transcoder(source)
         except (ValueError, FFmpegError) as error:
             logger.debug("%s cannot be converted: %s", _called(source), error)
-        return None
-
-    def _converted_audio(self, source: AudioStream) -> _Route | None:
-        name = _AUDIO_CODECS.get(self._container, "aac")
-        rate = 48000 if name == "libopus" else source.rate
-        stream = self._target.add_stream(name, rate=rate)
-        assert isinstance(stream, AudioStream)
-        stream.codec_context.layout = source.layout
-        stream.codec_context.time_base = Fraction(1, rate)
-        self.notices.append(f"{_called(source)} is converted to {name.removeprefix('lib')}")
-        encoder = stream.codec_context
-        resampler: list[AudioResampler] = []
-
-        def encoded(frames: Iterable[av.AudioFrame | None]) -> Iterator[Packet[Stream]]:
-            for frame in frames:
-                if not resampler:
-                    # The encoder is open by now and knows how many samples it takes at a time.
-                    resampler.append(
-                        AudioResampler(encoder.format, encoder.layout, rate, encoder.frame_size)
-                    )
-                for piece in resampler[0].resample(frame):
-                    yield from encoder.encode(piece)
-
-        def translate(packet: Packet[Stream]) -> Iterator[Packet[Stream]]:
-            encoder.open(strict=False)
-            try:
-                frames = source.codec_context.decode(packet)
-            except FFmpegError:
-                self._lost += 1
-                return
-            yield from encoded(frames)
-
-        def finish() -> Iterator[Packet[Stream]]:
-            if resampler:
-                yield from encoded(source.codec_context.decode(None))
-                yield from encoded([None])
-                yield from encoder.encode(None)
-
-        return _Route(stream, translate, finish)
-
-    def _converted_text(self, source: SubtitleStream) -> _Route | None:
-        name = _TEXT_CODECS.get(self._container)
-        if name is None:
             return None
-        stream = self._target.add_stream(name)
-        assert isinstance(stream, SubtitleStream)
-        decoder, encoder = source.codec_context, stream.codec_context
-        decoder.open(strict=False)
-        encoder.subtitle_header = decoder.subtitle_header
-        encoder.time_base = _MILLISECOND
+        if transcoder is None:
+            return None
+        self._transcoders.append(transcoder)
+        name = _codec_name(transcoder.stream)
         self.notices.append(f"{_called(source)} is converted to {name}")
+        return _Route(transcoder.stream, transcoder.translate, transcoder.finish)
 
-        def translate(packet: Packet[Stream]) -> Iterator[Packet[Stream]]:
-            try:
-                subtitle = decoder.decode2(packet)
-                if subtitle is None:
-                    return
-                text = encoder.encode_subtitle(subtitle)
-            except FFmpegError:
-                self._lost += 1
-                return
-            text.pts = text.dts = packet.pts
-            text.duration = packet.duration
-            text.time_base = packet.time_base
-            yield text
-
-        return _Route(stream, translate, lambda: ())
+    def _transcoder(self, source: Stream) -> AudioTranscoder | TextTranscoder | None:
+        if isinstance(source, AudioStream):
+            return AudioTranscoder(source, self._target)
+        if isinstance(source, SubtitleStream) and _codec_name(source) in TEXT_SUBTITLES:
+            return TextTranscoder(source, self._target)
+        return None
 
 
 def kept_tags(metadata: dict[str, str]) -> dict[str, str]:

@@ -185,11 +185,16 @@ class VideoDecoder:
             self._demuxer = Demuxer(container, self._stream, self.companions.streams, self._span)
             decoded = self._decoded_frames()
             first = next(decoded, None)
-            if first is not None and (start is None or _time(first) <= start):
+            if first is not None and (start is None or self._time(first) <= start):
                 break
         if first is None:
             raise SourceError(f"{self.source}: no picture in it can be read")
         return first, chain([first], decoded)
+
+    def _time(self, frame: VideoFrame) -> Fraction:
+        """When a frame is shown, in seconds; 0 where the source does not say."""
+        # Not the frame's own time base: PyAV does not give one to the last frames of a film.
+        return (frame.pts or 0) * (self._stream.time_base or Fraction(0))
 
     def _seek(self, container: InputContainer, time: Fraction) -> None:
         """Go to the key frame before a time; a source that cannot is read from its beginning."""
@@ -299,6 +304,7 @@ class VideoDecoder:
     def _keep(self, packet: Packet[Stream]) -> None:
         """Hand a companion's packet on."""
         if packet.stream.disposition & _COVER:
+            packet.pts = packet.dts = 0  # most containers give it no time
             self.companions.covers.append(packet)
         elif (moved := self._span.packet(packet)) is not None:
             self.companions.packets.append(moved)
@@ -353,8 +359,3 @@ def _fitted(width: int, height: int, options: DecodeOptions) -> tuple[int, int]:
     if scale == 1 or (scale > 1 and not options.upscale):
         return width, height
     return max(2, 2 * round(width * scale / 2)), max(2, 2 * round(height * scale / 2))
-
-
-def _time(frame: VideoFrame) -> Fraction:
-    """When a frame is shown, in seconds; 0 where the source does not say."""
-    return Fraction((frame.pts or 0) * (frame.time_base or 0))

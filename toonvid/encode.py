@@ -252,7 +252,10 @@ class VideoEncoder:
                 frame.time_base.denominator,
                 *(s.time_base.denominator for s in self._container.streams if s.time_base),
             )
-            return {"movie_timescale": str(min(scale, _LARGEST_TIMESCALE))}
+            options = {"movie_timescale": str(min(scale, _LARGEST_TIMESCALE))}
+            if any("." in name for name in self._companions.metadata):
+                options["movflags"] = "use_metadata_tags"  # what cameras say: com.apple.quicktime.…
+            return options
         if self._container_name == "matroska":
             # An encoder's delay before time 0 would else move the whole film by some milliseconds.
             return {"avoid_negative_ts": "disabled"}

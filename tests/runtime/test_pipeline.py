@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-from clips import Film, Sound, frame_times, moving_pictures, only
+from clips import Film, Sound, film_end, frame_times, moving_pictures
 
 from toonvid.pipeline import Progress, convert
 
@@ -83,11 +83,6 @@ def test_frame_times_in_matroska_are_right_to_its_millisecond(kind, tmp_path, to
 def test_last_frame_is_shown_as_long_as_in_the_source(tmp_path, toon):
     source = Film(pts=(0, 1, 5, 6, 30, 31), time_base=F(1, 90)).write(tmp_path / "source.mp4")
     assert film_end(toon(source).target) == film_end(source)
-
-
-def film_end(path) -> Fraction:
-    film = only(path, "video")
-    return max(time + length for time, length in zip(film.times, film.durations, strict=True))
 
 
 def test_progress_counts_frames_and_film_seconds(tmp_path, identity):
