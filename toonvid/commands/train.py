@@ -1,0 +1,174 @@
+"""`toonvid train`: learn a style, or go on learning it, and export it as an engine."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from toonvid.engine import user_engines
+from toonvid.errors import TrainingError
+
+_Handler: TypeAlias = Callable[[int, FrameType | None], object] | int | None
+
+if TYPE_CHECKING:
+    from trainer.train import Progress as TrainProgress
+
+
+def train(
+    photos: Annotated[Path, typer.Option(help="Folder of photos to learn on.")],
+    target: Annotated[
+        Path, typer.Option("--target", "-o", help="The run's folder; the same one goes on.")
+    ],
+    preset: Annotated[str, typer.Option(help="Which training to start from.")] = "lite",
+    content_weights: Annotated[
+        Path | None, typer.Option(help="ResNet-50 as safetensors, for the content loss.")
+    ] = None,
+    holdout: Annotated[
+        Path | None, typer.Option(help="Folder of photos for contact sheets, never learned on.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Batches to train.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Crops in a batch.")] = None,
+    crop: Annotated[int | None, typer.Option(help="Side of a crop in pixels.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="At the start.")] = None,
+    content_weight: Annotated[
+        float | None, typer.Option(help="Weight of the content loss; 0 leaves it out.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Decides everything drawn at random.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any other value of the training."),
+    ] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder for prepared photos, to be shared by runs.")
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Threads that prepare photos.", min=1)] = 2,
+    style: Annotated[
+        str | None, typer.Option(help="Name of the engine; the run's folder's if not given.")
+    ] = None,
+    engines: Annotated[
+        Path | None, typer.Option(help="Folder for the engine; the user's own if not given.")
+    ] = None,
+) -> None:
+    """Learn a style from photos. The same command again goes on where it was stopped."""
+    require_trainer()
+    from trainer.config import PRESETS, change_config
+    from trainer.export import EngineText, export
+    from trainer.run import Run, Sources
+    from trainer.train import train as train_generator
+
+    if preset not in PRESETS:
+        raise TrainingError(f"no preset named {preset!r}; there are: {', '.join(PRESETS)}")
+    flags = {
+        "steps": steps,
+        "batch_size": batch_size,
+        "crop": crop,
+        "learning_rate": learning_rate,
+        "content_weight": content_weight,
+        "seed": seed,
+    }
+    typed = [f"{name}={value}" for name, value in flags.items() if value is not None]
+    config = change_config(PRESETS[preset], [*(settings or []), *typed])
+    text = EngineText(style or target.resolve().name)
+    sources = Sources(photos, content_weights, holdout, cache, workers)
+    run = Run(target)
+    run.claim(preset, config, sources)
+
+    console = Console()
+    with _signals() as signals, _progress_bar(console, config.steps) as show:
+        progress = train_generator(run, config, sources, show, lambda: bool(signals))
+    _tell_skipped(console, progress)
+    if progress.step < progress.steps:
+        _print(console, f"Stopped after step {progress.step}; the same command goes on from there.")
+        raise typer.Exit(128 + signals[0])
+    engine = export(run, text, engines or user_engines())
+    _print(console, f"Wrote {engine.folder / engine.card.file_name('f32')}")
+
+
+def require_trainer() -> None:
+    """See that PyTorch is here, and that `trainer` is toonvid's own.
+
+    Raises:
+        TrainingError: PyTorch is missing, or another package of that name comes first.
+    """
+    if importlib.util.find_spec("torch") is None:
+        raise TrainingError("training needs PyTorch: pip install 'toonvid[train]'")
+    spec = importlib.util.find_spec("trainer")
+    ours = Path(__file__).resolve().parents[2] / "trainer"
+    places = [Path(place).resolve() for place in (spec and spec.submodule_search_locations) or ()]
+    if ours not in places:
+        found = ", ".join(map(str, places)) or "nowhere"
+        raise TrainingError(
+            f"the package 'trainer' that Python finds ({found}) is not toonvid's: "
+            "install toonvid in an environment of its own"
+        )
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collect interrupts and requests to end; a second one is obeyed at once."""
+    caught: list[int] = []
+
+    def catch(number: int, frame: FrameType | None) -> None:
+        caught.append(number)
+        signal.signal(number, before[number])
+
+    before: dict[int, _Handler] = {
+        number: signal.signal(number, catch) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _progress_bar(console: Console, steps: int) -> Iterator[Callable[[TrainProgress], None]]:
+    """Show how far the training is, and what the trainer has to say meanwhile."""
+    columns = (
+        TextColumn("Training"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[figures]}", markup=False),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    handler = RichHandler(console=console, show_time=False, show_path=False)
+    logger = logging.getLogger("trainer")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        with Progress(*columns, console=console) as bar:
+            task = bar.add_task("training", total=steps, figures="")
+
+            def show(progress: TrainProgress) -> None:
+                losses = " ".join(f"{name} {value:.3f}" for name, value in progress.losses.items())
+                figures = f"{progress.pictures_per_second:.0f} pictures/s  {losses}"
+                bar.update(task, completed=progress.step, figures=figures)
+
+            yield show
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+def _tell_skipped(console: Console, progress: TrainProgress) -> None:
+    """How many photos were left out; each was named when it was met."""
+    if progress.skipped:
+        names = ", ".join(path.name for path in progress.skipped)
+        _print(console, f"Skipped {len(progress.skipped)} of the photos: {names}")
+
+
+def _print(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
