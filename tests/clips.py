@@ -6,6 +6,7 @@ Nothing here comes from toonvid, so that a test compares it with something other
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -181,6 +182,14 @@ def picture_file(pixels: Pixels, codec: str, pix_fmt: str | None = None) -> byte
         frame = av.VideoFrame.from_ndarray(pixels, format=pushed)
         target.mux([*stream.encode(frame), *stream.encode(None)])
     return file.getvalue()
+
+
+def with_exif(jpeg: bytes, orientation: int) -> bytes:
+    """A JPEG that says how to hold it: 1..8, as cameras do."""
+    entry = struct.pack(">HHIHH", 0x0112, 3, 1, orientation, 0)
+    tiff = b"MM\0*" + struct.pack(">I", 8) + struct.pack(">H", 1) + entry + bytes(4)
+    body = b"Exif\0\0" + tiff
+    return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + jpeg[2:]
 
 
 # What is in a file.

@@ -38,6 +38,7 @@ _MATRIX_NAMES = {
 _WRITTEN_MATRICES = {1, 5, 6}  # every player knows these
 _HD_WIDTH, _HD_HEIGHT = 1280, 720  # untagged pictures from here on are taken to be BT.709
 _GREY_OR_PALETTE = ("gray", "pal8", "mono", "ya")
+_KINDS_UNKNOWN_TO_PYAV = (29, 30, 31)  # of FFmpeg 8: view id, reference displays, EXIF
 _WITH_ALPHA = ("pal8", "rgba", "bgra", "argb", "abgr", "ya", "yuva", "gbrap")
 
 
@@ -52,9 +53,7 @@ class Orientation:
     @classmethod
     def of(cls, frame: VideoFrame) -> Orientation:
         """Read FFmpeg's display matrix: x' = a x + c y, y' = b x + d y, in 16.16 fixed point."""
-        # PyAV's annotations know a dictionary here; what it gives is a mapping by type or name.
-        side_data = cast("Mapping[str, Buffer]", frame.side_data)
-        matrix = side_data.get("DISPLAYMATRIX")
+        matrix = _side_data(frame).get("DISPLAYMATRIX")
         if matrix is None:
             return cls()
         a, b, _, c, d = (int(value) for value in np.frombuffer(bytes(matrix), "=i4")[:5])
@@ -202,6 +201,19 @@ def upright_frame(
         alpha = None if opaque else np.ascontiguousarray(pixels[:, :, 3])
         pixels = np.ascontiguousarray(pixels[:, :, :3])
     return Frame(pixels, pts, time_base, picture.duration or 0, alpha)
+
+
+def _side_data(frame: VideoFrame) -> Mapping[str, Buffer]:
+    """What comes with a frame, but for kinds that PyAV does not know: it fails on those."""
+    try:
+        # PyAV's annotations know a dictionary here; what it gives is a mapping by type or name.
+        return cast("Mapping[str, Buffer]", frame.side_data)
+    except ValueError:
+        buffer = _buffer(frame.width, frame.height, frame.format.name, Fraction(1), "gbr", "pc")
+        deletions = [("sidedata", f"mode=delete:type={kind}") for kind in _KINDS_UNKNOWN_TO_PYAV]
+        graph = _linked(buffer, *deletions)
+        graph.vpush(frame)
+        return cast("Mapping[str, Buffer]", graph.vpull().side_data)
 
 
 def _color_tags(frame: VideoFrame) -> ColorTags:
