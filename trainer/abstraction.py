@@ -16,8 +16,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from toonvid.video import Pixels
+
 Grey = NDArray[np.float32]
-Pixels = NDArray[np.uint8]
 
 ABSTRACTION_VERSION = 1
 """Raised whenever the same photo would be drawn otherwise: stored drawings are then made anew."""

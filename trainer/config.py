@@ -5,6 +5,7 @@ Leaves out where pictures come from (`trainer.train.Sources`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from typing import Literal, get_args
@@ -19,14 +20,14 @@ class TrainConfig:
     """Every number of a training run; two runs of the same config and pictures are the same run."""
 
     seed: int = 1
-    steps: int = 8_000
+    steps: int = 9_000
     """Steps of the initialization phase; each is one batch."""
     batch_size: int = 8
     crop: int = 160
     """Side in pixels of the square crops."""
     frame_heights: tuple[int, ...] = (288, 432, 720)
     """Short sides in pixels that photos are resized to, as if they were frames of such films."""
-    learning_rate: float = 2.5e-3
+    learning_rate: float = 3e-3
     """After the first `warm_up` steps; from there it falls to 0 along half a cosine."""
     warm_up: int = 50
     """Steps over which the learning rate rises."""
@@ -38,13 +39,15 @@ class TrainConfig:
     """Channels of the generator at a quarter of the picture's size."""
     blocks: int = 4
     """Residual blocks of the generator."""
+    pixel_only_steps: int = 6_500
+    """Steps at the start with the plain l1 alone, which draws lines soonest and costs least."""
     pixel_weight: float = 6.0
     """Of the plain l1 against the abstraction."""
-    content_weight: float = 0.4
+    content_weight: float = 0.25
     """Of the content loss; 0 needs no content network."""
     content_pictures: int = 2
-    """Pictures of each batch that the content loss looks at: one costs it what four cost the rest."""
-    stability_weight: float = 3.0
+    """Pictures of each batch that the content loss looks at: it costs four times the rest."""
+    stability_weight: float = 2.0
     """Of the stability loss; 0 leaves it out."""
     stability_pictures: int = 2
     """Pictures of each batch that the stability loss looks at."""
@@ -61,10 +64,12 @@ class TrainConfig:
         for name in COUNTS:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("seed", "pixel_weight", "content_weight", "stability_weight"):
-            if getattr(self, name) < 0:
+        if self.width < 3:
+            raise ValueError(f"width must be at least 3, not {self.width}")
+        for name in ("seed", "pixel_only_steps", *WEIGHTS):
+            if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
-        if self.learning_rate <= 0:
+        if not 0 < self.learning_rate < math.inf:
             raise ValueError(f"learning_rate must be above 0, not {self.learning_rate}")
         for name in ("beta1", "ema_decay"):
             if not 0 <= getattr(self, name) < 1:
@@ -84,6 +89,8 @@ COUNTS = (
     *("content_pictures", "stability_pictures"),
     *("save_every", "log_every", "sheet_every"),
 )
+
+WEIGHTS = ("pixel_weight", "content_weight", "stability_weight")
 
 HOUSEKEEPING = ("save_every", "log_every", "sheet_every")
 """Options that do not change the weights: a run may go on with others."""

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from toonvid.errors import TrainingError
-from trainer.abstraction import ABSTRACTION_VERSION, Pixels, draw_abstraction
+from toonvid.video import Pixels
+from trainer.abstraction import ABSTRACTION_VERSION, draw_abstraction
 from trainer.files import make_folder, write_atomically
 
 log = logging.getLogger(__name__)

@@ -105,8 +105,8 @@ def _start(layer: nn.Conv2d, gain: float = 1.0, shuffle: int = 1) -> None:
     Args:
         layer: Changed in place.
         gain: Factor on the weights.
-        shuffle: Side of the square that pixel shuffle makes of this layer's channels: all channels of
-            a square get the same weights, so that there is no checkerboard (ICNR).
+        shuffle: Side of the square that pixel shuffle makes of this layer's channels: all channels
+            of a square get the same weights, so that there is no checkerboard (ICNR).
     """
     subpixels = shuffle**2
     nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -144,7 +145,7 @@ class RunLog:
         kept = []
         if run.stats.exists():
             lines = run.stats.read_text(encoding="utf-8").splitlines()
-            kept = [line for line in lines if line and json.loads(line)["step"] <= first_step]
+            kept = [line for line in lines if _logged_step(line) <= first_step]
         write_atomically(run.stats, "".join(line + "\n" for line in kept).encode())
         self._stats = run.stats.open("a", encoding="utf-8")
         self._tensorboard = SummaryWriter(run.tensorboard, purge_step=first_step + 1)
@@ -163,6 +164,14 @@ class RunLog:
     def close(self) -> None:
         self._stats.close()
         self._tensorboard.close()
+
+
+def _logged_step(line: str) -> float:
+    """The step of a line of `stats.jsonl`; infinite for one that a crash has cut off."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError):
+        return math.inf
 
 
 def _sha256_or_empty(path: Path | None) -> str:

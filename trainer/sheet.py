@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from trainer.abstraction import Pixels
+from toonvid.video import Pixels
 from trainer.dataset import UnusablePhotoError, find_pictures, read_picture, resize_to, to_tensor
 
 PICTURES = 8

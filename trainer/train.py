@@ -115,16 +115,17 @@ def train(
             photo, abstraction = batch.photos.to(device), batch.abstractions.to(device)
 
             # One step: the cartoon, its losses, the weights, their running mean.
+            everything = step >= config.pixel_only_steps
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(config, step)
             with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
                 cartoon = generator(photo)
                 terms = {"pixel": config.pixel_weight * pixel_loss(cartoon, abstraction)}
-                if features:
+                if everything and features:
                     some = slice(config.content_pictures)
                     content = content_loss(features, cartoon[some], abstraction[some])
                     terms["content"] = config.content_weight * content
-                if config.stability_weight:
+                if everything and config.stability_weight:
                     some = slice(config.stability_pictures)
                     disturbance = Disturbance.draw(photo[some], random)
                     stability = stability_loss(generator, photo[some], cartoon[some], disturbance)

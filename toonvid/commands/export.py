@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from toonvid.commands.train import require_trainer
 from toonvid.engine import user_engines
@@ -31,6 +30,8 @@ def export(
 ) -> None:
     """Export the generator of a run, compared number by number with the engine."""
     require_trainer()
+    from rich.console import Console
+
     from trainer.export import EngineText, read_credits
     from trainer.export import export as export_engine
     from trainer.run import Run

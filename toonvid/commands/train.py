@@ -12,9 +12,6 @@ from types import FrameType
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
-from rich.console import Console
-from rich.logging import RichHandler
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from toonvid.engine import user_engines
 from toonvid.errors import TrainingError
@@ -22,6 +19,8 @@ from toonvid.errors import TrainingError
 _Handler: TypeAlias = Callable[[int, FrameType | None], object] | int | None
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from trainer.train import Progress as TrainProgress
 
 
@@ -62,6 +61,8 @@ def train(
 ) -> None:
     """Learn a style from photos. The same command again goes on where it was stopped."""
     require_trainer()
+    from rich.console import Console
+
     from trainer.config import PRESETS, change_config
     from trainer.export import EngineText, export
     from trainer.run import Run, Sources
@@ -103,6 +104,15 @@ def require_trainer() -> None:
     """
     if importlib.util.find_spec("torch") is None:
         raise TrainingError("training needs PyTorch: pip install 'toonvid[train]'")
+    require_own_trainer()
+
+
+def require_own_trainer() -> None:
+    """See that `trainer` is toonvid's own; for what needs no PyTorch.
+
+    Raises:
+        TrainingError: Another package of that name comes first.
+    """
     spec = importlib.util.find_spec("trainer")
     ours = Path(__file__).resolve().parents[2] / "trainer"
     places = [Path(place).resolve() for place in (spec and spec.submodule_search_locations) or ()]
@@ -136,6 +146,15 @@ def _signals() -> Iterator[list[int]]:
 @contextmanager
 def _progress_bar(console: Console, steps: int) -> Iterator[Callable[[TrainProgress], None]]:
     """Show how far the training is, and what the trainer has to say meanwhile."""
+    from rich.logging import RichHandler
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
     columns = (
         TextColumn("Training"),
         BarColumn(),

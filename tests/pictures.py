@@ -1,0 +1,27 @@
+"""Small pictures for tests of the trainer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from toonvid.video import Pixels
+
+
+def draw_discs(height: int, width: int, seed: int) -> Pixels:
+    """Discs of flat colours under noise, (H, W, 3) uint8, RGB."""
+    random = np.random.default_rng(seed)
+    picture = np.full((height, width, 3), random.integers(60, 200, 3), np.uint8)
+    for _ in range(6):
+        centre = int(random.integers(width)), int(random.integers(height))
+        colour = tuple(int(level) for level in random.integers(0, 256, 3))
+        cv2.circle(picture, centre, int(random.integers(5, 25)), colour, thickness=-1)
+    noise = random.normal(0, 4, picture.shape)
+    return np.clip(picture + noise, 0, 255).astype(np.uint8)
+
+
+def write_picture(path: Path, pixels: Pixels) -> None:
+    """Write RGB pixels."""
+    cv2.imencode(path.suffix, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))[1].tofile(path)

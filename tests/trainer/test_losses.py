@@ -1,0 +1,95 @@
+"""Each loss is 0 where it should be, and grows with what it is against."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from trainer.losses import (
+    LARGEST_SHIFT,
+    Disturbance,
+    content_loss,
+    pixel_loss,
+    stability_loss,
+)
+
+
+class MeanFeatures:
+    """Stands in for the content network: pictures at a quarter and an eighth of the size."""
+
+    def __call__(self, pictures: Tensor) -> list[Tensor]:
+        return [torch.nn.functional.avg_pool2d(pictures, side) for side in (4, 8)]
+
+
+def random_pictures(seed: int = 0) -> Tensor:
+    return torch.rand(2, 3, 48, 48, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def smooth_pictures() -> Tensor:
+    coarse = torch.nn.functional.avg_pool2d(random_pictures(), 12)
+    return torch.nn.functional.interpolate(coarse, scale_factor=12, mode="bicubic").clamp(-1, 1)
+
+
+def still(like: Tensor) -> Disturbance:
+    """A disturbance that changes nothing."""
+    count, _, height, width = like.shape
+    unit = torch.tensor([[1.0, 0, 0], [0, 1, 0]]).repeat(count, 1, 1)
+    positions = torch.nn.functional.affine_grid(unit, [count, 3, height, width], False)
+    one = torch.ones(count, 1, 1, 1)
+    return Disturbance(positions, one, one * 0, torch.zeros_like(like))
+
+
+def test_equal_pictures_lose_nothing() -> None:
+    pictures = random_pictures()
+    assert pixel_loss(pictures, pictures) == 0
+    assert content_loss(MeanFeatures(), pictures, pictures) == 0
+
+
+def test_content_loss_weighs_the_stages_and_trains_only_the_generated() -> None:
+    generated = torch.zeros(1, 3, 16, 16, requires_grad=True)
+    targets = torch.full((1, 3, 16, 16), 0.5, requires_grad=True)
+    loss = content_loss(MeanFeatures(), generated, targets)
+    assert loss.item() == pytest.approx((0.5 + 1.0) * 0.5)
+    loss.backward()
+    assert generated.grad is not None
+    assert targets.grad is None
+
+
+def test_a_generator_that_follows_its_photos_is_stable() -> None:
+    photos = smooth_pictures()
+    disturbance = Disturbance.draw(photos, torch.Generator().manual_seed(1))
+    quiet = Disturbance(
+        disturbance.positions, disturbance.gain, disturbance.offset, 0 * disturbance.noise
+    )
+    following = stability_loss(lambda p: p, photos, photos, quiet)
+    assert following < 0.01
+
+    pattern = random_pictures(5)
+    stuck = stability_loss(lambda p: p + pattern, photos, photos + pattern, quiet)
+    assert stuck > 10 * following
+
+
+def test_a_generator_that_amplifies_noise_is_not_stable() -> None:
+    photos = smooth_pictures() / 2
+    disturbance = Disturbance.draw(photos, torch.Generator().manual_seed(2))
+    plain = stability_loss(lambda p: p, photos, photos, disturbance)
+    noisy = stability_loss(lambda p: 4 * p, photos, 4 * photos, disturbance)
+    assert noisy > 2 * plain
+
+
+def test_a_still_disturbance_changes_nothing() -> None:
+    pictures = random_pictures()
+    torch.testing.assert_close(still(pictures).move(pictures), pictures, atol=1e-5, rtol=0)
+    assert stability_loss(lambda p: p, pictures, pictures, still(pictures)) < 1e-5
+
+
+def test_disturbances_are_small_and_follow_their_random_numbers() -> None:
+    pictures = random_pictures()
+    first, second = (
+        Disturbance.draw(pictures, torch.Generator().manual_seed(seed)) for seed in (3, 3)
+    )
+    torch.testing.assert_close(first.positions, second.positions, atol=0, rtol=0)
+    torch.testing.assert_close(first.noise, second.noise, atol=0, rtol=0)
+    moved = (first.positions - still(pictures).positions)[:, 24, 24].abs() * 48 / 2
+    assert 0 < moved.max() <= LARGEST_SHIFT + 1

@@ -1,0 +1,55 @@
+"""The lite generator keeps its budget, and has no statistics and no checkerboard."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from trainer.networks import LiteGenerator, count_multiply_adds, count_parameters
+
+
+@pytest.fixture(scope="module")
+def generator() -> LiteGenerator:
+    torch.manual_seed(0)
+    return LiteGenerator().eval()
+
+
+def test_lite_generator_takes_at_most_13_thousand_multiply_adds_a_pixel(
+    generator: LiteGenerator,
+) -> None:
+    assert 8_000 < count_multiply_adds(generator) <= 13_000
+
+
+def test_multiply_adds_are_counted_as_by_hand() -> None:
+    network = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1),  # 3 * 8 * 9 a pixel
+        nn.Conv2d(8, 8, 3, stride=2, padding=1, groups=2),  # 4 * 8 * 9 for every fourth pixel
+    )
+    assert count_multiply_adds(network) == 3 * 8 * 9 + 4 * 8 * 9 / 4
+    assert count_parameters(network) == 3 * 8 * 9 + 8 + 4 * 8 * 9 + 8
+
+
+def test_a_new_generator_has_no_checkerboard(generator: LiteGenerator) -> None:
+    with torch.no_grad():
+        cartoon = generator(torch.full((1, 3, 160, 160), 0.3))
+    inside = cartoon[..., 64:96, 64:96]
+    assert (inside - inside[..., :1, :1]).abs().max() < 1e-5
+    assert (inside - 0.3).abs().max() > 1e-3  # it does something
+
+
+@pytest.mark.parametrize("size", [(4, 4), (8, 60), (100, 36)])
+def test_any_multiple_of_four_keeps_its_size(
+    generator: LiteGenerator, size: tuple[int, int]
+) -> None:
+    with torch.no_grad():
+        assert generator(torch.zeros(2, 3, *size)).shape == (2, 3, *size)
+
+
+def test_a_tile_gives_what_the_whole_gives(generator: LiteGenerator) -> None:
+    photo = torch.rand(1, 3, 192, 192) * 2 - 1
+    with torch.no_grad():
+        whole = generator(photo)[..., 16:176, 16:176]
+        tile = generator(photo[..., 16:176, 16:176])
+    inside = (..., slice(64, 96), slice(64, 96))
+    torch.testing.assert_close(tile[inside], whole[inside], atol=1e-5, rtol=0)

@@ -1,0 +1,167 @@
+"""A run learns, resumes bit for bit, and leaves what it promises."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+from pictures import draw_discs, write_picture
+from torch import Tensor
+
+from toonvid.errors import TrainingError
+from trainer.config import TrainConfig
+from trainer.run import Run, Sources
+from trainer.train import Progress, learning_rate, load_trained_generator, train
+from trainer.training_state import load_newest_state
+
+
+def start(folder: Path, config: TrainConfig, photos: Path, stop_after: int | None = None) -> Run:
+    """Train, or go on, until a step of the run (None: to its end)."""
+    run = Run(folder)
+    sources = Sources(photos, cache=folder.parent / "cache")
+    run.claim("lite", config, sources)
+    steps: list[int] = []
+    train(run, config, sources, lambda p: steps.append(p.step), lambda: stopping(run, stop_after))
+    return run
+
+
+def stopping(run: Run, after: int | None) -> bool:
+    """Whether the run has logged the step it shall stop after."""
+    return after is not None and f'"step": {after - 1},' in run.stats.read_text()
+
+
+def values_of(run: Run) -> dict[str, Tensor]:
+    """Every tensor of the newest training state by its place in it."""
+    state = load_newest_state(run.states)
+    assert state is not None
+    found: dict[str, Tensor] = {}
+
+    def collect(place: str, value: object) -> None:
+        if isinstance(value, Tensor):
+            found[place] = value
+        elif isinstance(value, dict):
+            for name, inner in value.items():
+                collect(f"{place}/{name}", inner)
+
+    collect("", dict(state.values))
+    return found
+
+
+def assert_bit_equal(first: Run, second: Run) -> None:
+    ours, theirs = values_of(first), values_of(second)
+    assert ours.keys() == theirs.keys()
+    assert {place.split("/")[1] for place in ours} == {"generator", "mean", "optimizer", "random"}
+    for place, value in ours.items():
+        assert torch.equal(value, theirs[place]), place
+
+
+@pytest.mark.parametrize("stop_after", [2, 3, 5])
+@pytest.mark.parametrize("precision", ["f32", "bf16"])
+def test_a_run_that_was_stopped_gives_the_same_weights(
+    tmp_path: Path, photos: Path, config: TrainConfig, stop_after: int, precision: str
+) -> None:
+    config = replace(config, precision=precision)
+    whole = start(tmp_path / "whole", config, photos)
+    run = start(tmp_path / "stopped", config, photos, stop_after)
+    state = load_newest_state(run.states)
+    assert state is not None
+    assert state.step == stop_after
+    assert_bit_equal(whole, start(tmp_path / "stopped", config, photos))
+
+
+def test_a_run_whose_newest_state_is_damaged_gives_the_same_weights(
+    tmp_path: Path, photos: Path, config: TrainConfig
+) -> None:
+    whole = start(tmp_path / "whole", config, photos)
+    run = start(tmp_path / "stopped", config, photos, stop_after=5)
+    newest = max(run.states.iterdir())
+    newest.write_bytes(newest.read_bytes()[:-1])
+    assert_bit_equal(whole, start(tmp_path / "stopped", config, photos))
+    assert len(run.stats.read_text().splitlines()) == config.steps
+
+
+def test_a_finished_run_is_left_as_it_is(tmp_path: Path, photos: Path, config: TrainConfig) -> None:
+    run = start(tmp_path / "run", config, photos)
+    before = {path: path.stat().st_mtime_ns for path in run.states.iterdir()}
+    start(tmp_path / "run", config, photos)
+    assert {path: path.stat().st_mtime_ns for path in run.states.iterdir()} == before
+
+
+def test_a_run_learns(tmp_path: Path, photos: Path, config: TrainConfig) -> None:
+    config = replace(config, steps=150, width=24, batch_size=4, save_every=150, precision="f32")
+    run = start(tmp_path / "run", config, photos)
+    losses = [json.loads(line)["pixel"] for line in run.stats.read_text().splitlines()]
+    assert sum(losses[-10:]) < 0.8 * sum(losses[:10])
+
+
+def test_skipped_photos_are_told(tmp_path: Path, config: TrainConfig) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    write_picture(folder / "good.png", draw_discs(50, 50, 1))
+    (folder / "bad.jpg").write_text("no picture")
+    run, sources = Run(tmp_path / "run"), Sources(folder)
+    run.claim("lite", config, sources)
+    told: list[Progress] = []
+    end = train(run, config, sources, told.append)
+    assert [path.name for path in end.skipped] == ["bad.jpg"]
+    assert [progress.step for progress in told] == [1, 2, 3, 4, 5, 6]
+    assert told[-1].losses.keys() == {"pixel", "stability"}
+
+
+def test_contact_sheets_show_held_out_photos(
+    tmp_path: Path, photos: Path, config: TrainConfig
+) -> None:
+    run, sources = Run(tmp_path / "run"), Sources(photos, heldout=photos)
+    run.claim("lite", replace(config, steps=3, sheet_every=2), sources)
+    train(run, replace(config, steps=3, sheet_every=2), sources)
+    sheets = sorted(run.sheets.iterdir())
+    assert [path.name for path in sheets] == ["step-000000002.jpg", "step-000000003.jpg"]
+    assert cv2.imread(str(sheets[0])).shape == (2 * 360, 5 * 360, 3)
+
+
+def test_numbers_that_lead_nowhere_stop_the_run_and_keep_its_last_state(
+    tmp_path: Path, photos: Path, config: TrainConfig
+) -> None:
+    config = replace(config, steps=40, learning_rate=1e30, save_every=1, log_every=100)
+    with pytest.raises(TrainingError, match=r"loss is .* at step .*: lower --learning-rate"):
+        start(tmp_path / "run", config, photos)
+    for value in values_of(Run(tmp_path / "run")).values():
+        assert value.isfinite().all() or value.dtype != torch.float32
+
+
+def test_a_content_loss_without_weights_is_an_error(
+    tmp_path: Path, photos: Path, config: TrainConfig
+) -> None:
+    with pytest.raises(TrainingError, match="needs a pretrained ResNet-50: give --content-weights"):
+        start(tmp_path / "run", replace(config, content_weight=1.0), photos)
+
+
+def test_the_learning_rate_rises_and_falls_to_zero(config: TrainConfig) -> None:
+    config = replace(config, steps=100, warm_up=10, learning_rate=1.0)
+    rates = [learning_rate(config, step) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert max(rates) == rates[9] > 0.95
+    assert rates[9:] == sorted(rates[9:], reverse=True)
+    assert rates[-1] < 0.001
+
+
+def test_the_exported_weights_are_the_running_mean(trained: Run, config: TrainConfig) -> None:
+    generator, step = load_trained_generator(trained, config)
+    assert step == config.steps
+    values = values_of(trained)
+    torch.testing.assert_close(
+        generator.enter.weight, values["/mean/module.enter.weight"], atol=0, rtol=0
+    )
+    assert not torch.equal(generator.enter.weight, values["/generator/enter.weight"])
+
+
+def test_a_run_without_a_state_cannot_be_exported(
+    tmp_path: Path, photos: Path, config: TrainConfig
+) -> None:
+    Run(tmp_path).claim("lite", config, Sources(photos))
+    with pytest.raises(TrainingError, match="has no training state yet"):
+        load_trained_generator(Run(tmp_path), config)
