@@ -15,7 +15,7 @@ import av
 from av.audio.stream import AudioStream
 from av.codec.context import CodecContext
 from av.container import OutputContainer
-from av.error import FFmpegError
+from av.error import FFmpegError, InvalidDataError
 from av.packet import Packet
 from av.stream import Disposition, Stream
 from av.subtitles.stream import SubtitleStream
@@ -88,7 +88,9 @@ class Carrier:
         self._companions = companions
         self._target = target
         self._routes: dict[int, _Route] = {}
-        self._disordered = 0
+        self.damage: str | None = None
+        """What of the source could not be taken along, known when finished; None when all was."""
+        self._disordered = self._damaged = 0
         self._transcoders: list[AudioTranscoder | TextTranscoder] = []
         wanted = {"audio": audio, "subtitle": subtitles}
         for stream in companions.streams:
@@ -113,10 +115,13 @@ class Carrier:
         self.write()
         for route in self._routes.values():
             self._mux(route, route.finish())
-        lost = sum(transcoder.lost_packets for transcoder in self._transcoders)
-        for count, kind in ((self._disordered, "out of order"), (lost, "damaged")):
-            if count:
-                self.notices.append(f"audio or subtitle packets {kind} and left out: {count}")
+        if self._disordered:
+            self.notices.append(
+                f"audio or subtitle packets out of order and left out: {self._disordered}"
+            )
+        damaged = self._damaged + sum(t.lost_packets for t in self._transcoders)
+        if damaged:
+            self.damage = f"{damaged} damaged audio or subtitle packet{'s' * (damaged > 1)}"
 
     def _mux(self, route: _Route, packets: Iterable[Packet[Stream]]) -> None:
         for packet in packets:
@@ -127,7 +132,11 @@ class Carrier:
                 continue
             route.last_dts = packet.dts
             packet.stream = route.stream
-            self._target.mux(packet)
+            try:
+                self._target.mux(packet)
+            except InvalidDataError as error:
+                logger.debug("%s: damaged packet: %s", _called(route.stream), error)
+                self._damaged += 1
 
     def _add(self, source: Stream) -> None:
         if source.type == "data" and self._companions.chapters:

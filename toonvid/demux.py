@@ -19,11 +19,14 @@ from toonvid.span import Span
 
 logger = logging.getLogger(__name__)
 
-# Containers whose header states how long the film is, so that a file cut short can be told.
-_STATED_DURATION = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi"}
+# Containers whose header states how long each stream is, or when the film ends on its own clock, so
+# that a file cut short can be told.
+_STREAM_DURATIONS_STATED = "mov,mp4,m4a,3gp,3g2,mj2"
+_END_STATED = {"matroska,webm", "avi"}
 _CUT_SHORT_SECONDS = Fraction(1)
 _INTERLEAVING_SECONDS = 2  # how far behind the pictures their subtitles may lie in a file
 _VAIN_ATTEMPTS = 8  # errors in a row after which a source is given up
+_COVER = Disposition.attached_pic
 
 
 class Demuxer:
@@ -77,7 +80,7 @@ class Demuxer:
         signs = []
         if self.lost_packets:
             signs.append(f"{self.lost_packets} damaged packet{'s' * (self.lost_packets > 1)}")
-        if self._span.end is None and self._container.format.name in _STATED_DURATION:
+        if self._span.end is None:
             signs += self._missing_ends()
         return ", ".join(signs) or None
 
@@ -101,24 +104,23 @@ class Demuxer:
 
     def _missing_ends(self) -> Iterator[str]:
         """Compare how far was read with what the header says."""
-        begin = Fraction(self._container.start_time or 0, av.time_base)
-        read = max(self._ends.values(), default=begin) - begin
-        stated = Fraction(self._container.duration or 0, av.time_base)
-        if read < stated - _CUT_SHORT_SECONDS:
-            yield f"it ends after {float(read):.1f} of {float(stated):.1f} seconds"
-            return
-        for stream in self._streams:
-            if stream.type in ("video", "audio") and not stream.disposition & _COVER:
-                yield from self._missing_end(stream)
+        container = self._container
+        if container.format.name in _END_STATED and container.duration:
+            read = max(self._ends.values(), default=Fraction(0))
+            yield from _cut_short("it", read, Fraction(container.duration, av.time_base))
+        if container.format.name == _STREAM_DURATIONS_STATED:
+            for stream in self._streams:
+                if stream.type in ("video", "audio") and not stream.disposition & _COVER:
+                    yield from self._missing_end(stream)
 
     def _missing_end(self, stream: Stream) -> Iterator[str]:
         if stream.duration is None or stream.time_base is None:
             return
         begin = (stream.start_time or 0) * stream.time_base
         read = self._ends.get(stream.index, begin) - begin
-        stated = stream.duration * stream.time_base
-        if read < stated - _CUT_SHORT_SECONDS:
-            yield f"its {stream.type} ends after {float(read):.1f} of {float(stated):.1f} seconds"
+        yield from _cut_short(f"its {stream.type}", read, stream.duration * stream.time_base)
 
 
-_COVER = Disposition.attached_pic
+def _cut_short(what: str, read: Fraction, stated: Fraction) -> Iterator[str]:
+    if read < stated - _CUT_SHORT_SECONDS:
+        yield f"{what} ends after {float(read):.1f} of {float(stated):.1f} seconds"

@@ -109,6 +109,8 @@ class VideoEncoder:
         self.options = options or EncodeOptions()
         self.notices: list[str] = []
         """What was converted or left out."""
+        self.damage: str | None = None
+        """What of the companions could not be taken along; None when all was."""
         self.frame_count = 0
         self._info = info
         self._companions = companions or Companions()
@@ -288,6 +290,7 @@ class VideoEncoder:
             self._carrier.finish()
             self._container.close()
             self.notices += self._carrier.notices
+            self.damage = self._carrier.damage
             if self._file is not None:
                 if self._is_picture:
                     mark_picture(self._file, self._style)

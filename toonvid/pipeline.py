@@ -112,5 +112,5 @@ def convert(
             "encode": encode_seconds,
         },
         notices=(*decoder.notices, *encoder.notices),
-        damage=decoder.damage,
+        damage=", ".join(filter(None, (decoder.damage, encoder.damage))) or None,
     )

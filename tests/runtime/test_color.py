@@ -308,10 +308,3 @@ def test_wide_gamut_is_mapped_with_a_notice(tmp_path, toon):
     found, frame = seen(done.target)
     assert tags(frame) == BT709
     assert np.abs(found - np.array(RAMP)).max() <= 4
-
-
-def test_bt2020_greys_of_ordinary_range_stay(tmp_path, toon):
-    source = yuv_source(tmp_path, "yuv420p10le", (9, 9, 14), False, RAMP)
-    found, frame = seen(toon(source, encoding=EncodeOptions(crf=0)).target)
-    assert tags(frame) == BT709
-    assert np.abs(found - np.array(RAMP)).max() <= 4
