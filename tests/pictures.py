@@ -10,14 +10,19 @@ import numpy as np
 from toonvid.video import Pixels
 
 
-def draw_discs(height: int, width: int, seed: int) -> Pixels:
-    """Discs of flat colours under noise, (H, W, 3) uint8, RGB."""
+def draw_discs(height: int, width: int, seed: int, ink: bool = False) -> Pixels:
+    """Discs of flat colours under noise, or outlined in ink; (H, W, 3) uint8, RGB."""
     random = np.random.default_rng(seed)
     picture = np.full((height, width, 3), random.integers(60, 200, 3), np.uint8)
     for _ in range(6):
         centre = int(random.integers(width)), int(random.integers(height))
         colour = tuple(int(level) for level in random.integers(0, 256, 3))
-        cv2.circle(picture, centre, int(random.integers(5, 25)), colour, thickness=-1)
+        radius = int(random.integers(5, 25))
+        cv2.circle(picture, centre, radius, colour, thickness=-1)
+        if ink:
+            cv2.circle(picture, centre, radius, (20, 15, 15), thickness=2)
+    if ink:
+        return picture
     noise = random.normal(0, 4, picture.shape)
     return np.clip(picture + noise, 0, 255).astype(np.uint8)
 

@@ -11,7 +11,7 @@ import hashlib
 import json
 import tempfile
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from toonvid.backends import open_backend
 from toonvid.engine import FILE_SUFFIXES, STYLE_NAME, DataSource, Engine, EngineCard, Precision
 from toonvid.errors import TrainingError
 from toonvid.video import Pixels
+from trainer.config import PhaseConfig, PhaseName, TrainConfig
 from trainer.files import make_folder, write_atomically
 from trainer.networks import count_multiply_adds, count_parameters
 from trainer.run import Run, RunRecord
@@ -160,13 +161,34 @@ def describe_recipe(record: RunRecord) -> str:
     """How a run trains, in words."""
     config = record.config
     heights = ", ".join(str(height) for height in config.frame_heights)
+    scales = ", ".join(f"{scale:g}" for scale in config.cartoon_scales)
+    parts = [
+        f"preset {record.preset}: {config.generator} generator",
+        *([f"begun with that of state {record.start_sha256[:12]}"] if record.start_from else []),
+        f"{config.batch_size} crops of {config.crop} pixels a step",
+        f"from photos {heights} pixels high",
+        _describe_phase("initialization", config.initialization, config),
+        _describe_phase("adversarial", config.adversarial, config),
+        f"cartoons at {scales} of their size" if config.adversarial.steps else "",
+        f"precision {config.precision}, seed {config.seed}",
+    ]
+    return "; ".join(part for part in parts if part)
+
+
+def _describe_phase(name: PhaseName, phase: PhaseConfig, config: TrainConfig) -> str:
+    if not phase.steps:
+        return ""
+    fall = " falling to 0" if phase.fall == "cosine" else ""
+    weights = [f.name for f in fields(phase) if f.name.endswith("_weight")]
+    used = {n.removesuffix("_weight"): getattr(phase, n) for n in weights if getattr(phase, n)}
+    if not phase.adversarial_weight:
+        used.pop("smoothed", None)
+    losses = ", ".join(f"{n.replace('_', ' ')} {weight:g}" for n, weight in used.items())
+    against = f"content against the {config.content_target}"
+    alone = f" (pixel alone for {phase.pixel_only_steps})" if phase.pixel_only_steps else ""
     return (
-        f"preset {record.preset}: initialization phase on abstractions, {config.steps} steps of "
-        f"{config.batch_size} crops of {config.crop} pixels from photos {heights} pixels high; "
-        f"Adam, learning rate {config.learning_rate:g} falling to 0, {config.precision}; weights: "
-        f"l1 {config.pixel_weight:g} and, after {config.pixel_only_steps} steps, "
-        f"content {config.content_weight:g}, stability {config.stability_weight:g}; "
-        f"seed {config.seed}"
+        f"{name} phase of {phase.steps} steps{alone}, learning rate {phase.learning_rate:g}{fall}, "
+        f"weights {losses}, {against}"
     )
 
 
@@ -217,5 +239,6 @@ def _compared_frames() -> list[Pixels]:
 
 
 def _undescribed_source(record: RunRecord) -> tuple[DataSource, ...]:
-    """The run's photos by the name of their folder, where nobody said whose they are."""
-    return (DataSource(Path(record.photos).name, author="not stated", licence="not stated"),)
+    """The run's folders by their names, where nobody said whose the pictures are."""
+    folders = [folder for folder in (record.photos, record.cartoons) if folder]
+    return tuple(DataSource(Path(f).name, "not stated", "not stated") for f in folders)

@@ -1,7 +1,7 @@
 """Content networks: what the content loss compares pictures by.
 
-The paper takes VGG-19 conv4_4. Here it is ResNet-50, a departure: it is a tenth of the work, and
-its stages 2 and 3 end where VGG's conv3 and conv4 do (stride 4 and 8).
+The paper takes VGG-19 conv4_4. ResNet-50 is a departure: it is a tenth of the work, and its
+stages 2 and 3 end where VGG's conv3 and conv4 do (stride 4 and 8).
 """
 
 from __future__ import annotations
@@ -15,16 +15,57 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from toonvid.errors import TrainingError
+from trainer.config import ContentNetworkName
 
-IMAGENET_MEAN = (103.939, 116.779, 123.68)
-"""Blue, green, red in levels: what these weights expect to be taken off."""
+CAFFE_MEAN = (103.939, 116.779, 123.68)
+"""Blue, green, red in levels: what the weights of ResNet-50 expect to be taken off."""
 
 STAGE_BLOCKS = {2: "abc", 3: "abcd", 4: "abcdef"}
 """Stage -> names of its blocks, as in the weights' own names (`res3b_branch2a`)."""
 
+TORCHVISION_MEAN = (0.485, 0.456, 0.406)
+TORCHVISION_DEVIATION = (0.229, 0.224, 0.225)
+"""Red, green, blue in 0..1: what the weights of VGG-19 expect."""
+
+VGG_LAYERS = (
+    *(("conv", 0), ("conv", 2), ("pool", 4)),
+    *(("conv", 5), ("conv", 7), ("pool", 9)),
+    *(("conv", 10), ("conv", 12), ("conv", 14), ("conv", 16), ("pool", 18)),
+    *(("conv", 19), ("conv", 21), ("conv", 23), ("conv", 25)),
+)
+"""Up to conv4_4, with their numbers in torchvision's `features`; a ReLU is between them."""
+
+VGG_WEIGHTS_URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
+"""The name holds the first figures of the file's SHA-256."""
+
 
 class ContentFeatures(nn.Module):
-    """ResNet-50 (He et al., 2016) from the picture to the end of a stage, its weights frozen."""
+    """A pretrained network, its weights frozen, that gives features of pictures."""
+
+    layer_weights: tuple[float, ...]
+    """Of each layer in the content loss."""
+
+    def _take(self, weights: dict[str, Tensor], names: list[str]) -> None:
+        """Take over the layers of these names.
+
+        Raises:
+            KeyError: A weight is missing.
+        """
+        for layer in names:
+            for part in ("weight", "bias"):
+                name = f"{layer}_{part}".replace(".", "_")
+                self.register_buffer(name, weights[f"{layer}.{part}"].float())
+
+    def _convolve(self, layer: str, x: Tensor, stride: int = 1, padding: int = 0) -> Tensor:
+        weight, bias = self.get_buffer(f"{layer}_weight"), self.get_buffer(f"{layer}_bias")
+        return F.conv2d(x, weight, bias, stride, padding)
+
+
+class ResNetFeatures(ContentFeatures):
+    """ResNet-50 (He et al., 2016) from the picture to the end of a stage."""
+
+    layer_weights = (0.5, 1.0)
+    """Of stages 2 and 3: the coarser one says more about content."""
 
     def __init__(self, weights: dict[str, Tensor], last_stage: int = 3) -> None:
         """Take over weights.
@@ -38,10 +79,8 @@ class ContentFeatures(nn.Module):
         """
         super().__init__()
         self._last_stage = last_stage
-        for layer in _layer_names(last_stage):
-            for part in ("weight", "bias"):
-                self.register_buffer(f"{layer}_{part}", weights[f"{layer}.{part}"].float())
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
+        self._take(weights, _resnet_layers(last_stage))
+        self.register_buffer("mean", torch.tensor(CAFFE_MEAN).view(1, 3, 1, 1))
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
         """Features of pictures (N, 3, H, W), RGB in [-1, 1].
@@ -68,28 +107,89 @@ class ContentFeatures(nn.Module):
         x = F.relu(self._convolve(f"{name}_branch2b", x, padding=1))
         return F.relu(skip + self._convolve(f"{name}_branch2c", x))
 
-    def _convolve(self, layer: str, x: Tensor, stride: int = 1, padding: int = 0) -> Tensor:
-        weight, bias = self.get_buffer(f"{layer}_weight"), self.get_buffer(f"{layer}_bias")
-        return F.conv2d(x, weight, bias, stride, padding)
+
+class VggFeatures(ContentFeatures):
+    """VGG-19 (Simonyan and Zisserman, 2015) from the picture to conv4_4, before its ReLU."""
+
+    layer_weights = (1.0,)
+
+    def __init__(self, weights: dict[str, Tensor]) -> None:
+        """Take over weights named as torchvision's (`features.25.weight`).
+
+        Raises:
+            KeyError: A weight is missing.
+        """
+        super().__init__()
+        self._take(weights, [f"features.{n}" for kind, n in VGG_LAYERS if kind == "conv"])
+        self.register_buffer("mean", torch.tensor(TORCHVISION_MEAN).view(1, 3, 1, 1))
+        self.register_buffer("deviation", torch.tensor(TORCHVISION_DEVIATION).view(1, 3, 1, 1))
+
+    def forward(self, pictures: Tensor) -> list[Tensor]:
+        """conv4_4 of pictures (N, 3, H, W), RGB in [-1, 1]: one tensor (N, 512, H/8, W/8)."""
+        x = ((pictures + 1) / 2 - self.mean) / self.deviation
+        for place, (kind, number) in enumerate(VGG_LAYERS):
+            if kind == "pool":
+                x = F.max_pool2d(x, 2)
+            else:
+                x = self._convolve(f"features_{number}", x, padding=1)
+                x = x if place == len(VGG_LAYERS) - 1 else F.relu(x)
+        return [x]
 
 
-def load_content_features(weights: Path) -> ContentFeatures:
-    """Load ResNet-50 from a safetensors file.
+def load_content_features(network: ContentNetworkName, weights: Path | None) -> ContentFeatures:
+    """Load a content network.
+
+    Args:
+        network: Which one.
+        weights: Its weights as safetensors or as PyTorch's .pth; None fetches VGG-19's from
+            torchvision's place, once, into PyTorch's own cache.
 
     Raises:
-        TrainingError: The file cannot be read, or holds another network.
+        TrainingError: The file cannot be had or read, or holds another network.
     """
-    try:
-        return ContentFeatures(load_file(weights))
-    except (OSError, SafetensorError) as error:
-        raise TrainingError(f"cannot read the content weights {weights}: {error}") from error
-    except KeyError as error:
+    if weights is None and network == "resnet50":
         raise TrainingError(
-            f"{weights} is not a ResNet-50 as toonvid reads it: no {error}"
+            "the content loss needs a pretrained ResNet-50: give --content-weights FILE, "
+            "or go without it by --content-weight 0"
+        )
+    values = _read_weights(weights) if weights else _fetch_vgg()
+    try:
+        return ResNetFeatures(values) if network == "resnet50" else VggFeatures(values)
+    except KeyError as error:
+        wanted = "ResNet-50" if network == "resnet50" else "VGG-19"
+        raise TrainingError(
+            f"{weights} is not a {wanted} as toonvid reads it: no {error}"
         ) from error
 
 
-def _layer_names(last_stage: int) -> list[str]:
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        values = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, SafetensorError, RuntimeError, ValueError, EOFError) as error:
+        raise TrainingError(f"cannot read the content weights {path}: {error}") from error
+    except Exception as error:  # a damaged pickle raises what it likes
+        raise TrainingError(f"{path} is not a file of weights: {error}") from error
+    if not isinstance(values, dict):
+        raise TrainingError(f"{path} is not a file of weights: it holds no names")
+    return values
+
+
+def _fetch_vgg() -> dict[str, Tensor]:
+    """VGG-19 from torch.hub's cache, or from its place; the hash in its name is checked."""
+    try:
+        return torch.hub.load_state_dict_from_url(
+            VGG_WEIGHTS_URL, map_location="cpu", check_hash=True, weights_only=True
+        )
+    except (OSError, RuntimeError) as error:
+        raise TrainingError(
+            f"cannot fetch the weights of VGG-19 from {VGG_WEIGHTS_URL} ({error}): "
+            "give them by --content-weights FILE"
+        ) from error
+
+
+def _resnet_layers(last_stage: int) -> list[str]:
     """Every convolution up to the end of a stage."""
     names = ["conv1"]
     for stage in range(2, last_stage + 1):

@@ -12,10 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from trainer.colours import to_yuv
+from trainer.config import Objective
 from trainer.features import ContentFeatures
 
-STAGE_WEIGHTS = (0.5, 1.0)
-"""Of ResNet-50's stages 2 and 3 in the content loss: the coarser one says more about content."""
+COLOUR_AREA = 8
+"""Side in pixels of the squares whose mean colours are compared."""
 
 LARGEST_TURN = 0.015
 """In radians. This and what follows: what happens to a picture between two frames of a film."""
@@ -34,29 +36,106 @@ LINE_BLUR = 3
 """Side of the mean that is compared: a moved line is softened by the moving alone."""
 
 
-def pixel_loss(generated: Tensor, abstractions: Tensor) -> Tensor:
+def discriminator_loss(
+    generated: list[Tensor],
+    cartoons: list[Tensor],
+    smoothed: list[Tensor],
+    objective: Objective,
+    smoothed_weight: float = 1.0,
+) -> Tensor:
+    """Edge-promoting adversarial loss of CartoonGAN (its equation 3) for the discriminator.
+
+    Cartoons are to be judged as cartoons; generated pictures, and cartoons without clear edges, as
+    none. Cross-entropy is the equation's; least squares (Mao et al., 2017) is a departure from it.
+
+    Args:
+        generated: D(G(p)), a map (N, 1, h, w) for each scale of the discriminator.
+        cartoons: D(c).
+        smoothed: D(e).
+        objective: Which of the two.
+        smoothed_weight: Of the smoothed cartoons; 1 in the paper.
+    """
+    return (
+        _judge(cartoons, 1.0, objective)
+        + _judge(generated, 0.0, objective)
+        + smoothed_weight * _judge(smoothed, 0.0, objective)
+    )
+
+
+def adversarial_loss(generated: list[Tensor], objective: Objective) -> Tensor:
+    """Edge-promoting adversarial loss of CartoonGAN for the generator: be taken for a cartoon.
+
+    Departure: the generator maximises log D(G(p)) where equation 3 minimises log(1 - D(G(p))),
+    which has no slope as long as the discriminator is right (Goodfellow et al., 2014, section 3).
+
+    Args:
+        generated: D(G(p)), a map (N, 1, h, w) for each scale of the discriminator.
+        objective: As the discriminator's.
+    """
+    return _judge(generated, 1.0, objective)
+
+
+def pixel_loss(generated: Tensor, targets: Tensor) -> Tensor:
     """Plain l1 between pictures (N, 3, H, W): what keeps colours and lines in their places."""
-    return F.l1_loss(generated, abstractions)
+    return F.l1_loss(generated.float(), targets)
 
 
 def content_loss(features: ContentFeatures, generated: Tensor, targets: Tensor) -> Tensor:
-    """Semantic content loss of CartoonGAN: l1 between feature maps of a pretrained network.
+    """Semantic content loss of CartoonGAN (its equation 4): l1 between pretrained features.
 
-    Departures: ResNet-50's stages 2 and 3 for VGG-19 conv4_4, and the abstractions for the photos.
+    Departures of the preset `lite`: the abstractions for the photos. Of all but `paper`: stages 2
+    and 3 of ResNet-50 for conv4_4 of VGG-19.
 
     Args:
         features: The pretrained network.
         generated: G(p), (N, 3, H, W) in [-1, 1].
-        targets: What G(p) shall mean, same shape and range.
+        targets: What G(p) shall mean, same shape and range: p in the paper.
 
     Returns:
         The mean over all elements, where the paper writes the norm.
     """
     with torch.no_grad():
         wanted = features(targets)
-    pairs = zip(STAGE_WEIGHTS, features(generated), wanted, strict=True)
+    pairs = zip(features.layer_weights, features(generated), wanted, strict=True)
     terms = [weight * F.l1_loss(made.float(), target.float()) for weight, made, target in pairs]
     return torch.stack(terms).sum()
+
+
+def style_loss(features: ContentFeatures, generated: Tensor, cartoons: Tensor) -> Tensor:
+    """l1 between the Gram matrices of generated pictures and of cartoons, over a whole batch.
+
+    Source: Gatys et al., "Image Style Transfer Using Convolutional Neural Networks", 2016; with
+    unrelated cartoons, as AnimeGAN (Chen et al., 2019). Not in the paper.
+
+    Args:
+        features: The pretrained network.
+        generated: G(p), (N, 3, H, W) in [-1, 1].
+        cartoons: c, same shape and range.
+    """
+    with torch.no_grad():
+        wanted = [_gram(layer) for layer in features(cartoons)]
+    made = [_gram(layer) for layer in features(generated)]
+    pairs = zip(features.layer_weights, made, wanted, strict=True)
+    return torch.stack([weight * F.l1_loss(ours, theirs) for weight, ours, theirs in pairs]).sum()
+
+
+def total_variation(generated: Tensor) -> Tensor:
+    """Mean difference of neighbouring pixels of G(p), (N, 3, H, W): less of it is less noise.
+
+    Source: Rudin et al., 1992; as a loss, Johnson et al., 2016. Not in the paper.
+    """
+    generated = generated.float()
+    return generated.diff(dim=2).abs().mean() + generated.diff(dim=3).abs().mean()
+
+
+def colour_loss(generated: Tensor, photos: Tensor) -> Tensor:
+    """l1 between the colours of areas in G(p) and in p, (N, 3, H, W): so that sky stays sky.
+
+    Source: AnimeGAN's colour reconstruction in YUV (Chen et al., 2019), here on the means of 8x8
+    pixels, which leave lines and texture free. Not in the paper.
+    """
+    made = F.avg_pool2d(to_yuv(generated.float()), COLOUR_AREA)
+    return F.l1_loss(made, F.avg_pool2d(to_yuv(photos), COLOUR_AREA))
 
 
 @dataclass(frozen=True)
@@ -71,6 +150,11 @@ class Disturbance:
     """(N, 1, 1, 1), in the units of pictures in [-1, 1]."""
     noise: Tensor
     """(N, 3, H, W), in the units of pictures in [-1, 1]."""
+
+    def part(self, first: int, last: int) -> Disturbance:
+        """The change of the pictures from number `first` up to `last`, without it."""
+        parts = (self.positions, self.gain, self.offset, self.noise)
+        return Disturbance(*(values[first:last] for values in parts))
 
     @classmethod
     def draw(cls, like: Tensor, random: torch.Generator) -> Disturbance:
@@ -121,3 +205,17 @@ def stability_loss(
     difference = generator(disturbed).float() - disturbance.move(cartoons.float())
     inner = difference[..., BORDER:-BORDER, BORDER:-BORDER]
     return F.avg_pool2d(inner, LINE_BLUR, stride=1).abs().mean()
+
+
+def _judge(maps: list[Tensor], target: float, objective: Objective) -> Tensor:
+    """How far judgements are from 1 (a cartoon) or 0; each scale counts the same."""
+    loss = F.binary_cross_entropy_with_logits if objective == "bce" else F.mse_loss
+    terms = [loss(judged.float(), torch.full_like(judged, target).float()) for judged in maps]
+    return torch.stack(terms).mean()
+
+
+def _gram(layer: Tensor) -> Tensor:
+    """(N, C, h, w) to (C, C): how often two features are there together, as a mean."""
+    with torch.autocast(layer.device.type, enabled=False):
+        flat = layer.float().transpose(0, 1).flatten(1)
+        return flat @ flat.T / flat.shape[1]

@@ -1,8 +1,6 @@
-"""The generators. Leaves out how they are trained and exported.
+"""Which generator and discriminator a config names, and what they cost.
 
-`LiteGenerator` is a departure from the paper: its own generator takes 830 thousand multiply-adds a
-pixel, this one under 13 thousand, and it has no normalisation, so that tiles, half precision and
-neighbouring frames agree.
+Leaves out the networks themselves: `trainer.paper_networks` and `trainer.lite_networks`.
 """
 
 from __future__ import annotations
@@ -10,65 +8,31 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-RESIDUAL_GAIN = 0.3
-"""Of a residual block's branch at the start: without normalisation, sums would grow."""
-
-OUTPUT_GAIN = 0.1
-"""Of what is added to the photo at the start."""
+from trainer.config import TrainConfig
+from trainer.lite_networks import LiteDiscriminator, LiteGenerator
+from trainer.paper_networks import Discriminator, Generator
 
 
-class LiteGenerator(nn.Module):
-    """Real-time generator: adds to the photo what makes it a cartoon.
+def make_generator(config: TrainConfig) -> nn.Module:
+    """G: (N, 3, H, W) in [-1, 1] to the same, with random weights, channels last.
 
-    Most of the work is done at a quarter of the height and width. Pixel shuffle (Shi et al., 2016)
-    leads back up, started so that it has no checkerboard (Aitken et al., 2017).
+    H and W must be multiples of its `multiple_of`.
     """
-
-    multiple_of = 4
-    """H and W of the input must be multiples of this."""
-
-    def __init__(self, width: int = 48, blocks: int = 4) -> None:
-        """Make a generator with random weights.
-
-        Args:
-            width: Channels at a quarter of the size; a third of it at half the size.
-            blocks: Residual blocks at a quarter of the size.
-        """
-        super().__init__()
-        half = width // 3
-        self.enter = nn.Conv2d(3, half, kernel_size=6, stride=2, padding=2)
-        self.down = nn.Conv2d(half, width, kernel_size=3, stride=2, padding=1)
-        self.blocks = nn.Sequential(*(ResidualBlock(width) for _ in range(blocks)))
-        self.up = nn.Conv2d(width, half * 4, kernel_size=1)
-        self.leave = nn.Conv2d(half, 3 * 4, kernel_size=3, padding=1)
-        self.shuffle = nn.PixelShuffle(2)
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d):
-                _start(layer)
-        for block in self.blocks:
-            _start(block.second, gain=RESIDUAL_GAIN)
-        _start(self.up, shuffle=2)
-        _start(self.leave, gain=OUTPUT_GAIN, shuffle=2)
-
-    def forward(self, photos: Tensor) -> Tensor:
-        """Photos (N, 3, H, W) in [-1, 1] to cartoons of the same shape, about in that range."""
-        half = torch.relu(self.enter(photos))  # (N, 16, H/2, W/2)
-        x = torch.relu(self.down(half))  # (N, 48, H/4, W/4)
-        x = self.blocks(x)
-        x = torch.relu(half + self.shuffle(self.up(x)))  # (N, 16, H/2, W/2)
-        return photos + self.shuffle(self.leave(x))  # (N, 3, H, W)
+    if config.generator == "lite":
+        generator: nn.Module = LiteGenerator(config.width, config.blocks)
+    else:
+        generator = Generator(config.width, config.blocks, improved=config.generator == "improved")
+    return generator.to(memory_format=torch.channels_last)
 
 
-class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions beside a skip (He et al., 2016), without normalisation."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(width, width, kernel_size=3, padding=1)
-        self.second = nn.Conv2d(width, width, kernel_size=3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.second(torch.relu(self.first(x)))
+def make_discriminator(config: TrainConfig) -> nn.Module:
+    """D: (N, 3, H, W) in [-1, 1] to a list of (N, 1, h, w), one for each scale that it looks at."""
+    if config.discriminator == "lite":
+        sees = config.discriminator_sees
+        discriminator: nn.Module = LiteDiscriminator(config.discriminator_width, sees)
+    else:
+        discriminator = Discriminator(config.discriminator_width)
+    return discriminator.to(memory_format=torch.channels_last)
 
 
 def count_parameters(generator: nn.Module) -> int:
@@ -85,10 +49,12 @@ def count_multiply_adds(generator: nn.Module, side: int = 64) -> float:
     """
     counts = []
 
-    def count(layer: nn.Conv2d, _: tuple[Tensor, ...], made: Tensor) -> None:
-        counts.append(made.numel() * layer.weight[0].numel())
+    def count(layer: nn.Module, taken: tuple[Tensor, ...], made: Tensor) -> None:
+        up = isinstance(layer, nn.ConvTranspose2d)
+        counts.append((taken[0] if up else made).numel() * layer.weight[0].numel())
 
-    layers = [layer for layer in generator.modules() if isinstance(layer, nn.Conv2d)]
+    kinds = nn.Conv2d | nn.ConvTranspose2d
+    layers = [layer for layer in generator.modules() if isinstance(layer, kinds)]
     hooks = [layer.register_forward_hook(count) for layer in layers]
     try:
         with torch.no_grad():
@@ -97,20 +63,3 @@ def count_multiply_adds(generator: nn.Module, side: int = 64) -> float:
         for hook in hooks:
             hook.remove()
     return sum(counts) / side**2
-
-
-def _start(layer: nn.Conv2d, gain: float = 1.0, shuffle: int = 1) -> None:
-    """Random weights (He et al., 2015), biases of 0.
-
-    Args:
-        layer: Changed in place.
-        gain: Factor on the weights.
-        shuffle: Side of the square that pixel shuffle makes of this layer's channels: all channels
-            of a square get the same weights, so that there is no checkerboard (ICNR).
-    """
-    subpixels = shuffle**2
-    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-    nn.init.zeros_(layer.bias)
-    with torch.no_grad():
-        weight = layer.weight[::subpixels].repeat_interleave(subpixels, dim=0)
-        layer.weight.copy_(gain * weight)

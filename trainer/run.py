@@ -15,13 +15,15 @@ import json
 import math
 import subprocess
 from dataclasses import asdict, dataclass
+from operator import attrgetter
 from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
 
 from toonvid.errors import TrainingError
-from trainer.config import HOUSEKEEPING, TrainConfig
+from trainer.config import HOUSEKEEPING, TrainConfig, option_names
 from trainer.files import make_folder, write_atomically
+from trainer.training_state import find_state
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,12 @@ class Sources:
 
     photos: Path
     """Folder of the photos, searched with all folders in it."""
+    cartoons: Path | None = None
+    """Folder of the cartoons, likewise; None if the config has no adversarial phase."""
     content_weights: Path | None = None
-    """ResNet-50 as safetensors; None if the config has no content loss."""
+    """Weights of the content network; None if there is none, or if they are to be fetched."""
+    start_from: Path | None = None
+    """Run, or training state, whose generator this run begins with; None begins at random."""
     heldout: Path | None = None
     """Folder of photos that are only drawn on contact sheets; None draws no sheets."""
     cache: Path | None = None
@@ -48,6 +54,12 @@ class RunRecord:
     config: TrainConfig
     photos: str
     """The folder, as an absolute path."""
+    cartoons: str
+    """The same; empty if there is none."""
+    start_from: str
+    """Where the run's first generator is from, as an absolute path; empty if it was random."""
+    start_sha256: str
+    """Of the training state that it is from; empty if it was random."""
     content_weights: str
     """SHA-256 of the file; empty if there is none."""
     source_commit: str
@@ -55,12 +67,10 @@ class RunRecord:
 
     def differences(self, other: RunRecord) -> list[str]:
         """Names of the options by which another record would give other weights."""
-        ours, theirs = asdict(self.config), asdict(other.config)
-        names = [name for name in ours if ours[name] != theirs[name] and name not in HOUSEKEEPING]
-        sources = [
-            n for n in ("photos", "content_weights") if getattr(self, n) != getattr(other, n)
-        ]
-        return names + sources
+        asked = [name for name in option_names(self.config) if name not in HOUSEKEEPING]
+        names = [n for n in asked if attrgetter(n)(self.config) != attrgetter(n)(other.config)]
+        sources = ("photos", "cartoons", "start_from", "content_weights")
+        return names + [name for name in sources if getattr(self, name) != getattr(other, name)]
 
 
 @dataclass(frozen=True)
@@ -95,15 +105,21 @@ class Run:
         Raises:
             TrainingError: It belongs to another config, or cannot be written.
         """
+        there = self.record() if self._record_path.exists() else None
+        # What it began with may have gone on, or away, since.
+        start = find_state(sources.start_from) if sources.start_from and not there else None
         record = RunRecord(
             preset,
             config,
-            photos=str(sources.photos.resolve()),
+            photos=_path_or_empty(sources.photos),
+            cartoons=_path_or_empty(sources.cartoons),
+            start_from=_path_or_empty(sources.start_from),
+            start_sha256=_sha256_or_empty(start),
             content_weights=_sha256_or_empty(sources.content_weights),
             source_commit=_source_commit(),
         )
-        if self._record_path.exists():
-            if differing := self.record().differences(record):
+        if there:
+            if differing := there.differences(record):
                 raise TrainingError(
                     f"{self.folder} holds a run with another {', '.join(differing)}: "
                     "give it the same options, or this run a folder of its own"
@@ -122,9 +138,8 @@ class Run:
         """
         try:
             values = json.loads(self._record_path.read_text(encoding="utf-8"))
-            config = values.pop("config")
-            heights = tuple(config.pop("frame_heights"))
-            return RunRecord(config=TrainConfig(**config, frame_heights=heights), **values)
+            config = TrainConfig.from_values(values.pop("config"))
+            return RunRecord(config=config, **values)
         except OSError as error:
             raise TrainingError(f"{self.folder} is not a training run: no run.json") from error
         except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -174,6 +189,10 @@ def _logged_step(line: str) -> float:
         return math.inf
 
 
+def _path_or_empty(path: Path | None) -> str:
+    return str(path.resolve()) if path else ""
+
+
 def _sha256_or_empty(path: Path | None) -> str:
     if path is None:
         return ""
@@ -181,7 +200,7 @@ def _sha256_or_empty(path: Path | None) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise TrainingError(f"cannot read the content weights {path}: {error.strerror}") from error
+        raise TrainingError(f"cannot read {path}: {error.strerror}") from error
 
 
 def _source_commit() -> str:

@@ -10,7 +10,13 @@ import torch
 from torch import nn
 
 from toonvid.video import Pixels
-from trainer.dataset import UnusablePhotoError, find_pictures, read_picture, resize_to, to_tensor
+from trainer.pictures import (
+    UnusablePictureError,
+    find_pictures,
+    read_picture,
+    resize_to,
+    to_tensor,
+)
 
 PICTURES = 8
 FRAME_HEIGHT = 360
@@ -28,7 +34,7 @@ def read_heldout(folder: Path) -> list[Pixels]:
     for path in paths[:: -(-len(paths) // PICTURES)]:
         try:
             photo = resize_to(read_picture(path), FRAME_HEIGHT)
-        except UnusablePhotoError:
+        except UnusablePictureError:
             continue
         top, left = ((side - FRAME_HEIGHT) // 2 for side in photo.shape[:2])
         squares.append(photo[top : top + FRAME_HEIGHT, left : left + FRAME_HEIGHT])

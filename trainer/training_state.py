@@ -39,8 +39,13 @@ class TrainingState:
     """Generator, running mean, optimizer, random numbers."""
 
 
-def save_state(folder: Path, state: TrainingState) -> Path:
+def save_state(folder: Path, state: TrainingState, name: str | None = None) -> Path:
     """Write a state beside the older ones, and drop those that are too many.
+
+    Args:
+        folder: Of the run's states.
+        state: What to write.
+        name: Of the file; None names it by its step. A named one is kept for good.
 
     Raises:
         TrainingError: It cannot be written; the older ones are all still there.
@@ -48,7 +53,7 @@ def save_state(folder: Path, state: TrainingState) -> Path:
     buffer = io.BytesIO()
     torch.save({"step": state.step, "values": state.values}, buffer)
     content = buffer.getvalue()
-    path = folder / f"state-{state.step:09d}.pt"
+    path = folder / (name or f"state-{state.step:09d}.pt")
     write_atomically(path, hashlib.sha256(content).digest() + content)
     for old in _newest_first(folder)[KEPT:]:
         old.unlink(missing_ok=True)
@@ -61,10 +66,44 @@ def load_newest_state(folder: Path) -> TrainingState | None:
     Raises:
         TrainingError: There are states, and all of them are damaged.
     """
+    found = _newest_whole(folder)
+    return found[1] if found else None
+
+
+def find_state(place: Path) -> Path:
+    """The training state that a run, or a part of one, is named by.
+
+    Args:
+        place: A run's folder, for its newest state that is whole; or a state itself.
+
+    Raises:
+        TrainingError: There is none.
+    """
+    if place.is_file():
+        return place
+    found = _newest_whole(place / "states")
+    if found is None:
+        raise TrainingError(f"{place} is neither a run with a training state nor a state")
+    return found[0]
+
+
+def load_state(path: Path) -> TrainingState:
+    """Load one state.
+
+    Raises:
+        TrainingError: It cannot be read, or is damaged.
+    """
+    try:
+        return _load(path)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise TrainingError(f"{path} is not a whole training state: {error}") from error
+
+
+def _newest_whole(folder: Path) -> tuple[Path, TrainingState] | None:
     paths = _newest_first(folder)
     for path in paths:
         try:
-            return _load(path)
+            return path, _load(path)
         except (OSError, ValueError, RuntimeError) as error:
             log.warning("%s is damaged (%s); falling back to the state before it", path, error)
     if paths:

@@ -1,14 +1,14 @@
-"""What trainer tests share: a folder of small photos, a config that trains in a second, a run."""
+"""What trainer tests share: folders of small pictures, configs that train in a second, a run."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pictures import draw_discs, write_picture
 
-from trainer.config import PRESETS, TrainConfig
+from trainer.config import TrainConfig, change_config
+from trainer.presets import PRESETS
 from trainer.run import Run, Sources
 from trainer.train import train
 
@@ -23,21 +23,33 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def cartoons(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of four small pictures of discs with ink around them."""
+    folder = tmp_path_factory.mktemp("cartoons")
+    for seed in range(4):
+        write_picture(folder / f"cartoon {seed}.png", draw_discs(48, 70, seed + 50, ink=True))
+    return folder
+
+
+TINY = (
+    *("batch_size=2", "crop=32", "frame_heights=36,48", "cartoon_scales=0.8,1"),
+    *("blocks=1", "discriminator_width=4", "save_every=2", "log_every=1"),
+    *("initialization.content_weight=0", "adversarial.content_weight=0"),
+)
+"""What makes a preset tiny, and lets it do without a content network."""
+
+
+@pytest.fixture(scope="session")
 def config() -> TrainConfig:
-    """The `lite` preset, tiny, without the content loss."""
-    return replace(
-        PRESETS["lite"],
-        steps=6,
-        batch_size=2,
-        crop=32,
-        frame_heights=(36, 48),
-        width=6,
-        blocks=1,
-        pixel_only_steps=1,
-        content_weight=0.0,
-        save_every=2,
-        log_every=1,
-    )
+    """The `lite` preset, tiny: the initialization phase alone."""
+    lite = ("width=6", "initialization.steps=6", "initialization.pixel_only_steps=1")
+    return change_config(PRESETS["lite"], [*TINY, *lite, "adversarial.steps=0"])
+
+
+@pytest.fixture(scope="session")
+def both_phases(config: TrainConfig) -> TrainConfig:
+    """The `lite` preset, tiny: three steps of each phase."""
+    return change_config(config, ["initialization.steps=3", "adversarial.steps=3"])
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,8 @@ from trainer.losses import (
 class MeanFeatures:
     """Stands in for the content network: pictures at a quarter and an eighth of the size."""
 
+    layer_weights = (0.5, 1.0)
+
     def __call__(self, pictures: Tensor) -> list[Tensor]:
         return [torch.nn.functional.avg_pool2d(pictures, side) for side in (4, 8)]
 

@@ -29,19 +29,31 @@ def train(
     target: Annotated[
         Path, typer.Option("--target", "-o", help="The run's folder; the same one goes on.")
     ],
+    cartoons: Annotated[
+        Path | None,
+        typer.Option(help="Folder of cartoons; without it, the initialization phase alone."),
+    ] = None,
     preset: Annotated[str, typer.Option(help="Which training to start from.")] = "lite",
+    start_from: Annotated[
+        Path | None,
+        typer.Option(help="Run or training state to take the generator from, initialized already."),
+    ] = None,
     content_weights: Annotated[
-        Path | None, typer.Option(help="ResNet-50 as safetensors, for the content loss.")
+        Path | None, typer.Option(help="Weights of the content network: safetensors or .pth.")
     ] = None,
     holdout: Annotated[
         Path | None, typer.Option(help="Folder of photos for contact sheets, never learned on.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Batches to train.")] = None,
+    initialization_steps: Annotated[
+        int | None, typer.Option(help="Batches of the initialization phase.")
+    ] = None,
+    adversarial_steps: Annotated[
+        int | None, typer.Option(help="Batches of the adversarial phase.")
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Crops in a batch.")] = None,
     crop: Annotated[int | None, typer.Option(help="Side of a crop in pixels.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="At the start.")] = None,
     content_weight: Annotated[
-        float | None, typer.Option(help="Weight of the content loss; 0 leaves it out.")
+        float | None, typer.Option(help="Of the content loss in both phases; 0 leaves it out.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Decides everything drawn at random.")] = None,
     settings: Annotated[
@@ -63,25 +75,28 @@ def train(
     require_trainer()
     from rich.console import Console
 
-    from trainer.config import PRESETS, change_config
+    from trainer.config import change_config
     from trainer.export import EngineText, export
+    from trainer.presets import find_preset
     from trainer.run import Run, Sources
     from trainer.train import train as train_generator
 
-    if preset not in PRESETS:
-        raise TrainingError(f"no preset named {preset!r}; there are: {', '.join(PRESETS)}")
     flags = {
-        "steps": steps,
+        "initialization.steps": 0
+        if start_from and initialization_steps is None
+        else (initialization_steps),
+        "adversarial.steps": adversarial_steps,
         "batch_size": batch_size,
         "crop": crop,
-        "learning_rate": learning_rate,
-        "content_weight": content_weight,
+        "initialization.content_weight": content_weight,
+        "adversarial.content_weight": content_weight,
         "seed": seed,
     }
     typed = [f"{name}={value}" for name, value in flags.items() if value is not None]
-    config = change_config(PRESETS[preset], [*(settings or []), *typed])
+    start = find_preset(preset, with_cartoons=cartoons is not None)
+    config = change_config(start, [*typed, *(settings or [])])
     text = EngineText(style or target.resolve().name)
-    sources = Sources(photos, content_weights, holdout, cache, workers)
+    sources = Sources(photos, cartoons, content_weights, start_from, holdout, cache, workers)
     run = Run(target)
     run.claim(preset, config, sources)
 
@@ -156,7 +171,7 @@ def _progress_bar(console: Console, steps: int) -> Iterator[Callable[[TrainProgr
     )
 
     columns = (
-        TextColumn("Training"),
+        TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[figures]}", markup=False),
@@ -169,12 +184,13 @@ def _progress_bar(console: Console, steps: int) -> Iterator[Callable[[TrainProgr
     logger.setLevel(logging.INFO)
     try:
         with Progress(*columns, console=console) as bar:
-            task = bar.add_task("training", total=steps, figures="")
+            task = bar.add_task("Training", total=steps, figures="")
 
             def show(progress: TrainProgress) -> None:
                 losses = " ".join(f"{name} {value:.3f}" for name, value in progress.losses.items())
                 figures = f"{progress.pictures_per_second:.0f} pictures/s  {losses}"
-                bar.update(task, completed=progress.step, figures=figures)
+                name = f"{progress.phase.capitalize()} phase"
+                bar.update(task, completed=progress.step, figures=figures, description=name)
 
             yield show
     finally:
@@ -183,10 +199,10 @@ def _progress_bar(console: Console, steps: int) -> Iterator[Callable[[TrainProgr
 
 
 def _tell_skipped(console: Console, progress: TrainProgress) -> None:
-    """How many photos were left out; each was named when it was met."""
+    """How many pictures were left out; each was named when it was met."""
     if progress.skipped:
         names = ", ".join(path.name for path in progress.skipped)
-        _print(console, f"Skipped {len(progress.skipped)} of the photos: {names}")
+        _print(console, f"Skipped {len(progress.skipped)} of the pictures: {names}")
 
 
 def _print(console: Console, text: str) -> None:

@@ -1,0 +1,98 @@
+"""The trainings that `--preset` starts from; docs/training.md names their departures."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from toonvid.errors import TrainingError
+from trainer.config import PhaseConfig, TrainConfig
+
+PAPER = TrainConfig(
+    initialization=PhaseConfig(
+        steps=6_750,  # 10 epochs of the paper's 5,402 photos
+        learning_rate=2e-4,
+        content_weight=10.0,
+    ),
+    adversarial=PhaseConfig(
+        steps=60_000,  # ours: the paper counts epochs of data that it does not publish
+        learning_rate=2e-4,
+        adversarial_weight=1.0,
+        content_weight=10.0,
+    ),
+)
+"""CartoonGAN as published."""
+
+IMPROVED = replace(
+    PAPER,
+    generator="improved",
+    objective="least-squares",
+    content_network="resnet50",
+    frame_heights=(256, 384, 512),
+    cartoon_scales=(0.6, 0.8, 1.0),
+    ema_decay=0.998,
+)
+"""Instance norm, LeakyReLU, content features of ResNet-50, least squares, several scales."""
+
+LITE = TrainConfig(
+    initialization=PhaseConfig(
+        steps=9_000,
+        learning_rate=3e-3,
+        fall="cosine",
+        warm_up=50,
+        beta1=0.9,
+        pixel_only_steps=6_500,
+        pixel_weight=6.0,
+        content_weight=0.25,
+        stability_weight=2.0,
+    ),
+    adversarial=PhaseConfig(
+        steps=12_000,
+        learning_rate=2e-4,
+        warm_up=50,
+        adversarial_weight=1.0,
+        smoothed_weight=0.5,
+        content_weight=0.25,
+        pixel_weight=0.7,
+        colour_weight=0.05,
+        stability_weight=3.0,
+    ),
+    crop=160,
+    frame_heights=(288, 432, 720),
+    cartoon_scales=(0.5, 0.7, 1.0),
+    generator="lite",
+    width=48,
+    blocks=4,
+    discriminator="lite",
+    objective="least-squares",
+    content_network="resnet50",
+    content_target="abstraction",
+    content_pictures=2,
+    ema_decay=0.998,
+)
+"""The real-time generator, started on abstractions of the photos."""
+
+PRESETS = {"paper": PAPER, "improved": IMPROVED, "lite": LITE}
+"""Name -> the config that `--preset` starts from."""
+
+
+def find_preset(name: str, with_cartoons: bool = True) -> TrainConfig:
+    """The config of a preset.
+
+    Args:
+        name: Of the preset.
+        with_cartoons: False leaves the adversarial phase out, where that gives something to see.
+
+    Raises:
+        TrainingError: There is no such preset, or it makes nothing without cartoons.
+    """
+    if name not in PRESETS:
+        raise TrainingError(f"no preset named {name!r}; there are: {', '.join(PRESETS)}")
+    config = PRESETS[name]
+    if with_cartoons:
+        return config
+    if config.content_target == "photo":
+        raise TrainingError(
+            f"the preset {name} learns from cartoons: give --cartoons DIR "
+            "(its initialization phase alone repeats the photo)"
+        )
+    return replace(config, adversarial=replace(config.adversarial, steps=0))
