@@ -92,6 +92,8 @@ class Run:
     def claim(self, preset: str, config: TrainConfig, sources: Sources) -> None:
         """Take the folder for a config: make it, or see that it was made for the same one.
 
+        A folder without a training state has nothing to lose, and is taken for any config.
+
         Raises:
             TrainingError: It belongs to another config, or cannot be written.
         """
@@ -102,7 +104,7 @@ class Run:
             content_weights=_sha256_or_empty(sources.content_weights),
             source_commit=_source_commit(),
         )
-        if self._record_path.exists():
+        if self._record_path.exists() and any(self.states.iterdir()):
             if differing := self.record().differences(record):
                 raise TrainingError(
                     f"{self.folder} holds a run with another {', '.join(differing)}: "
