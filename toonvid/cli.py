@@ -14,6 +14,7 @@ from toonvid.commands.bench import bench
 from toonvid.commands.convert import convert
 from toonvid.commands.demo import demo
 from toonvid.commands.export import export
+from toonvid.commands.prepare import prepare
 from toonvid.commands.styles import styles
 from toonvid.commands.train import train
 from toonvid.errors import ToonvidError
@@ -29,6 +30,7 @@ app.command()(convert)
 app.command()(demo)
 app.add_typer(styles, name="styles")
 app.command()(bench)
+app.command()(prepare)
 app.command()(train)
 app.command()(export)
 
