@@ -91,7 +91,9 @@ class OpenVINOBackend:
             if len(port) != 1 or name not in port[0].get_names():
                 raise BackendError(f"engine {self.engine.card.style} has no single {role} {name!r}")
             shape, kind = port[0].get_partial_shape(), port[0].get_element_type()
-            if kind != ov.Type.u8 or not shape.compatible(ov.PartialShape([-1, -1, -1, 3])):
+            fits = shape.compatible(ov.PartialShape([-1, -1, -1, 3]))
+            # What comes out need not be known in full before a size is; what goes in must be.
+            if kind != ov.Type.u8 or not fits or (role == "input" and shape[3].is_dynamic):
                 raise BackendError(
                     f"engine {self.engine.card.style}: {role} is {kind} {shape},"
                     " not uint8 (N, H, W, 3)"
