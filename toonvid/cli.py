@@ -13,6 +13,7 @@ from toonvid import __version__
 from toonvid.commands.bench import bench
 from toonvid.commands.convert import convert
 from toonvid.commands.demo import demo
+from toonvid.commands.evaluate import evaluate
 from toonvid.commands.export import export
 from toonvid.commands.prepare import prepare
 from toonvid.commands.styles import styles
@@ -33,6 +34,7 @@ app.command()(bench)
 app.command()(prepare)
 app.command()(train)
 app.command()(export)
+app.command()(evaluate)
 
 
 class _Ended(BaseException):  # not an Exception: nothing on the way may take it for a failure
