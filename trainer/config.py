@@ -20,14 +20,14 @@ class TrainConfig:
     """Every number of a training run; two runs of the same config and pictures are the same run."""
 
     seed: int = 1
-    steps: int = 9_000
+    steps: int = 7_500
     """Steps of the initialization phase; each is one batch."""
     batch_size: int = 8
     crop: int = 160
     """Side in pixels of the square crops."""
     frame_heights: tuple[int, ...] = (288, 432, 720)
     """Short sides in pixels that photos are resized to, as if they were frames of such films."""
-    learning_rate: float = 3e-3
+    learning_rate: float = 2e-3
     """After the first `warm_up` steps; from there it falls to 0 along half a cosine."""
     warm_up: int = 50
     """Steps over which the learning rate rises."""
@@ -39,7 +39,7 @@ class TrainConfig:
     """Channels of the generator at a quarter of the picture's size."""
     blocks: int = 4
     """Residual blocks of the generator."""
-    pixel_only_steps: int = 6_500
+    pixel_only_steps: int = 4_000
     """Steps at the start with the plain l1 alone, which draws lines soonest and costs least."""
     pixel_weight: float = 6.0
     """Of the plain l1 against the abstraction."""

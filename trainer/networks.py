@@ -8,7 +8,11 @@ neighbouring frames agree.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+LEAK = 0.1
+"""Slope of the activations below 0: a plain ReLU here can die for good in the first steps."""
 
 RESIDUAL_GAIN = 0.3
 """Of a residual block's branch at the start: without normalisation, sums would grow."""
@@ -52,10 +56,10 @@ class LiteGenerator(nn.Module):
 
     def forward(self, photos: Tensor) -> Tensor:
         """Photos (N, 3, H, W) in [-1, 1] to cartoons of the same shape, about in that range."""
-        half = torch.relu(self.enter(photos))  # (N, 16, H/2, W/2)
-        x = torch.relu(self.down(half))  # (N, 48, H/4, W/4)
+        half = _activate(self.enter(photos))  # (N, 16, H/2, W/2)
+        x = _activate(self.down(half))  # (N, 48, H/4, W/4)
         x = self.blocks(x)
-        x = torch.relu(half + self.shuffle(self.up(x)))  # (N, 16, H/2, W/2)
+        x = _activate(half + self.shuffle(self.up(x)))  # (N, 16, H/2, W/2)
         return photos + self.shuffle(self.leave(x))  # (N, 3, H, W)
 
 
@@ -68,7 +72,7 @@ class ResidualBlock(nn.Module):
         self.second = nn.Conv2d(width, width, kernel_size=3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.second(torch.relu(self.first(x)))
+        return x + self.second(_activate(self.first(x)))
 
 
 def count_parameters(generator: nn.Module) -> int:
@@ -99,6 +103,10 @@ def count_multiply_adds(generator: nn.Module, side: int = 64) -> float:
     return sum(counts) / side**2
 
 
+def _activate(x: Tensor) -> Tensor:
+    return F.leaky_relu(x, LEAK)
+
+
 def _start(layer: nn.Conv2d, gain: float = 1.0, shuffle: int = 1) -> None:
     """Random weights (He et al., 2015), biases of 0.
 
@@ -109,7 +117,7 @@ def _start(layer: nn.Conv2d, gain: float = 1.0, shuffle: int = 1) -> None:
             of a square get the same weights, so that there is no checkerboard (ICNR).
     """
     subpixels = shuffle**2
-    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    nn.init.kaiming_normal_(layer.weight, a=LEAK)
     nn.init.zeros_(layer.bias)
     with torch.no_grad():
         weight = layer.weight[::subpixels].repeat_interleave(subpixels, dim=0)

@@ -92,7 +92,9 @@ def test_an_engine_that_differs_is_not_written(
         return content
 
     monkeypatch.setattr(trainer.export, "to_onnx", drifting)
-    with pytest.raises(TrainingError, match="f32 engine differs from its generator by [34] levels"):
+    with pytest.raises(
+        TrainingError, match=r"f32 engine differs from its generator by [34] levels"
+    ):
         export(trained, EngineText("tiny-ink"), engine.folder)
     assert {path: path.read_bytes() for path in engine.folder.iterdir()} == before
 
