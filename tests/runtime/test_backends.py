@@ -164,6 +164,7 @@ BROKEN = {
     "output of another name": (model(two_casts(target="out"), names=("frame", "out")), "output"),
     "floats": (model(two_casts(kind=TensorProto.FLOAT), kind=TensorProto.FLOAT), "not uint8"),
     "channels first": (model(two_casts(), shape=["N", 3, "H", "W"]), r"not uint8 \(N, H, W, 3\)"),
+    "no shape at all": (model(two_casts(), shape=None), r"not uint8 \(N, H, W, 3\)"),
     "three dimensions": (model(two_casts(), shape=["H", "W", 3]), r"not uint8 \(N, H, W, 3\)"),
 }
 

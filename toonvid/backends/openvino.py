@@ -93,7 +93,7 @@ class OpenVINOBackend:
             shape, kind = port[0].get_partial_shape(), port[0].get_element_type()
             fits = shape.compatible(ov.PartialShape([-1, -1, -1, 3]))
             # What comes out need not be known in full before a size is; what goes in must be.
-            if kind != ov.Type.u8 or not fits or (role == "input" and shape[3].is_dynamic):
+            if kind != ov.Type.u8 or not fits or (role == "input" and _is_open(shape)):
                 raise BackendError(
                     f"engine {self.engine.card.style}: {role} is {kind} {shape},"
                     " not uint8 (N, H, W, 3)"
@@ -109,6 +109,11 @@ class OpenVINOBackend:
             self._compiled.pop(next(iter(self._compiled)))
         self._compiled[shape] = compiled.create_infer_request()
         return self._compiled[shape]
+
+
+def _is_open(shape: ov.PartialShape) -> bool:
+    """Whether a shape says nothing of its channels."""
+    return bool(shape.rank.is_dynamic or shape[3].is_dynamic)
 
 
 def _first_line(error: RuntimeError) -> str:
