@@ -40,6 +40,8 @@ _CREDITS_SHARE, _CREDITS_DARK_SHARE = 0.88, 0.7
 _DARK = 48  # luma of a dark ground
 _STROKE = 1 / 16  # of the short side: letters' strokes are thinner
 _WIDE_SHARE = 0.15  # of what stands out that may be wider than a stroke
+_ONE_TONE = 0.55  # letters have one colour: what stands out does so half as much as its brightest
+_LEAST_EDGE = 5.0  # levels a pixel, of the steepest hundredth of a picture that is not blank
 _REBLUR = 9  # pixels; the length that the blur effect's authors took
 
 
@@ -68,7 +70,7 @@ def find_fault(pixels: Pixels, max_blur: float, keep_credits: bool) -> Fault | N
     """
     grey = _shrunk_grey(pixels)
     level, share = _ground(grey)
-    if share >= _BLANK_SHARE:
+    if _is_blank(grey, share):
         return "blank"
     if not keep_credits and _is_credits(grey, level, share):
         return "credits"
@@ -167,13 +169,27 @@ def _ground(grey: NDArray[np.uint8]) -> tuple[int, float]:
     return level, float(near[level] / grey.size)
 
 
+def _is_blank(grey: NDArray[np.uint8], share: float) -> bool:
+    """Whether a picture is one ground, or has no edge: sky, asphalt, what lies out of focus."""
+    if share >= _BLANK_SHARE:
+        return True
+    smooth = cv2.GaussianBlur(grey, (0, 0), 1).astype(np.float32)  # without the grain
+    slopes = [cv2.Sobel(smooth, cv2.CV_32F, *way) / 8 for way in ((1, 0), (0, 1))]
+    return float(np.percentile(np.hypot(*slopes), 99)) < _LEAST_EDGE
+
+
 def _is_credits(grey: NDArray[np.uint8], level: int, share: float) -> bool:
+    """Whether thin strokes of one colour stand on a flat ground."""
     if share < (_CREDITS_DARK_SHARE if level < _DARK else _CREDITS_SHARE):
         return False
-    standing_out = (np.abs(grey.astype(np.int16) - level) > _FAR).astype(np.uint8)
-    stroke = max(3, round(min(grey.shape) * _STROKE))
-    wide = cv2.morphologyEx(standing_out, cv2.MORPH_OPEN, np.ones((stroke, stroke), np.uint8))
-    return int(wide.sum()) < _WIDE_SHARE * int(standing_out.sum())
+    contrast = np.abs(grey.astype(np.int16) - level)
+    strokes = (contrast > _FAR).astype(np.uint8)
+    if not strokes.any():
+        return False
+    middle, bright = np.percentile(contrast[contrast > _FAR], (50, 90))
+    width = max(3, round(min(grey.shape) * _STROKE))
+    wide = cv2.morphologyEx(strokes, cv2.MORPH_OPEN, np.ones((width, width), np.uint8))
+    return middle > _ONE_TONE * bright and wide.sum() < _WIDE_SHARE * strokes.sum()
 
 
 def _blur_along(values: NDArray[np.float32], axis: int) -> float:

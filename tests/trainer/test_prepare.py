@@ -35,7 +35,8 @@ FLAGS = ("--size", "64", "--short-sides", "96", "--crops", "1")
 
 
 def discs(seed: int) -> Pixels:
-    return draw_discs(96, 128, seed)
+    """A busy picture, (96, 128, 3): something is to be seen in every crop."""
+    return np.hstack([draw_discs(96, 64, seed), draw_discs(96, 64, seed + 1000)])
 
 
 def film(path: Path, pictures: Sequence[Pixels], **more: object) -> Path:
@@ -185,10 +186,25 @@ def test_duplicates_are_found_across_sources_and_runs(tmp_path: Path) -> None:
     assert report.sources[str(tmp_path / "b")]["kept"] == 1
 
 
+def test_pictures_without_an_edge_are_blank() -> None:
+    rising = np.repeat(np.linspace(60, 220, 256).astype(np.uint8)[None, :, None], 192, 0)
+    sky = np.repeat(rising, 3, 2)
+    grainy = np.clip(sky + np.random.default_rng(1).normal(0, 5, sky.shape), 0, 255)
+    assert find_fault(sky, 0.6, keep_credits=False) == "blank"
+    assert find_fault(grainy.astype(np.uint8), 0.6, keep_credits=False) == "blank"
+    cv2.line(sky, (20, 20), (200, 150), (30, 30, 30), 6)
+    assert find_fault(sky, 1, keep_credits=False) is None
+
+
 def test_pictures_at_night_are_no_credits() -> None:
     night = np.full((192, 256, 3), 8, np.uint8)
     cv2.circle(night, (170, 90), 26, (230, 225, 200), thickness=-1)
     assert find_fault(night, 0.6, keep_credits=False) is None
+    city = np.full((192, 256, 3), 8, np.uint8)
+    random = np.random.default_rng(1)
+    for x, y in random.integers(20, 170, (120, 2)):  # windows, few of them bright
+        city[y : y + 5, x : x + 5] = random.choice([50, 60, 70, 90, 220])
+    assert find_fault(city, 1, keep_credits=False) is None
     assert find_fault(credits_page(), 0.6, keep_credits=False) == "credits"
 
 
@@ -435,9 +451,9 @@ def test_memory_does_not_grow_with_the_sources(
         tracemalloc.stop()
         return most
 
-    few, many = peak("few", 8), peak("many", 28)
+    few, many = peak("few", 6), peak("many", 20)
     one_picture = 96 * 128 * 3
-    assert many - few < 6 * one_picture
+    assert many - few < 4 * one_picture
 
 
 def test_a_known_frame_takes_eight_bytes() -> None:
