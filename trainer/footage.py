@@ -25,6 +25,9 @@ from trainer.ledger import LEDGER_NAME, Source, sheet_path
 
 log = logging.getLogger(__name__)
 
+_START_OF_SCAN = b"\xda"  # markers of JPEG, ITU-T T.81
+_END_OF_IMAGE = b"\xff\xd9"
+
 
 @dataclass(frozen=True)
 class PrepareOptions:
@@ -131,9 +134,19 @@ def look_at(source: Source, options: PrepareOptions) -> Iterator[Look | End]:
 
 def _whole_picture(decoder: VideoDecoder) -> list[Frame]:
     frames = list(decoder.frames())
-    if decoder.damage:
-        raise SourceError(f"{decoder.source} is damaged: {decoder.damage}")
+    damage = "it is cut short" if _is_cut_jpeg(Path(decoder.source)) else decoder.damage
+    if damage:
+        raise SourceError(f"{decoder.source} is damaged: {damage}")
     return frames
+
+
+def _is_cut_jpeg(path: Path) -> bool:
+    """Whether a JPEG has no end, which FFmpeg makes up for with grey."""
+    data = path.read_bytes()
+    place = 2 if data.startswith(b"\xff\xd8") else len(data)
+    while data[place : place + 1] == b"\xff" and data[place + 1 : place + 2] != _START_OF_SCAN:
+        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+    return place < len(data) and data.find(_END_OF_IMAGE, place) < 0
 
 
 def _least_seconds(info: VideoInfo, options: PrepareOptions) -> float:

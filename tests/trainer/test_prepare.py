@@ -10,7 +10,8 @@ import subprocess
 import sys
 import time
 import tracemalloc
-from collections.abc import Sequence
+import weakref
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -25,9 +26,9 @@ from toonvid.errors import SourceError, TargetError, TrainingError
 from toonvid.scene import draw_scene, write_scene
 from toonvid.video import Pixels
 from trainer import prepare as prepare_module
-from trainer.footage import PrepareOptions
+from trainer.footage import End, Look, PrepareOptions
 from trainer.judge import HashIndex, blur_effect, content_box, find_fault, perceptual_hash
-from trainer.ledger import LEDGER_NAME, Ledger
+from trainer.ledger import LEDGER_NAME, Ledger, Source
 from trainer.prepare import Report, prepare
 
 SMALL = PrepareOptions(size=64, short_sides=(96,), crops=1)
@@ -250,10 +251,11 @@ def test_max_is_spread_over_the_film(tmp_path: Path) -> None:
 
 def test_a_second_run_does_nothing_and_a_new_source_only_adds(tmp_path: Path) -> None:
     source, target = photos(tmp_path / "photos", range(4)), tmp_path / "out"
-    take(source, target)
+    first = take(source, target)
     before = {path: path.stat().st_mtime_ns for path in target.rglob("*.jpg")}
     again = take(source, target)
     assert (again.new_sources, again.new_pictures, again.pictures) == (0, 0, 4)
+    assert again.sources == first.sources, "nothing was looked at again"
     photos(source, range(6))
     more = take([source, film(tmp_path / "film.mp4", [discs(20)])], target)
     assert (more.new_pictures, more.pictures) == (3, 7)
@@ -374,12 +376,13 @@ def test_a_damaged_ledger_is_one_line(tmp_path: Path) -> None:
 def test_what_cannot_be_read_is_named_and_the_rest_is_kept(tmp_path: Path) -> None:
     source = photos(tmp_path / "photos", range(3))
     (source / "words.mp4").write_text("no film")
-    whole = (source / "002.png").read_bytes()
-    (source / "cut.png").write_bytes(whole[: len(whole) // 2])
+    for name, codec in (("cut.png", "png"), ("cut.jpg", "mjpeg")):
+        whole = picture_file(discs(9), codec)
+        (source / name).write_bytes(whole[: len(whole) // 2])
     report = take(source, tmp_path / "out")
     assert counts(report)["written"] == 3
-    assert counts(report)["sources"] == 5
-    assert {Path(path).name for path in report.problems} == {"words.mp4", "cut.png"}
+    assert counts(report)["sources"] == 6
+    assert {Path(path).name for path in report.problems} == {"words.mp4", "cut.png", "cut.jpg"}
     saved = json.loads((tmp_path / "out" / "report.json").read_text())
     assert saved["problems"] == report.problems
     assert take(source, tmp_path / "out").new_sources == 0
@@ -438,22 +441,30 @@ def test_options_check_themselves() -> None:
 # Memory.
 
 
-def test_memory_does_not_grow_with_the_sources(
+def test_no_more_than_a_few_frames_are_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prepare_module, "_SHEET_PICTURES", 4)  # it is as large as it gets
+    look_at, write = prepare_module.look_at, prepare_module.write_atomically
+    looks: list[weakref.ref[Look | End]] = []
+    alive: list[int] = []
 
-    def peak(name: str, count: int) -> int:
-        source = photos(tmp_path / name, range(count))
-        tracemalloc.start()
-        take(source, tmp_path / f"{name}.out")
-        _, most = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
-        return most
+    def look_and_note(source: Source, options: PrepareOptions) -> Iterator[Look | End]:
+        for look in look_at(source, options):
+            looks.append(weakref.ref(look))
+            yield look
 
-    few, many = peak("few", 6), peak("many", 20)
-    one_picture = 96 * 128 * 3
-    assert many - few < 4 * one_picture
+    def write_slowly(path: Path, content: bytes) -> None:
+        time.sleep(0.02)  # so that whatever reads ahead is as far ahead as it may be
+        alive.append(sum(look() is not None for look in looks))
+        write(path, content)
+
+    monkeypatch.setattr(prepare_module, "look_at", look_and_note)
+    monkeypatch.setattr(prepare_module, "write_atomically", write_slowly)
+    source = photos(tmp_path / "photos", range(12))
+    film(source / "film.mp4", [discs(seed) for seed in range(20, 32)])
+    take(source, tmp_path / "out")
+    assert len(looks) == 12 * 2 + 12 + 1
+    assert max(alive) <= 3 + 3  # in the queue; before it, in hand, and not yet let go of
 
 
 def test_a_known_frame_takes_eight_bytes() -> None:
