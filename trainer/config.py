@@ -20,7 +20,7 @@ class TrainConfig:
     """Every number of a training run; two runs of the same config and pictures are the same run."""
 
     seed: int = 1
-    steps: int = 7_500
+    steps: int = 8_000
     """Steps of the initialization phase; each is one batch."""
     batch_size: int = 8
     crop: int = 160
@@ -39,10 +39,12 @@ class TrainConfig:
     """Channels of the generator at a quarter of the picture's size."""
     blocks: int = 4
     """Residual blocks of the generator."""
-    pixel_only_steps: int = 4_000
-    """Steps at the start with the plain l1 alone, which draws lines soonest and costs least."""
+    pixel_only_steps: int = 5_500
+    """Steps at the start with the l1 alone, which costs a third of the whole."""
     pixel_weight: float = 6.0
-    """Of the plain l1 against the abstraction."""
+    """Of the l1 against the abstraction."""
+    ink_weight: float = 10.0
+    """What the l1 counts more where there is full ink on white; 0 is plain l1."""
     content_weight: float = 0.25
     """Of the content loss; 0 needs no content network."""
     content_pictures: int = 2
@@ -90,7 +92,7 @@ COUNTS = (
     *("save_every", "log_every", "sheet_every"),
 )
 
-WEIGHTS = ("pixel_weight", "content_weight", "stability_weight")
+WEIGHTS = ("pixel_weight", "ink_weight", "content_weight", "stability_weight")
 
 HOUSEKEEPING = ("save_every", "log_every", "sheet_every")
 """Options that do not change the weights: a run may go on with others."""

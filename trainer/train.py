@@ -120,7 +120,8 @@ def train(
                 group["lr"] = learning_rate(config, step)
             with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
                 cartoon = generator(photo)
-                terms = {"pixel": config.pixel_weight * pixel_loss(cartoon, abstraction)}
+                pixel = pixel_loss(cartoon, abstraction, photo, config.ink_weight)
+                terms = {"pixel": config.pixel_weight * pixel}
                 if everything and features:
                     some = slice(config.content_pictures)
                     content = content_loss(features, cartoon[some], abstraction[some])
