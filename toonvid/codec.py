@@ -27,6 +27,7 @@ _OPTIONS = {
 }
 _PICTURE_FORMATS = {"mjpeg": "yuvj444p", "png": "rgb24", "libwebp": "yuv420p"}
 _ALPHA_FORMATS = {"png": "rgba", "libwebp": "yuva420p"}
+_KEEPING_ASPECT = ("libx264", "libx265", "h264_", "hevc_", "mpeg4", "mpeg2video")
 _QUIET_SVT = ("SVT_LOG", "1")  # errors alone; SVT-AV1 too prints by itself
 
 
@@ -92,6 +93,24 @@ class Codec:
     def keeps_alpha(self, pix_fmt: str) -> bool:
         """Whether pictures in this format let one see through."""
         return _ALPHA_FORMATS.get(self.name) == pix_fmt
+
+    def shown_size(self, width: int, height: int, aspect: Fraction) -> tuple[int, int]:
+        """The size that pictures are encoded in: with square pixels where no others can be stated.
+
+        Args:
+            width: Of the pictures, in pixels.
+            height: Likewise.
+            aspect: Width of a pixel over its height, when shown.
+        """
+        if self.keeps_aspect or aspect == 1:
+            return width, height
+        one = Fraction(1)
+        return round(width * max(aspect, one)), round(height / min(aspect, one))
+
+    @property
+    def keeps_aspect(self) -> bool:
+        """Whether the encoder states the shape of a pixel in what it writes."""
+        return self.name.startswith(_KEEPING_ASPECT)
 
     def padding(self, width: int, height: int, pix_fmt: str) -> tuple[int, int]:
         """How many columns and rows to double so that the encoder takes the pictures.

@@ -180,16 +180,24 @@ class VideoEncoder:
         self._pix_fmt = self._codec.pixel_format(with_alpha=frame.alpha is not None)
         self._with_alpha = frame.alpha is not None and self._codec.keeps_alpha(self._pix_fmt)
         height, width = frame.pixels.shape[:2]
-        self._padding = self._codec.padding(width, height, self._pix_fmt)
-        width, height = width + self._padding[0], height + self._padding[1]
-        self._stream = self._video_stream(frame, width, height)
+        shown = self._codec.shown_size(width, height, self._info.sample_aspect_ratio)
+        extra = self._codec.padding(*shown, self._pix_fmt)
+        self._padding = extra if shown == (width, height) else (0, 0)
+        shown = (shown[0] + extra[0], shown[1] + extra[1])
+        self._stream = self._video_stream(frame, *shown)
         self._carrier = Carrier(
             self._companions, self._container, self.options.audio, self.options.subtitles
         )
         self._container.container_options.update(self._muxer_options(frame))
         self._write_header()
         self._graph: Graph = encoder_graph(
-            width, height, self._pix_fmt, self._color, self._is_full_range, self._with_alpha
+            width + self._padding[0],
+            height + self._padding[1],
+            shown,
+            self._pix_fmt,
+            self._color,
+            self._is_full_range,
+            self._with_alpha,
         )
 
     def _video_stream(self, frame: Frame, width: int, height: int) -> VideoStream:
@@ -203,7 +211,8 @@ class VideoEncoder:
             raise self._unfit() from error
         assert isinstance(stream, VideoStream)
         stream.width, stream.height, stream.pix_fmt = width, height, self._pix_fmt
-        stream.codec_context.sample_aspect_ratio = self._info.sample_aspect_ratio
+        if self._codec.keeps_aspect:
+            stream.codec_context.sample_aspect_ratio = self._info.sample_aspect_ratio
         stream.codec_context.time_base = stream.time_base = frame.time_base
         stream.codec_context.flags |= Flags.frame_duration
         _tag(stream.codec_context, self._color, self._is_full_range)
