@@ -13,7 +13,9 @@ from toonvid import __version__
 from toonvid.commands.bench import bench
 from toonvid.commands.convert import convert
 from toonvid.commands.demo import demo
+from toonvid.commands.evaluate import evaluate
 from toonvid.commands.export import export
+from toonvid.commands.prepare import prepare
 from toonvid.commands.styles import styles
 from toonvid.commands.train import train
 from toonvid.errors import ToonvidError
@@ -29,8 +31,10 @@ app.command()(convert)
 app.command()(demo)
 app.add_typer(styles, name="styles")
 app.command()(bench)
+app.command()(prepare)
 app.command()(train)
 app.command()(export)
+app.command()(evaluate)
 
 
 class _Ended(BaseException):  # not an Exception: nothing on the way may take it for a failure

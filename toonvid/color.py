@@ -149,20 +149,27 @@ def rgb_graph(kind: FrameKind, time_base: Fraction, width: int, height: int) -> 
 
 
 def encoder_graph(
-    width: int, height: int, pix_fmt: str, color: ColorTags, full_range: bool, with_alpha: bool
+    width: int,
+    height: int,
+    shown: tuple[int, int],
+    pix_fmt: str,
+    color: ColorTags,
+    full_range: bool,
+    with_alpha: bool,
 ) -> Graph:
     """A graph from RGB frames of one size to what an encoder takes.
 
     Args:
-        width: In pixels.
-        height: In pixels.
+        width: Of the frames that are pushed, in pixels.
+        height: Likewise.
+        shown: Width and height of the encoder's frames.
         pix_fmt: FFmpeg's name of the encoder's pixel format.
         color: Its matrix is what the encoder's frames are made with.
         full_range: Whether black is 0 and white 255, rather than 16 and 235.
         with_alpha: Whether frames are pushed as rgba rather than rgb24.
     """
     pushed = "rgba" if with_alpha else "rgb24"
-    scale = [_SCALE_FLAGS]
+    scale = [f"w={shown[0]}:h={shown[1]}", _SCALE_FLAGS]
     if not pix_fmt.startswith(("rgb", "bgr", "gbr", "gray", "pal8")):
         scale += [
             f"out_color_matrix={_MATRIX_NAMES[color.matrix]}",
@@ -171,7 +178,7 @@ def encoder_graph(
     buffer = _buffer(width, height, pushed, Fraction(1, av.time_base), "gbr", "pc")
     if pix_fmt == "pal8":
         # Each picture gets its own palette, so that none has to wait for the last one.
-        return _palette_graph(buffer)
+        return _palette_graph(buffer, ("scale", ":".join(scale)))
     return _linked(buffer, ("scale", ":".join(scale)), ("format", pix_fmt))
 
 
@@ -252,12 +259,13 @@ def _linked(*filters: tuple[str, str]) -> Graph:
     return graph
 
 
-def _palette_graph(buffer: tuple[str, str]) -> Graph:
+def _palette_graph(buffer: tuple[str, str], scale: tuple[str, str]) -> Graph:
     graph = Graph()
-    source, split = graph.add(*buffer), graph.add("split")
+    source, scaled, split = graph.add(*buffer), graph.add(*scale), graph.add("split")
     palette = graph.add("palettegen", "stats_mode=single")
     use, sink = graph.add("paletteuse", "new=1:dither=bayer:bayer_scale=4"), graph.add("buffersink")
-    source.link_to(split)
+    source.link_to(scaled)
+    scaled.link_to(split)
     split.link_to(use, 0, 0)
     split.link_to(palette, 1, 0)
     palette.link_to(use, 0, 1)

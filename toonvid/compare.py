@@ -22,8 +22,7 @@ def compared(source: Frame, cartoon: Frame, comparison: Comparison) -> Frame:
         source: As it was decoded.
         cartoon: Same size, same time.
         comparison: `horizontal` puts them side by side, `vertical` one above the other, `wipe`
-            moves
-            a line across the frame with the source on its left. `none` is the cartoon alone.
+            moves a line across the frame with the source on its left. `none` is the cartoon alone.
     """
     if comparison == "none":
         return cartoon

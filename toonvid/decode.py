@@ -94,8 +94,7 @@ class VideoDecoder:
             source: A file, anything else that FFmpeg opens, or `-` for standard input.
             options: Part and size of the pictures; None for all of them as they are.
             with_companions: Whether to hand on packets of the other streams. Someone has to take
-                them
-                from `companions.packets`, or they pile up.
+                them from `companions.packets`, or they pile up.
         """
         self.source = str(source)
         self.options = options or DecodeOptions()

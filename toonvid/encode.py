@@ -17,7 +17,6 @@ from types import TracebackType
 
 import av
 import numpy as np
-from av.codec.codec import UnknownCodecError
 from av.codec.context import Flags
 from av.container import OutputContainer
 from av.error import FFmpegError
@@ -28,9 +27,10 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from toonvid.carry import Carrier, kept_tags
+from toonvid.codec import Codec
 from toonvid.color import FULL_RANGE, TV_RANGE, encoder_graph, ready_frames
 from toonvid.errors import TargetError
-from toonvid.mark import TAG, film_mark, mark_picture
+from toonvid.mark import TAG, film_mark, mark_picture, picture_mark
 from toonvid.part_folder import PartFolder
 from toonvid.video import BT601, ColorTags, Companions, Frame, Pixels, VideoInfo
 
@@ -49,16 +49,6 @@ FILM_CONTAINERS = {
 }
 
 _DEFAULT_CODECS = {"webm": "libvpx-vp9", "gif": "gif"}  # else libx264
-_DEFAULT_CRF = {"libx264": 18, "libx265": 20, "libsvtav1": 26, "libvpx-vp9": 26}
-_DEFAULT_PRESETS = {"libx264": "veryfast", "libx265": "fast", "libsvtav1": "9"}
-_SPEED_OPTIONS = {"libvpx-vp9": {"row-mt": "1", "deadline": "realtime", "cpu-used": "6"}}
-_PICTURE_OPTIONS = {
-    "mjpeg": {"qmin": "2", "qmax": "2"},  # FFmpeg's scale: 2 is the finest but one
-    "libwebp": {"quality": "92"},
-    "png": {"pred": "mixed"},
-}
-_PICTURE_FORMATS = {"mjpeg": "yuvj444p", "png": "rgb24", "libwebp": "yuv420p"}
-_ALPHA_FORMATS = {"png": "rgba", "libwebp": "yuva420p"}
 _GUESSED_RATE = Fraction(25)
 _LARGEST_TIMESCALE = 2**31 - 1
 _WHITE = 255
@@ -121,7 +111,8 @@ class VideoEncoder:
         if self._container_name is None:
             known = " ".join([*FILM_CONTAINERS, *PICTURE_CODECS])
             raise TargetError(f"cannot write {self.target}: toonvid writes {known}")
-        self._codec = _checked_codec(self._default_codec(), self.options)
+        options = self.options
+        self._codec = Codec(self._codec_name(), options.crf, options.preset, options.pix_fmt)
         self._file: Path | None = None
         self._times: list[Fraction] = []
 
@@ -169,7 +160,7 @@ class VideoEncoder:
         self.frame_count += 1
         self._times = [*self._times[:1], frame.seconds]
 
-    def _default_codec(self) -> str:
+    def _codec_name(self) -> str:
         if self.options.codec:
             return self.options.codec
         if self._is_picture:
@@ -186,31 +177,42 @@ class VideoEncoder:
     # The streams are made when the first frame shows how large the pictures are.
 
     def _start(self, frame: Frame) -> None:
-        self._pix_fmt = self._chosen_pix_fmt(frame)
-        self._with_alpha = frame.alpha is not None and self._pix_fmt in _ALPHA_FORMATS.values()
+        self._pix_fmt = self._codec.pixel_format(with_alpha=frame.alpha is not None)
+        self._with_alpha = frame.alpha is not None and self._codec.keeps_alpha(self._pix_fmt)
         height, width = frame.pixels.shape[:2]
-        self._padding = _padding(self._codec, width, height, self._pix_fmt)
-        width, height = width + self._padding[0], height + self._padding[1]
-        self._stream = self._video_stream(frame, width, height)
+        shown = self._codec.shown_size(width, height, self._info.sample_aspect_ratio)
+        extra = self._codec.padding(*shown, self._pix_fmt)
+        self._padding = extra if shown == (width, height) else (0, 0)
+        shown = (shown[0] + extra[0], shown[1] + extra[1])
+        self._stream = self._video_stream(frame, *shown)
         self._carrier = Carrier(
             self._companions, self._container, self.options.audio, self.options.subtitles
         )
         self._container.container_options.update(self._muxer_options(frame))
+        self._write_header()
         self._graph: Graph = encoder_graph(
-            width, height, self._pix_fmt, self._color, self._is_full_range, self._with_alpha
+            width + self._padding[0],
+            height + self._padding[1],
+            shown,
+            self._pix_fmt,
+            self._color,
+            self._is_full_range,
+            self._with_alpha,
         )
 
     def _video_stream(self, frame: Frame, width: int, height: int) -> VideoStream:
         rate = self._info.frame_rate or _GUESSED_RATE
+        options = self._codec.options()
+        if self._container_name == "mpegts":
+            options["bf"] = "0"  # frames out of order would begin before 0, and move the whole film
         try:
-            stream = self._container.add_stream(
-                self._codec, rate=rate, options=self._codec_options()
-            )
+            stream = self._container.add_stream(self._codec.name, rate=rate, options=options)
         except ValueError as error:
-            raise TargetError(f"{self._suffix} cannot hold {self._codec}: {error}") from error
+            raise self._unfit() from error
         assert isinstance(stream, VideoStream)
         stream.width, stream.height, stream.pix_fmt = width, height, self._pix_fmt
-        stream.codec_context.sample_aspect_ratio = self._info.sample_aspect_ratio
+        if self._codec.keeps_aspect:
+            stream.codec_context.sample_aspect_ratio = self._info.sample_aspect_ratio
         stream.codec_context.time_base = stream.time_base = frame.time_base
         stream.codec_context.flags |= Flags.frame_duration
         _tag(stream.codec_context, self._color, self._is_full_range)
@@ -220,31 +222,18 @@ class VideoEncoder:
             stream.disposition = Disposition(self._companions.video_disposition)
         return stream
 
-    def _chosen_pix_fmt(self, frame: Frame) -> str:
-        known = [fmt.name for fmt in av.Codec(self._codec, "w").video_formats or ()]
-        pix_fmt = self.options.pix_fmt
-        if pix_fmt is None:
-            pix_fmt = _PICTURE_FORMATS.get(self._codec, "yuv420p")
-            if frame.alpha is not None:
-                pix_fmt = _ALPHA_FORMATS.get(self._codec, pix_fmt)
-            if pix_fmt not in known and known:
-                pix_fmt = "pal8" if "pal8" in known else known[0]
-        if known and pix_fmt not in known:
-            raise TargetError(f"{self._codec} has no --pix-fmt {pix_fmt}: {' '.join(known)}")
-        return pix_fmt
+    def _write_header(self) -> None:
+        try:
+            self._container.start_encoding()
+        except OSError:
+            raise
+        except (
+            FFmpegError
+        ) as error:  # FFmpeg's table of what fits where promises more than it keeps
+            raise self._unfit() from error
 
-    def _codec_options(self) -> dict[str, str]:
-        codec, options = self._codec, dict(_SPEED_OPTIONS.get(self._codec, {}))
-        options |= _PICTURE_OPTIONS.get(codec, {})
-        crf = self.options.crf if self.options.crf is not None else _DEFAULT_CRF.get(codec)
-        preset = self.options.preset or _DEFAULT_PRESETS.get(codec)
-        if crf is not None:
-            options["crf"] = str(crf)
-        if preset is not None:
-            options["preset"] = preset
-        if self._container_name == "mpegts":
-            options["bf"] = "0"  # frames out of order would begin before 0, and move the whole film
-        return options
+    def _unfit(self) -> TargetError:
+        return TargetError(f"{self._suffix} cannot hold {self._codec.name}; name another --codec")
 
     def _muxer_options(self, frame: Frame) -> dict[str, str]:
         if self._container_name in ("mp4", "mov"):
@@ -262,12 +251,13 @@ class VideoEncoder:
             # An encoder's delay before time 0 would else move the whole film by some milliseconds.
             return {"avoid_negative_ts": "disabled"}
         if self._container_name == "mpegts":
+            self._container.metadata["service_provider"] = picture_mark(self._style)
             return {"mpegts_copyts": "1"}
         return {"update": "1"} if self._is_picture else {}
 
     @property
     def _color(self) -> ColorTags:
-        return BT601 if self._codec in ("mjpeg", "libwebp") else self._info.color
+        return BT601 if self._codec.name in ("mjpeg", "libwebp") else self._info.color
 
     @property
     def _is_full_range(self) -> bool:
@@ -292,7 +282,7 @@ class VideoEncoder:
             self.notices += self._carrier.notices
             self.damage = self._carrier.damage
             if self._file is not None:
-                if self._is_picture:
+                if self._is_picture or self._container_name == "gif":
                     mark_picture(self._file, self._style)
                 self._verify(self._file)
                 self._part.publish()
@@ -335,35 +325,6 @@ class VideoEncoder:
             return TargetError("the reader of standard output went away")
         reason = error.strerror or str(error)
         return TargetError(f"cannot write {self.target}: {reason.lower()}")
-
-
-def _checked_codec(name: str, options: EncodeOptions) -> str:
-    try:
-        codec = av.Codec(name, "w")
-    except UnknownCodecError as error:
-        raise TargetError(f"there is no video codec {name!r} to encode with") from error
-    if codec.type != "video":
-        raise TargetError(f"{name!r} is not a video codec")
-    private = {o.name for o in av.CodecContext.create(name, "w").supported_options.private}
-    for option, value in (("crf", options.crf), ("preset", options.preset)):
-        if value is not None and option not in private:
-            raise TargetError(f"codec {name} takes no --{option}")
-    return name
-
-
-def _padding(codec: str, width: int, height: int, pix_fmt: str) -> tuple[int, int]:
-    """How many columns and rows to double so that the codec takes the frames."""
-    for extra_x, extra_y in ((0, 0), (width % 2, height % 2)):
-        context = av.CodecContext.create(codec, "w")
-        assert isinstance(context, VideoCodecContext)
-        context.width, context.height = width + extra_x, height + extra_y
-        context.pix_fmt, context.time_base = pix_fmt, Fraction(1, 25)
-        try:
-            context.open()
-        except (FFmpegError, ValueError):
-            continue
-        return extra_x, extra_y
-    raise TargetError(f"codec {codec} does not take frames of {width} x {height} in {pix_fmt}")
 
 
 def _tag(context: VideoCodecContext, color: ColorTags, full_range: bool) -> None:

@@ -109,7 +109,10 @@ class EngineCard:
         Raises:
             ValueError: The text is not JSON, or not a card of this version.
         """
-        values = json.loads(text)
+        try:
+            values = json.loads(text)
+        except RecursionError as error:
+            raise ValueError("nested too deep") from error
         if not isinstance(values, dict):
             raise ValueError("not a JSON object")
         names = {f.name for f in fields(cls)}
@@ -138,8 +141,7 @@ class Engine:
 
         Raises:
             EngineError: There is none, it is not the file that the card describes, it reads other
-                files,
-                or it needs operators outside the ONNX standard.
+                files, or it needs operators outside the ONNX standard.
         """
         name = self.card.file_name(precision)
         if name not in self.card.sha256:

@@ -1,7 +1,8 @@
 """The mark that toonvid leaves in what it writes, so that a folder run knows its own targets.
 
 In a film it is the name of the video stream's handler, which every container that keeps tags has
-room for. In a picture it is a comment that viewers pass over.
+room for; in a transport stream, which keeps none, the name of the programme's provider. In a
+picture it is a comment that viewers pass over.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from av.error import FFmpegError
 
 TAG = "handler_name"
 _PREFIX = "toonvid "
-_PICTURE_PREFIX = b"toonvid style="
+_PICTURE_PREFIX = "toonvid style="
+_SEARCHED_BYTES = 1024  # at either end of a file
 
 
 def film_mark(style: str) -> str:
@@ -23,10 +25,15 @@ def film_mark(style: str) -> str:
     return _PREFIX + style
 
 
+def picture_mark(style: str) -> str:
+    """The comment in a picture of this style."""
+    return _PICTURE_PREFIX + style
+
+
 def mark_picture(path: Path, style: str) -> None:
-    """Write the mark into a JPEG, PNG or WebP file; any other is left as it is."""
+    """Write the mark into a JPEG, PNG, WebP or GIF file; any other is left as it is."""
     data = path.read_bytes()
-    text = _PICTURE_PREFIX + style.encode()
+    text = picture_mark(style).encode()
     if data.startswith(b"\xff\xd8"):
         segment = b"\xff\xfe" + struct.pack(">H", len(text) + 2) + text  # COM, after SOI
         data = data[:2] + segment + data[2:]
@@ -38,6 +45,10 @@ def mark_picture(path: Path, style: str) -> None:
         padded = text + b"\0" * (len(text) % 2)
         data += b"TOON" + struct.pack("<I", len(text)) + padded
         data = data[:4] + struct.pack("<I", len(data) - 8) + data[8:]
+    elif data.startswith(b"GIF89a"):
+        colors = 2 << (data[10] & 7) if data[10] & 0x80 else 0
+        end = 13 + 3 * colors  # of the header and the palette of the whole film
+        data = data[:end] + b"\x21\xfe" + bytes([len(text)]) + text + b"\0" + data[end:]
     path.write_bytes(data)
 
 
@@ -45,9 +56,10 @@ def is_marked(path: Path) -> bool:
     """Whether a file was written by toonvid. A file that cannot be opened was not."""
     try:
         with path.open("rb") as file:
-            head = file.read(256)
-            file.seek(max(0, path.stat().st_size - 256))
-            if _PICTURE_PREFIX in head or _PICTURE_PREFIX in file.read():
+            head = file.read(_SEARCHED_BYTES)
+            file.seek(max(0, path.stat().st_size - _SEARCHED_BYTES))
+            mark = _PICTURE_PREFIX.encode()
+            if mark in head or mark in file.read():
                 return True
         with av.open(f"file:{path}", metadata_errors="replace") as container:
             return any(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -12,6 +13,9 @@ from toonvid.errors import TargetError
 
 if sys.platform != "win32":
     import fcntl
+
+_LOCK = "lock"
+_LONGEST_NAME = 255  # bytes, in most file systems
 
 
 class PartFolder:
@@ -30,7 +34,7 @@ class PartFolder:
         """
         self.target = target.absolute()
         self.overwrite = overwrite
-        self.folder = self.target.with_name(f".{self.target.name}.part")
+        self.folder = self.target.with_name(_folder_name(self.target.name))
         self._lock: int | None = None
 
     @property
@@ -57,10 +61,15 @@ class PartFolder:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+        with suppress(OSError):
+            self.file.unlink(missing_ok=True)
+        if sys.platform != "win32":  # Windows keeps a file that is open
+            (self.folder / _LOCK).unlink(missing_ok=True)
         if self._lock is not None:
             os.close(self._lock)
-        shutil.rmtree(self.folder, ignore_errors=True)  # Windows keeps a file that was open
+        with suppress(OSError):  # a folder with files that are not ours stays
+            (self.folder / _LOCK).unlink(missing_ok=True)
+            self.folder.rmdir()
 
     def publish(self) -> None:
         """Put the finished file in the target's place, safe on disk.
@@ -78,12 +87,12 @@ class PartFolder:
             raise TargetError(f"cannot write {self.target}: {error.strerror}") from error
 
     def _refuse_existing(self) -> None:
-        if self.target.exists() and not self.overwrite:
+        if os.path.lexists(self.target) and not self.overwrite:
             raise TargetError(f"{self.target} is there already (--overwrite replaces it)")
 
     def _take_lock(self) -> int:
         """Hold the folder; the system lets go of it when the process ends, however it ends."""
-        lock = os.open(self.folder / "lock", os.O_CREAT | os.O_RDWR, 0o600)
+        lock = os.open(self.folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
         if sys.platform != "win32":
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -91,6 +100,13 @@ class PartFolder:
                 os.close(lock)
                 raise TargetError(f"another toonvid is writing {self.target} now") from error
         return lock
+
+
+def _folder_name(target_name: str) -> str:
+    name = f".{target_name}.part"
+    if len(os.fsencode(name)) > _LONGEST_NAME:
+        name = f".{hashlib.sha256(os.fsencode(target_name)).hexdigest()}.part"
+    return name
 
 
 def _sync(path: Path, flags: int) -> None:

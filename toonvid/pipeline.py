@@ -11,6 +11,7 @@ from pathlib import Path
 from toonvid.backends import Backend
 from toonvid.decode import DecodeOptions, VideoDecoder
 from toonvid.encode import EncodeOptions, VideoEncoder
+from toonvid.errors import TargetError
 from toonvid.prefetch import prefetch
 from toonvid.stylize import StylizeOptions, Stylizer
 from toonvid.video import VideoInfo
@@ -83,6 +84,7 @@ def convert(
         BackendError: The engine fails.
     """
     began = time.perf_counter()
+    _refuse_same(Path(source), Path(target))
     stylizer = Stylizer(backend, stylizing)
     encode_seconds = film_seconds = 0.0
     with (
@@ -114,3 +116,9 @@ def convert(
         notices=(*decoder.notices, *encoder.notices),
         damage=", ".join(filter(None, (decoder.damage, encoder.damage))) or None,
     )
+
+
+def _refuse_same(source: Path, target: Path) -> None:
+    """A target that replaces its own source would leave nothing to go back to."""
+    if target.exists() and source.exists() and target.samefile(source):
+        raise TargetError(f"{target} is the source itself: name another target")

@@ -52,9 +52,11 @@ class PhaseConfig:
     content_weight: float = 0.0
     """Of the content loss; 0 in both phases needs no content network."""
     pixel_weight: float = 0.0
-    """Of the plain l1 against what the content loss is against."""
+    """Of the l1 against what the content loss is against."""
+    ink_weight: float = 0.0
+    """What the l1 counts more where there is full ink on white; 0 is plain l1."""
     pixel_only_steps: int = 0
-    """Steps at the start with the plain l1 alone: it draws lines soonest and costs least."""
+    """Steps at the start with the l1 alone, which costs a third of the whole."""
     colour_weight: float = 0.0
     """Of the colour loss."""
     style_weight: float = 0.0
@@ -72,9 +74,9 @@ class PhaseConfig:
         _check_choices(self, fall=Fall)
         if not 0 < self.learning_rate < math.inf:
             raise ValueError(f"learning_rate must be above 0, not {self.learning_rate}")
-        losses = [name for name in weights if name != "smoothed_weight" and getattr(self, name)]
-        if self.steps and not losses:
-            raise ValueError(f"at least one of {', '.join(weights)} must be above 0")
+        losses = [name for name in weights if name not in ("smoothed_weight", "ink_weight")]
+        if self.steps and not any(getattr(self, name) for name in losses):
+            raise ValueError(f"at least one of {', '.join(losses)} must be above 0")
         if self.pixel_only_steps and not self.pixel_weight:
             raise ValueError("pixel_only_steps needs a pixel_weight above 0")
 

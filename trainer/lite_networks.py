@@ -14,6 +14,9 @@ from trainer.colours import to_luminance
 from trainer.config import Colours
 from trainer.stages import Stages
 
+LEAK = 0.1
+"""Slope of the activations below 0: a plain ReLU here can die for good in the first steps."""
+
 RESIDUAL_GAIN = 0.3
 """Of a residual block's branch at the start: without normalisation, sums would grow."""
 
@@ -56,10 +59,10 @@ class LiteGenerator(nn.Module):
 
     def forward(self, photos: Tensor) -> Tensor:
         """Photos (N, 3, H, W) in [-1, 1] to cartoons of the same shape, about in that range."""
-        half = torch.relu(self.enter(photos))  # (N, 16, H/2, W/2)
-        x = torch.relu(self.down(half))  # (N, 48, H/4, W/4)
+        half = _activate(self.enter(photos))  # (N, 16, H/2, W/2)
+        x = _activate(self.down(half))  # (N, 48, H/4, W/4)
         x = self.blocks(x)
-        x = torch.relu(half + self.shuffle(self.up(x)))  # (N, 16, H/2, W/2)
+        x = _activate(half + self.shuffle(self.up(x)))  # (N, 16, H/2, W/2)
         return photos + self.shuffle(self.leave(x))  # (N, 3, H, W)
 
 
@@ -72,7 +75,7 @@ class ResidualBlock(nn.Module):
         self.second = nn.Conv2d(width, width, kernel_size=3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.second(torch.relu(self.first(x)))
+        return x + self.second(_activate(self.first(x)))
 
 
 class LiteDiscriminator(nn.Module):
@@ -151,6 +154,10 @@ def _make_judge(channels: int, width: int) -> Stages:
     )
 
 
+def _activate(x: Tensor) -> Tensor:
+    return F.leaky_relu(x, LEAK)
+
+
 def _start(layer: nn.Conv2d, gain: float = 1.0, shuffle: int = 1) -> None:
     """Random weights (He et al., 2015), biases of 0.
 
@@ -161,7 +168,7 @@ def _start(layer: nn.Conv2d, gain: float = 1.0, shuffle: int = 1) -> None:
             of a square get the same weights, so that there is no checkerboard (ICNR).
     """
     subpixels = shuffle**2
-    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    nn.init.kaiming_normal_(layer.weight, a=LEAK)
     nn.init.zeros_(layer.bias)
     with torch.no_grad():
         weight = layer.weight[::subpixels].repeat_interleave(subpixels, dim=0)

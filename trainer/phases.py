@@ -61,7 +61,7 @@ class Lesson:
 
     phase: PhaseConfig
     pixels_only: bool
-    """Whether the plain l1 is the only loss."""
+    """Whether the l1 is the only loss."""
     batch: Batch
     disturbance: Disturbance | None
     """Of the batch's first pictures; None without a stability loss."""
@@ -160,7 +160,8 @@ def generator_terms(game: Game, lesson: Lesson, part: Part, cartoons: Tensor) ->
         terms[name] = weight * loss
 
     if phase.pixel_weight:
-        add("pixel", phase.pixel_weight * part.share, pixel_loss(cartoons, targets))
+        loss = pixel_loss(cartoons, targets, batch.photos, phase.ink_weight)
+        add("pixel", phase.pixel_weight * part.share, loss)
     if lesson.pixels_only:
         return terms
     if phase.adversarial_weight and game.discriminator:

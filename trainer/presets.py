@@ -35,13 +35,14 @@ IMPROVED = replace(
 
 LITE = TrainConfig(
     initialization=PhaseConfig(
-        steps=9_000,
-        learning_rate=3e-3,
+        steps=8_000,
+        learning_rate=2e-3,
         fall="cosine",
         warm_up=50,
         beta1=0.9,
-        pixel_only_steps=6_500,
+        pixel_only_steps=5_500,
         pixel_weight=6.0,
+        ink_weight=10.0,
         content_weight=0.25,
         stability_weight=2.0,
     ),

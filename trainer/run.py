@@ -102,10 +102,13 @@ class Run:
     def claim(self, preset: str, config: TrainConfig, sources: Sources) -> None:
         """Take the folder for a config: make it, or see that it was made for the same one.
 
+        A folder without a training state has nothing to lose, and is taken for any config.
+
         Raises:
             TrainingError: It belongs to another config, or cannot be written.
         """
-        there = self.record() if self._record_path.exists() else None
+        begun = self._record_path.exists() and any(self.states.iterdir())
+        there = self.record() if begun else None
         # What it began with may have gone on, or away, since.
         start = find_state(sources.start_from) if sources.start_from and not there else None
         record = RunRecord(

@@ -93,6 +93,16 @@ def test_pixels_aspect_survives(suffix, tmp_path, toon):
         assert target.streams.video[0].sample_aspect_ratio == F(16, 11)
 
 
+@pytest.mark.parametrize("suffix", ["webm", "gif", "png", "jpg", "webp"])
+@pytest.mark.parametrize(("aspect", "size"), [(F(16, 11), (94, 48)), (F(1, 2), (64, 96))])
+def test_pixels_become_square_where_no_others_can_be_stated(suffix, aspect, size, tmp_path, toon):
+    source = Film([corners(64, 48)], aspect=aspect).write(tmp_path / "source.mp4")
+    target = toon(source, f"target.{suffix}").target
+    width, height = first_frame(target).width, first_frame(target).height
+    assert abs(width - size[0]) <= 1 and height == size[1]
+    assert_same_corners(decoded(target)[0], corners(width, height))
+
+
 # EXIF: what must be done to stored pixels, by the standard's table.
 
 EXIF = {
@@ -205,6 +215,23 @@ def test_size_is_that_of_the_upright_film(tmp_path):
     info, frames = read(film.write(tmp_path / "source.mp4"), size=(16, 1000))
     assert (info.width, info.height) == (16, 32)
     assert_same_corners(frames[0].pixels, np.rot90(corners(32, 16)))
+
+
+# Times.
+
+
+def test_frames_at_no_later_time_are_left_out_and_counted(tmp_path, toon):
+    source = tmp_path / "source.mkv"
+    film = Film(moving_pictures(10), options={"bf": "0"}).write(tmp_path / "good.mkv")
+    with av.open(str(film)) as good, av.open(str(source), "w") as target:
+        copy = target.add_stream_from_template(good.streams.video[0], opaque=True)
+        for packet in [packet for packet in good.demux(video=0) if packet.size]:
+            packet.pts = packet.dts = packet.pts - packet.pts % 120
+            packet.stream = copy
+            target.mux(packet)
+    done = toon(source)
+    assert frame_times(done.target) == [F(n, 25) for n in (0, 3, 6, 9)]
+    assert done.notices == ("6 frames shown at no later time than the last were left out",)
 
 
 # Interlacing.

@@ -5,13 +5,18 @@ never called damaged.
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from fractions import Fraction
 
+import av
 import pytest
+from av.container import InputContainer
 from clips import Film, Sound, Text, frame_times, moving_pictures, only
 
 from toonvid.decode import DecodeOptions
+from toonvid.demux import Demuxer
 from toonvid.errors import SourceError
+from toonvid.span import Span
 
 F = Fraction
 LONG = Film(
@@ -81,6 +86,38 @@ def test_several_spots_of_garbage_do_not_end_the_reading(tmp_path, toon):
         data[middle : middle + 300] = random.Random(middle).randbytes(300)
     source.write_bytes(data)
     assert frame_times(toon(source).target)[-1] >= times[-10]
+
+
+class Stumbling:
+    """A container that gives an error before each of its packets."""
+
+    def __init__(self, container: InputContainer, errors: int) -> None:
+        self.container, self.errors = container, errors
+        self.name, self.format, self.duration = "stumbling", container.format, None
+        self.packets = (packet for packet in container.demux(video=0) if packet.size)
+
+    def demux(self, streams) -> Iterator[av.Packet]:
+        for _ in range(self.errors):
+            self.errors -= 1
+            raise av.error.InvalidDataError(1, "damaged")
+        for packet in self.packets:
+            yield packet
+            self.errors = 1
+            raise av.error.InvalidDataError(1, "damaged")
+
+
+def test_reading_goes_on_after_every_error_as_long_as_there_is_more(tmp_path):
+    with av.open(str(Film(moving_pictures(30)).write(tmp_path / "source.mp4"))) as container:
+        demuxer = Demuxer(Stumbling(container, 1), container.streams.video[0], (), Span())
+        assert len(list(demuxer.packets())) == 30
+        assert demuxer.damage() == f"{demuxer.lost_packets} damaged packets"
+
+
+def test_errors_without_end_are_given_up(tmp_path):
+    with av.open(str(Film().write(tmp_path / "source.mp4"))) as container:
+        demuxer = Demuxer(Stumbling(container, 10**9), container.streams.video[0], (), Span())
+        assert list(demuxer.packets()) == []
+        assert demuxer.lost_packets < 100
 
 
 def test_a_header_without_a_single_picture_is_refused(tmp_path, toon):

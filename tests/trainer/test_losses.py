@@ -44,8 +44,18 @@ def still(like: Tensor) -> Disturbance:
 
 def test_equal_pictures_lose_nothing() -> None:
     pictures = random_pictures()
-    assert pixel_loss(pictures, pictures) == 0
+    assert pixel_loss(pictures, pictures, pictures, ink_weight=3.0) == 0
     assert content_loss(MeanFeatures(), pictures, pictures) == 0
+
+
+def test_ink_counts_more_than_the_rest() -> None:
+    photos = torch.ones(1, 3, 8, 8)
+    abstractions = photos.clone()
+    abstractions[..., 0] = -1  # a line of full ink on white
+    assert pixel_loss(photos, abstractions, photos, ink_weight=0.0).item() == pytest.approx(2 / 8)
+    assert pixel_loss(photos, abstractions, photos, ink_weight=3.0).item() == pytest.approx(1.0)
+    lighter = torch.zeros_like(photos)
+    assert pixel_loss(lighter, photos, lighter, ink_weight=3.0).item() == pytest.approx(1.0)
 
 
 def test_content_loss_weighs_the_stages_and_trains_only_the_generated() -> None:

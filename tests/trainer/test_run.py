@@ -12,14 +12,26 @@ import pytest
 from toonvid.errors import TrainingError
 from trainer.config import TrainConfig
 from trainer.run import Run, RunLog, Sources
+from trainer.training_state import TrainingState, save_state
 
 
 def test_the_same_config_may_go_on(tmp_path: Path, photos: Path, config: TrainConfig) -> None:
     run = Run(tmp_path / "run")
     run.claim("lite", config, Sources(photos))
+    save_state(run.states, TrainingState(1, {}))
     run.claim("lite", replace(config, save_every=9, sheet_every=9), Sources(photos, workers=5))
     assert run.record().config == config
     assert run.record().preset == "lite"
+
+
+def test_a_run_that_never_began_may_change_its_config(
+    tmp_path: Path, photos: Path, config: TrainConfig
+) -> None:
+    run = Run(tmp_path)
+    run.claim("lite", config, Sources(tmp_path / "mistyped"))
+    run.claim("lite", replace(config, seed=9), Sources(photos))
+    assert run.record().config.seed == 9
+    assert run.record().photos == str(photos)
 
 
 def test_another_config_is_refused_and_the_differences_are_named(
@@ -27,6 +39,7 @@ def test_another_config_is_refused_and_the_differences_are_named(
 ) -> None:
     run = Run(tmp_path)
     run.claim("lite", config, Sources(photos))
+    save_state(run.states, TrainingState(1, {}))
     before = (tmp_path / "run.json").read_bytes()
     other = replace(config, seed=9, frame_heights=(48,))
     with pytest.raises(TrainingError, match="a run with another seed, frame_heights: give it"):

@@ -91,7 +91,9 @@ class OpenVINOBackend:
             if len(port) != 1 or name not in port[0].get_names():
                 raise BackendError(f"engine {self.engine.card.style} has no single {role} {name!r}")
             shape, kind = port[0].get_partial_shape(), port[0].get_element_type()
-            if kind != ov.Type.u8 or not shape.compatible(ov.PartialShape([-1, -1, -1, 3])):
+            fits = shape.compatible(ov.PartialShape([-1, -1, -1, 3]))
+            # What comes out need not be known in full before a size is; what goes in must be.
+            if kind != ov.Type.u8 or not fits or (role == "input" and _is_open(shape)):
                 raise BackendError(
                     f"engine {self.engine.card.style}: {role} is {kind} {shape},"
                     " not uint8 (N, H, W, 3)"
@@ -107,6 +109,11 @@ class OpenVINOBackend:
             self._compiled.pop(next(iter(self._compiled)))
         self._compiled[shape] = compiled.create_infer_request()
         return self._compiled[shape]
+
+
+def _is_open(shape: ov.PartialShape) -> bool:
+    """Whether a shape says nothing of its channels."""
+    return bool(shape.rank.is_dynamic or shape[3].is_dynamic)
 
 
 def _first_line(error: RuntimeError) -> str:

@@ -27,6 +27,10 @@ def export(
         Path | None,
         typer.Option(help="JSON list of the data sets: name, author, licence, url, pictures."),
     ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(help="Folder of photos: makes an INT8 engine too, calibrated with them."),
+    ] = None,
 ) -> None:
     """Export the generator of a run, compared number by number with the engine."""
     require_trainer()
@@ -39,5 +43,9 @@ def export(
     trained_on = read_credits(credits) if credits else ()
     text = EngineText(style, title, description, licence, trained_on)
     engine = export_engine(Run(run), text, target or user_engines())
+    if calibration is not None:
+        from trainer.quantize import add_int8
+
+        engine = add_int8(engine, calibration)
     names = " and ".join(engine.card.sha256)
     Console().print(f"Wrote {names} to {engine.folder}", markup=False, soft_wrap=True)

@@ -1,0 +1,152 @@
+"""Who may import whom, and what the runtime can do without."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import toonvid
+
+PACKAGE = Path(toonvid.__file__).parent
+
+# A module may import what stands above it, and nothing beside or below it.
+LAYERS = [
+    {"errors", "video", "choices", "prefetch", "mark"},
+    {"onnx_file", "part_folder", "codec", "span", "color", "transcode"},
+    {"engine", "demux", "carry"},
+    {"decode", "encode", "backends"},
+    {"backends.openvino", "compare", "scene", "sheet", "targets"},
+    {"stylize"},
+    {"pipeline"},
+    {"bench"},
+    {"commands"},
+    {"cli"},
+    {"__main__"},
+]
+LATE = {("backends", "backends.openvino")}  # inside a function: a backend's library loads slowly
+
+
+def modules() -> dict[str, ast.Module]:
+    """Dotted name below `toonvid` -> its syntax tree."""
+    found = {}
+    for path in PACKAGE.rglob("*.py"):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        found[name] = ast.parse(path.read_text(encoding="utf-8"))
+    return found
+
+
+MODULES = modules()
+
+
+def imports(tree: ast.AST, everywhere: bool = True) -> Iterator[str]:
+    """What is imported: all of it, or only what loads with the module."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif everywhere or not (isinstance(node, ast.FunctionDef) or is_for_types(node)):
+            yield from imports(node, everywhere)
+
+
+def is_for_types(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+
+
+def layer(name: str) -> int:
+    for number, names in enumerate(LAYERS):
+        if name in names or name.split(".")[0] in names & {"commands"}:
+            return number
+    raise AssertionError(f"toonvid.{name} has no layer in this test: give it one")
+
+
+@pytest.mark.parametrize("name", sorted(set(MODULES) - {""}))
+def test_arrows_point_up(name):
+    for imported in set(imports(MODULES[name])):
+        target = imported.removeprefix("toonvid.")
+        if not imported.startswith("toonvid.") or target not in MODULES or (name, target) in LATE:
+            continue
+        beside = name.startswith("commands.") and target.startswith("commands")
+        assert layer(target) < layer(name) or beside, f"toonvid.{name} imports toonvid.{target}"
+
+
+def test_every_layer_is_there():
+    known = {name for names in LAYERS for name in names}
+    assert known <= set(MODULES)
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_torch_and_the_trainer_stay_behind_the_commands(name):
+    foreign = {"torch", "torchvision", "trainer", "onnx", "onnxruntime", "cv2"}
+    used = {found.split(".")[0] for found in imports(MODULES[name])} & foreign
+    at_once = {found.split(".")[0] for found in imports(MODULES[name], everywhere=False)} & foreign
+    assert not at_once
+    if name.startswith("commands."):
+        used -= {"torch", "trainer"}
+    assert not used
+
+
+BLOCKED = """
+import importlib, sys
+for name in ("torch", "cv2", "onnx", "trainer", "onnxruntime"):
+    sys.modules[name] = None
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+"""
+
+
+def test_every_module_can_be_imported_without_torch_cv2_and_trainer():
+    names = [f"toonvid.{name}".rstrip(".") for name in MODULES if name != "__main__"]
+    done = subprocess.run(
+        [sys.executable, "-c", BLOCKED, *names], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_importing_toonvid_loads_nothing_of_weight():
+    program = (
+        "import sys, toonvid, toonvid.cli;"
+        "print(*sorted({'av', 'numpy', 'openvino', 'torch', 'cv2'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "\n"
+
+
+def test_public_names_are_there_and_no_others():
+    assert dir(toonvid) == sorted(toonvid.__all__) == sorted(set(toonvid.__all__))
+    for name in toonvid.__all__:
+        assert getattr(toonvid, name) is not None
+    homes = {name for names in toonvid._HOMES.values() for name in names}
+    assert homes | {"__version__"} == set(toonvid.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = toonvid.nonsense
+
+
+def test_names_for_type_checkers_are_the_same():
+    block = next(node for node in MODULES[""].body if is_for_types(node))
+    assert isinstance(block, ast.If)
+    named = {
+        (node.module, alias.name)
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert named == {(home, name) for home, names in toonvid._HOMES.items() for name in names}
+
+
+def test_modules_are_of_a_size_to_be_read_at_once():
+    for name in MODULES:
+        path = PACKAGE.joinpath(*name.split("."))
+        path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        lines = len(path.read_text(encoding="utf-8").splitlines())
+        assert lines <= 360, f"{path.name} has {lines} lines"

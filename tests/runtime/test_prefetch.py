@@ -1,0 +1,141 @@
+"""Reading ahead: in order, bounded, and never left running."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from toonvid.prefetch import prefetch
+
+
+def test_items_arrive_in_order():
+    with prefetch(range(100), 3) as items:
+        assert list(items) == list(range(100))
+        assert list(items) == []  # and the end stays the end
+
+
+def test_no_more_than_depth_items_wait():
+    made: list[int] = []
+    enough = threading.Event()
+
+    def numbers() -> Iterator[int]:
+        for number in range(100):
+            made.append(number)
+            if number == 4:
+                enough.set()
+            yield number
+
+    with prefetch(numbers(), 3) as items:
+        assert next(items) == 0
+        assert enough.wait(5)  # one read, three waiting, one in the producer's hand
+        assert len(made) <= 5
+        assert [next(items) for _ in range(10)] == list(range(1, 11))
+
+
+def test_items_are_made_on_another_thread():
+    def names() -> Iterator[str]:
+        yield threading.current_thread().name
+
+    with prefetch(names(), 1) as items:
+        assert next(items) != threading.current_thread().name
+
+
+@pytest.mark.parametrize("error", [ValueError("bad"), KeyboardInterrupt(), SystemExit(3)])
+def test_an_error_arrives_after_the_items_before_it(error):
+    def failing() -> Iterator[int]:
+        yield 1
+        yield 2
+        raise error
+
+    found = []
+    with prefetch(failing(), 5) as items, pytest.raises(type(error)) as raised:
+        found.extend(items)
+    assert found == [1, 2]
+    assert raised.value is error
+
+
+def test_after_an_error_there_is_nothing_more():
+    def failing() -> Iterator[int]:
+        raise ValueError("bad")
+        yield
+
+    with prefetch(failing(), 1) as items:
+        with pytest.raises(ValueError, match="bad"):
+            next(items)
+        assert list(items) == []
+
+
+def test_an_iterable_that_cannot_begin_is_an_error_of_the_reader():
+    class Broken:
+        def __iter__(self) -> Iterator[int]:
+            raise ValueError("cannot begin")
+
+    with prefetch(Broken(), 1) as items, pytest.raises(ValueError, match="cannot begin"):
+        next(items)
+
+
+def test_close_stops_a_producer_that_waits_for_room():
+    ended = threading.Event()
+
+    def endless() -> Iterator[int]:
+        try:
+            while True:
+                yield 1
+        finally:
+            ended.set()
+
+    items = prefetch(endless(), 2)
+    assert next(items) == 1
+    before = threading.active_count()
+    items.close()
+    assert threading.active_count() == before - 1
+    items.close()  # once more is no harm
+
+
+def test_close_waits_until_the_source_is_no_longer_in_use():
+    busy, may_end, used_after = threading.Event(), threading.Event(), []
+
+    def slow() -> Iterator[int]:
+        busy.set()
+        may_end.wait(5)
+        used_after.append(closed.is_set())
+        yield 1
+
+    closed = threading.Event()
+    items = prefetch(slow(), 1)
+    assert busy.wait(5)
+    threading.Timer(0.1, may_end.set).start()
+    items.close()
+    closed.set()
+    assert used_after == [False]
+
+
+def test_two_stages_in_a_row_close_from_the_last_to_the_first():
+    first = prefetch(iter(range(1000)), 2)
+    second = prefetch((n * 2 for n in first), 2)
+    assert next(second) == 0
+    second.close()
+    first.close()
+    assert not any(t.is_alive() for t in (first._thread, second._thread))
+
+
+def test_times_are_those_of_work_and_of_waiting():
+    ready = threading.Event()
+
+    def items() -> Iterator[int]:
+        ready.wait(5)
+        yield 1
+
+    threading.Timer(0.2, ready.set).start()
+    with prefetch(items(), 1) as reader:
+        assert reader.working_seconds == reader.waiting_seconds == 0
+        assert list(reader) == [1]
+        assert reader.working_seconds > 0.1
+        assert reader.waiting_seconds > 0.1
+
+
+def test_depth_is_at_least_one():
+    with pytest.raises(ValueError, match="depth = 0"):
+        prefetch([], 0)

@@ -1,0 +1,180 @@
+"""`toonvid train` and `toonvid export`, as typed."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
+import pytest
+from run_toonvid import run_here, start_apart
+
+import toonvid
+from toonvid.engine import find_engine
+from toonvid.errors import TrainingError
+from trainer.run import Run
+from trainer.training_state import load_newest_state
+
+START = "from toonvid.cli import main; main()"
+
+TINY = (
+    *("--initialization-steps", "4", "--batch-size", "2", "--crop", "32", "--content-weight", "0"),
+    *("--set", "frame_heights=36", "--set", "width=6", "--set", "blocks=1"),
+    *("--set", "initialization.pixel_only_steps=1", "--set", "log_every=1"),
+)
+
+
+def test_train_ends_with_an_engine_and_goes_on_with_the_same_command(
+    capsys: pytest.CaptureFixture[str], photos: Path, tmp_path: Path
+) -> None:
+    run, engines = tmp_path / "tiny", tmp_path / "engines"
+    command = ("train", "--photos", photos, "-o", run, "--engines", engines, *TINY)
+    ended = run_here(capsys, *command)
+    assert ended.code == 0, ended.err
+    assert f"Wrote {engines / 'tiny.onnx'}" in ended.out
+    assert find_engine(str(engines / "tiny.onnx")).card.training_step == 4
+    assert json.loads((run / "run.json").read_text())["config"]["crop"] == 32
+    assert run_here(capsys, *command).code == 0
+
+    other = run_here(capsys, *command, "--seed", "3", "--set", "blocks=2")
+    assert other.code == 1
+    assert "holds a run with another seed, blocks" in other.err
+
+
+def test_export_writes_the_card_as_told(
+    capsys: pytest.CaptureFixture[str], trained: Run, tmp_path: Path
+) -> None:
+    credits = tmp_path / "credits.json"
+    credits.write_text('[{"name": "a", "author": "b", "licence": "MIT"}]')
+    command = ("export", trained.folder, "--style", "told", "-o", tmp_path, "--title", "As told")
+    ended = run_here(capsys, *command, "--licence", "MIT", "--credits", credits)
+    assert ended.code == 0, ended.err
+    assert "Wrote told.onnx and told.f16.onnx" in ended.out
+    card = find_engine(str(tmp_path / "told.json")).card
+    assert (card.title, card.licence, card.trained_on[0].author) == ("As told", "MIT", "b")
+
+
+def test_an_engine_goes_to_the_users_own_unless_told(
+    capsys: pytest.CaptureFixture[str],
+    trained: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("XDG_DATA_HOME", "LOCALAPPDATA", "HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    assert run_here(capsys, "export", trained.folder, "--style", "mine").code == 0
+    assert find_engine("mine").folder.is_relative_to(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--preset", "grand"), "no preset named 'grand'; there are: paper, improved, lite"),
+        (("--set", "pace=2"), "no training option named 'pace'"),
+        (("--crop", "33"), "crop must be a multiple of 4"),
+        (("--photos", "nowhere"), "nowhere is not a folder of photos"),
+        (("--holdout", "nowhere"), "nowhere is not a folder of photos"),
+        (("--content-weight", "1"), "needs a pretrained ResNet-50"),
+        (("--style", "A B"), "style name 'A B'"),
+    ],
+)
+def test_bad_input_is_one_line(
+    capsys: pytest.CaptureFixture[str],
+    photos: Path,
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    message: str,
+) -> None:
+    command = ("train", "--photos", photos, "-o", tmp_path / "tiny", *TINY, *arguments)
+    ended = run_here(capsys, *command)
+    assert ended.code == 1
+    assert message in ended.err
+    assert len(ended.err.splitlines()) == 1
+
+
+def test_skipped_photos_are_named_and_counted(
+    capsys: pytest.CaptureFixture[str], photos: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for path in photos.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    (folder / "bad [1].jpg").write_text("no picture")
+    command = ("train", "--photos", folder, "-o", tmp_path / "tiny", "--engines", tmp_path, *TINY)
+    ended = run_here(capsys, *command)
+    assert "Skipped 1 of the pictures: bad [1].jpg" in ended.out
+
+
+def test_an_interrupt_writes_a_state_and_says_how_to_go_on(photos: Path, tmp_path: Path) -> None:
+    run = Run(tmp_path / "long")
+    command = (
+        "train",
+        "--photos",
+        photos,
+        "-o",
+        run.folder,
+        *TINY,
+        "--initialization-steps",
+        "1000000",
+    )
+    process = start_apart(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    give_up = time.monotonic() + 60
+    while not (run.stats.exists() and run.stats.read_text()) and time.monotonic() < give_up:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    state = load_newest_state(run.states)
+    assert state is not None
+    assert process.returncode == 130, err
+    assert f"Stopped after step {state.step}; the same command goes on" in out.decode()
+
+
+def test_without_torch_one_line_says_what_to_install(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find_spec = importlib.util.find_spec
+
+    def without_torch(name: str) -> ModuleSpec | None:
+        return None if name == "torch" else find_spec(name)
+
+    monkeypatch.setattr(importlib.util, "find_spec", without_torch)
+    for command in (("train", "--photos", "x", "-o", "y"), ("export", "x", "--style", "y")):
+        ended = run_here(capsys, *command)
+        assert ended.code == 1
+        assert ended.err.strip() == (
+            "toonvid: training needs PyTorch: pip install 'toonvid[train]'"
+        )
+
+
+def test_a_foreign_trainer_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "trainer").mkdir()
+    (tmp_path / "trainer" / "__init__.py").touch()
+    checkout = Path(toonvid.__file__).parents[1]
+    path = os.pathsep.join([str(tmp_path), str(checkout)])
+    process = subprocess.run(
+        [sys.executable, "-c", START, "export", "x", "--style", "y"],
+        env={**os.environ, "PYTHONPATH": path},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 1
+    (line,) = process.stderr.splitlines()
+    assert f"the package 'trainer' that Python finds ({tmp_path / 'trainer'}) is not" in line
+
+
+def test_no_trainer_at_all_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from toonvid.commands.train import require_trainer
+
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "trainer" else find_spec(name)
+    )
+    with pytest.raises(TrainingError, match=r"finds \(nowhere\) is not toonvid's"):
+        require_trainer()

@@ -1,0 +1,144 @@
+"""Codec: the video encoder of a target, with its options, its pixel format and the sizes it takes.
+
+Any encoder that FFmpeg has may be asked for by name. What containers can hold is not known here.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+from av.codec.codec import UnknownCodecError
+from av.error import FFmpegError
+from av.video.codeccontext import VideoCodecContext
+
+from toonvid.errors import TargetError
+
+_DEFAULT_CRF = {"libx264": 18, "libx265": 20, "libsvtav1": 26, "libvpx-vp9": 26}
+_DEFAULT_PRESETS = {"libx264": "veryfast", "libx265": "fast", "libsvtav1": "9"}
+_OPTIONS = {
+    "libvpx-vp9": {"row-mt": "1", "deadline": "realtime", "cpu-used": "6"},
+    "libx265": {"x265-params": "log-level=error"},  # it prints to standard error by itself
+    "mjpeg": {"qmin": "2", "qmax": "2"},  # FFmpeg's scale: 2 is the finest but one
+    "libwebp": {"quality": "92"},
+    "png": {"pred": "mixed"},
+}
+_PICTURE_FORMATS = {"mjpeg": "yuvj444p", "png": "rgb24", "libwebp": "yuv420p"}
+_ALPHA_FORMATS = {"png": "rgba", "libwebp": "yuva420p"}
+_KEEPING_ASPECT = ("libx264", "libx265", "h264_", "hevc_", "mpeg4", "mpeg2video")
+_QUIET_SVT = ("SVT_LOG", "1")  # errors alone; SVT-AV1 too prints by itself
+
+
+@dataclass(frozen=True)
+class Codec:
+    """A video encoder and how it is to be used. None leaves a choice to a good default.
+
+    Raises:
+        TargetError: There is no such encoder, or it does not take these options.
+    """
+
+    name: str
+    """FFmpeg's name of the encoder."""
+    crf: int | None = None
+    preset: str | None = None
+    pix_fmt: str | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            codec = av.Codec(self.name, "w")
+        except UnknownCodecError as error:
+            raise TargetError(f"there is no video codec {self.name!r} to encode with") from error
+        if codec.type != "video":
+            raise TargetError(f"{self.name!r} is not a video codec")
+        context = av.CodecContext.create(self.name, "w")
+        private = {option.name for option in context.supported_options.private}
+        for option, value in (("crf", self.crf), ("preset", self.preset)):
+            if value is not None and option not in private:
+                raise TargetError(f"codec {self.name} takes no --{option}")
+
+    def options(self) -> dict[str, str]:
+        """What FFmpeg is told."""
+        options = dict(_OPTIONS.get(self.name, {}))
+        crf = self.crf if self.crf is not None else _DEFAULT_CRF.get(self.name)
+        preset = self.preset or _DEFAULT_PRESETS.get(self.name)
+        if crf is not None:
+            options["crf"] = str(crf)
+        if preset is not None:
+            options["preset"] = preset
+        return options
+
+    def pixel_format(self, with_alpha: bool) -> str:
+        """FFmpeg's name of the pixel format in which pictures are encoded.
+
+        Args:
+            with_alpha: Whether the pictures let one see through.
+
+        Raises:
+            TargetError: The encoder does not know the format that was asked for.
+        """
+        known = [found.name for found in av.Codec(self.name, "w").video_formats or ()]
+        pix_fmt = self.pix_fmt
+        if pix_fmt is None:
+            pix_fmt = _PICTURE_FORMATS.get(self.name, "yuv420p")
+            if with_alpha:
+                pix_fmt = _ALPHA_FORMATS.get(self.name, pix_fmt)
+            if known and pix_fmt not in known:
+                pix_fmt = "pal8" if "pal8" in known else known[0]
+        if known and pix_fmt not in known:
+            raise TargetError(f"{self.name} has no --pix-fmt {pix_fmt}: {' '.join(known)}")
+        return pix_fmt
+
+    def keeps_alpha(self, pix_fmt: str) -> bool:
+        """Whether pictures in this format let one see through."""
+        return _ALPHA_FORMATS.get(self.name) == pix_fmt
+
+    def shown_size(self, width: int, height: int, aspect: Fraction) -> tuple[int, int]:
+        """The size that pictures are encoded in: with square pixels where no others can be stated.
+
+        Args:
+            width: Of the pictures, in pixels.
+            height: Likewise.
+            aspect: Width of a pixel over its height, when shown.
+        """
+        if self.keeps_aspect or aspect == 1:
+            return width, height
+        one = Fraction(1)
+        return round(width * max(aspect, one)), round(height / min(aspect, one))
+
+    @property
+    def keeps_aspect(self) -> bool:
+        """Whether the encoder states the shape of a pixel in what it writes."""
+        return self.name.startswith(_KEEPING_ASPECT)
+
+    def padding(self, width: int, height: int, pix_fmt: str) -> tuple[int, int]:
+        """How many columns and rows to double so that the encoder takes the pictures.
+
+        Raises:
+            TargetError: It does not take them anyhow, or not with these options.
+        """
+        odd = (width % 2, height % 2)
+        for extra_x, extra_y in ((0, 0), odd):
+            if self._opens(width + extra_x, height + extra_y, pix_fmt, self.options()):
+                return extra_x, extra_y
+        if self._opens(width + odd[0], height + odd[1], pix_fmt, {}):
+            asked = {"--crf": self.crf, "--preset": self.preset}
+            values = " ".join(f"{name} {value}" for name, value in asked.items() if value)
+            raise TargetError(f"codec {self.name} does not take {values}")
+        raise TargetError(
+            f"codec {self.name} does not take frames of {width} x {height} in {pix_fmt}"
+        )
+
+    def _opens(self, width: int, height: int, pix_fmt: str, options: dict[str, str]) -> bool:
+        os.environ.setdefault(*_QUIET_SVT)
+        context = av.CodecContext.create(self.name, "w")
+        assert isinstance(context, VideoCodecContext)
+        context.width, context.height = width, height
+        context.pix_fmt, context.time_base = pix_fmt, Fraction(1, 25)
+        context.options = options
+        try:
+            context.open()
+        except (FFmpegError, ValueError):
+            return False
+        return True
