@@ -43,9 +43,7 @@ class Batch:
 
     def middle(self, side: int) -> Batch:
         """The middle of each picture, `side` pixels square."""
-        margin = (self.photos.shape[-1] - side) // 2
-        inner = slice(margin, margin + side)
-        return self._map(lambda pictures: pictures[..., inner, inner])
+        return self._map(lambda pictures: cut_middle(pictures, side))
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Batch:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -115,6 +113,13 @@ class Dataset:
             cartoons=cartoons,
             smoothed=smoothed,
         )
+
+
+def cut_middle(pictures: Tensor, side: int) -> Tensor:
+    """The middle of square pictures (..., S, S): (..., side, side)."""
+    margin = (pictures.shape[-1] - side) // 2
+    inner = slice(margin, margin + side)
+    return pictures[..., inner, inner]
 
 
 def _stack(crop: Callable[[int], list[Pixels]], first: int, count: int) -> list[Tensor]:

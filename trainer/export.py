@@ -24,9 +24,9 @@ from toonvid.errors import TrainingError
 from toonvid.video import Pixels
 from trainer.config import PhaseConfig, PhaseName, TrainConfig
 from trainer.files import make_folder, write_atomically
+from trainer.game import load_trained_generator
 from trainer.networks import count_multiply_adds, count_parameters
 from trainer.run import Run, RunRecord
-from trainer.train import load_trained_generator
 
 OPSET = 17
 """The oldest with all that the generators need: old runtimes can read it."""
@@ -72,7 +72,7 @@ def export(run: Run, text: EngineText, target: Path) -> Engine:
             differs from its generator; an older engine is then still there.
     """
     record = run.record()
-    generator, step = load_trained_generator(run, record.config)
+    generator, step = load_trained_generator(run.states, record.config)
     make_folder(target)
     files: dict[Precision, bytes] = {
         "f32": to_onnx(generator),

@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from trainer.config import PhaseConfig, TrainConfig
-from trainer.dataset import Batch
-from trainer.features import ContentFeatures
+from trainer.dataset import Batch, cut_middle
+from trainer.game import Game
 from trainer.losses import (
     Disturbance,
     adversarial_loss,
@@ -29,30 +30,9 @@ from trainer.losses import (
     style_loss,
     total_variation,
 )
-from trainer.players import Player
-from trainer.precision import Precision
 
 Terms = dict[str, Tensor]
 """Losses by name, weighted."""
-
-
-@dataclass(frozen=True)
-class Game:
-    """Who plays, and by which rules."""
-
-    config: TrainConfig
-    precision: Precision
-    generator: Player
-    discriminator: Player | None
-    """None where there is no adversarial phase."""
-    features: ContentFeatures | None
-    """None where no loss asks for a content network."""
-
-    def begin_phase(self, phase: PhaseConfig) -> None:
-        """Let both players forget the momentum of the phase before."""
-        self.generator.begin_phase(phase)
-        if self.discriminator:
-            self.discriminator.begin_phase(phase)
 
 
 @dataclass(frozen=True)
@@ -65,6 +45,19 @@ class Lesson:
     batch: Batch
     disturbance: Disturbance | None
     """Of the batch's first pictures; None without a stability loss."""
+    generated: Tensor | None = None
+    """G(p), (N, 3, H, W), for the discriminator; None in the generator's own step."""
+
+    def middle(self, side: int) -> Lesson:
+        """The same lesson on the middle of each picture, `side` pixels square."""
+        batch = self.batch.middle(side)
+        generated, disturbance = self.generated, self.disturbance
+        if generated is not None:
+            generated = cut_middle(generated, side)
+        if disturbance:
+            like = batch.photos[: len(disturbance.gain)]
+            disturbance = Disturbance.draw(like, torch.Generator().manual_seed(0))
+        return replace(self, batch=batch, disturbance=disturbance, generated=generated)
 
 
 def generator_gradients(game: Game, lesson: Lesson, micro_batch: int) -> tuple[Terms, Tensor]:
@@ -94,19 +87,17 @@ def generator_gradients(game: Game, lesson: Lesson, micro_batch: int) -> tuple[T
     return dict(sums), torch.cat(generated)
 
 
-def discriminator_gradients(
-    game: Game, lesson: Lesson, generated: Tensor, micro_batch: int
-) -> Terms:
+def discriminator_gradients(game: Game, lesson: Lesson, micro_batch: int) -> Terms:
     """Compute the gradients of the discriminator's loss.
 
     Args:
         game: Its discriminator gets the gradients.
-        lesson: What to learn from; its batch has cartoons.
-        generated: G(p), (N, 3, H, W), detached.
+        lesson: What to learn from, with cartoons and generated pictures.
         micro_batch: Pictures at a time.
     """
-    player, phase, batch = game.discriminator, lesson.phase, lesson.batch
-    assert player and batch.cartoons is not None and batch.smoothed is not None
+    player, batch, generated = game.discriminator, lesson.batch, lesson.generated
+    assert player and generated is not None
+    assert batch.cartoons is not None and batch.smoothed is not None
     player.clear_gradients()
     total = torch.zeros((), device=generated.device)
     for first in range(0, len(generated), micro_batch):
@@ -117,7 +108,7 @@ def discriminator_gradients(
                 player.network(batch.cartoons[some]),
                 player.network(batch.smoothed[some]),
                 game.config.objective,
-                phase.smoothed_weight,
+                lesson.phase.smoothed_weight,
             )
         loss = loss * (len(generated[some]) / len(generated))
         player.add_gradients(loss)
@@ -186,6 +177,21 @@ def generator_terms(game: Game, lesson: Lesson, part: Part, cartoons: Tensor) ->
         loss = stability_loss(network, photos[some], cartoons[some], part.disturbance)
         add("stability", phase.stability_weight * part.few_share, loss)
     return terms
+
+
+def draw_lesson(config: TrainConfig, step: int, batch: Batch) -> Lesson:
+    """What the step after `step` steps learns from its batch.
+
+    The step decides all that is drawn at random, so there is no state of it to save.
+    """
+    _, phase, done = config.phase_after(step)
+    pixels_only = done < phase.pixel_only_steps
+    disturbance = None
+    if phase.stability_weight and not pixels_only:
+        seed = np.random.SeedSequence((config.seed, step)).generate_state(1)
+        random = torch.Generator().manual_seed(int(seed[0]))
+        disturbance = Disturbance.draw(batch.photos[: config.content_pictures], random)
+    return Lesson(phase, pixels_only, batch, disturbance)
 
 
 def _parts(lesson: Lesson, micro_batch: int, content_pictures: int) -> Iterator[Part]:

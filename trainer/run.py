@@ -1,9 +1,9 @@
-"""A run's folder: what is in it, whose config it holds, and what it records of every step.
+"""A run's folder: what is in it, and whose config it holds. Its log is `trainer.run_log`.
 
 run.json        the resolved config, the sources and the commit of the code
 states/         training states
-stats.jsonl     one line per logged step
-tensorboard/    the same as curves
+stats.jsonl     one line per logged step, and one for each thing that happened
+tensorboard/    the same as curves, and the contact sheets
 sheets/         contact sheets of held-out pictures
 cache/          abstractions of the photos
 """
@@ -12,13 +12,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import subprocess
 from dataclasses import asdict, dataclass
 from operator import attrgetter
 from pathlib import Path
-
-from torch.utils.tensorboard import SummaryWriter
 
 from toonvid.errors import TrainingError
 from trainer.config import HOUSEKEEPING, TrainConfig, option_names
@@ -42,8 +39,6 @@ class Sources:
     """Folder of photos that are only drawn on contact sheets; None draws no sheets."""
     cache: Path | None = None
     """Folder for the abstractions, to be shared by runs; None takes one inside the run."""
-    workers: int = 2
-    """Threads that prepare batches."""
 
 
 @dataclass(frozen=True)
@@ -153,43 +148,6 @@ class Run:
     @property
     def _record_path(self) -> Path:
         return self.folder / "run.json"
-
-
-class RunLog:
-    """Writes a run's losses to `stats.jsonl` and TensorBoard; `close` it."""
-
-    def __init__(self, run: Run, first_step: int) -> None:
-        """Go on after `first_step`; what was logged of later steps is dropped, they come again."""
-        kept = []
-        if run.stats.exists():
-            lines = run.stats.read_text(encoding="utf-8").splitlines()
-            kept = [line for line in lines if _logged_step(line) <= first_step]
-        write_atomically(run.stats, "".join(line + "\n" for line in kept).encode())
-        self._stats = run.stats.open("a", encoding="utf-8")
-        self._tensorboard = SummaryWriter(run.tensorboard, purge_step=first_step + 1)
-
-    def write(
-        self, step: int, losses: dict[str, float], learning_rate: float, pictures_per_second: float
-    ) -> None:
-        """Log one step; losses by name, weighted."""
-        figures = {**losses, "learning_rate": learning_rate}
-        for name, value in figures.items():
-            self._tensorboard.add_scalar(name, value, step)
-        line = {"step": step, **figures, "pictures_per_second": round(pictures_per_second, 2)}
-        self._stats.write(json.dumps(line) + "\n")
-        self._stats.flush()
-
-    def close(self) -> None:
-        self._stats.close()
-        self._tensorboard.close()
-
-
-def _logged_step(line: str) -> float:
-    """The step of a line of `stats.jsonl`; infinite for one that a crash has cut off."""
-    try:
-        return float(json.loads(line)["step"])
-    except (ValueError, KeyError):
-        return math.inf
 
 
 def _path_or_empty(path: Path | None) -> str:

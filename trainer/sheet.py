@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch import nn
@@ -41,16 +40,16 @@ def read_heldout(folder: Path) -> list[Pixels]:
     return squares
 
 
-def draw_contact_sheet(generator: nn.Module, photos: list[Pixels]) -> bytes:
-    """A JPEG: a row of photos above a row of their cartoons.
+def draw_contact_sheet(generator: nn.Module, photos: list[Pixels]) -> Pixels:
+    """A row of photos above a row of their cartoons, (H, W, 3) uint8, RGB.
 
     Args:
         generator: G, from (N, 3, H, W) in [-1, 1] to the same.
         photos: Squares (H, H, 3) uint8, RGB, all of one size.
     """
-    rows = [np.hstack(photos), np.hstack([stylize(generator, photo) for photo in photos])]
-    sheet = cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR)
-    return cv2.imencode(".jpg", sheet, [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes()
+    return np.vstack(
+        [np.hstack(photos), np.hstack([stylize(generator, photo) for photo in photos])]
+    )
 
 
 def stylize(generator: nn.Module, photo: Pixels) -> Pixels:

@@ -17,10 +17,10 @@ from toonvid.engine import DataSource, Engine, find_engine
 from toonvid.errors import TrainingError
 from toonvid.video import Pixels
 from trainer.export import OPSET, EngineText, export, read_credits
+from trainer.game import load_trained_generator
 from trainer.networks import count_parameters
 from trainer.run import Run
 from trainer.sheet import stylize
-from trainer.train import load_trained_generator
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def frames(count: int, height: int, width: int) -> Pixels:
 def test_engine_and_generator_are_at_most_one_level_apart(
     engine: Engine, trained: Run, shape: tuple[int, int, int]
 ) -> None:
-    generator, _ = load_trained_generator(trained, trained.record().config)
+    generator, _ = load_trained_generator(trained.states, trained.record().config)
     with open_backend(engine, precision="f32") as backend:
         made = backend.run(frames(*shape))
     wanted = np.stack([stylize(generator, frame) for frame in frames(*shape)])
@@ -49,7 +49,7 @@ def test_engine_and_generator_are_at_most_one_level_apart(
 
 def test_the_card_describes_the_engine(engine: Engine, trained: Run) -> None:
     card = find_engine(str(engine.card_path)).card
-    generator, step = load_trained_generator(trained, trained.record().config)
+    generator, step = load_trained_generator(trained.states, trained.record().config)
     assert card == engine.card
     assert card.precisions == ("f32", "f16")
     assert card.parameters == count_parameters(generator)

@@ -11,7 +11,8 @@ import pytest
 
 from toonvid.errors import TrainingError
 from trainer.config import TrainConfig
-from trainer.run import Run, RunLog, Sources
+from trainer.run import Run, Sources
+from trainer.run_log import RunLog
 from trainer.training_state import TrainingState, save_state
 
 
@@ -19,7 +20,7 @@ def test_the_same_config_may_go_on(tmp_path: Path, photos: Path, config: TrainCo
     run = Run(tmp_path / "run")
     run.claim("lite", config, Sources(photos))
     save_state(run.states, TrainingState(1, {}))
-    run.claim("lite", replace(config, save_every=9, sheet_every=9), Sources(photos, workers=5))
+    run.claim("lite", replace(config, save_every=9, sheet_every=9), Sources(photos))
     assert run.record().config == config
     assert run.record().preset == "lite"
 
@@ -85,11 +86,11 @@ def test_a_resumed_log_holds_each_step_once(tmp_path: Path) -> None:
     run = Run(tmp_path)
     with closing(RunLog(run, 0)) as log:
         for step in (1, 2, 3):
-            log.write(step, {"pixel": 1.0}, 1e-3, 10.0)
+            log.write(step, "initialization", {"pixel": 1.0})
     with run.stats.open("a") as file:
         file.write('{"step": 4, "pi')  # cut off by a crash
     with closing(RunLog(run, 2)) as log:
-        log.write(3, {"pixel": 2.0}, 1e-3, 10.0)
+        log.write(3, "initialization", {"pixel": 2.0})
     lines = [json.loads(line) for line in run.stats.read_text().splitlines()]
     assert [(line["step"], line["pixel"]) for line in lines] == [(1, 1.0), (2, 1.0), (3, 2.0)]
     assert list(run.tensorboard.iterdir())

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
@@ -17,6 +17,8 @@ from toonvid.engine import user_engines
 from toonvid.errors import TrainingError
 
 _Handler: TypeAlias = Callable[[int, FrameType | None], object] | int | None
+
+DeviceName = Literal["auto", "cpu", "cuda"]
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -63,7 +65,15 @@ def train(
     cache: Annotated[
         Path | None, typer.Option(help="Folder for prepared photos, to be shared by runs.")
     ] = None,
-    workers: Annotated[int, typer.Option(help="Threads that prepare photos.", min=1)] = 2,
+    device: Annotated[DeviceName, typer.Option(help="Where to train.")] = "auto",
+    memory_limit: Annotated[
+        str | None,
+        typer.Option(metavar="4GB", help="GPU memory for the whole process; all if not given."),
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Threads that prepare batches.", min=1)] = 2,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Do one step of each phase, and tell what it takes.")
+    ] = False,
     style: Annotated[
         str | None, typer.Option(help="Name of the engine; the run's folder's if not given.")
     ] = None,
@@ -76,6 +86,8 @@ def train(
     from rich.console import Console
 
     from trainer.config import change_config
+    from trainer.device import Machine, parse_memory
+    from trainer.dry_run import dry_run as try_phases
     from trainer.export import EngineText, export
     from trainer.presets import find_preset
     from trainer.run import Run, Sources
@@ -96,13 +108,18 @@ def train(
     start = find_preset(preset, with_cartoons=cartoons is not None)
     config = change_config(start, [*typed, *(settings or [])])
     text = EngineText(style or target.resolve().name)
-    sources = Sources(photos, cartoons, content_weights, start_from, holdout, cache, workers)
+    sources = Sources(photos, cartoons, content_weights, start_from, holdout, cache)
+    machine = Machine(device, parse_memory(memory_limit) if memory_limit else None, workers)
+    console = Console()
+    if dry_run:
+        with _messages(console):
+            for trial in try_phases(config, sources, machine):
+                _print(console, trial.describe())
+        return
     run = Run(target)
     run.claim(preset, config, sources)
-
-    console = Console()
     with _signals() as signals, _progress_bar(console, config.steps) as show:
-        progress = train_generator(run, config, sources, show, lambda: bool(signals))
+        progress = train_generator(run, config, sources, show, lambda: bool(signals), machine)
     _tell_skipped(console, progress)
     if progress.step < progress.steps:
         _print(console, f"Stopped after step {progress.step}; the same command goes on from there.")
@@ -159,9 +176,25 @@ def _signals() -> Iterator[list[int]]:
 
 
 @contextmanager
+def _messages(console: Console) -> Iterator[None]:
+    """Print what the trainer has to say meanwhile."""
+    from rich.logging import RichHandler
+
+    handler = RichHandler(console=console, show_time=False, show_path=False)
+    logger = logging.getLogger("trainer")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+@contextmanager
 def _progress_bar(console: Console, steps: int) -> Iterator[Callable[[TrainProgress], None]]:
     """Show how far the training is, and what the trainer has to say meanwhile."""
-    from rich.logging import RichHandler
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -172,30 +205,32 @@ def _progress_bar(console: Console, steps: int) -> Iterator[Callable[[TrainProgr
 
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=20),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[figures]}", markup=False),
         TimeRemainingColumn(elapsed_when_finished=True),
+        TextColumn("{task.fields[figures]}", markup=False),
     )
-    handler = RichHandler(console=console, show_time=False, show_path=False)
-    logger = logging.getLogger("trainer")
-    level = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    try:
-        with Progress(*columns, console=console) as bar:
-            task = bar.add_task("Training", total=steps, figures="")
+    with _messages(console), Progress(*columns, console=console) as bar:
+        task = bar.add_task("Training", total=steps, figures="")
 
-            def show(progress: TrainProgress) -> None:
-                losses = " ".join(f"{name} {value:.3f}" for name, value in progress.losses.items())
-                figures = f"{progress.pictures_per_second:.0f} pictures/s  {losses}"
-                name = f"{progress.phase.capitalize()} phase"
-                bar.update(task, completed=progress.step, figures=figures, description=name)
+        def show(progress: TrainProgress) -> None:
+            name = progress.phase.capitalize()
+            figures = f"{progress.pictures_per_second:.1f} pictures/s  {_short(progress.figures)}"
+            bar.update(task, completed=progress.step, figures=figures, description=name)
 
-            yield show
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
+        yield show
+
+
+def _short(figures: dict[str, float]) -> str:
+    """Memory and losses for a line."""
+    memory = figures.get("gpu_memory_mb", figures.get("memory_mb"))
+    other = ("learning_rate", "pictures_per_second", "gpu_memory_mb", "memory_mb")
+    losses = [
+        f"{name} {value:.3f}"
+        for name, value in figures.items()
+        if name not in other and not name.startswith("levels_")
+    ]
+    return "  ".join([f"{memory:.0f} MB" if memory else "", *losses]).strip()
 
 
 def _tell_skipped(console: Console, progress: TrainProgress) -> None:

@@ -1,0 +1,103 @@
+"""One real step of each phase: what it takes, before days are spent on it."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from trainer.config import PhaseName, TrainConfig
+from trainer.dataset import Batch
+from trainer.device import MB, Machine, cap_memory, open_device
+from trainer.game import Game, open_game
+from trainer.memory import MemoryKeeper, MemoryPlan, describe_plan
+from trainer.phases import discriminator_gradients, draw_lesson, generator_gradients
+from trainer.run import Sources
+from trainer.train import open_dataset
+
+
+@dataclass(frozen=True)
+class PhaseTrial:
+    """What a step of a phase takes."""
+
+    phase: PhaseName
+    device: str
+    precision: str
+    seconds: float
+    """Of one step, without the reading of its batch."""
+    pictures: int
+    """In a batch."""
+    plan: MemoryPlan
+    """How it had to work through the batch."""
+    peak_bytes: int | None
+    """Of GPU memory in PyTorch's hands; None without a GPU."""
+
+    @property
+    def pictures_per_second(self) -> float:
+        return self.pictures / self.seconds
+
+    def describe(self) -> str:
+        """One line."""
+        peak = "without a GPU, its memory cannot be known"
+        if self.peak_bytes is not None:
+            peak = f"peak {self.peak_bytes // MB} MB"
+        return (
+            f"{self.phase} phase: {self.seconds:.3f} s a step, "
+            f"{self.pictures_per_second:.1f} pictures/s on {self.device} at {self.precision}, "
+            f"{describe_plan(self.plan)}; {peak}"
+        )
+
+
+def dry_run(config: TrainConfig, sources: Sources, machine: Machine) -> Iterator[PhaseTrial]:
+    """Try one step of each phase on real pictures, at its costliest.
+
+    Raises:
+        DeviceMissingError: A GPU was asked for, and there is none.
+        TrainingError: A run of this config could not begin, or does not fit into the memory.
+    """
+    device = open_device(machine.device)
+    cap_memory(device, machine.memory_limit)
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = open_dataset(config, sources, sources.cache or Path(folder))
+        game = open_game(config, sources.content_weights, device)
+        for last in last_steps(config):
+            yield try_phase(game, last, dataset.batch(last))
+
+
+def last_steps(config: TrainConfig) -> list[int]:
+    """Steps behind the last one of each phase: by then all its losses are there."""
+    ends = (config.initialization.steps, config.steps)
+    phases = (config.initialization, config.adversarial)
+    return [end - 1 for end, phase in zip(ends, phases, strict=True) if phase.steps]
+
+
+def try_phase(game: Game, step: int, batch: Batch) -> PhaseTrial:
+    """Do the step after `step` steps twice, and time the second: the first one prepares."""
+    config, device = game.config, game.precision.device
+    name, phase, _ = config.phase_after(step)
+    game.begin_phase(phase)
+    plan = MemoryPlan(config.batch_size, config.gradient_checkpointing)
+    memory = MemoryKeeper(plan, [player.network for player in game.players()])
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    seconds = 0.0
+    for _ in range(2):
+        started = time.monotonic()
+        lesson = draw_lesson(config, step, batch.to(device))
+        _, generated = memory.fit(partial(generator_gradients, game), lesson)
+        game.generator.learn(0.0)
+        if game.discriminator and batch.cartoons is not None:
+            judging = replace(lesson, generated=generated)
+            memory.fit(partial(discriminator_gradients, game), judging)
+            game.discriminator.learn(0.0)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        seconds = time.monotonic() - started
+    peak = torch.cuda.max_memory_reserved(device) if device.type == "cuda" else None
+    precision = game.precision.name
+    return PhaseTrial(name, device.type, precision, seconds, config.batch_size, memory.plan, peak)
