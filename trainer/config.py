@@ -18,7 +18,7 @@ GeneratorName = Literal["lite", "paper", "improved"]
 DiscriminatorName = Literal["lite", "paper"]
 ContentNetworkName = Literal["resnet50", "vgg19"]
 Objective = Literal["bce", "least-squares"]
-ContentTarget = Literal["photo", "abstraction"]
+ContentTarget = Literal["photo", "abstraction", "teacher"]
 Colours = Literal["colour", "grey"]
 Fall = Literal["cosine", "none"]
 

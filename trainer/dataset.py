@@ -26,8 +26,9 @@ class Batch:
 
     photos: Tensor
     """p."""
-    abstractions: Tensor | None = None
-    """The same crops of the photos' abstractions; None where no phase looks at them."""
+    drawings: Tensor | None = None
+    """The same crops of the photos' abstractions, or of what a teacher made of them; None where no
+    phase looks at them."""
     cartoons: Tensor | None = None
     """c, unrelated to the photos; None in the initialization phase."""
     smoothed: Tensor | None = None
@@ -109,7 +110,7 @@ class Dataset:
         cartoons, smoothed = _stack(self._cartoons.crop, first, self._batch_size)
         return Batch(
             photos=photos[0],
-            abstractions=photos[1] if len(photos) > 1 else None,
+            drawings=photos[1] if len(photos) > 1 else None,
             cartoons=cartoons,
             smoothed=smoothed,
         )

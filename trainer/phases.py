@@ -143,8 +143,8 @@ def generator_terms(game: Game, lesson: Lesson, part: Part, cartoons: Tensor) ->
         Summed over all parts: the weighted losses of the batch.
     """
     config, phase, batch = game.config, lesson.phase, part.batch
-    targets = batch.photos if config.content_target == "photo" else batch.abstractions
-    assert targets is not None, "the phase needs abstractions"
+    targets = batch.photos if config.content_target == "photo" else batch.drawings
+    assert targets is not None, "the phase needs drawings"
     terms: Terms = {}
 
     def add(name: str, weight: float, loss: Tensor) -> None:

@@ -1,12 +1,14 @@
-"""Crops of photos, with their abstractions where a phase asks for them.
+"""Crops of photos, with drawings of them where a phase asks for some.
 
-Abstractions are expensive, so each is drawn once and kept in a cache folder, as one JPEG with its
-photo above it.
+A drawing is the photo's abstraction, or what a teacher makes of it. Drawings are expensive, so each
+is made once and kept in a cache folder, as one JPEG with its photo above it.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -35,17 +37,37 @@ CACHE_FORMAT = [
 """0.13 MB a photo and frame height, read in 2 ms; as PNG it would be three times both."""
 
 
+@dataclass(frozen=True)
+class Drawing:
+    """A way to draw a photo."""
+
+    draw: Callable[[Pixels, int], Pixels]
+    """From a photo (H, W, 3) uint8, RGB, and the short side of its frame, to the same shape."""
+    key: int | str
+    """Names the way: another one draws the same photo otherwise."""
+
+
+ABSTRACTION = Drawing(draw_abstraction, ABSTRACTION_VERSION)
+
+
 class PhotoCrops:
     """Crops of the photos in a folder, in the order of a `PictureFolder`."""
 
     def __init__(
-        self, folder: Path, cache: Path | None, frame_heights: tuple[int, ...], crop: int, seed: int
+        self,
+        folder: Path,
+        cache: Path,
+        drawing: Drawing | None,
+        frame_heights: tuple[int, ...],
+        crop: int,
+        seed: int,
     ) -> None:
         """Look for photos; none is opened yet.
 
         Args:
             folder: Searched with all folders in it.
-            cache: Folder for the abstractions, made if it is not there; None draws none.
+            cache: Folder for the drawings, made if it is not there.
+            drawing: How photos are drawn; None draws none, and needs no cache.
             frame_heights: Short sides in pixels that photos are resized to; each crop draws one.
             crop: Side in pixels of the square crops.
             seed: Decides order, tiles, crops and mirroring.
@@ -60,17 +82,18 @@ class PhotoCrops:
             )
         self.pictures = PictureFolder(folder, seed)
         self._cache = cache
+        self._drawing = drawing
         self._frame_heights = frame_heights
         self._crop = crop
         self._seed = seed
-        if cache:
+        if drawing:
             make_folder(cache)
 
     def crop(self, index: int) -> list[Pixels]:
-        """Crop number `index` (from 0) of the endless order, and the same crop of its abstraction.
+        """Crop number `index` (from 0) of the endless order, and the same crop of its drawing.
 
         Returns:
-            One or two pictures (crop, crop, 3) uint8, RGB: without a cache, the photo alone.
+            One or two pictures (crop, crop, 3) uint8, RGB: without a drawing, the photo alone.
 
         Raises:
             TrainingError: No photo can be used, or the cache cannot be written.
@@ -82,28 +105,27 @@ class PhotoCrops:
         return [picture[rows, columns][:, mirror] for picture in made]
 
     def prepare(self, path: Path, frame_height: int) -> list[Pixels]:
-        """A photo's tile and its abstraction, from the cache if they are there.
+        """A photo's tile and its drawing, from the cache if they are there.
 
         Args:
             path: Of the photo.
             frame_height: Short side that the photo is resized to.
 
         Returns:
-            Two pictures (H, W, 3) uint8, RGB, H and W from the crop to `TILE`. Without a cache, the
-            whole resized photo alone.
+            Two pictures (H, W, 3) uint8, RGB, H and W from the crop to `TILE`. Without a drawing,
+            the whole resized photo alone.
 
         Raises:
             TrainingError: The photo cannot be used, or the cache cannot be written.
         """
-        if not self._cache:
+        if not self._drawing:
             return [self._read(path, frame_height)]
-        key = self._cache_key(path, frame_height)
+        key = self._cache_key(path, frame_height, self._drawing)
         place = self._cache / f"{key}.jpg"
         pair = cv2.imread(str(place)) if place.is_file() else None
         if pair is None:
-            encoded = cv2.imencode(".jpg", self._draw_pair(path, frame_height, key), CACHE_FORMAT)[
-                1
-            ]
+            made = self._draw_pair(path, frame_height, key, self._drawing)
+            encoded = cv2.imencode(".jpg", made, CACHE_FORMAT)[1]
             write_atomically(place, encoded.tobytes())
             pair = cv2.imdecode(encoded, cv2.IMREAD_COLOR)  # as every later reading has it
         return np.vsplit(cv2.cvtColor(pair, cv2.COLOR_BGR2RGB), 2)
@@ -113,13 +135,13 @@ class PhotoCrops:
         check_size(photo, self._crop)
         return resize_to(photo, frame_height)
 
-    def _draw_pair(self, path: Path, frame_height: int, key: str) -> Pixels:
-        """A tile of the photo above its abstraction, BGR."""
+    def _draw_pair(self, path: Path, frame_height: int, key: str, drawing: Drawing) -> Pixels:
+        """A tile of the photo above its drawing, BGR."""
         photo = cut_tile(self._read(path, frame_height), np.random.default_rng(int(key, 16)))
-        drawing = draw_abstraction(photo, frame_height)
-        return cv2.cvtColor(np.vstack([photo, drawing]), cv2.COLOR_RGB2BGR)
+        drawn = drawing.draw(photo, frame_height)
+        return cv2.cvtColor(np.vstack([photo, drawn]), cv2.COLOR_RGB2BGR)
 
-    def _cache_key(self, path: Path, frame_height: int) -> str:
+    def _cache_key(self, path: Path, frame_height: int, drawing: Drawing) -> str:
         """Names a tile's file: another photo, height, seed or way of drawing gives another one."""
         try:
             stat = path.stat()
@@ -127,7 +149,7 @@ class PhotoCrops:
             raise UnusablePictureError(str(error.strerror)) from error
         name = path.relative_to(self.pictures.folder).as_posix()
         parts = (name, stat.st_size, stat.st_mtime_ns, frame_height, self._crop, self._seed, TILE)
-        text = repr((*parts, ABSTRACTION_VERSION))
+        text = repr((*parts, drawing.key))
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

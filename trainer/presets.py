@@ -72,7 +72,17 @@ LITE = TrainConfig(
 )
 """The real-time generator, started on abstractions of the photos."""
 
-PRESETS = {"paper": PAPER, "improved": IMPROVED, "lite": LITE}
+DISTILLED = replace(
+    LITE,
+    initialization=replace(LITE.initialization, ink_weight=0.0, total_variation_weight=0.02),
+    adversarial=replace(
+        LITE.adversarial, steps=4_000, pixel_weight=2.0, total_variation_weight=0.02
+    ),
+    content_target="teacher",
+)
+"""The real-time generator, shown what a trained one makes of the photos."""
+
+PRESETS = {"paper": PAPER, "improved": IMPROVED, "lite": LITE, "distilled": DISTILLED}
 """Name -> the config that `--preset` starts from."""
 
 

@@ -5,7 +5,7 @@ states/         training states
 stats.jsonl     one line per logged step, and one for each thing that happened
 tensorboard/    the same as curves, and the contact sheets
 sheets/         contact sheets of held-out pictures
-cache/          abstractions of the photos
+cache/          drawings of the photos
 """
 
 from __future__ import annotations
@@ -35,10 +35,12 @@ class Sources:
     """Weights of the content network; None if there is none, or if they are to be fetched."""
     start_from: Path | None = None
     """Run, or training state, whose generator this run begins with; None begins at random."""
+    teacher: str | None = None
+    """Run or engine whose pictures the generator learns to make; None if the config has none."""
     heldout: Path | None = None
     """Folder of photos that are only drawn on contact sheets; None draws no sheets."""
     cache: Path | None = None
-    """Folder for the abstractions, to be shared by runs; None takes one inside the run."""
+    """Folder for the drawings, to be shared by runs; None takes one inside the run."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class RunRecord:
     """Where the run's first generator is from, as an absolute path; empty if it was random."""
     start_sha256: str
     """Of the training state that it is from; empty if it was random."""
+    teacher: str
+    """As it was named; empty if there is none."""
     content_weights: str
     """SHA-256 of the file; empty if there is none."""
     source_commit: str
@@ -64,7 +68,7 @@ class RunRecord:
         """Names of the options by which another record would give other weights."""
         asked = [name for name in option_names(self.config) if name not in HOUSEKEEPING]
         names = [n for n in asked if attrgetter(n)(self.config) != attrgetter(n)(other.config)]
-        sources = ("photos", "cartoons", "start_from", "content_weights")
+        sources = ("photos", "cartoons", "start_from", "teacher", "content_weights")
         return names + [name for name in sources if getattr(self, name) != getattr(other, name)]
 
 
@@ -113,6 +117,7 @@ class Run:
             cartoons=_path_or_empty(sources.cartoons),
             start_from=_path_or_empty(sources.start_from),
             start_sha256=_sha256_or_empty(start),
+            teacher=sources.teacher or "",
             content_weights=_sha256_or_empty(sources.content_weights),
             source_commit=_source_commit(),
         )

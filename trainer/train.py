@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import cv2
+import torch
 
 from toonvid.errors import TrainingError
 from trainer.cartoons import CartoonCrops
@@ -18,10 +19,11 @@ from trainer.config import PhaseName, TrainConfig
 from trainer.course import Course
 from trainer.dataset import Dataset
 from trainer.device import Machine, cap_memory, open_device
+from trainer.distill import open_teacher
 from trainer.game import open_game
 from trainer.lite_networks import follow_weights
 from trainer.phases import discriminator_gradients, generator_gradients
-from trainer.photos import PhotoCrops
+from trainer.photos import ABSTRACTION, Drawing, PhotoCrops
 from trainer.run import Run, Sources
 from trainer.sheet import read_heldout
 
@@ -70,12 +72,12 @@ def train(
     """
     # The pictures first: a wrong folder is told at once.
     machine = machine or Machine()
+    device = open_device(machine.device)
     heldout = read_heldout(sources.heldout) if sources.heldout else []
-    dataset = open_dataset(config, sources, sources.cache or run.cache)
+    dataset = open_dataset(config, sources, sources.cache or run.cache, device)
     cv2.setNumThreads(1)  # each worker prepares a batch of its own
 
     # Then the players, as the last training state has them. Resuming is the normal start.
-    device = open_device(machine.device)
     cap_memory(device, machine.memory_limit)
     game = open_game(config, sources.content_weights, device)
     course = Course(run, game, dataset, heldout, sources.start_from, machine.workers)
@@ -111,22 +113,42 @@ def train(
         return progress()
 
 
-def open_dataset(config: TrainConfig, sources: Sources, cache: Path) -> Dataset:
+def open_dataset(
+    config: TrainConfig, sources: Sources, cache: Path, device: torch.device
+) -> Dataset:
     """The pictures of a run.
 
     Args:
         config: The run's.
         sources: Its folders.
-        cache: Folder for the abstractions, if the config has some.
+        cache: Folder for the drawings, if the config has some.
+        device: Where a teacher draws.
 
     Raises:
-        TrainingError: There are no photos, or no cartoons for an adversarial phase.
+        TrainingError: There are no photos, no teacher where the config has one, or no cartoons for
+            an adversarial phase.
     """
-    drawn = cache if config.content_target == "abstraction" else None
-    photos = PhotoCrops(sources.photos, drawn, config.frame_heights, config.crop, config.seed)
+    drawing = open_drawing(config, sources, device)
+    heights = config.frame_heights
+    photos = PhotoCrops(sources.photos, cache, drawing, heights, config.crop, config.seed)
     cartoons = None
     if config.adversarial.steps:
         if sources.cartoons is None:
             raise TrainingError("the adversarial phase needs cartoons: give --cartoons DIR")
         cartoons = CartoonCrops(sources.cartoons, config.cartoon_scales, config.crop, config.seed)
     return Dataset(photos, cartoons, config.batch_size, config.initialization.steps)
+
+
+def open_drawing(config: TrainConfig, sources: Sources, device: torch.device) -> Drawing | None:
+    """How the photos are drawn for this config; None where it holds the generator to the photos.
+
+    Raises:
+        EngineError, TrainingError: The config has a teacher, and there is none.
+    """
+    if config.content_target == "photo":
+        return None
+    if config.content_target == "abstraction":
+        return ABSTRACTION
+    if sources.teacher is None:
+        raise TrainingError("the preset learns from a trained generator: give --teacher RUN|STYLE")
+    return open_teacher(sources.teacher, device)

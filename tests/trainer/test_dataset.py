@@ -11,7 +11,7 @@ import torch
 
 from trainer.cartoons import CartoonCrops
 from trainer.dataset import Batch, Dataset
-from trainer.photos import PhotoCrops
+from trainer.photos import ABSTRACTION, PhotoCrops
 
 FIRST_ADVERSARIAL = 2
 
@@ -22,13 +22,13 @@ def dataset(photos: Path, cartoons: Path, tmp_path: Path) -> Dataset:
 
 
 def open_dataset(photos: Path, cartoons: Path, cache: Path, seed: int = 1) -> Dataset:
-    photo_crops = PhotoCrops(photos, cache, frame_heights=(36, 48), crop=32, seed=seed)
+    photo_crops = PhotoCrops(photos, cache, ABSTRACTION, frame_heights=(36, 48), crop=32, seed=seed)
     cartoon_crops = CartoonCrops(cartoons, (0.8, 1.0), crop=32, seed=seed)
     return Dataset(photo_crops, cartoon_crops, batch_size=4, adversarial=FIRST_ADVERSARIAL)
 
 
 def assert_same(first: Batch, second: Batch) -> None:
-    for name in ("photos", "abstractions", "cartoons", "smoothed"):
+    for name in ("photos", "drawings", "cartoons", "smoothed"):
         torch.testing.assert_close(getattr(first, name), getattr(second, name), atol=0, rtol=0)
 
 
@@ -45,7 +45,7 @@ def test_a_batch_is_the_same_from_any_start_number_of_workers_and_cache(
 
 def test_batches_are_float_in_the_networks_range(dataset: Dataset) -> None:
     batch = dataset.batch(FIRST_ADVERSARIAL)
-    for pictures in (batch.photos, batch.abstractions, batch.cartoons, batch.smoothed):
+    for pictures in (batch.photos, batch.drawings, batch.cartoons, batch.smoothed):
         assert pictures is not None
         assert pictures.shape == (4, 3, 32, 32)
         assert pictures.dtype == torch.float32

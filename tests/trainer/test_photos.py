@@ -12,12 +12,14 @@ from pictures import draw_discs, write_picture
 import trainer.photos
 from toonvid.errors import TrainingError
 from toonvid.video import Pixels
-from trainer.photos import PhotoCrops
+from trainer.photos import ABSTRACTION, Drawing, PhotoCrops
 from trainer.pictures import find_pictures, read_picture, resize_to
 
 
-def open_photos(folder: Path, cache: Path | None, seed: int = 1) -> PhotoCrops:
-    return PhotoCrops(folder, cache, frame_heights=(36, 48), crop=32, seed=seed)
+def open_photos(
+    folder: Path, cache: Path, seed: int = 1, drawing: Drawing | None = ABSTRACTION
+) -> PhotoCrops:
+    return PhotoCrops(folder, cache, drawing, frame_heights=(36, 48), crop=32, seed=seed)
 
 
 def apart(first: Pixels, second: Pixels) -> float:
@@ -33,8 +35,8 @@ def test_an_abstraction_is_of_the_same_crop_as_its_photo(photos: Path, tmp_path:
     assert own < 0.5 * min(np.mean(others), np.mean(mirrored))
 
 
-def test_without_a_cache_there_is_no_abstraction(photos: Path, tmp_path: Path) -> None:
-    (alone,) = open_photos(photos, None).crop(3)
+def test_without_a_drawing_the_photo_is_alone(photos: Path, tmp_path: Path) -> None:
+    (alone,) = open_photos(photos, tmp_path, drawing=None).crop(3)
     assert alone.shape == (32, 32, 3)
     assert not list(tmp_path.iterdir())
 
@@ -113,7 +115,7 @@ def test_a_folder_without_photos_is_an_error(tmp_path: Path) -> None:
 
 def test_a_crop_larger_than_the_frames_is_an_error(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"a crop of 64 does not fit: .* frame height is 48"):
-        PhotoCrops(photos, tmp_path, frame_heights=(48, 96), crop=64, seed=1)
+        PhotoCrops(photos, tmp_path, ABSTRACTION, frame_heights=(48, 96), crop=64, seed=1)
 
 
 def test_a_cache_that_cannot_be_written_is_an_error(photos: Path, tmp_path: Path) -> None:

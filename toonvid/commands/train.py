@@ -40,6 +40,10 @@ def train(
         Path | None,
         typer.Option(help="Run or training state to take the generator from, initialized already."),
     ] = None,
+    teacher: Annotated[
+        str | None,
+        typer.Option(help="Run or style whose pictures to learn to make: --preset distilled."),
+    ] = None,
     content_weights: Annotated[
         Path | None, typer.Option(help="Weights of the content network: safetensors or .pth.")
     ] = None,
@@ -107,8 +111,10 @@ def train(
     typed = [f"{name}={value}" for name, value in flags.items() if value is not None]
     start = find_preset(preset, with_cartoons=cartoons is not None)
     config = change_config(start, [*typed, *(settings or [])])
+    if teacher is not None and config.content_target != "teacher":
+        raise TrainingError(f"the preset {preset} has no teacher; --preset distilled has one")
     text = EngineText(style or target.resolve().name)
-    sources = Sources(photos, cartoons, content_weights, start_from, holdout, cache)
+    sources = Sources(photos, cartoons, content_weights, start_from, teacher, holdout, cache)
     machine = Machine(device, parse_memory(memory_limit) if memory_limit else None, workers)
     console = Console()
     if dry_run:
