@@ -164,9 +164,9 @@ def describe_recipe(record: RunRecord) -> str:
         f"preset {record.preset}: initialization phase on abstractions, {config.steps} steps of "
         f"{config.batch_size} crops of {config.crop} pixels from photos {heights} pixels high; "
         f"Adam, learning rate {config.learning_rate:g} falling to 0, {config.precision}; weights: "
-        f"l1 {config.pixel_weight:g} (ink {config.ink_weight:g}) and, after {config.pixel_only_steps} steps, "
-        f"content {config.content_weight:g}, stability {config.stability_weight:g}; "
-        f"seed {config.seed}"
+        f"l1 {config.pixel_weight:g} (ink {config.ink_weight:g}) and, after "
+        f"{config.pixel_only_steps} steps, content {config.content_weight:g}, "
+        f"stability {config.stability_weight:g}; seed {config.seed}"
     )
 
 

@@ -39,8 +39,8 @@ def pixel_loss(
 ) -> Tensor:
     """l1 that counts more where there is ink.
 
-    Plain l1 asks for the median of what may be there, and a line that may be here or a pixel further
-    has no ink in its median. Counting the rare class more is Xie and Tu's balance
+    Plain l1 asks for the median of what may be there, and a line that may be here or a pixel
+    further has no ink in its median. Counting the rare class more is Xie and Tu's balance
     ("Holistically-Nested Edge Detection", 2015).
 
     Args:

@@ -14,7 +14,7 @@ import hashlib
 import json
 import math
 import subprocess
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
@@ -125,8 +125,10 @@ class Run:
         try:
             values = json.loads(self._record_path.read_text(encoding="utf-8"))
             config = values.pop("config")
-            heights = tuple(config.pop("frame_heights"))
-            return RunRecord(config=TrainConfig(**config, frame_heights=heights), **values)
+            if missing := {field.name for field in fields(TrainConfig)} - set(config):
+                raise ValueError(f"no {', '.join(sorted(missing))}")
+            config["frame_heights"] = tuple(config["frame_heights"])
+            return RunRecord(config=TrainConfig(**config), **values)
         except OSError as error:
             raise TrainingError(f"{self.folder} is not a training run: no run.json") from error
         except (ValueError, TypeError, KeyError, AttributeError) as error:
