@@ -204,6 +204,7 @@ def test_the_command_prints_what_json_holds(place: Path, both: Evaluation, capsy
     assert told == json.loads(json.dumps(asdict(both)))
     assert told["feature_net"] == "ResNet-50 stage 4"
     assert told["engines"][0]["equals_input"] is True
+    assert told["films"][0]["ratios"][0] == 1
 
 
 def test_the_table_names_the_network_and_sounds_the_alarm(
