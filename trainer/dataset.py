@@ -61,7 +61,13 @@ class PhotoDataset:
     """
 
     def __init__(
-        self, folder: Path, cache: Path, frame_heights: tuple[int, ...], crop: int, seed: int
+        self,
+        folder: Path,
+        cache: Path,
+        frame_heights: tuple[int, ...],
+        crop: int,
+        seed: int,
+        leave_out: Path | None = None,
     ) -> None:
         """Look for photos; none is opened yet.
 
@@ -71,6 +77,7 @@ class PhotoDataset:
             frame_heights: Short sides in pixels that photos are resized to; each crop draws one.
             crop: Side in pixels of the square crops.
             seed: Decides order, tiles, crops and mirroring.
+            leave_out: A folder that may lie in `folder` and holds no photos: the run's own.
 
         Raises:
             TrainingError: There are no photos, the crop does not fit, or the cache is read-only.
@@ -81,7 +88,7 @@ class PhotoDataset:
                 f"{min(frame_heights)}, the largest crop {TILE}"
             )
         self.folder = folder
-        self.paths = find_pictures(folder)
+        self.paths = find_pictures(folder, leave_out=(cache, leave_out or cache))
         self.skipped: dict[Path, str] = {}
         """What was left out, and why."""
         self._cache = cache
@@ -206,8 +213,8 @@ class UnusablePhotoError(TrainingError):
     """One photo cannot be used; the others can."""
 
 
-def find_pictures(folder: Path) -> list[Path]:
-    """Pictures in a folder and the folders in it, in order of their names.
+def find_pictures(folder: Path, leave_out: tuple[Path, ...] = ()) -> list[Path]:
+    """Pictures in a folder and the folders in it, but for those left out, in order of their names.
 
     Raises:
         TrainingError: The folder cannot be read, or holds none.
@@ -215,7 +222,13 @@ def find_pictures(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise TrainingError(f"{folder} is not a folder of photos")
     found = (path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
-    pictures = sorted(path for path in found if path.is_file())
+    root, places = folder.resolve(), [place.resolve() for place in leave_out]
+    inside = [folder / place.relative_to(root) for place in places if place.is_relative_to(root)]
+    pictures = sorted(
+        path
+        for path in found
+        if path.is_file() and not any(path.is_relative_to(place) for place in inside)
+    )
     if not pictures:
         raise TrainingError(f"no photos in {folder} (looked for jpg, png, webp, bmp and tiff)")
     return pictures

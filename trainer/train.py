@@ -102,7 +102,12 @@ def train(
     features = _open_features(config, sources, device)
     heldout = read_heldout(sources.heldout) if sources.heldout else []
     photos = PhotoDataset(
-        sources.photos, sources.cache or run.cache, config.frame_heights, config.crop, config.seed
+        sources.photos,
+        sources.cache or run.cache,
+        config.frame_heights,
+        config.crop,
+        config.seed,
+        leave_out=run.folder,
     )
     cv2.setNumThreads(1)  # each worker prepares a batch of its own
     batches = photos.batches(config.batch_size, first=step, workers=sources.workers)
