@@ -63,7 +63,7 @@ def dry_run(config: TrainConfig, sources: Sources, machine: Machine) -> Iterator
     device = open_device(machine.device)
     cap_memory(device, machine.memory_limit)
     with tempfile.TemporaryDirectory() as folder:
-        dataset = open_dataset(config, sources, sources.cache or Path(folder))
+        dataset = open_dataset(config, sources, sources.cache or Path(folder), Path(folder))
         game = open_game(config, sources.content_weights, device)
         for last in last_steps(config):
             yield try_phase(game, last, dataset.batch(last))

@@ -39,7 +39,13 @@ class PhotoCrops:
     """Crops of the photos in a folder, in the order of a `PictureFolder`."""
 
     def __init__(
-        self, folder: Path, cache: Path | None, frame_heights: tuple[int, ...], crop: int, seed: int
+        self,
+        folder: Path,
+        cache: Path | None,
+        frame_heights: tuple[int, ...],
+        crop: int,
+        seed: int,
+        leave_out: tuple[Path, ...] = (),
     ) -> None:
         """Look for photos; none is opened yet.
 
@@ -49,6 +55,7 @@ class PhotoCrops:
             frame_heights: Short sides in pixels that photos are resized to; each crop draws one.
             crop: Side in pixels of the square crops.
             seed: Decides order, tiles, crops and mirroring.
+            leave_out: Folders that may lie in `folder` and hold no photos: the run's own.
 
         Raises:
             TrainingError: There are no photos, the crop does not fit, or the cache is read-only.
@@ -58,7 +65,7 @@ class PhotoCrops:
                 f"a crop of {crop} does not fit: the smallest frame height is "
                 f"{min(frame_heights)}, the largest crop {TILE}"
             )
-        self.pictures = PictureFolder(folder, seed)
+        self.pictures = PictureFolder(folder, seed, leave_out=(*leave_out, *filter(None, [cache])))
         self._cache = cache
         self._frame_heights = frame_heights
         self._crop = crop

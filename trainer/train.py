@@ -71,7 +71,7 @@ def train(
     # The pictures first: a wrong folder is told at once.
     machine = machine or Machine()
     heldout = read_heldout(sources.heldout) if sources.heldout else []
-    dataset = open_dataset(config, sources, sources.cache or run.cache)
+    dataset = open_dataset(config, sources, sources.cache or run.cache, run.folder)
     cv2.setNumThreads(1)  # each worker prepares a batch of its own
 
     # Then the players, as the last training state has them. Resuming is the normal start.
@@ -111,19 +111,22 @@ def train(
         return progress()
 
 
-def open_dataset(config: TrainConfig, sources: Sources, cache: Path) -> Dataset:
+def open_dataset(config: TrainConfig, sources: Sources, cache: Path, run: Path) -> Dataset:
     """The pictures of a run.
 
     Args:
         config: The run's.
         sources: Its folders.
         cache: Folder for the abstractions, if the config has some.
+        run: The run's folder, whose own pictures are none to learn from.
 
     Raises:
         TrainingError: There are no photos, or no cartoons for an adversarial phase.
     """
     drawn = cache if config.content_target == "abstraction" else None
-    photos = PhotoCrops(sources.photos, drawn, config.frame_heights, config.crop, config.seed)
+    photos = PhotoCrops(
+        sources.photos, drawn, config.frame_heights, config.crop, config.seed, leave_out=(run,)
+    )
     cartoons = None
     if config.adversarial.steps:
         if sources.cartoons is None:
