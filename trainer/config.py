@@ -174,6 +174,9 @@ class TrainConfig:
             TypeError, ValueError, KeyError: They are not a config's.
         """
         found = dict(values)
+        # Defaults may have changed since the run began: none is guessed at.
+        if missing := {field.name for field in fields(cls)} - set(found):
+            raise ValueError(f"no {', '.join(sorted(missing))}")
         phases = {n: PhaseConfig(**found.pop(n)) for n in get_args(PhaseName)}  # type: ignore[arg-type]
         lists = {n: tuple(v) for n, v in found.items() if isinstance(v, list)}
         return cls(**(found | lists | phases))  # type: ignore[arg-type]

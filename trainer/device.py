@@ -6,7 +6,7 @@ import logging
 import re
 import subprocess
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 
@@ -50,6 +50,18 @@ def open_device(asked: DeviceName) -> torch.device:
         raise problem
     log.info("training on the processor: %s", problem)
     return torch.device("cpu")
+
+
+def find_device_name(text: str | None) -> DeviceName:
+    """The name of a device as typed; `auto` for None.
+
+    Raises:
+        TrainingError: There is none of that name.
+    """
+    for name in get_args(DeviceName):
+        if name == (text or "auto").lower():
+            return name
+    raise TrainingError(f"no device {text!r} to train on; there are: auto, cpu, cuda")
 
 
 def missing_kernels(capability: tuple[int, int], architectures: list[str]) -> str | None:

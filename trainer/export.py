@@ -26,6 +26,7 @@ from trainer.config import PhaseConfig, PhaseName, TrainConfig
 from trainer.files import make_folder, write_atomically
 from trainer.game import load_trained_generator
 from trainer.networks import count_multiply_adds, count_parameters
+from trainer.paper_networks import fold_batch_norm
 from trainer.run import Run, RunRecord
 
 OPSET = 17
@@ -33,6 +34,13 @@ OPSET = 17
 
 TOLERANCE: dict[str, int] = {"f32": 1, "f16": 2}
 """Most levels (0..255) between an engine and its generator at float32."""
+
+STATISTICS = {
+    "lite": "",
+    "paper": " (BatchNorm folded)",
+    "improved": " (instance norm: statistics of each picture, at run time, in float32)",
+}
+"""What a card says of a generator's normalisation."""
 
 COMPARED_SIZES = ((1, 64, 64), (2, 60, 100), (1, 360, 204))
 """(N, H, W) of the pictures an engine is compared on; multiples of 4."""
@@ -72,7 +80,8 @@ def export(run: Run, text: EngineText, target: Path) -> Engine:
             differs from its generator; an older engine is then still there.
     """
     record = run.record()
-    generator, step = load_trained_generator(run.states, record.config)
+    trained, step = load_trained_generator(run.states, record.config)
+    generator = fold_batch_norm(trained)
     make_folder(target)
     files: dict[Precision, bytes] = {
         "f32": to_onnx(generator),
@@ -124,6 +133,9 @@ def to_onnx(generator: nn.Module) -> bytes:
         path = Path(folder) / "engine.onnx"
         # The exporter that replaces this one needs onnxscript, a further dependency, for less.
         warnings.simplefilter("ignore", DeprecationWarning)
+        # It asks whether instance norm shall have run-time statistics: it shall.
+        warnings.filterwarnings("ignore", message=".*instance_norm", category=UserWarning)
+        warnings.filterwarnings("ignore", message="Constant folding", category=UserWarning)
         torch.onnx.export(
             _FrameGenerator(generator).eval(),
             (torch.zeros(1, 64, 64, 3, dtype=torch.uint8),),
@@ -163,7 +175,7 @@ def describe_recipe(record: RunRecord) -> str:
     heights = ", ".join(str(height) for height in config.frame_heights)
     scales = ", ".join(f"{scale:g}" for scale in config.cartoon_scales)
     parts = [
-        f"preset {record.preset}: {config.generator} generator",
+        f"preset {record.preset}: {config.generator} generator{STATISTICS[config.generator]}",
         *([f"begun with that of state {record.start_sha256[:12]}"] if record.start_from else []),
         f"{config.batch_size} crops of {config.crop} pixels a step",
         f"from photos {heights} pixels high",

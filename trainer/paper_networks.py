@@ -8,9 +8,13 @@ where no normalisation follows (which would take it off again), and nothing boun
 
 from __future__ import annotations
 
+import copy
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from trainer.stages import Stages
 
@@ -43,13 +47,17 @@ class Generator(nn.Module):
         super().__init__()
         half, full = width // 2, width // 4
         self.stages = Stages(
-            nn.Sequential(_convolve(3, full, 7), *_normalise(full, improved)),  # flat
+            nn.Sequential(  # flat: k7n64s1
+                nn.ReflectionPad2d(3),
+                nn.Conv2d(3, full, 7, bias=False),
+                *_normalise(full, improved),
+            ),
             _make_down(full, half, improved),
             _make_down(half, width, improved),
             *(NormalisedBlock(width, improved) for _ in range(blocks)),
             _make_up(width, half, improved),
             _make_up(half, full, improved),
-            _convolve(full, 3, 7, bias=True),
+            nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(full, 3, 7)),  # k7n3s1
         )
         self.apply(_start)
 
@@ -70,25 +78,25 @@ class Discriminator(nn.Module):
         super().__init__()
         leaky = nn.LeakyReLU(SLOPE)
         self.stages = Stages(
-            nn.Sequential(_convolve(3, width, 3, bias=True), leaky),  # k3n32s1
+            nn.Sequential(_convolve(3, width, bias=True), leaky),  # k3n32s1
             nn.Sequential(
-                _convolve(width, 2 * width, 3, stride=2, bias=True),  # k3n64s2
+                _convolve(width, 2 * width, stride=2, bias=True),  # k3n64s2
                 leaky,
-                _convolve(2 * width, 4 * width, 3),  # k3n128s1
+                _convolve(2 * width, 4 * width),  # k3n128s1
                 nn.BatchNorm2d(4 * width),
                 leaky,
             ),
             nn.Sequential(
-                _convolve(4 * width, 4 * width, 3, stride=2, bias=True),  # k3n128s2
+                _convolve(4 * width, 4 * width, stride=2, bias=True),  # k3n128s2
                 leaky,
-                _convolve(4 * width, 8 * width, 3),  # k3n256s1
+                _convolve(4 * width, 8 * width),  # k3n256s1
                 nn.BatchNorm2d(8 * width),
                 leaky,
             ),
             nn.Sequential(
-                _convolve(8 * width, 8 * width, 3), nn.BatchNorm2d(8 * width), leaky
+                _convolve(8 * width, 8 * width), nn.BatchNorm2d(8 * width), leaky
             ),  # k3n256s1
-            _convolve(8 * width, 1, 3, bias=True),  # k3n1s1
+            _convolve(8 * width, 1, bias=True),  # k3n1s1
         )
         self.apply(_start)
 
@@ -103,9 +111,9 @@ class NormalisedBlock(nn.Module):
     def __init__(self, width: int, improved: bool) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            _convolve(width, width, 3),
+            _convolve(width, width),
             *_normalise(width, improved),
-            _convolve(width, width, 3),
+            _convolve(width, width),
             *_normalise(width, improved)[:1],
         )
 
@@ -130,11 +138,24 @@ class SteadyInstanceNorm(nn.Module):
             return F.instance_norm(x.float(), weight=weight, bias=bias).to(x.dtype)
 
 
+def fold_batch_norm(network: nn.Module) -> nn.Module:
+    """A copy of a network whose BatchNorms are part of the convolutions before them."""
+    folded = copy.deepcopy(network).eval()
+    for chain in folded.modules():
+        if not isinstance(chain, nn.Sequential):
+            continue
+        for place, (layer, norm) in enumerate(pairwise(list(chain))):
+            if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                chain[place] = fuse_conv_bn_eval(layer, norm)
+                chain[place + 1] = nn.Identity()
+    return folded
+
+
 def _make_down(channels: int, width: int, improved: bool) -> nn.Sequential:
     """k3n128s2, k3n128s1, norm, ReLU: half the height and width."""
     return nn.Sequential(
-        _convolve(channels, width, 3, stride=2, bias=True),
-        _convolve(width, width, 3),
+        _convolve(channels, width, stride=2, bias=True),
+        _convolve(width, width),
         *_normalise(width, improved),
     )
 
@@ -144,18 +165,16 @@ def _make_up(channels: int, width: int, improved: bool) -> nn.Sequential:
     if improved:
         double: list[nn.Module] = [
             nn.Upsample(scale_factor=2),
-            _convolve(channels, width, 3, bias=True),
+            _convolve(channels, width, bias=True),
         ]
     else:
         double = [nn.ConvTranspose2d(channels, width, 3, stride=2, padding=1, output_padding=1)]
-    return nn.Sequential(*double, _convolve(width, width, 3), *_normalise(width, improved))
+    return nn.Sequential(*double, _convolve(width, width), *_normalise(width, improved))
 
 
-def _convolve(
-    channels: int, filters: int, size: int, stride: int = 1, bias: bool = False
-) -> nn.Conv2d:
-    mode = "reflect" if size == 7 else "zeros"
-    return nn.Conv2d(channels, filters, size, stride, size // 2, bias=bias, padding_mode=mode)
+def _convolve(channels: int, filters: int, stride: int = 1, bias: bool = False) -> nn.Conv2d:
+    """k3, with as many filters as `n` says."""
+    return nn.Conv2d(channels, filters, 3, stride, padding=1, bias=bias)
 
 
 def _normalise(width: int, improved: bool) -> list[nn.Module]:

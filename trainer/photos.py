@@ -61,6 +61,7 @@ class PhotoCrops:
         frame_heights: tuple[int, ...],
         crop: int,
         seed: int,
+        leave_out: tuple[Path, ...] = (),
     ) -> None:
         """Look for photos; none is opened yet.
 
@@ -71,6 +72,7 @@ class PhotoCrops:
             frame_heights: Short sides in pixels that photos are resized to; each crop draws one.
             crop: Side in pixels of the square crops.
             seed: Decides order, tiles, crops and mirroring.
+            leave_out: Folders that may lie in `folder` and hold no photos: the run's own.
 
         Raises:
             TrainingError: There are no photos, the crop does not fit, or the cache is read-only.
@@ -80,7 +82,7 @@ class PhotoCrops:
                 f"a crop of {crop} does not fit: the smallest frame height is "
                 f"{min(frame_heights)}, the largest crop {TILE}"
             )
-        self.pictures = PictureFolder(folder, seed)
+        self.pictures = PictureFolder(folder, seed, leave_out=(*leave_out, *filter(None, [cache])))
         self._cache = cache
         self._drawing = drawing
         self._frame_heights = frame_heights

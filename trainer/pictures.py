@@ -39,19 +39,22 @@ class PictureFolder:
     takes its place.
     """
 
-    def __init__(self, folder: Path, seed: int, what: str = "photos") -> None:
+    def __init__(
+        self, folder: Path, seed: int, what: str = "photos", leave_out: tuple[Path, ...] = ()
+    ) -> None:
         """Look for pictures; none is opened yet.
 
         Args:
             folder: Searched with all folders in it.
             seed: Decides the order.
             what: The pictures' word in messages, plural.
+            leave_out: Folders that may lie in `folder` and hold none: the run's own.
 
         Raises:
             TrainingError: There are none.
         """
         self.folder = folder
-        self.paths = find_pictures(folder, what)
+        self.paths = find_pictures(folder, what, leave_out)
         self.skipped: dict[Path, str] = {}
         """What was left out, and why."""
         self._seed = seed
@@ -90,8 +93,10 @@ class PictureFolder:
             self.skipped[path] = reason
 
 
-def find_pictures(folder: Path, what: str = "photos") -> list[Path]:
-    """Pictures in a folder and the folders in it, in order of their names.
+def find_pictures(
+    folder: Path, what: str = "photos", leave_out: tuple[Path, ...] = ()
+) -> list[Path]:
+    """Pictures in a folder and the folders in it, but for those left out, in order of their names.
 
     Raises:
         TrainingError: The folder cannot be read, or holds none.
@@ -99,7 +104,13 @@ def find_pictures(folder: Path, what: str = "photos") -> list[Path]:
     if not folder.is_dir():
         raise TrainingError(f"{folder} is not a folder of {what}")
     found = (path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
-    pictures = sorted(path for path in found if path.is_file())
+    root, places = folder.resolve(), [place.resolve() for place in leave_out]
+    inside = [folder / place.relative_to(root) for place in places if place.is_relative_to(root)]
+    pictures = sorted(
+        path
+        for path in found
+        if path.is_file() and not any(path.is_relative_to(place) for place in inside)
+    )
     if not pictures:
         raise TrainingError(f"no {what} in {folder} (looked for jpg, png, webp, bmp and tiff)")
     return pictures

@@ -41,11 +41,8 @@ class FilmErrors:
     source: float
     cartoons: tuple[float, ...]
     """One for each engine."""
-
-    @property
-    def ratios(self) -> tuple[float | None, ...]:
-        """The cartoons' errors over the source's own; None where the source has none."""
-        return tuple(error / self.source if self.source else None for error in self.cartoons)
+    ratios: tuple[float | None, ...]
+    """The cartoons' errors over the source's own; None where the source has none."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +91,14 @@ def measure_film(
             on_frame(frames)
     if not seen:
         raise SourceError(f"{film} has no two frames in a row that show the same thing")
-    errors = np.sqrt(squares / seen)
+    source, *cartoons = np.sqrt(squares / seen).tolist()
     return FilmErrors(
-        Path(film).name, frames, seen / pixels, float(errors[0]), tuple(map(float, errors[1:]))
+        film=Path(film).name,
+        frames=frames,
+        visible_share=seen / pixels,
+        source=source,
+        cartoons=tuple(cartoons),
+        ratios=tuple(error / source if source else None for error in cartoons),
     )
 
 

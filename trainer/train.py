@@ -74,7 +74,7 @@ def train(
     machine = machine or Machine()
     device = open_device(machine.device)
     heldout = read_heldout(sources.heldout) if sources.heldout else []
-    dataset = open_dataset(config, sources, sources.cache or run.cache, device)
+    dataset = open_dataset(config, sources, sources.cache or run.cache, run.folder, device)
     cv2.setNumThreads(1)  # each worker prepares a batch of its own
 
     # Then the players, as the last training state has them. Resuming is the normal start.
@@ -114,7 +114,7 @@ def train(
 
 
 def open_dataset(
-    config: TrainConfig, sources: Sources, cache: Path, device: torch.device
+    config: TrainConfig, sources: Sources, cache: Path, run: Path, device: torch.device
 ) -> Dataset:
     """The pictures of a run.
 
@@ -122,6 +122,7 @@ def open_dataset(
         config: The run's.
         sources: Its folders.
         cache: Folder for the drawings, if the config has some.
+        run: The run's folder, whose own pictures are none to learn from.
         device: Where a teacher draws.
 
     Raises:
@@ -129,8 +130,15 @@ def open_dataset(
             an adversarial phase.
     """
     drawing = open_drawing(config, sources, device)
-    heights = config.frame_heights
-    photos = PhotoCrops(sources.photos, cache, drawing, heights, config.crop, config.seed)
+    photos = PhotoCrops(
+        sources.photos,
+        cache,
+        drawing,
+        config.frame_heights,
+        config.crop,
+        config.seed,
+        leave_out=(run,),
+    )
     cartoons = None
     if config.adversarial.steps:
         if sources.cartoons is None:

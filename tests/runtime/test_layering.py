@@ -142,11 +142,3 @@ def test_names_for_type_checkers_are_the_same():
         for alias in node.names
     }
     assert named == {(home, name) for home, names in toonvid._HOMES.items() for name in names}
-
-
-def test_modules_are_of_a_size_to_be_read_at_once():
-    for name in MODULES:
-        path = PACKAGE.joinpath(*name.split("."))
-        path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-        lines = len(path.read_text(encoding="utf-8").splitlines())
-        assert lines <= 360, f"{path.name} has {lines} lines"

@@ -74,7 +74,9 @@ def test_small_blots_are_no_lines_and_long_strokes_are() -> None:
 
 def test_scattered_dots_get_no_ink() -> None:
     lightness = np.full((96, 96), 60, np.float32)
-    lightness[6::16, 6::16] = 20
+    for offset in range(3):
+        lightness[6 + offset :: 16, 6::16] = 20
+        lightness[6 + offset :: 16, 7::16] = 20
     assert draw_lines(lightness).max() == 0
     lightness[:, :40] = 20
     assert draw_lines(lightness).max() == 1

@@ -124,11 +124,14 @@ def test_an_interrupt_writes_a_state_and_says_how_to_go_on(photos: Path, tmp_pat
         "1000000",
     )
     process = start_apart(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    give_up = time.monotonic() + 60
-    while not (run.stats.exists() and run.stats.read_text()) and time.monotonic() < give_up:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    try:
+        give_up = time.monotonic() + 60
+        while not (run.stats.exists() and run.stats.read_text()) and time.monotonic() < give_up:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
     state = load_newest_state(run.states)
     assert state is not None
     assert process.returncode == 130, err

@@ -101,6 +101,14 @@ def test_the_identity_engine_is_as_far_from_the_cartoons_as_the_photos(both: Eva
     assert negative.content_similarity < 0.99
 
 
+def test_a_photo_and_a_cartoon_are_never_taken_for_one_picture(place: Path) -> None:
+    photos = place / "photos"
+    same = evaluate([], photos, photos, [], place / "resnet.safetensors", FEW)
+    # Pairs of a picture with itself count here, as of two pictures that happen to be equal; were
+    # they left out, the value would be 0.
+    assert same.photos_to_cartoons.kernel.value < -1e-6
+
+
 def test_unrelated_photos_are_less_similar_than_a_photo_and_itself(both: Evaluation) -> None:
     assert both.unrelated_similarity is not None
     assert both.unrelated_similarity < both.engines[0].content_similarity
@@ -196,6 +204,7 @@ def test_the_command_prints_what_json_holds(place: Path, both: Evaluation, capsy
     assert told == json.loads(json.dumps(asdict(both)))
     assert told["feature_net"] == "ResNet-50 stage 4"
     assert told["engines"][0]["equals_input"] is True
+    assert told["films"][0]["ratios"][0] == 1
 
 
 def test_the_table_names_the_network_and_sounds_the_alarm(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import openvino
 import pytest
 import torch
 from torch import nn
@@ -16,9 +17,9 @@ from toonvid.backends import open_backend
 from toonvid.engine import DataSource, Engine, find_engine
 from toonvid.errors import TrainingError
 from toonvid.video import Pixels
-from trainer.export import OPSET, EngineText, export, read_credits
+from trainer.export import OPSET, EngineText, export, read_credits, to_onnx
 from trainer.game import load_trained_generator
-from trainer.networks import count_parameters
+from trainer.networks import LiteGenerator, count_parameters
 from trainer.run import Run
 from trainer.sheet import stylize
 
@@ -60,6 +61,18 @@ def test_the_card_describes_the_engine(engine: Engine, trained: Run) -> None:
     assert card.metrics["levels_apart_f32"] <= 1
     assert "2 crops of 32 pixels a step; from photos 36, 48 pixels high" in card.recipe
     assert "initialization phase of 6 steps" in card.recipe
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_a_generator_that_adds_nothing_gives_every_level_back(half: bool) -> None:
+    generator = LiteGenerator(width=6, blocks=1)
+    nn.init.zeros_(generator.leave.weight)
+    content = to_onnx(generator.half() if half else generator)
+    levels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, axis=3)
+    compiled = openvino.Core().compile_model(
+        openvino.Core().read_model(content), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
+    )
+    np.testing.assert_array_equal(compiled(levels)[0], levels)
 
 
 @pytest.mark.parametrize("precision", ["f32", "f16"])

@@ -77,6 +77,18 @@ def test_a_foreign_run_file_is_an_error(tmp_path: Path, text: str) -> None:
         Run(tmp_path).record()
 
 
+def test_a_run_of_a_toonvid_with_fewer_options_is_not_guessed_at(
+    tmp_path: Path, photos: Path, config: TrainConfig
+) -> None:
+    run = Run(tmp_path)
+    run.claim("lite", config, Sources(photos))
+    record = json.loads((tmp_path / "run.json").read_text())
+    del record["config"]["seed"]
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    with pytest.raises(TrainingError, match="not a run of this toonvid: no seed"):
+        run.record()
+
+
 def test_a_folder_without_a_run_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="is not a training run"):
         Run(tmp_path).record()

@@ -16,6 +16,8 @@ from torch import Tensor
 from toonvid.errors import TrainingError
 from trainer.config import TrainConfig, change_config
 from trainer.game import load_trained_generator
+from trainer.photos import PhotoCrops
+from trainer.pictures import find_pictures
 from trainer.players import learning_rate
 from trainer.run import Run, Sources
 from trainer.train import Progress, train
@@ -162,6 +164,18 @@ def test_skipped_photos_are_told(tmp_path: Path, config: TrainConfig) -> None:
     assert [path.name for path in end.skipped] == ["bad.jpg"]
     assert [progress.step for progress in told] == [1, 2, 3, 4, 5, 6]
     assert told[-1].figures.keys() >= {"pixel", "stability", "learning_rate", "memory_mb"}
+
+
+def test_a_run_inside_its_folder_of_photos_does_not_learn_from_itself(
+    tmp_path: Path, config: TrainConfig
+) -> None:
+    write_picture(tmp_path / "one.png", draw_discs(50, 50, 1))
+    run, sources = Run(tmp_path / "run"), Sources(tmp_path, heldout=tmp_path)
+    run.claim("lite", config, sources)
+    train(run, config, sources)
+    crops = PhotoCrops(tmp_path, run.cache, None, (36,), 32, seed=1, leave_out=(run.folder,))
+    assert [path.name for path in crops.pictures.paths] == ["one.png"]
+    assert len(find_pictures(tmp_path)) > 1
 
 
 def test_contact_sheets_show_held_out_photos(

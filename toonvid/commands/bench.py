@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -27,9 +28,20 @@ def bench(
     ] = "720p",
     seconds: Annotated[float, typer.Option(min=0.1, help="Length of the film.")] = 3.0,
     rounds: Annotated[int, typer.Option(min=1, help="How often each stage is timed.")] = 3,
+    train: Annotated[
+        bool, typer.Option("--train", help="Time a step of each phase of a training instead.")
+    ] = False,
+    preset: Annotated[str, typer.Option(help="With --train: which training.")] = "lite",
+    content_weights: Annotated[
+        Path | None,
+        typer.Option(help="With --train: weights of the content network; without, no such loss."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON.")] = False,
 ) -> None:
     """Time each stage by itself and the pipeline as a whole, on a film that toonvid draws."""
+    if train:
+        _bench_training(preset, content_weights, device, as_json)
+        return
     from rich.console import Console
     from rich.table import Table
 
@@ -59,6 +71,24 @@ def bench(
         f" {found.pipeline / getattr(found, found.slowest_stage):.0%} of what it does alone.",
         highlight=False,
     )
+
+
+def _bench_training(
+    preset: str, content_weights: Path | None, device: str | None, as_json: bool
+) -> None:
+    from toonvid.commands.train import require_trainer
+
+    require_trainer()
+    from trainer.device import Machine, find_device_name
+    from trainer.dry_run import measure_training
+    from trainer.presets import find_preset
+
+    machine = Machine(find_device_name(device))
+    for trial in measure_training(find_preset(preset), content_weights, machine):
+        content = "" if content_weights else ", no content network"
+        speed = {"preset": preset, "pictures_per_second": trial.pictures_per_second}
+        line = json.dumps(asdict(trial) | speed) if as_json else f"{preset}{content}, "
+        typer.echo(line if as_json else line + trial.describe())
 
 
 def _even_size(text: str) -> tuple[int, int]:

@@ -27,13 +27,15 @@ if TYPE_CHECKING:
 
 
 def train(
-    photos: Annotated[Path, typer.Option(help="Folder of photos to learn on.")],
+    photos: Annotated[Path, typer.Option(help="Folder of photos to learn on, or a film.")],
     target: Annotated[
         Path, typer.Option("--target", "-o", help="The run's folder; the same one goes on.")
     ],
     cartoons: Annotated[
         Path | None,
-        typer.Option(help="Folder of cartoons; without it, the initialization phase alone."),
+        typer.Option(
+            help="Folder of cartoons, or a film; without, the initialization phase alone."
+        ),
     ] = None,
     preset: Annotated[str, typer.Option(help="Which training to start from.")] = "lite",
     start_from: Annotated[
@@ -93,14 +95,15 @@ def train(
     from trainer.device import Machine, parse_memory
     from trainer.dry_run import dry_run as try_phases
     from trainer.export import EngineText, export
+    from trainer.films import find_folder, is_prepared
     from trainer.presets import find_preset
     from trainer.run import Run, Sources
     from trainer.train import train as train_generator
 
+    if start_from and initialization_steps is None:
+        initialization_steps = 0
     flags = {
-        "initialization.steps": 0
-        if start_from and initialization_steps is None
-        else (initialization_steps),
+        "initialization.steps": initialization_steps,
         "adversarial.steps": adversarial_steps,
         "batch_size": batch_size,
         "crop": crop,
@@ -109,14 +112,20 @@ def train(
         "seed": seed,
     }
     typed = [f"{name}={value}" for name, value in flags.items() if value is not None]
+    typed += settings or []
     start = find_preset(preset, with_cartoons=cartoons is not None)
-    config = change_config(start, [*typed, *(settings or [])])
+    config = change_config(start, typed)
     if teacher is not None and config.content_target != "teacher":
         raise TrainingError(f"the preset {preset} has no teacher; --preset distilled has one")
     text = EngineText(style or target.resolve().name)
-    sources = Sources(photos, cartoons, content_weights, start_from, teacher, holdout, cache)
     machine = Machine(device, parse_memory(memory_limit) if memory_limit else None, workers)
     console = Console()
+    with _messages(console):
+        photos = find_folder(photos, target / "photos", config.crop)
+        cartoons = find_folder(cartoons, target / "cartoons", config.crop) if cartoons else None
+    if cartoons and is_prepared(cartoons):  # several scales are in it already
+        config = change_config(start, ["cartoon_scales=1", *typed])
+    sources = Sources(photos, cartoons, content_weights, start_from, teacher, holdout, cache)
     if dry_run:
         with _messages(console):
             for trial in try_phases(config, sources, machine):

@@ -1,0 +1,86 @@
+"""The engines that ship are what their cards say, and make cartoons: flat areas and ink lines."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from toonvid.backends import open_backend
+from toonvid.engine import Engine, read_engine, shipped_engines
+from toonvid.video import Pixels
+
+STYLES = sorted(card.stem for card in shipped_engines().glob("*.json"))
+
+LITE_FILE_BYTES = 4_000_000
+
+
+@pytest.fixture(params=STYLES)
+def engine(request: pytest.FixtureRequest) -> Engine:
+    return read_engine(shipped_engines() / f"{request.param}.json")
+
+
+def run(engine: Engine, picture: Pixels) -> Pixels:
+    with open_backend(engine, precision="f32") as backend:
+        return backend.run(picture[None])[0]
+
+
+def lightness(picture: Pixels) -> np.ndarray:
+    return cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float64)
+
+
+def flat_share(picture: Pixels) -> float:
+    """Share of 7x7 patches whose lightness has a standard deviation under 3 levels."""
+    grey = lightness(picture)
+    mean, mean_of_squares = cv2.blur(grey, (7, 7)), cv2.blur(grey**2, (7, 7))
+    return float((mean_of_squares - mean**2 < 3**2)[3:-3, 3:-3].mean())
+
+
+def test_ink_ships() -> None:
+    assert "ink" in STYLES
+
+
+def test_every_file_is_the_one_its_card_describes(engine: Engine) -> None:
+    assert set(engine.card.precisions) >= {"f32", "f16"}
+    for precision in engine.card.precisions:
+        path = engine.path(precision)  # checks the hash, and that nothing foreign is in it
+        assert path.stat().st_size < LITE_FILE_BYTES
+
+
+def test_every_card_names_what_it_learned_from(engine: Engine) -> None:
+    assert engine.card.trained_on
+    for source in engine.card.trained_on:
+        assert source.licence != "not stated"
+        assert source.pictures > 0
+    assert engine.card.recipe
+    assert engine.card.source_commit
+    assert engine.card.metrics["levels_apart_f32"] <= engine.card.tolerance["f32"] == 1
+
+
+def test_texture_becomes_flat(engine: Engine) -> None:
+    random = np.random.default_rng(0)
+    texture = cv2.GaussianBlur(random.normal(0, 15, (160, 160, 1)), (0, 0), 0.8)[..., None]
+    photo = np.clip((120, 150, 180) + texture, 0, 255).astype(np.uint8)
+    assert flat_share(photo) < 0.1
+    assert flat_share(run(engine, photo)) > flat_share(photo) + 0.5
+
+
+def test_edges_get_dark_lines(engine: Engine) -> None:
+    photo = np.full((160, 160, 3), (90, 140, 110), np.uint8)
+    cv2.circle(photo, (80, 80), 45, (190, 200, 170), thickness=-1, lineType=cv2.LINE_AA)
+    photo = cv2.GaussianBlur(photo, (0, 0), 0.8)
+    before, after = lightness(photo), lightness(run(engine, photo))
+    distance = np.hypot(*(np.indices(before.shape) - 80)) - 45
+    near, outside = np.abs(distance) < 5, (distance > 12) & (distance < 25)
+    assert before[near].min() > before[outside].mean() - 3  # the photo has no line
+    rows = [after[80, 80 + 40 : 80 + 52], after[80, 80 - 52 : 80 - 40], after[28:40, 80]]
+    for row in rows:
+        assert row.min() < after[outside].mean() - 25
+
+
+def test_a_cartoon_keeps_its_greys_grey_and_its_places(engine: Engine) -> None:
+    ramp = np.repeat(np.linspace(20, 235, 160).astype(np.uint8)[None, :, None], 160, 0)
+    grey = np.repeat(ramp, 3, axis=2)
+    cartoon = run(engine, grey).astype(int)
+    assert np.ptp(cartoon, axis=2)[8:-8, 8:-8].max() < 20
+    assert np.abs(cartoon - grey)[8:-8, 8:-8].mean() < 16
