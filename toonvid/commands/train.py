@@ -23,6 +23,9 @@ DeviceName = Literal["auto", "cpu", "cuda"]
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from trainer.device import Machine
+    from trainer.probe import Probe
+    from trainer.run import Sources
     from trainer.train import Progress as TrainProgress
 
 
@@ -80,6 +83,15 @@ def train(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Do one step of each phase, and tell what it takes.")
     ] = False,
+    probe: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME=A,B,C", help="Short runs with each value, and one sheet to choose by."
+        ),
+    ] = None,
+    probe_steps: Annotated[
+        int, typer.Option(help="Most batches of each phase of a probe.", min=1)
+    ] = 300,
     style: Annotated[
         str | None, typer.Option(help="Name of the engine; the run's folder's if not given.")
     ] = None,
@@ -97,6 +109,7 @@ def train(
     from trainer.export import EngineText, export
     from trainer.films import find_folder, is_prepared
     from trainer.presets import find_preset
+    from trainer.probe import parse_probes
     from trainer.run import Run, Sources
     from trainer.train import train as train_generator
 
@@ -131,6 +144,9 @@ def train(
             for trial in try_phases(config, sources, machine):
                 _print(console, trial.describe())
         return
+    if probe is not None:
+        _probe(console, parse_probes(probe, config, probe_steps), preset, sources, target, machine)
+        return
     run = Run(target)
     run.claim(preset, config, sources)
     with _signals() as signals, _progress_bar(console, config.steps) as show:
@@ -141,6 +157,30 @@ def train(
         raise typer.Exit(128 + signals[0])
     engine = export(run, text, engines or user_engines())
     _print(console, f"Wrote {engine.folder / engine.card.file_name('f32')}")
+
+
+def _probe(
+    console: Console,
+    probes: list[Probe],
+    preset: str,
+    sources: Sources,
+    target: Path,
+    machine: Machine,
+) -> None:
+    """Train the probes and write their sheet."""
+    from trainer.probe import run_probes, write_probe_sheet
+
+    if sources.heldout is None:
+        raise TrainingError("the sheet of a probe shows held-out photos: give --holdout DIR")
+    with _signals() as signals, _messages(console):
+        for probe, progress in run_probes(
+            probes, preset, sources, target, machine, lambda: bool(signals)
+        ):
+            _print(console, f"{probe.name}: step {progress.step}  {_short(progress.figures)}")
+    if signals:
+        _print(console, "Stopped; the same command goes on from there.")
+        raise typer.Exit(128 + signals[0])
+    _print(console, f"Wrote {write_probe_sheet(probes, target, sources.heldout)}")
 
 
 def require_trainer() -> None:
