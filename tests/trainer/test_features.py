@@ -1,4 +1,4 @@
-"""ResNet-50 is read from a file and gives features of stages 2 and 3."""
+"""Content networks are read from files, and give the features that the content loss compares."""
 
 from __future__ import annotations
 
@@ -10,7 +10,16 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from toonvid.errors import TrainingError
-from trainer.features import CAFFE_MEAN, STAGE_BLOCKS, ResNetFeatures, load_content_features
+from trainer.features import (
+    CAFFE_MEAN,
+    STAGE_BLOCKS,
+    TORCHVISION_DEVIATION,
+    TORCHVISION_MEAN,
+    VGG_WEIGHTS_URL,
+    ResNetFeatures,
+    VggFeatures,
+    load_content_features,
+)
 
 
 def resnet_weights() -> dict[str, Tensor]:
@@ -66,3 +75,94 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | No
         path.write_bytes(content)
     with pytest.raises(TrainingError, match="cannot read the content weights"):
         load_content_features("resnet50", path)
+
+
+VGG_CHANNELS = {
+    **{0: (3, 64), 2: (64, 64), 5: (64, 128), 7: (128, 128), 10: (128, 256)},
+    **{12: (256, 256), 14: (256, 256), 16: (256, 256), 19: (256, 512)},
+    **{21: (512, 512), 23: (512, 512), 25: (512, 512)},
+}
+"""torchvision's numbers of VGG-19's convolutions up to conv4_4: channels, filters."""
+
+
+def vgg_weights(fill: float = 0.0) -> dict[str, Tensor]:
+    weights = {}
+    for number, (channels, filters) in VGG_CHANNELS.items():
+        weights[f"features.{number}.weight"] = torch.full((filters, channels, 3, 3), fill)
+        weights[f"features.{number}.bias"] = torch.zeros(filters)
+    return weights
+
+
+def test_vgg_ends_at_conv4_4_with_stride_eight() -> None:
+    (features,) = VggFeatures(vgg_weights())(torch.zeros(2, 3, 64, 96))
+    assert features.shape == (2, 512, 8, 12)
+
+
+def test_conv4_4_is_taken_before_its_relu() -> None:
+    weights = vgg_weights()
+    weights["features.25.bias"][:] = -1.0
+    (features,) = VggFeatures(weights)(torch.zeros(1, 3, 16, 16))
+    assert (features == -1).all()
+
+
+def test_vgg_is_given_pictures_as_torchvision_normalises_them() -> None:
+    weights = vgg_weights()
+    for number, (channels, filters) in VGG_CHANNELS.items():
+        for channel in range(min(channels, filters)):  # each channel is passed on as it is
+            weights[f"features.{number}.weight"][channel, channel, 1, 1] = 1
+    picture = torch.full((1, 3, 32, 32), 1.0)
+    (features,) = VggFeatures(weights)(picture)
+    wanted = [(1 - m) / d for m, d in zip(TORCHVISION_MEAN, TORCHVISION_DEVIATION, strict=True)]
+    assert features[0, :3, 1, 1].tolist() == pytest.approx(wanted, abs=1e-5)
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_vgg_is_read_from_either_kind_of_file(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"vgg{suffix}"
+    weights = vgg_weights() | {"classifier.0.weight": torch.zeros(2, 2)}
+    save_file(weights, path) if suffix == ".safetensors" else torch.save(weights, path)
+    features = load_content_features("vgg19", path)
+    assert features(torch.zeros(1, 3, 16, 16))[0].shape == (1, 512, 2, 2)
+
+
+def test_files_that_are_no_weights_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    path.write_bytes(b"no weights")
+    with pytest.raises(TrainingError, match=r"weights\.pth"):
+        load_content_features("vgg19", path)
+    torch.save([1, 2], path)
+    with pytest.raises(TrainingError, match="is not a file of weights"):
+        load_content_features("vgg19", path)
+    torch.save({"features.0.weight": torch.zeros(1)}, path)
+    with pytest.raises(TrainingError, match=r"is not a VGG-19 .* no 'features\.0\.bias'"):
+        load_content_features("vgg19", path)
+
+
+def test_without_a_file_vgg_comes_from_its_place_and_is_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PyTorch's cache stands in for the network: a file there is taken as it is."""
+    asked: list[tuple[str, bool]] = []
+
+    def fetch(url: str, check_hash: bool, **_: object) -> dict[str, Tensor]:
+        asked.append((url, check_hash))
+        return vgg_weights()
+
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", fetch)
+    load_content_features("vgg19", None)
+    assert asked == [(VGG_WEIGHTS_URL, True)]
+    assert VGG_WEIGHTS_URL.endswith("/vgg19-dcbb9e9d.pth")
+
+
+def test_weights_that_cannot_be_fetched_can_be_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("no route")
+
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", fail)
+    with pytest.raises(TrainingError, match=r"no route.*give them by --content-weights FILE"):
+        load_content_features("vgg19", None)
+
+
+def test_resnet_is_never_fetched() -> None:
+    with pytest.raises(TrainingError, match="needs a pretrained ResNet-50: give --content-weights"):
+        load_content_features("resnet50", None)
