@@ -10,6 +10,8 @@ import cv2
 import pytest
 import torch
 from pictures import draw_discs, write_picture
+from resnet import resnet_weights
+from safetensors.torch import save_file
 from torch import Tensor
 
 from toonvid.errors import TrainingError
@@ -151,6 +153,23 @@ def test_a_content_loss_without_weights_is_an_error(
 ) -> None:
     with pytest.raises(TrainingError, match="needs a pretrained ResNet-50: give --content-weights"):
         start(tmp_path / "run", replace(config, content_weight=1.0), photos)
+
+
+def test_all_losses_join_after_the_first_steps(
+    tmp_path: Path, photos: Path, config: TrainConfig
+) -> None:
+    weights = resnet_weights()
+    weights["conv1.weight"].normal_(std=0.01)
+    weights["res2a_branch1.weight"].normal_()
+    save_file(weights, tmp_path / "resnet.safetensors")
+    config = replace(config, steps=2, content_weight=1.0)
+    run, sources = Run(tmp_path / "run"), Sources(photos, tmp_path / "resnet.safetensors")
+    run.claim("lite", config, sources)
+    told: list[Progress] = []
+    train(run, config, sources, told.append)
+    assert told[0].losses.keys() == {"pixel"}
+    assert told[1].losses.keys() == {"pixel", "content", "stability"}
+    assert all(value > 0 for value in told[1].losses.values())
 
 
 def test_the_learning_rate_rises_and_falls_to_zero(config: TrainConfig) -> None:
