@@ -11,6 +11,8 @@ import cv2
 import pytest
 import torch
 from pictures import draw_discs, write_picture
+from resnet import resnet_weights
+from safetensors.torch import save_file
 from torch import Tensor
 
 from toonvid.errors import TrainingError
@@ -208,6 +210,25 @@ def test_a_content_loss_without_weights_is_an_error(
 ) -> None:
     with pytest.raises(TrainingError, match="needs a pretrained ResNet-50: give --content-weights"):
         start(tmp_path / "run", change_config(config, ["initialization.content_weight=1"]), photos)
+
+
+def test_all_losses_join_after_the_first_steps(
+    tmp_path: Path, photos: Path, config: TrainConfig
+) -> None:
+    weights = resnet_weights()
+    weights["conv1.weight"].normal_(std=0.01)
+    weights["res2a_branch1.weight"].normal_()
+    save_file(weights, tmp_path / "resnet.safetensors")
+    config = change_config(config, ["initialization.steps=2", "initialization.content_weight=1"])
+    sources = Sources(photos, content_weights=tmp_path / "resnet.safetensors")
+    run = Run(tmp_path / "run")
+    run.claim("lite", config, sources)
+    told: list[Progress] = []
+    train(run, config, sources, told.append)
+    all_losses = {"pixel", "content", "stability"}
+    assert told[0].figures.keys() & all_losses == {"pixel"}
+    assert told[1].figures.keys() >= all_losses
+    assert all(told[1].figures[name] > 0 for name in all_losses)
 
 
 def test_the_learning_rate_rises_and_falls_to_zero(config: TrainConfig) -> None:
