@@ -84,7 +84,7 @@ def test_an_engine_goes_to_the_users_own_unless_told(
         (("--crop", "33"), "crop must be a multiple of 4"),
         (("--photos", "nowhere"), "nowhere is not a folder of photos"),
         (("--holdout", "nowhere"), "nowhere is not a folder of photos"),
-        (("--content-weight", "1"), "needs a pretrained ResNet-50"),
+        (("--content-weights", "nowhere"), "cannot read nowhere"),
         (("--style", "A B"), "style name 'A B'"),
         (("--preset", "paper"), "the preset paper learns from cartoons: give --cartoons DIR"),
         (("--cartoons", "nowhere"), "nowhere is not a folder of cartoons"),

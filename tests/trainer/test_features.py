@@ -6,16 +6,18 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from resnet import resnet_weights
 from safetensors.torch import save_file
 from torch import Tensor
 
 from toonvid.errors import TrainingError
+from trainer.config import ContentNetworkName
 from trainer.features import (
     CAFFE_MEAN,
     TORCHVISION_DEVIATION,
     TORCHVISION_MEAN,
-    VGG_WEIGHTS_URL,
+    WEIGHTS_URLS,
     ResNetFeatures,
     VggFeatures,
     load_content_features,
@@ -122,20 +124,20 @@ def test_files_that_are_no_weights_are_refused(tmp_path: Path) -> None:
         load_content_features("vgg19", path)
 
 
-def test_without_a_file_vgg_comes_from_its_place_and_is_checked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("network", ["vgg19", "resnet50"])
+def test_without_a_file_weights_come_from_torchvision_and_are_checked(
+    monkeypatch: pytest.MonkeyPatch, network: ContentNetworkName
 ) -> None:
-    """PyTorch's cache stands in for the network: a file there is taken as it is."""
     asked: list[tuple[str, bool]] = []
 
     def fetch(url: str, check_hash: bool, **_: object) -> dict[str, Tensor]:
         asked.append((url, check_hash))
-        return vgg_weights()
+        return vgg_weights() if network == "vgg19" else torchvision_weights()
 
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", fetch)
-    load_content_features("vgg19", None)
-    assert asked == [(VGG_WEIGHTS_URL, True)]
-    assert VGG_WEIGHTS_URL.endswith("/vgg19-dcbb9e9d.pth")
+    load_content_features(network, None)
+    assert asked == [(WEIGHTS_URLS[network], True)]
+    assert WEIGHTS_URLS["vgg19"].endswith("/vgg19-dcbb9e9d.pth")
 
 
 def test_weights_that_cannot_be_fetched_can_be_given(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,10 +145,68 @@ def test_weights_that_cannot_be_fetched_can_be_given(monkeypatch: pytest.MonkeyP
         raise OSError("no route")
 
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", fail)
-    with pytest.raises(TrainingError, match=r"no route.*give them by --content-weights FILE"):
+    with pytest.raises(TrainingError, match=r"no route.*give the weights by --content-weights"):
         load_content_features("vgg19", None)
 
 
-def test_resnet_is_never_fetched() -> None:
-    with pytest.raises(TrainingError, match="needs a pretrained ResNet-50: give --content-weights"):
-        load_content_features("resnet50", None)
+def torchvision_weights() -> dict[str, Tensor]:
+    """ResNet-50 as torchvision names it, at random."""
+    random = torch.Generator().manual_seed(0)
+    weights: dict[str, Tensor] = {}
+
+    def add(convolution: str, norm: str, filters: int, channels: int, size: int) -> None:
+        deviation = (channels * size * size) ** -0.5
+        shape = (filters, channels, size, size)
+        weights[f"{convolution}.weight"] = torch.randn(shape, generator=random) * deviation
+        for part in ("weight", "bias", "running_mean", "running_var"):
+            weights[f"{norm}.{part}"] = torch.rand(filters, generator=random) + 0.5
+
+    add("conv1", "bn1", 64, 3, 7)
+    before = 64
+    for stage, (inner, blocks) in enumerate(((64, 3), (128, 4), (256, 6)), start=1):
+        for block in range(blocks):
+            name = f"layer{stage}.{block}"
+            add(f"{name}.conv1", f"{name}.bn1", inner, before, 1)
+            add(f"{name}.conv2", f"{name}.bn2", inner, inner, 3)
+            add(f"{name}.conv3", f"{name}.bn3", 4 * inner, inner, 1)
+            if block == 0:
+                add(f"{name}.downsample.0", f"{name}.downsample.1", 4 * inner, before, 1)
+            before = 4 * inner
+    return weights
+
+
+def run_torchvision(weights: dict[str, Tensor], pictures: Tensor) -> list[Tensor]:
+    """What torchvision's ResNet-50 computes up to its second stage, written out."""
+
+    def layer(x: Tensor, convolution: str, norm: str, stride: int = 1, padding: int = 0) -> Tensor:
+        x = F.conv2d(x, weights[f"{convolution}.weight"], None, stride, padding)
+        parts = [weights[f"{norm}.{p}"] for p in ("running_mean", "running_var", "weight", "bias")]
+        return F.batch_norm(x, *parts)
+
+    mean, deviation = (
+        torch.tensor(values).view(1, 3, 1, 1)
+        for values in (TORCHVISION_MEAN, TORCHVISION_DEVIATION)
+    )
+    x = F.relu(layer(((pictures + 1) / 2 - mean) / deviation, "conv1", "bn1", 2, 3))
+    x = F.max_pool2d(x, 3, 2, 1)
+    features = []
+    for stage, blocks in ((1, 3), (2, 4)):
+        for block in range(blocks):
+            name, stride = f"layer{stage}.{block}", 2 if stage > 1 and block == 0 else 1
+            skip = x
+            if block == 0:
+                skip = layer(x, f"{name}.downsample.0", f"{name}.downsample.1", stride)
+            x = F.relu(layer(x, f"{name}.conv1", f"{name}.bn1"))
+            x = F.relu(layer(x, f"{name}.conv2", f"{name}.bn2", stride, 1))
+            x = F.relu(skip + layer(x, f"{name}.conv3", f"{name}.bn3"))
+        features.append(x)
+    return features
+
+
+def test_torchvisions_weights_give_torchvisions_features(tmp_path: Path) -> None:
+    weights = torchvision_weights()
+    torch.save(weights, tmp_path / "resnet50.pth")
+    network = load_content_features("resnet50", tmp_path / "resnet50.pth")
+    pictures = torch.rand(2, 3, 64, 48, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    for ours, theirs in zip(network(pictures), run_torchvision(weights, pictures), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=1e-3)

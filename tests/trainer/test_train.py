@@ -205,10 +205,14 @@ def test_numbers_that_lead_nowhere_stop_the_run_and_keep_its_last_state(
         assert value.isfinite().all() or value.dtype != torch.float32
 
 
-def test_a_content_loss_without_weights_is_an_error(
-    tmp_path: Path, photos: Path, config: TrainConfig
+def test_a_content_loss_whose_weights_cannot_be_had_is_an_error(
+    tmp_path: Path, photos: Path, config: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(TrainingError, match="needs a pretrained ResNet-50: give --content-weights"):
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("no route")
+
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", fail)
+    with pytest.raises(TrainingError, match="give the weights by --content-weights FILE"):
         start(tmp_path / "run", change_config(config, ["initialization.content_weight=1"]), photos)
 
 
