@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import cv2
+from torch import Tensor
 
 from toonvid.errors import TrainingError
 from trainer.cartoons import CartoonCrops
@@ -18,9 +19,10 @@ from trainer.config import PhaseName, TrainConfig
 from trainer.course import Course
 from trainer.dataset import Dataset
 from trainer.device import Machine, cap_memory, open_device
-from trainer.game import open_game
+from trainer.game import Game, open_game
 from trainer.lite_networks import follow_weights
-from trainer.phases import discriminator_gradients, generator_gradients
+from trainer.memory import MemoryKeeper
+from trainer.phases import Lesson, Terms, discriminator_gradients, generator_gradients
 from trainer.photos import PhotoCrops
 from trainer.run import Run, Sources
 from trainer.sheet import read_heldout
@@ -87,28 +89,39 @@ def train(
     with course:
         stopping = False
         while course.step < config.steps and not stopping:
-            # Batch.
+            # Batch; generator step and discriminator step; log, and what else a run leaves behind.
             lesson = course.next_lesson()
-            rate = course.learning_rate
-
-            # Generator step. It comes first so that the discriminator can judge the very cartoons
-            # that it made: making them again would cost a fifth of the step.
-            terms, generated = course.memory.fit(partial(generator_gradients, game), lesson)
-            game.generator.learn(rate)
-            game.mean.update_parameters(game.generator.network)
-
-            # Discriminator step.
-            if game.discriminator and lesson.batch.cartoons is not None:
-                judging = replace(lesson, generated=generated)
-                terms |= course.memory.fit(partial(discriminator_gradients, game), judging)
-                game.discriminator.learn(rate)
-                follow_weights(game.discriminator.network)
-
-            # Log, and what else a run leaves behind.
+            terms, generated = learn(game, course.memory, lesson, course.learning_rate)
             stopping = should_stop()
             course.finish_step(lesson, terms, generated, ending=stopping)
             on_progress(progress())
         return progress()
+
+
+def learn(
+    game: Game, memory: MemoryKeeper, lesson: Lesson, learning_rate: float
+) -> tuple[Terms, Tensor]:
+    """Let both players learn from a lesson.
+
+    Returns:
+        Their losses, and G(p), (N, 3, H, W).
+
+    Raises:
+        TrainingError: There is not memory enough.
+    """
+    # Generator step. It comes first so that the discriminator can judge the very cartoons that it
+    # made: making them again would cost a fifth of the step.
+    terms, generated = memory.fit(partial(generator_gradients, game), lesson)
+    game.generator.learn(learning_rate)
+    game.mean.update_parameters(game.generator.network)
+
+    # Discriminator step.
+    if game.discriminator and lesson.batch.cartoons is not None:
+        judging = replace(lesson, generated=generated)
+        terms |= memory.fit(partial(discriminator_gradients, game), judging)
+        game.discriminator.learn(learning_rate)
+        follow_weights(game.discriminator.network)
+    return terms, generated
 
 
 def open_dataset(config: TrainConfig, sources: Sources, cache: Path, run: Path) -> Dataset:

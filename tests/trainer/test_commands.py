@@ -216,6 +216,27 @@ def test_an_interrupt_writes_a_state_and_says_how_to_go_on(photos: Path, tmp_pat
     assert f"Stopped after step {state.step}; the same command goes on" in out.decode()
 
 
+def test_memory_is_flat_with_sheets_and_curves(
+    photos: Path, cartoons: Path, tmp_path: Path
+) -> None:
+    run = Run(tmp_path / "run")
+    steps = ("--initialization-steps", "0", "--adversarial-steps", "48")
+    often = ("--holdout", photos, "--set", "sheet_every=3", "--set", "log_every=6")
+    command = ("train", "--photos", photos, "--cartoons", cartoons, "-o", run.folder, *TINY[2:])
+    process = start_apart(
+        *(*command, *steps, *often, "--set", "save_every=6", "--engines", tmp_path),
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        assert process.wait(timeout=120) == 0
+    finally:
+        process.kill()
+    lines = map(json.loads, run.stats.read_text().splitlines())
+    memory = {line["step"]: line["memory_mb"] for line in lines if "memory_mb" in line}
+    # A sheet is 4 MB: those of the last 30 steps would be 39.
+    assert memory[48] < memory[18] + 20
+
+
 def test_without_torch_one_line_says_what_to_install(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
