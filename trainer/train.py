@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is; handed to the caller after every step."""
+    """How far a run is; handed to the caller at the start and after every step."""
 
     step: int
     """Steps done."""
@@ -61,7 +61,7 @@ def train(
         run: The run's folder, claimed for this config.
         config: The numbers.
         sources: The pictures.
-        on_progress: Called after every step.
+        on_progress: Called at the start and after every step.
         should_stop: Asked after every step; True writes a training state and returns.
 
     Returns:
@@ -113,6 +113,8 @@ def train(
     batches = photos.batches(config.batch_size, first=step, workers=sources.workers)
     started, first_step = time.monotonic(), step
     losses: dict[str, float] = {}
+    progress = Progress(step, config.steps, 0.0, losses, photos.skipped)
+    on_progress(progress)
 
     with closing(batches), closing(RunLog(run, step)) as run_log:
         while step < config.steps:
@@ -158,8 +160,8 @@ def train(
             progress = Progress(step, config.steps, rate, losses, photos.skipped)
             on_progress(progress)
             if stopping:
-                return progress
-    return Progress(step, config.steps, 0.0, losses, photos.skipped)
+                break
+    return progress
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:

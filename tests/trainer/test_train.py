@@ -90,7 +90,10 @@ def test_a_run_whose_newest_state_is_damaged_gives_the_same_weights(
 def test_a_finished_run_is_left_as_it_is(tmp_path: Path, photos: Path, config: TrainConfig) -> None:
     run = start(tmp_path / "run", config, photos)
     before = {path: path.stat().st_mtime_ns for path in run.states.iterdir()}
-    start(tmp_path / "run", config, photos)
+    told: list[Progress] = []
+    end = train(run, config, Sources(photos), told.append)
+    assert end == told[0]
+    assert end.step == end.steps == config.steps
     assert {path: path.stat().st_mtime_ns for path in run.states.iterdir()} == before
 
 
@@ -111,7 +114,7 @@ def test_skipped_photos_are_told(tmp_path: Path, config: TrainConfig) -> None:
     told: list[Progress] = []
     end = train(run, config, sources, told.append)
     assert [path.name for path in end.skipped] == ["bad.jpg"]
-    assert [progress.step for progress in told] == [1, 2, 3, 4, 5, 6]
+    assert [progress.step for progress in told] == [0, 1, 2, 3, 4, 5, 6]
     assert told[-1].losses.keys() == {"pixel", "stability"}
 
 
@@ -167,9 +170,9 @@ def test_all_losses_join_after_the_first_steps(
     run.claim("lite", config, sources)
     told: list[Progress] = []
     train(run, config, sources, told.append)
-    assert told[0].losses.keys() == {"pixel"}
-    assert told[1].losses.keys() == {"pixel", "content", "stability"}
-    assert all(value > 0 for value in told[1].losses.values())
+    assert told[1].losses.keys() == {"pixel"}
+    assert told[2].losses.keys() == {"pixel", "content", "stability"}
+    assert all(value > 0 for value in told[2].losses.values())
 
 
 def test_the_learning_rate_rises_and_falls_to_zero(config: TrainConfig) -> None:
