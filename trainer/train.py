@@ -30,7 +30,7 @@ from trainer.sheet import read_heldout
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is; handed to the caller after every step."""
+    """How far a run is; handed to the caller at the start and after every step."""
 
     phase: PhaseName
     step: int
@@ -59,7 +59,7 @@ def train(
         run: The run's folder, claimed for this config.
         config: The numbers.
         sources: The pictures.
-        on_progress: Called after every step.
+        on_progress: Called at the start and after every step.
         should_stop: Asked after every step; True writes a training state and returns.
         machine: What of this machine may be used; None is all of it.
 
@@ -87,6 +87,7 @@ def train(
         return Progress(course.phase, course.step, config.steps, speed, figures, dataset.skipped)
 
     with course:
+        on_progress(progress())
         stopping = False
         while course.step < config.steps and not stopping:
             # Batch; generator step and discriminator step; log, and what else a run leaves behind.

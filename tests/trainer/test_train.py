@@ -140,7 +140,10 @@ def test_an_adversarial_phase_without_cartoons_is_an_error(
 def test_a_finished_run_is_left_as_it_is(tmp_path: Path, photos: Path, config: TrainConfig) -> None:
     run = start(tmp_path / "run", config, photos)
     before = {path: path.stat().st_mtime_ns for path in run.states.iterdir()}
-    start(tmp_path / "run", config, photos)
+    told: list[Progress] = []
+    end = train(run, config, Sources(photos), told.append)
+    assert end == told[0]
+    assert end.step == end.steps == config.steps
     assert {path: path.stat().st_mtime_ns for path in run.states.iterdir()} == before
 
 
@@ -164,7 +167,7 @@ def test_skipped_photos_are_told(tmp_path: Path, config: TrainConfig) -> None:
     told: list[Progress] = []
     end = train(run, config, sources, told.append)
     assert [path.name for path in end.skipped] == ["bad.jpg"]
-    assert [progress.step for progress in told] == [1, 2, 3, 4, 5, 6]
+    assert [progress.step for progress in told] == [0, 1, 2, 3, 4, 5, 6]
     assert told[-1].figures.keys() >= {"pixel", "stability", "learning_rate", "memory_mb"}
 
 
@@ -230,9 +233,9 @@ def test_all_losses_join_after_the_first_steps(
     told: list[Progress] = []
     train(run, config, sources, told.append)
     all_losses = {"pixel", "content", "stability"}
-    assert told[0].figures.keys() & all_losses == {"pixel"}
-    assert told[1].figures.keys() >= all_losses
-    assert all(told[1].figures[name] > 0 for name in all_losses)
+    assert told[1].figures.keys() & all_losses == {"pixel"}
+    assert told[2].figures.keys() >= all_losses
+    assert all(told[2].figures[name] > 0 for name in all_losses)
 
 
 def test_the_learning_rate_rises_and_falls_to_zero(config: TrainConfig) -> None:
