@@ -21,7 +21,7 @@ from trainer.dataset import Dataset
 from trainer.device import Machine, cap_memory, open_device
 from trainer.game import Game, open_game
 from trainer.lite_networks import follow_weights
-from trainer.memory import MemoryKeeper
+from trainer.memory import MemoryKeeper, keep_heap_steady
 from trainer.phases import Lesson, Terms, discriminator_gradients, generator_gradients
 from trainer.photos import PhotoCrops
 from trainer.run import Run, Sources
@@ -72,6 +72,7 @@ def train(
     """
     # The pictures first: a wrong folder is told at once.
     machine = machine or Machine()
+    keep_heap_steady()
     heldout = read_heldout(sources.heldout) if sources.heldout else []
     dataset = open_dataset(config, sources, sources.cache or run.cache, run.folder)
     cv2.setNumThreads(1)  # each worker prepares a batch of its own
