@@ -77,35 +77,8 @@ def export(run: Run, text: EngineText, target: Path) -> Engine:
         "f32": to_onnx(generator),
         "f16": to_onnx(copy.deepcopy(generator).half()),
     }
-    card = EngineCard(
-        style=text.style,
-        title=text.title or text.style.replace("-", " ").replace("_", " ").capitalize(),
-        description=text.description,
-        sha256={
-            text.style + FILE_SUFFIXES[precision]: hashlib.sha256(content).hexdigest()
-            for precision, content in files.items()
-        },
-        parameters=count_parameters(generator),
-        multiply_adds_per_pixel=round(count_multiply_adds(generator)),
-        licence=text.licence,
-        trained_on=text.trained_on or _undescribed_source(record),
-        recipe=describe_recipe(record),
-        training_step=step,
-        source_commit=record.source_commit,
-        tolerance=TOLERANCE,
-        multiple_of=generator.multiple_of,
-        opset=OPSET,
-    )
-    apart: dict[str, float] = {}
-    for precision, content in files.items():
-        levels = levels_apart(content, card, generator)
-        if levels > TOLERANCE[precision]:
-            raise TrainingError(
-                f"the {precision} engine differs from its generator by {levels} levels "
-                f"({TOLERANCE[precision]} allowed): nothing is written"
-            )
-        apart[f"levels_apart_{precision}"] = levels
-    card = replace(card, metrics=apart)
+    card = _write_card(files, text, record, generator, step)
+    card = replace(card, metrics=_compare(files, card, generator))
     for precision, content in files.items():
         write_atomically(target / card.file_name(precision), content)
     write_atomically(target / f"{card.style}.json", card.to_json().encode())
@@ -183,6 +156,55 @@ def read_credits(path: Path) -> tuple[DataSource, ...]:
         raise TrainingError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, TypeError) as error:
         raise TrainingError(f"{path} is not a list of data sets: {error}") from error
+
+
+def _write_card(
+    files: dict[Precision, bytes],
+    text: EngineText,
+    record: RunRecord,
+    generator: nn.Module,
+    step: int,
+) -> EngineCard:
+    """The card of an engine that has not been measured yet."""
+    return EngineCard(
+        style=text.style,
+        title=text.title or text.style.replace("-", " ").replace("_", " ").capitalize(),
+        description=text.description,
+        sha256={
+            text.style + FILE_SUFFIXES[precision]: hashlib.sha256(content).hexdigest()
+            for precision, content in files.items()
+        },
+        parameters=count_parameters(generator),
+        multiply_adds_per_pixel=round(count_multiply_adds(generator)),
+        licence=text.licence,
+        trained_on=text.trained_on or _undescribed_source(record),
+        recipe=describe_recipe(record),
+        training_step=step,
+        source_commit=record.source_commit,
+        tolerance=TOLERANCE,
+        multiple_of=generator.multiple_of,
+        opset=OPSET,
+    )
+
+
+def _compare(
+    files: dict[Precision, bytes], card: EngineCard, generator: nn.Module
+) -> dict[str, float]:
+    """How many levels each file is apart from the generator, by the names of the card's metrics.
+
+    Raises:
+        TrainingError: More than the card allows.
+    """
+    apart: dict[str, float] = {}
+    for precision, content in files.items():
+        levels = levels_apart(content, card, generator)
+        if levels > card.tolerance[precision]:
+            raise TrainingError(
+                f"the {precision} engine differs from its generator by {levels} levels "
+                f"({card.tolerance[precision]} allowed): nothing is written"
+            )
+        apart[f"levels_apart_{precision}"] = levels
+    return apart
 
 
 class _FrameGenerator(nn.Module):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import cv2
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from toonvid.errors import TrainingError
@@ -121,23 +121,13 @@ def train(
             batch = next(batches)
             photo, abstraction = batch.photos.to(device), batch.abstractions.to(device)
 
-            # One step: the cartoon, its losses, the weights, their running mean.
-            everything = step >= config.pixel_only_steps
+            # One step: the losses, the weights, their running mean.
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(config, step)
             with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-                cartoon = generator(photo)
-                pixel = pixel_loss(cartoon, abstraction, photo, config.ink_weight)
-                terms = {"pixel": config.pixel_weight * pixel}
-                if everything and features:
-                    some = slice(config.content_pictures)
-                    content = content_loss(features, cartoon[some], abstraction[some])
-                    terms["content"] = config.content_weight * content
-                if everything and config.stability_weight:
-                    some = slice(config.stability_pictures)
-                    disturbance = Disturbance.draw(photo[some], random)
-                    stability = stability_loss(generator, photo[some], cartoon[some], disturbance)
-                    terms["stability"] = config.stability_weight * stability
+                terms = compute_losses(
+                    config, step, generator, features, photo, abstraction, random
+                )
             optimizer.zero_grad(set_to_none=True)
             torch.stack(list(terms.values())).sum().backward()
             optimizer.step()
@@ -162,6 +152,43 @@ def train(
             if stopping:
                 break
     return progress
+
+
+def compute_losses(
+    config: TrainConfig,
+    step: int,
+    generator: nn.Module,
+    features: ContentFeatures | None,
+    photos: Tensor,
+    abstractions: Tensor,
+    random: torch.Generator,
+) -> dict[str, Tensor]:
+    """The weighted losses of a batch in the initialization phase, by name.
+
+    Args:
+        config: The weights.
+        step: Steps done before; the first ones take the l1 alone.
+        generator: G.
+        features: The content network; None leaves the content loss out.
+        photos: p, (N, 3, H, W) in [-1, 1].
+        abstractions: What G(p) shall be, same shape and range.
+        random: Where the stability loss draws its disturbances from.
+    """
+    cartoons = generator(photos)
+    pixel = pixel_loss(cartoons, abstractions, photos, config.ink_weight)
+    losses = {"pixel": config.pixel_weight * pixel}
+    if step < config.pixel_only_steps:
+        return losses
+    if features:
+        some = slice(config.content_pictures)
+        content = content_loss(features, cartoons[some], abstractions[some])
+        losses["content"] = config.content_weight * content
+    if config.stability_weight:
+        some = slice(config.stability_pictures)
+        disturbance = Disturbance.draw(photos[some], random)
+        stability = stability_loss(generator, photos[some], cartoons[some], disturbance)
+        losses["stability"] = config.stability_weight * stability
+    return losses
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
