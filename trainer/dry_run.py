@@ -6,7 +6,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,9 +15,9 @@ from trainer.dataset import Batch
 from trainer.device import MB, Machine, cap_memory, open_device
 from trainer.game import Game, open_game
 from trainer.memory import MemoryKeeper, MemoryPlan, describe_plan
-from trainer.phases import discriminator_gradients, draw_lesson, generator_gradients
+from trainer.phases import draw_lesson
 from trainer.run import Sources
-from trainer.train import open_dataset
+from trainer.train import learn, open_dataset
 
 
 @dataclass(frozen=True)
@@ -133,12 +132,7 @@ def try_phase(game: Game, step: int, batch: Batch) -> PhaseTrial:
     for _ in range(2):
         started = time.monotonic()
         lesson = draw_lesson(config, step, batch.to(device))
-        _, generated = memory.fit(partial(generator_gradients, game), lesson)
-        game.generator.learn(0.0)
-        if game.discriminator and batch.cartoons is not None:
-            judging = replace(lesson, generated=generated)
-            memory.fit(partial(discriminator_gradients, game), judging)
-            game.discriminator.learn(0.0)
+        learn(game, memory, lesson, learning_rate=0.0)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         seconds = time.monotonic() - started

@@ -11,7 +11,7 @@ import hashlib
 import json
 import tempfile
 import warnings
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +22,11 @@ from toonvid.backends import open_backend
 from toonvid.engine import FILE_SUFFIXES, STYLE_NAME, DataSource, Engine, EngineCard, Precision
 from toonvid.errors import TrainingError
 from toonvid.video import Pixels
-from trainer.config import PhaseConfig, PhaseName, TrainConfig
 from trainer.files import make_folder, write_atomically
 from trainer.game import load_trained_generator
 from trainer.networks import count_multiply_adds, count_parameters
 from trainer.paper_networks import fold_batch_norm
+from trainer.recipe import describe_recipe
 from trainer.run import Run, RunRecord
 
 OPSET = 17
@@ -34,13 +34,6 @@ OPSET = 17
 
 TOLERANCE: dict[str, int] = {"f32": 1, "f16": 2}
 """Most levels (0..255) between an engine and its generator at float32."""
-
-STATISTICS = {
-    "lite": "",
-    "paper": " (BatchNorm folded)",
-    "improved": " (instance norm: statistics of each picture, at run time, in float32)",
-}
-"""What a card says of a generator's normalisation."""
 
 COMPARED_SIZES = ((1, 64, 64), (2, 60, 100), (1, 360, 204))
 """(N, H, W) of the pictures an engine is compared on; multiples of 4."""
@@ -87,35 +80,8 @@ def export(run: Run, text: EngineText, target: Path) -> Engine:
         "f32": to_onnx(generator),
         "f16": to_onnx(copy.deepcopy(generator).half()),
     }
-    card = EngineCard(
-        style=text.style,
-        title=text.title or text.style.replace("-", " ").replace("_", " ").capitalize(),
-        description=text.description,
-        sha256={
-            text.style + FILE_SUFFIXES[precision]: hashlib.sha256(content).hexdigest()
-            for precision, content in files.items()
-        },
-        parameters=count_parameters(generator),
-        multiply_adds_per_pixel=round(count_multiply_adds(generator)),
-        licence=text.licence,
-        trained_on=text.trained_on or _undescribed_source(record),
-        recipe=describe_recipe(record),
-        training_step=step,
-        source_commit=record.source_commit,
-        tolerance=TOLERANCE,
-        multiple_of=generator.multiple_of,
-        opset=OPSET,
-    )
-    apart: dict[str, float] = {}
-    for precision, content in files.items():
-        levels = levels_apart(content, card, generator)
-        if levels > TOLERANCE[precision]:
-            raise TrainingError(
-                f"the {precision} engine differs from its generator by {levels} levels "
-                f"({TOLERANCE[precision]} allowed): nothing is written"
-            )
-        apart[f"levels_apart_{precision}"] = levels
-    card = replace(card, metrics=apart)
+    card = _write_card(files, text, record, generator, step)
+    card = replace(card, metrics=_compare(files, card, generator))
     for precision, content in files.items():
         write_atomically(target / card.file_name(precision), content)
     write_atomically(target / f"{card.style}.json", card.to_json().encode())
@@ -169,41 +135,6 @@ def levels_apart(content: bytes, card: EngineCard, generator: nn.Module) -> int:
             )
 
 
-def describe_recipe(record: RunRecord) -> str:
-    """How a run trains, in words."""
-    config = record.config
-    heights = ", ".join(str(height) for height in config.frame_heights)
-    scales = ", ".join(f"{scale:g}" for scale in config.cartoon_scales)
-    parts = [
-        f"preset {record.preset}: {config.generator} generator{STATISTICS[config.generator]}",
-        *([f"begun with that of state {record.start_sha256[:12]}"] if record.start_from else []),
-        f"{config.batch_size} crops of {config.crop} pixels a step",
-        f"from photos {heights} pixels high",
-        _describe_phase("initialization", config.initialization, config),
-        _describe_phase("adversarial", config.adversarial, config),
-        f"cartoons at {scales} of their size" if config.adversarial.steps else "",
-        f"precision {config.precision}, seed {config.seed}",
-    ]
-    return "; ".join(part for part in parts if part)
-
-
-def _describe_phase(name: PhaseName, phase: PhaseConfig, config: TrainConfig) -> str:
-    if not phase.steps:
-        return ""
-    fall = " falling to 0" if phase.fall == "cosine" else ""
-    weights = [f.name for f in fields(phase) if f.name.endswith("_weight")]
-    used = {n.removesuffix("_weight"): getattr(phase, n) for n in weights if getattr(phase, n)}
-    if not phase.adversarial_weight:
-        used.pop("smoothed", None)
-    losses = ", ".join(f"{n.replace('_', ' ')} {weight:g}" for n, weight in used.items())
-    against = f"content against the {config.content_target}"
-    alone = f" (pixel alone for {phase.pixel_only_steps})" if phase.pixel_only_steps else ""
-    return (
-        f"{name} phase of {phase.steps} steps{alone}, learning rate {phase.learning_rate:g}{fall}, "
-        f"weights {losses}, {against}"
-    )
-
-
 def read_credits(path: Path) -> tuple[DataSource, ...]:
     """Read the data sets that a card names: a JSON list of objects with `DataSource`'s fields.
 
@@ -217,6 +148,55 @@ def read_credits(path: Path) -> tuple[DataSource, ...]:
         raise TrainingError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, TypeError) as error:
         raise TrainingError(f"{path} is not a list of data sets: {error}") from error
+
+
+def _write_card(
+    files: dict[Precision, bytes],
+    text: EngineText,
+    record: RunRecord,
+    generator: nn.Module,
+    step: int,
+) -> EngineCard:
+    """The card of an engine that has not been measured yet."""
+    return EngineCard(
+        style=text.style,
+        title=text.title or text.style.replace("-", " ").replace("_", " ").capitalize(),
+        description=text.description,
+        sha256={
+            text.style + FILE_SUFFIXES[precision]: hashlib.sha256(content).hexdigest()
+            for precision, content in files.items()
+        },
+        parameters=count_parameters(generator),
+        multiply_adds_per_pixel=round(count_multiply_adds(generator)),
+        licence=text.licence,
+        trained_on=text.trained_on or _undescribed_source(record),
+        recipe=describe_recipe(record),
+        training_step=step,
+        source_commit=record.source_commit,
+        tolerance=TOLERANCE,
+        multiple_of=generator.multiple_of,
+        opset=OPSET,
+    )
+
+
+def _compare(
+    files: dict[Precision, bytes], card: EngineCard, generator: nn.Module
+) -> dict[str, float]:
+    """How many levels each file is apart from the generator, by the names of the card's metrics.
+
+    Raises:
+        TrainingError: More than the card allows.
+    """
+    apart: dict[str, float] = {}
+    for precision, content in files.items():
+        levels = levels_apart(content, card, generator)
+        if levels > card.tolerance[precision]:
+            raise TrainingError(
+                f"the {precision} engine differs from its generator by {levels} levels "
+                f"({card.tolerance[precision]} allowed): nothing is written"
+            )
+        apart[f"levels_apart_{precision}"] = levels
+    return apart
 
 
 class _FrameGenerator(nn.Module):

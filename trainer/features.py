@@ -10,12 +10,11 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from toonvid.errors import TrainingError
 from trainer.config import ContentNetworkName
+from trainer.weights import fetch_weights, read_weights
 
 CAFFE_MEAN = (103.939, 116.779, 123.68)
 """Blue, green, red in levels: what the weights of ResNet-50 expect to be taken off."""
@@ -25,7 +24,9 @@ STAGE_BLOCKS = {2: "abc", 3: "abcd", 4: "abcdef"}
 
 TORCHVISION_MEAN = (0.485, 0.456, 0.406)
 TORCHVISION_DEVIATION = (0.229, 0.224, 0.225)
-"""Red, green, blue in 0..1: what the weights of VGG-19 expect."""
+"""Red, green, blue in 0..1: what the weights of torchvision expect."""
+TORCHVISION_LEVELS = tuple(255 * mean for mean in reversed(TORCHVISION_MEAN))
+"""The mean as Caffe's: blue, green, red in levels."""
 
 VGG_LAYERS = (
     *(("conv", 0), ("conv", 2), ("pool", 4)),
@@ -35,8 +36,14 @@ VGG_LAYERS = (
 )
 """Up to conv4_4, with their numbers in torchvision's `features`; a ReLU is between them."""
 
-VGG_WEIGHTS_URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
-"""The name holds the first figures of the file's SHA-256."""
+WEIGHTS_URLS: dict[ContentNetworkName, str] = {
+    "vgg19": "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
+    "resnet50": "https://download.pytorch.org/models/resnet50-0676ba61.pth",
+}
+"""torchvision's places. Each name holds the first figures of the file's SHA-256."""
+
+TORCHVISION_MARK = "layer1.0.conv1.weight"
+"""A weight that tells torchvision's ResNet-50 from Caffe's."""
 
 
 class ContentFeatures(nn.Module):
@@ -67,20 +74,30 @@ class ResNetFeatures(ContentFeatures):
     layer_weights = (0.5, 1.0)
     """Of stages 2 and 3: the coarser one says more about content."""
 
-    def __init__(self, weights: dict[str, Tensor], last_stage: int = 3) -> None:
+    def __init__(
+        self,
+        weights: dict[str, Tensor],
+        last_stage: int = 3,
+        mean: tuple[float, ...] = CAFFE_MEAN,
+        late_stride: bool = False,
+    ) -> None:
         """Take over weights.
 
         Args:
             weights: BatchNorm folded into the convolutions; names as in Caffe, layout OIHW.
             last_stage: 2 to 4; later stages are not run.
+            mean: Blue, green, red in levels: what is taken off.
+            late_stride: Whether a stage halves in its first block's 3x3, as torchvision's weights
+                have it, or in the 1x1 before.
 
         Raises:
             KeyError: A weight is missing.
         """
         super().__init__()
         self._last_stage = last_stage
+        self._late_stride = late_stride
         self._take(weights, _resnet_layers(last_stage))
-        self.register_buffer("mean", torch.tensor(CAFFE_MEAN).view(1, 3, 1, 1))
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
         """Features of pictures (N, 3, H, W), RGB in [-1, 1].
@@ -103,8 +120,9 @@ class ResNetFeatures(ContentFeatures):
         """One bottleneck; the first of stages 3 and 4 halves height and width."""
         stride = 2 if name in ("res3a", "res4a") else 1
         skip = self._convolve(f"{name}_branch1", x, stride) if name.endswith("a") else x
-        x = F.relu(self._convolve(f"{name}_branch2a", x, stride))
-        x = F.relu(self._convolve(f"{name}_branch2b", x, padding=1))
+        early, late = (1, stride) if self._late_stride else (stride, 1)
+        x = F.relu(self._convolve(f"{name}_branch2a", x, early))
+        x = F.relu(self._convolve(f"{name}_branch2b", x, late, padding=1))
         return F.relu(skip + self._convolve(f"{name}_branch2c", x))
 
 
@@ -141,20 +159,19 @@ def load_content_features(network: ContentNetworkName, weights: Path | None) -> 
 
     Args:
         network: Which one.
-        weights: Its weights as safetensors or as PyTorch's .pth; None fetches VGG-19's from
-            torchvision's place, once, into PyTorch's own cache.
+        weights: Its weights as safetensors or as PyTorch's .pth; None fetches torchvision's, once,
+            into PyTorch's own cache.
 
     Raises:
         TrainingError: The file cannot be had or read, or holds another network.
     """
-    if weights is None and network == "resnet50":
-        raise TrainingError(
-            "the content loss needs a pretrained ResNet-50: give --content-weights FILE, "
-            "or go without it by --content-weight 0"
-        )
-    values = _read_weights(weights) if weights else _fetch_vgg()
+    values = read_weights(weights) if weights else fetch_weights(WEIGHTS_URLS[network])
     try:
-        return ResNetFeatures(values) if network == "resnet50" else VggFeatures(values)
+        if network == "vgg19":
+            return VggFeatures(values)
+        if TORCHVISION_MARK not in values:
+            return ResNetFeatures(values)
+        return ResNetFeatures(fold_torchvision(values), mean=TORCHVISION_LEVELS, late_stride=True)
     except KeyError as error:
         wanted = "ResNet-50" if network == "resnet50" else "VGG-19"
         raise TrainingError(
@@ -162,31 +179,31 @@ def load_content_features(network: ContentNetworkName, weights: Path | None) -> 
         ) from error
 
 
-def _read_weights(path: Path) -> dict[str, Tensor]:
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        values = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, SafetensorError, RuntimeError, ValueError, EOFError) as error:
-        raise TrainingError(f"cannot read the content weights {path}: {error}") from error
-    except Exception as error:  # a damaged pickle raises what it likes
-        raise TrainingError(f"{path} is not a file of weights: {error}") from error
-    if not isinstance(values, dict):
-        raise TrainingError(f"{path} is not a file of weights: it holds no names")
-    return values
+def fold_torchvision(values: dict[str, Tensor]) -> dict[str, Tensor]:
+    """torchvision's ResNet-50 with BatchNorm folded, under the names and for the input of Caffe's.
 
+    Raises:
+        KeyError: A weight is missing.
+    """
+    weights: dict[str, Tensor] = {}
 
-def _fetch_vgg() -> dict[str, Tensor]:
-    """VGG-19 from torch.hub's cache, or from its place; the hash in its name is checked."""
-    try:
-        return torch.hub.load_state_dict_from_url(
-            VGG_WEIGHTS_URL, map_location="cpu", check_hash=True, weights_only=True
-        )
-    except (OSError, RuntimeError) as error:
-        raise TrainingError(
-            f"cannot fetch the weights of VGG-19 from {VGG_WEIGHTS_URL} ({error}): "
-            "give them by --content-weights FILE"
-        ) from error
+    def fold(name: str, convolution: str, norm: str) -> None:
+        gain = values[f"{norm}.weight"] / (values[f"{norm}.running_var"] + 1e-5).sqrt()
+        weights[f"{name}.weight"] = values[f"{convolution}.weight"] * gain.view(-1, 1, 1, 1)
+        weights[f"{name}.bias"] = values[f"{norm}.bias"] - values[f"{norm}.running_mean"] * gain
+
+    fold("conv1", "conv1", "bn1")
+    # It takes red, green, blue over their deviations: that is in the weights from here on.
+    deviations = 255 * torch.tensor(TORCHVISION_DEVIATION).view(1, 3, 1, 1)
+    weights["conv1.weight"] = (weights["conv1.weight"] / deviations).flip(1)
+    for stage, blocks in STAGE_BLOCKS.items():
+        for number, block in enumerate(blocks):
+            ours, theirs = f"res{stage}{block}_branch", f"layer{stage - 1}.{number}"
+            for place, letter in enumerate("abc", start=1):
+                fold(f"{ours}2{letter}", f"{theirs}.conv{place}", f"{theirs}.bn{place}")
+            if number == 0:
+                fold(f"{ours}1", f"{theirs}.downsample.0", f"{theirs}.downsample.1")
+    return weights
 
 
 def _resnet_layers(last_stage: int) -> list[str]:

@@ -6,8 +6,10 @@ more parts. Leaves out how much memory there is: `trainer.device`.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import logging
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import TypeVar
@@ -31,6 +33,11 @@ CROP_STEP = 32
 
 SIGNS = ("out of memory", "can't allocate memory", "_STATUS_ALLOC_FAILED")
 """What CUDA, PyTorch on the processor, and cuDNN and cuBLAS say when there is none left."""
+
+
+MALLOC_OPTIONS = {-3: MB, -1: 128 * MB, -8: 2}
+"""glibc's M_MMAP_THRESHOLD (bytes from which a block is given back), M_TRIM_THRESHOLD, M_ARENA_MAX
+(heaps). As large as this they cost no time that could be measured."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +120,19 @@ def describe_plan(plan: MemoryPlan) -> str:
     """A plan in words."""
     checkpointing = "gradient checkpointing and " if plan.gradient_checkpointing else ""
     return f"{checkpointing}{plan.micro_batch} pictures at a time"
+
+
+def keep_heap_steady() -> None:
+    """Let the C library of Linux give large blocks back, so that the process does not grow.
+
+    By itself it stops doing so for blocks as large as the largest it has seen, and pictures of all
+    sizes then leave holes between each other: 10 % more memory after some hundred steps.
+    """
+    if sys.platform != "linux":
+        return
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None)  # not in every C library
+    for option, value in MALLOC_OPTIONS.items() if set_option else ():
+        set_option(option, value)
 
 
 def measure_memory(device: torch.device) -> dict[str, float]:

@@ -12,13 +12,15 @@ import copy
 from itertools import pairwise
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from trainer.stages import Stages
 
 START_DEVIATION = 0.02
+
+EPSILON = 1e-5
+"""Added to the variance by instance norm, as by BatchNorm."""
 
 SLOPE = 0.2
 """Of the discriminator's LeakyReLU below 0, as in the paper; the improved generator's too."""
@@ -135,7 +137,18 @@ class SteadyInstanceNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
             weight, bias = self.weight.float(), self.bias.float()
-            return F.instance_norm(x.float(), weight=weight, bias=bias).to(x.dtype)
+            made = torch.instance_norm(
+                x.float(),
+                weight,
+                bias,
+                None,
+                None,
+                True,
+                0.0,
+                EPSILON,
+                torch.backends.cudnn.enabled,
+            )
+            return made.to(x.dtype)
 
 
 def fold_batch_norm(network: nn.Module) -> nn.Module:

@@ -78,7 +78,7 @@ def generator_gradients(game: Game, lesson: Lesson, micro_batch: int) -> tuple[T
     with game.discriminator.frozen() if game.discriminator else nullcontext():
         for part in _parts(lesson, micro_batch, game.config.content_pictures):
             with game.precision.autocast():
-                cartoons = game.generator.network(part.batch.photos)
+                cartoons = game.generator.network(part.batch.photos).float()
                 terms = generator_terms(game, lesson, part, cartoons)
             generated.append(cartoons.detach())
             if terms:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import cv2
 import torch
+from torch import Tensor
 
 from toonvid.errors import TrainingError
 from trainer.cartoons import CartoonCrops
@@ -20,9 +21,10 @@ from trainer.course import Course
 from trainer.dataset import Dataset
 from trainer.device import Machine, cap_memory, open_device
 from trainer.distill import open_teacher
-from trainer.game import open_game
+from trainer.game import Game, open_game
 from trainer.lite_networks import follow_weights
-from trainer.phases import discriminator_gradients, generator_gradients
+from trainer.memory import MemoryKeeper, keep_heap_steady
+from trainer.phases import Lesson, Terms, discriminator_gradients, generator_gradients
 from trainer.photos import ABSTRACTION, Drawing, PhotoCrops
 from trainer.run import Run, Sources
 from trainer.sheet import read_heldout
@@ -30,7 +32,7 @@ from trainer.sheet import read_heldout
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is; handed to the caller after every step."""
+    """How far a run is; handed to the caller at the start and after every step."""
 
     phase: PhaseName
     step: int
@@ -59,7 +61,7 @@ def train(
         run: The run's folder, claimed for this config.
         config: The numbers.
         sources: The pictures.
-        on_progress: Called after every step.
+        on_progress: Called at the start and after every step.
         should_stop: Asked after every step; True writes a training state and returns.
         machine: What of this machine may be used; None is all of it.
 
@@ -72,6 +74,7 @@ def train(
     """
     # The pictures first: a wrong folder is told at once.
     machine = machine or Machine()
+    keep_heap_steady()
     device = open_device(machine.device)
     heldout = read_heldout(sources.heldout) if sources.heldout else []
     dataset = open_dataset(config, sources, sources.cache or run.cache, run.folder, device)
@@ -87,30 +90,42 @@ def train(
         return Progress(course.phase, course.step, config.steps, speed, figures, dataset.skipped)
 
     with course:
+        on_progress(progress())
         stopping = False
         while course.step < config.steps and not stopping:
-            # Batch.
+            # Batch; generator step and discriminator step; log, and what else a run leaves behind.
             lesson = course.next_lesson()
-            rate = course.learning_rate
-
-            # Generator step. It comes first so that the discriminator can judge the very cartoons
-            # that it made: making them again would cost a fifth of the step.
-            terms, generated = course.memory.fit(partial(generator_gradients, game), lesson)
-            game.generator.learn(rate)
-            game.mean.update_parameters(game.generator.network)
-
-            # Discriminator step.
-            if game.discriminator and lesson.batch.cartoons is not None:
-                judging = replace(lesson, generated=generated)
-                terms |= course.memory.fit(partial(discriminator_gradients, game), judging)
-                game.discriminator.learn(rate)
-                follow_weights(game.discriminator.network)
-
-            # Log, and what else a run leaves behind.
+            terms, generated = learn(game, course.memory, lesson, course.learning_rate)
             stopping = should_stop()
             course.finish_step(lesson, terms, generated, ending=stopping)
             on_progress(progress())
         return progress()
+
+
+def learn(
+    game: Game, memory: MemoryKeeper, lesson: Lesson, learning_rate: float
+) -> tuple[Terms, Tensor]:
+    """Let both players learn from a lesson.
+
+    Returns:
+        Their losses, and G(p), (N, 3, H, W).
+
+    Raises:
+        TrainingError: There is not memory enough.
+    """
+    # Generator step. It comes first so that the discriminator can judge the very cartoons that it
+    # made: making them again would cost a fifth of the step.
+    terms, generated = memory.fit(partial(generator_gradients, game), lesson)
+    game.generator.learn(learning_rate)
+    game.mean.update_parameters(game.generator.network)
+
+    # Discriminator step.
+    if game.discriminator and lesson.batch.cartoons is not None:
+        judging = replace(lesson, generated=generated)
+        terms |= memory.fit(partial(discriminator_gradients, game), judging)
+        game.discriminator.learn(learning_rate)
+        follow_weights(game.discriminator.network)
+    return terms, generated
 
 
 def open_dataset(

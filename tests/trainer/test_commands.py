@@ -9,15 +9,19 @@ import signal
 import subprocess
 import sys
 import time
+from fractions import Fraction
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
+import onnx
 import pytest
+import torch
 from run_toonvid import run_here, start_apart
 
 import toonvid
 from toonvid.engine import find_engine
 from toonvid.errors import TrainingError
+from toonvid.scene import write_scene
 from trainer.run import Run
 from trainer.training_state import load_newest_state
 
@@ -80,8 +84,12 @@ def test_an_engine_goes_to_the_users_own_unless_told(
         (("--crop", "33"), "crop must be a multiple of 4"),
         (("--photos", "nowhere"), "nowhere is not a folder of photos"),
         (("--holdout", "nowhere"), "nowhere is not a folder of photos"),
-        (("--content-weight", "1"), "needs a pretrained ResNet-50"),
+        (("--content-weights", "nowhere"), "cannot read nowhere"),
         (("--style", "A B"), "style name 'A B'"),
+        (("--preset", "paper"), "the preset paper learns from cartoons: give --cartoons DIR"),
+        (("--cartoons", "nowhere"), "nowhere is not a folder of cartoons"),
+        (("--start-from", "nowhere"), "nowhere is neither a run with a training state nor"),
+        (("--memory-limit", "lots"), "memory limit 'lots': give it like 4GB"),
     ],
 )
 def test_bad_input_is_one_line(
@@ -96,6 +104,76 @@ def test_bad_input_is_one_line(
     assert ended.code == 1
     assert message in ended.err
     assert len(ended.err.splitlines()) == 1
+
+
+def test_a_gpu_that_is_asked_for_and_not_there_is_missed(
+    capsys: pytest.CaptureFixture[str],
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    command = ("train", "--photos", photos, "-o", tmp_path / "tiny", *TINY)
+    ended = run_here(capsys, *command, "--device", "cuda")
+    assert ended.code == 3
+    assert "no CUDA GPU that PyTorch" in ended.err
+    assert len(ended.err.splitlines()) == 1
+
+
+def test_a_style_begins_from_another_run_and_ends_with_an_engine(
+    capsys: pytest.CaptureFixture[str], photos: Path, cartoons: Path, trained: Run, tmp_path: Path
+) -> None:
+    run = tmp_path / "style"
+    command = ("train", "--photos", photos, "--cartoons", cartoons, "-o", run, *TINY[2:])
+    start = ("--start-from", trained.folder, "--adversarial-steps", "2")
+    ended = run_here(capsys, *command, *start, "--engines", tmp_path / "engines")
+    assert ended.code == 0, ended.err
+    card = find_engine(str(tmp_path / "engines" / "style.onnx")).card
+    assert "begun with that of state" in card.recipe
+    assert "adversarial phase of 2 steps" in card.recipe
+    assert "initialization phase" not in card.recipe
+    assert [source.name for source in card.trained_on] == [photos.name, cartoons.name]
+
+
+def test_a_film_is_prepared_into_cartoons(
+    capsys: pytest.CaptureFixture[str], photos: Path, tmp_path: Path
+) -> None:
+    film = tmp_path / "film.mp4"
+    write_scene(film, 640, 480, Fraction(10), seconds=2)
+    run = tmp_path / "run"
+    command = ("train", "--photos", photos, "--cartoons", film, "-o", run, *TINY)
+    command = (*command, "--adversarial-steps", "1", "--engines", tmp_path)
+    ended = run_here(capsys, *command)
+    assert ended.code == 0, ended.err
+    assert list((run / "cartoons").rglob("*.jpg"))
+    assert Run(run).record().config.cartoon_scales == (1.0,)
+    assert run_here(capsys, *command).code == 0  # and found there by the next run
+
+
+@pytest.mark.parametrize("preset", ["paper", "improved"])
+def test_the_big_generators_become_engines(
+    capsys: pytest.CaptureFixture[str], photos: Path, cartoons: Path, tmp_path: Path, preset: str
+) -> None:
+    tiny = ("width=8", "blocks=1", "discriminator_width=4", "frame_heights=36", "log_every=1")
+    command = ("train", "--photos", photos, "--cartoons", cartoons, "-o", tmp_path / "run")
+    settings = [part for setting in tiny for part in ("--set", setting)]
+    # The initialization phase of these presets has no loss but the content loss.
+    settings += ["--set", "initialization.pixel_weight=1", "--content-weight", "0"]
+    steps = ("--initialization-steps", "2", "--adversarial-steps", "2")
+    small = ("--batch-size", "2", "--crop", "32", "--engines", tmp_path / "engines")
+    ended = run_here(capsys, *command, "--preset", preset, *steps, *settings, *small)
+    assert ended.code == 0, ended.err
+    engine = find_engine(str(tmp_path / "engines" / "run.onnx"))
+    assert engine.card.metrics["levels_apart_f32"] <= 1
+    assert ("run time" in engine.card.recipe) == (preset == "improved")
+    graph = onnx.load(engine.path("f16")).graph
+    norms = [node for node in graph.node if node.op_type.endswith("Normalization")]
+    assert {node.op_type for node in norms} == (
+        {"InstanceNormalization"} if preset == "improved" else set()
+    )
+    kinds = {weight.name: weight.data_type for weight in graph.initializer}
+    of_norms = {kinds[name] for node in norms for name in node.input if name in kinds}
+    assert of_norms <= {onnx.TensorProto.FLOAT}
 
 
 def test_skipped_photos_are_named_and_counted(
@@ -136,6 +214,27 @@ def test_an_interrupt_writes_a_state_and_says_how_to_go_on(photos: Path, tmp_pat
     assert state is not None
     assert process.returncode == 130, err
     assert f"Stopped after step {state.step}; the same command goes on" in out.decode()
+
+
+def test_memory_is_flat_with_sheets_and_curves(
+    photos: Path, cartoons: Path, tmp_path: Path
+) -> None:
+    run = Run(tmp_path / "run")
+    steps = ("--initialization-steps", "0", "--adversarial-steps", "48")
+    often = ("--holdout", photos, "--set", "sheet_every=3", "--set", "log_every=6")
+    command = ("train", "--photos", photos, "--cartoons", cartoons, "-o", run.folder, *TINY[2:])
+    process = start_apart(
+        *(*command, *steps, *often, "--set", "save_every=6", "--engines", tmp_path),
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        assert process.wait(timeout=120) == 0
+    finally:
+        process.kill()
+    lines = map(json.loads, run.stats.read_text().splitlines())
+    memory = {line["step"]: line["memory_mb"] for line in lines if "memory_mb" in line}
+    # A sheet is 4 MB: those of the last 30 steps would be 39.
+    assert memory[48] < memory[18] + 20
 
 
 def test_without_torch_one_line_says_what_to_install(

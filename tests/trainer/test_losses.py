@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -9,9 +11,14 @@ from torch import Tensor
 from trainer.losses import (
     LARGEST_SHIFT,
     Disturbance,
+    adversarial_loss,
+    colour_loss,
     content_loss,
+    discriminator_loss,
     pixel_loss,
     stability_loss,
+    style_loss,
+    total_variation,
 )
 
 
@@ -105,3 +112,63 @@ def test_disturbances_are_small_and_follow_their_random_numbers() -> None:
     torch.testing.assert_close(first.noise, second.noise, atol=0, rtol=0)
     moved = (first.positions - still(pictures).positions)[:, 24, 24].abs() * 48 / 2
     assert 0 < moved.max() <= LARGEST_SHIFT + 1
+
+
+def judged(*levels: float) -> list[Tensor]:
+    """A map for each scale of a discriminator."""
+    return [
+        torch.full((2, 1, 4 * scale, 4 * scale), level) for scale, level in enumerate(levels, 1)
+    ]
+
+
+def log_sigmoid(x: float) -> float:
+    return -math.log(1 + math.exp(-x))
+
+
+def test_cross_entropy_is_the_papers_equation() -> None:
+    """L = log D(c) + log(1 - D(e)) + log(1 - D(G(p))), D with its sigmoid, to be maximised."""
+    made = discriminator_loss(judged(0.3), judged(2.0), judged(-0.7), "bce")
+    wanted = -(log_sigmoid(2.0) + log_sigmoid(0.7) + log_sigmoid(-0.3))
+    assert made.item() == pytest.approx(wanted, abs=1e-5)
+    assert adversarial_loss(judged(0.3), "bce").item() == pytest.approx(-log_sigmoid(0.3), abs=1e-5)
+
+
+def test_least_squares_want_1_for_cartoons_and_0_for_the_rest() -> None:
+    made = discriminator_loss(judged(0.3), judged(0.8), judged(0.5), "least-squares", 0.5)
+    assert made.item() == pytest.approx(0.3**2 + 0.2**2 + 0.5 * 0.5**2, abs=1e-6)
+    assert adversarial_loss(judged(0.3), "least-squares").item() == pytest.approx(0.7**2, abs=1e-6)
+
+
+def test_scales_of_the_discriminator_count_the_same() -> None:
+    loss = adversarial_loss(judged(0.0, 1.0), "least-squares")
+    assert loss.item() == pytest.approx(0.5)
+
+
+def test_style_is_what_features_come_together_not_where() -> None:
+    generated = smooth_pictures().requires_grad_()
+    elsewhere = generated.detach().flip(0).roll(24, dims=3)
+    assert style_loss(MeanFeatures(), generated, elsewhere).item() == pytest.approx(0, abs=1e-6)
+    loss = style_loss(MeanFeatures(), generated, generated.detach() / 2)
+    assert loss > 1e-4
+    loss.backward()
+    assert generated.grad is not None
+
+
+def test_total_variation_is_the_difference_of_neighbours() -> None:
+    flat = torch.full((1, 3, 8, 8), 0.4)
+    assert total_variation(flat) == 0
+    ramp = torch.arange(8.0).view(1, 1, 1, 8).expand(1, 3, 8, 8) / 10
+    assert total_variation(ramp).item() == pytest.approx(0.1)
+
+
+def test_colour_is_that_of_areas() -> None:
+    photos = torch.zeros(1, 3, 32, 32)
+    checked = photos.clone()
+    checked[..., ::2] += 0.5
+    checked[..., 1::2] -= 0.5  # lines and texture, the same colour from afar
+    assert colour_loss(checked, photos).item() == pytest.approx(0, abs=1e-6)
+    red = photos.clone()
+    red[:, 0] += 0.5
+    assert colour_loss(red, photos).item() == pytest.approx(
+        0.5 * (0.299 + 0.147 + 0.615) / 3, abs=1e-3
+    )

@@ -60,7 +60,7 @@ def test_every_card_names_what_it_learned_from(engine: Engine) -> None:
 def test_texture_becomes_flat(engine: Engine) -> None:
     random = np.random.default_rng(0)
     texture = cv2.GaussianBlur(random.normal(0, 15, (160, 160, 1)), (0, 0), 0.8)[..., None]
-    photo = np.clip((120, 150, 180) + texture, 0, 255).astype(np.uint8)
+    photo = np.clip(np.add((120, 150, 180), texture), 0, 255).astype(np.uint8)
     assert flat_share(photo) < 0.1
     assert flat_share(run(engine, photo)) > flat_share(photo) + 0.5
 

@@ -11,6 +11,8 @@ import cv2
 import pytest
 import torch
 from pictures import draw_discs, write_picture
+from resnet import resnet_weights
+from safetensors.torch import save_file
 from torch import Tensor
 
 from toonvid.errors import TrainingError
@@ -138,7 +140,10 @@ def test_an_adversarial_phase_without_cartoons_is_an_error(
 def test_a_finished_run_is_left_as_it_is(tmp_path: Path, photos: Path, config: TrainConfig) -> None:
     run = start(tmp_path / "run", config, photos)
     before = {path: path.stat().st_mtime_ns for path in run.states.iterdir()}
-    start(tmp_path / "run", config, photos)
+    told: list[Progress] = []
+    end = train(run, config, Sources(photos), told.append)
+    assert end == told[0]
+    assert end.step == end.steps == config.steps
     assert {path: path.stat().st_mtime_ns for path in run.states.iterdir()} == before
 
 
@@ -162,7 +167,7 @@ def test_skipped_photos_are_told(tmp_path: Path, config: TrainConfig) -> None:
     told: list[Progress] = []
     end = train(run, config, sources, told.append)
     assert [path.name for path in end.skipped] == ["bad.jpg"]
-    assert [progress.step for progress in told] == [1, 2, 3, 4, 5, 6]
+    assert [progress.step for progress in told] == [0, 1, 2, 3, 4, 5, 6]
     assert told[-1].figures.keys() >= {"pixel", "stability", "learning_rate", "memory_mb"}
 
 
@@ -203,11 +208,34 @@ def test_numbers_that_lead_nowhere_stop_the_run_and_keep_its_last_state(
         assert value.isfinite().all() or value.dtype != torch.float32
 
 
-def test_a_content_loss_without_weights_is_an_error(
+def test_a_content_loss_whose_weights_cannot_be_had_is_an_error(
+    tmp_path: Path, photos: Path, config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("no route")
+
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", fail)
+    with pytest.raises(TrainingError, match="give the weights by --content-weights FILE"):
+        start(tmp_path / "run", change_config(config, ["initialization.content_weight=1"]), photos)
+
+
+def test_all_losses_join_after_the_first_steps(
     tmp_path: Path, photos: Path, config: TrainConfig
 ) -> None:
-    with pytest.raises(TrainingError, match="needs a pretrained ResNet-50: give --content-weights"):
-        start(tmp_path / "run", change_config(config, ["initialization.content_weight=1"]), photos)
+    weights = resnet_weights()
+    weights["conv1.weight"].normal_(std=0.01)
+    weights["res2a_branch1.weight"].normal_()
+    save_file(weights, tmp_path / "resnet.safetensors")
+    config = change_config(config, ["initialization.steps=2", "initialization.content_weight=1"])
+    sources = Sources(photos, content_weights=tmp_path / "resnet.safetensors")
+    run = Run(tmp_path / "run")
+    run.claim("lite", config, sources)
+    told: list[Progress] = []
+    train(run, config, sources, told.append)
+    all_losses = {"pixel", "content", "stability"}
+    assert told[1].figures.keys() & all_losses == {"pixel"}
+    assert told[2].figures.keys() >= all_losses
+    assert all(told[2].figures[name] > 0 for name in all_losses)
 
 
 def test_the_learning_rate_rises_and_falls_to_zero(config: TrainConfig) -> None:

@@ -18,6 +18,8 @@ from toonvid.errors import TrainingError
 
 _Handler: TypeAlias = Callable[[int, FrameType | None], object] | int | None
 
+_WIDTH_OF_THE_REST = 51  # of the bar beside its figures, up to a million steps
+
 DeviceName = Literal["auto", "cpu", "cuda"]
 
 if TYPE_CHECKING:
@@ -260,7 +262,7 @@ def _progress_bar(console: Console, steps: int) -> Iterator[Callable[[TrainProgr
 
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(bar_width=20),
+        BarColumn(bar_width=10),
         MofNCompleteColumn(),
         TimeRemainingColumn(elapsed_when_finished=True),
         TextColumn("{task.fields[figures]}", markup=False),
@@ -269,9 +271,14 @@ def _progress_bar(console: Console, steps: int) -> Iterator[Callable[[TrainProgr
         task = bar.add_task("Training", total=steps, figures="")
 
         def show(progress: TrainProgress) -> None:
-            name = progress.phase.capitalize()
             figures = f"{progress.pictures_per_second:.1f} pictures/s  {_short(progress.figures)}"
-            bar.update(task, completed=progress.step, figures=figures, description=name)
+            room = max(0, console.width - _WIDTH_OF_THE_REST)
+            bar.update(
+                task,
+                completed=progress.step,
+                figures=figures if len(figures) <= room else figures[: room - 1] + "…",
+                description=progress.phase.capitalize(),
+            )
 
         yield show
 
