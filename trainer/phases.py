@@ -145,38 +145,43 @@ def generator_terms(game: Game, lesson: Lesson, part: Part, cartoons: Tensor) ->
     config, phase, batch = game.config, lesson.phase, part.batch
     targets = batch.photos if config.content_target == "photo" else batch.drawings
     assert targets is not None, "the phase needs drawings"
-    terms: Terms = {}
-
-    def add(name: str, weight: float, loss: Tensor) -> None:
-        terms[name] = weight * loss
-
+    losses: Terms = {}
     if phase.pixel_weight:
-        loss = pixel_loss(cartoons, targets, batch.photos, phase.ink_weight)
-        add("pixel", phase.pixel_weight * part.share, loss)
+        losses["pixel"] = pixel_loss(cartoons, targets, batch.photos, phase.ink_weight)
     if lesson.pixels_only:
-        return terms
+        return _weigh(losses, phase, part.share)
     if phase.adversarial_weight and game.discriminator:
-        loss = adversarial_loss(game.discriminator.network(cartoons), config.objective)
-        add("adversarial", phase.adversarial_weight * part.share, loss)
+        judged = game.discriminator.network(cartoons)
+        losses["adversarial"] = adversarial_loss(judged, config.objective)
     if phase.colour_weight:
-        add("colour", phase.colour_weight * part.share, colour_loss(cartoons, batch.photos))
+        losses["colour"] = colour_loss(cartoons, batch.photos)
     if phase.total_variation_weight:
-        loss = total_variation(cartoons)
-        add("total_variation", phase.total_variation_weight * part.share, loss)
-    if not part.few:
-        return terms
-    some = slice(part.few)
+        losses["total_variation"] = total_variation(cartoons)
+    costly = _costly_losses(game, phase, part, cartoons, targets) if part.few else {}
+    return _weigh(losses, phase, part.share) | _weigh(costly, phase, part.few_share)
+
+
+def _costly_losses(
+    game: Game, phase: PhaseConfig, part: Part, cartoons: Tensor, targets: Tensor
+) -> Terms:
+    """The losses that look at a few pictures of a batch only."""
+    batch, some = part.batch, slice(part.few)
+    losses: Terms = {}
     if phase.content_weight and game.features:
-        loss = content_loss(game.features, cartoons[some], targets[some])
-        add("content", phase.content_weight * part.few_share, loss)
+        losses["content"] = content_loss(game.features, cartoons[some], targets[some])
     if phase.style_weight and game.features and batch.cartoons is not None:
-        loss = style_loss(game.features, cartoons[some], batch.cartoons[some])
-        add("style", phase.style_weight * part.few_share, loss)
+        losses["style"] = style_loss(game.features, cartoons[some], batch.cartoons[some])
     if phase.stability_weight and part.disturbance:
-        network, photos = game.generator.network, batch.photos
-        loss = stability_loss(network, photos[some], cartoons[some], part.disturbance)
-        add("stability", phase.stability_weight * part.few_share, loss)
-    return terms
+        losses["stability"] = stability_loss(
+            game.generator.network, batch.photos[some], cartoons[some], part.disturbance
+        )
+    return losses
+
+
+def _weigh(losses: Terms, phase: PhaseConfig, share: float) -> Terms:
+    """Each loss times its weight in the phase and the part's share of the batch."""
+    weights = {name: getattr(phase, f"{name}_weight") for name in losses}
+    return {name: weights[name] * share * loss for name, loss in losses.items()}
 
 
 def draw_lesson(config: TrainConfig, step: int, batch: Batch) -> Lesson:

@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
 from toonvid.backends import open_backend
@@ -33,6 +34,8 @@ COMPARED_PICTURES = 16
 """Others than those it was calibrated with."""
 LONGEST_SIDE = 512
 """Pixels; larger pictures are cut to this, for memory."""
+_EXACT_AT_START, _EXACT_AT_END = 1, 2
+"""Convolutions that are not quantized."""
 _LEAST_ERROR = 1e-5
 """In levels squared; equal pictures are given as 98 dB, because JSON has no infinity."""
 
@@ -78,6 +81,9 @@ def add_int8(engine: Engine, folder: Path) -> Engine:
 def quantize(path: Path, pictures: list[Pixels]) -> bytes:
     """Quantize the convolutions of an ONNX file: weights by channel, activations by their range.
 
+    Those at both ends stay in floating point. They are few and cheap, and what they lose is seen:
+    quantized, flat dark areas get grain.
+
     Args:
         path: A float32 engine.
         pictures: (H, W, 3) uint8, RGB, of any sizes that the engine takes.
@@ -113,6 +119,7 @@ def quantize(path: Path, pictures: list[Pixels]) -> bytes:
                 Reader(),
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=["Conv"],
+                nodes_to_exclude=_ends(path),
                 per_channel=True,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
@@ -120,6 +127,13 @@ def quantize(path: Path, pictures: list[Pixels]) -> bytes:
             return target.read_bytes()
     finally:
         root.removeFilter(_is_no_advice)
+
+
+def _ends(path: Path) -> list[str]:
+    """Names of the convolutions that read the picture, and that make one of it."""
+    graph = onnx.load(path).graph
+    convolutions = [node.name for node in graph.node if node.op_type == "Conv"]
+    return convolutions[:_EXACT_AT_START] + convolutions[-_EXACT_AT_END:]
 
 
 def _is_no_advice(record: logging.LogRecord) -> bool:

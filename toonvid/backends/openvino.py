@@ -72,6 +72,7 @@ class OpenVINOBackend:
 
     def _chosen_precision(self, asked: AskedPrecision) -> tuple[Precision, str]:
         capabilities = self._core.get_property(self.device, "OPTIMIZATION_CAPABILITIES")
+        self._has_bf16 = "BF16" in capabilities
         if asked == "int8" or asked == "f32":
             return asked, ""
         if asked == "bf16":
@@ -102,7 +103,8 @@ class OpenVINOBackend:
     def _compile(self, shape: tuple[int, ...]) -> ov.InferRequest:
         """Compile for one shape: fixed shapes run faster and in less memory than open ones."""
         self._model.reshape(ov.PartialShape(list(shape)))
-        hint = "bf16" if self.precision == "bf16" else "f32"
+        # An int8 engine has parts in floating point; they take what else is fast.
+        hint = "bf16" if self.precision != "f32" and self._has_bf16 else "f32"
         config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": hint}
         compiled = self._core.compile_model(self._model, self.device, config)
         if len(self._compiled) >= _COMPILED_KEPT:
