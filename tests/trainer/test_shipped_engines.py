@@ -1,4 +1,4 @@
-"""The engines that ship are what their cards say, and make cartoons: flat areas and ink lines."""
+"""The engines that ship are what their cards say, and make cartoons: each with its own marks."""
 
 from __future__ import annotations
 
@@ -36,8 +36,24 @@ def flat_share(picture: Pixels) -> float:
     return float((mean_of_squares - mean**2 < 3**2)[3:-3, 3:-3].mean())
 
 
-def test_ink_ships() -> None:
-    assert "ink" in STYLES
+@pytest.fixture
+def ink() -> Engine:
+    return read_engine(shipped_engines() / "ink.json")
+
+
+@pytest.fixture
+def pepper() -> Engine:
+    return read_engine(shipped_engines() / "pepper.json")
+
+
+def draw_ramp() -> Pixels:
+    """From dark grey on the left to light grey on the right."""
+    ramp = np.repeat(np.linspace(20, 235, 160).astype(np.uint8)[None, :, None], 160, 0)
+    return np.repeat(ramp, 3, axis=2)
+
+
+def test_promised_styles_ship() -> None:
+    assert STYLES == ["ink", "pepper"]
 
 
 def test_every_file_is_the_one_its_card_describes(engine: Engine) -> None:
@@ -65,11 +81,11 @@ def test_texture_becomes_flat(engine: Engine) -> None:
     assert flat_share(run(engine, photo)) > flat_share(photo) + 0.5
 
 
-def test_edges_get_dark_lines(engine: Engine) -> None:
+def test_ink_draws_dark_lines_at_edges(ink: Engine) -> None:
     photo = np.full((160, 160, 3), (90, 140, 110), np.uint8)
     cv2.circle(photo, (80, 80), 45, (190, 200, 170), thickness=-1, lineType=cv2.LINE_AA)
     photo = cv2.GaussianBlur(photo, (0, 0), 0.8)
-    before, after = lightness(photo), lightness(run(engine, photo))
+    before, after = lightness(photo), lightness(run(ink, photo))
     distance = np.hypot(*(np.indices(before.shape) - 80)) - 45
     near, outside = np.abs(distance) < 5, (distance > 12) & (distance < 25)
     assert before[near].min() > before[outside].mean() - 3  # the photo has no line
@@ -78,9 +94,19 @@ def test_edges_get_dark_lines(engine: Engine) -> None:
         assert row.min() < after[outside].mean() - 25
 
 
-def test_a_cartoon_keeps_its_greys_grey_and_its_places(engine: Engine) -> None:
-    ramp = np.repeat(np.linspace(20, 235, 160).astype(np.uint8)[None, :, None], 160, 0)
-    grey = np.repeat(ramp, 3, axis=2)
-    cartoon = run(engine, grey).astype(int)
+def test_ink_keeps_greys_grey(ink: Engine) -> None:
+    cartoon = run(ink, draw_ramp()).astype(int)
     assert np.ptp(cartoon, axis=2)[8:-8, 8:-8].max() < 20
-    assert np.abs(cartoon - grey)[8:-8, 8:-8].mean() < 16
+
+
+def test_pepper_warms_the_light_and_cools_the_shadow(pepper: Engine) -> None:
+    cartoon = run(pepper, draw_ramp()).astype(int)
+    warmth = (cartoon[..., 0] - cartoon[..., 2])[8:-8]  # red over blue
+    assert warmth[:, 120:152].mean() > 4
+    assert warmth[:, 8:40].mean() < -8
+
+
+def test_light_and_dark_stay_in_their_places(engine: Engine) -> None:
+    ramp = draw_ramp()
+    apart = np.abs(lightness(run(engine, ramp)) - lightness(ramp))
+    assert apart[8:-8, 8:-8].mean() < 16
