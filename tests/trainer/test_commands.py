@@ -17,6 +17,7 @@ import onnx
 import pytest
 import torch
 from run_toonvid import run_here, start_apart
+from tiny_engines import negative_engine
 
 import toonvid
 from toonvid.engine import find_engine
@@ -49,6 +50,34 @@ def test_train_ends_with_an_engine_and_goes_on_with_the_same_command(
     other = run_here(capsys, *command, "--seed", "3", "--set", "blocks=2")
     assert other.code == 1
     assert "holds a run with another seed, blocks" in other.err
+
+
+def test_a_probe_ends_with_a_sheet_and_needs_held_out_photos(
+    capsys: pytest.CaptureFixture[str], photos: Path, tmp_path: Path
+) -> None:
+    command = ("train", "--photos", photos, "-o", tmp_path / "probes", *TINY)
+    probe = ("--probe", "pixel-weight=1,6", "--probe-steps", "2")
+    refused = run_here(capsys, *command, *probe)
+    assert refused.code == 1
+    assert "give --holdout DIR" in refused.err
+    ended = run_here(capsys, *command, *probe, "--holdout", photos)
+    assert ended.code == 0, ended.err
+    assert "pixel-weight=1: step 2" in ended.out
+    assert (tmp_path / "probes" / "probe.png").is_file()
+
+
+def test_a_small_generator_learns_from_an_engine(
+    capsys: pytest.CaptureFixture[str], photos: Path, tmp_path: Path
+) -> None:
+    teacher = negative_engine(tmp_path / "teachers").folder / "negative.onnx"
+    engines = tmp_path / "engines"
+    command = ("train", "--photos", photos, "-o", tmp_path / "small", "--teacher", teacher, *TINY)
+    refused = run_here(capsys, *command)
+    assert refused.code == 1
+    assert "the preset lite has no teacher" in refused.err
+    ended = run_here(capsys, *command, "--preset", "distilled", "--engines", engines)
+    assert ended.code == 0, ended.err
+    assert (engines / "small.onnx").is_file()
 
 
 def test_export_writes_the_card_as_told(
