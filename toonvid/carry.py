@@ -17,11 +17,11 @@ from av.codec.context import CodecContext
 from av.container import OutputContainer
 from av.error import FFmpegError, InvalidDataError
 from av.packet import Packet
-from av.stream import Disposition, Stream
+from av.stream import Stream
 from av.subtitles.stream import SubtitleStream
 
 from toonvid.transcode import TEXT_SUBTITLES, AudioTranscoder, TextTranscoder
-from toonvid.video import Companions
+from toonvid.video import Companions, is_cover
 
 logger = logging.getLogger(__name__)
 
@@ -142,7 +142,7 @@ class Carrier:
         if source.type == "data" and self._companions.chapters:
             logger.debug("data stream %d, chapters as text, is written anew", source.index)
             return
-        if self._container == "matroska" and _is_cover(source):
+        if self._container == "matroska" and is_cover(source):
             self._attach(source)
             return
         route = self._copied(source) or self._converted(source)
@@ -208,7 +208,7 @@ def kept_tags(metadata: dict[str, str]) -> dict[str, str]:
 def _fits(source: Stream, container: str) -> bool:
     """Whether packets of the stream can lie in the container as they are, and be found there."""
     codec = _codec_name(source)
-    if source.type == "video" and not _is_cover(source):
+    if source.type == "video" and not is_cover(source):
         return False  # a second film would be shown as it is
     if source.type == "attachment" and container != "matroska":
         return False
@@ -237,10 +237,6 @@ def _codec_name(stream: Stream) -> str:
     return context.codec.canonical_name if context else getattr(stream, "name", None) or "unknown"
 
 
-def _is_cover(stream: Stream) -> bool:
-    return bool(stream.disposition & Disposition.attached_pic)
-
-
 def _called(stream: Stream) -> str:
-    kind = "cover picture" if _is_cover(stream) else stream.type
+    kind = "cover picture" if is_cover(stream) else stream.type
     return f"{kind} stream {stream.index} ({_codec_name(stream)})"

@@ -36,17 +36,15 @@ from toonvid.color import (
 from toonvid.demux import Demuxer
 from toonvid.errors import SourceError
 from toonvid.span import Span
-from toonvid.video import Companions, Frame, VideoInfo
+from toonvid.video import PIPE, Companions, Frame, VideoInfo, is_cover
 
 logger = logging.getLogger(__name__)
 
-PIPE = "-"
 
 _GUESSED_RATE = Fraction(25)  # for sources that give neither times nor a rate
 # Seconds before the start to which to seek. Some containers take the time of decoding for the time
 # at which a frame is shown, or find no key frame; the last is the beginning of any film.
 _SEEK_MARGINS = (0, 2, 20, 10**6)
-_COVER = av.stream.Disposition.attached_pic
 
 
 @dataclass(frozen=True)
@@ -302,7 +300,7 @@ class VideoDecoder:
 
     def _keep(self, packet: Packet[Stream]) -> None:
         """Hand a companion's packet on."""
-        if packet.stream.disposition & _COVER:
+        if is_cover(packet.stream):
             packet.pts = packet.dts = 0  # most containers give it no time
             self.companions.covers.append(packet)
         elif (moved := self._span.packet(packet)) is not None:
@@ -332,7 +330,7 @@ def _open(source: str) -> InputContainer:
 
 
 def _find_video(container: InputContainer, source: str) -> VideoStream:
-    films = [s for s in container.streams.video if not s.disposition & _COVER]
+    films = [s for s in container.streams.video if not is_cover(s)]
     if not films:
         kinds = sorted({s.type for s in container.streams})
         raise SourceError(f"{source} has no pictures ({', '.join(kinds) or 'it is empty'})")

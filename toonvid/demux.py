@@ -13,9 +13,10 @@ import av
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
-from av.stream import Disposition, Stream
+from av.stream import Stream
 
 from toonvid.span import Span
+from toonvid.video import is_cover
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +27,6 @@ _END_STATED = {"matroska,webm", "avi"}
 _CUT_SHORT_SECONDS = Fraction(1)
 _INTERLEAVING_SECONDS = 2  # how far behind the pictures their subtitles may lie in a file
 _VAIN_ATTEMPTS = 8  # errors in a row after which a source is given up
-_COVER = Disposition.attached_pic
 
 
 class Demuxer:
@@ -110,7 +110,7 @@ class Demuxer:
             yield from _cut_short("it", read, Fraction(container.duration, av.time_base))
         if container.format.name == _STREAM_DURATIONS_STATED:
             for stream in self._streams:
-                if stream.type in ("video", "audio") and not stream.disposition & _COVER:
+                if stream.type in ("video", "audio") and not is_cover(stream):
                     yield from self._missing_end(stream)
 
     def _missing_end(self, stream: Stream) -> Iterator[str]:

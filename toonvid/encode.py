@@ -32,11 +32,10 @@ from toonvid.color import FULL_RANGE, TV_RANGE, encoder_graph, ready_frames
 from toonvid.errors import TargetError
 from toonvid.mark import TAG, film_mark, mark_picture, picture_mark
 from toonvid.part_folder import PartFolder
-from toonvid.video import BT601, ColorTags, Companions, Frame, Pixels, VideoInfo
+from toonvid.video import BT601, PIPE, ColorTags, Companions, Frame, Pixels, VideoInfo, is_cover
 
 logger = logging.getLogger(__name__)
 
-PIPE = "-"
 PICTURE_CODECS = {".jpg": "mjpeg", ".jpeg": "mjpeg", ".png": "png", ".webp": "libwebp"}
 FILM_CONTAINERS = {
     ".mp4": "mp4",
@@ -300,7 +299,7 @@ class VideoEncoder:
         """Read the finished file again: every frame is there, the first and last at their times."""
         count, first, last = 0, None, None
         with av.open(str(file), metadata_errors="replace") as container:
-            stream = next(s for s in container.streams.video if not _is_cover(s))
+            stream = next(s for s in container.streams.video if not is_cover(s))
             for packet in container.demux(stream):
                 if packet.size and packet.pts is not None:
                     count += 1
@@ -352,7 +351,3 @@ def _over_white(pixels: Pixels, alpha: Pixels) -> Pixels:
     opacity = alpha[:, :, None].astype(np.uint16)
     mixed = pixels * opacity + _WHITE * (255 - opacity)
     return ((mixed + 127) // 255).astype(np.uint8)
-
-
-def _is_cover(stream: VideoStream) -> bool:
-    return bool(stream.disposition & Disposition.attached_pic)

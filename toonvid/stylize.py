@@ -59,8 +59,8 @@ class Stylizer:
     def _cartoons(self, sources: Pixels) -> Pixels:
         """Shape (N, H, W, 3) in and out."""
         height, width = sources.shape[1:3]
-        padded = _padded(sources, self.backend.engine.card.multiple_of)
-        cartoons = self.backend.run(padded)[:, :height, :width]
+        whole = padded(sources, self.backend.engine.card.multiple_of)
+        cartoons = self.backend.run(whole)[:, :height, :width]
         if self.options.keep_color:
             cartoons = _with_color_of(sources, cartoons)
         if self.options.strength < 1:
@@ -68,8 +68,8 @@ class Stylizer:
         return np.ascontiguousarray(cartoons)
 
 
-def _padded(frames: Pixels, multiple_of: int) -> Pixels:
-    """Reflect the right and lower edges until both sides are multiples."""
+def padded(frames: Pixels, multiple_of: int) -> Pixels:
+    """Frames (N, H, W, 3), their right and lower edges reflected until both sides are multiples."""
     height, width = frames.shape[1:3]
     below, right = -height % multiple_of, -width % multiple_of
     if not below and not right:

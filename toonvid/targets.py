@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from toonvid.decode import PIPE
 from toonvid.encode import FILM_CONTAINERS, PICTURE_CODECS
 from toonvid.errors import SourceError, TargetError
 from toonvid.mark import is_marked
+from toonvid.video import PIPE
 
 # What a folder run takes for a film or a picture; a file named by a user may end in anything.
 FILM_SUFFIXES = {

@@ -11,6 +11,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+from av.stream import Disposition
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from av.stream import Stream
 
 Pixels: TypeAlias = NDArray[np.uint8]
+
+PIPE = "-"
+"""Names standard input as a source, standard output as a target."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,11 @@ class Companions:
     video_metadata: dict[str, str] = field(default_factory=dict)
     """Metadata of the video stream itself."""
     video_disposition: int = 0
+
+
+def is_cover(stream: Stream) -> bool:
+    """Whether a video stream is a cover picture rather than a film."""
+    return bool(stream.disposition & Disposition.attached_pic)
 
 
 def seconds(time: int, time_base: Fraction) -> Fraction:

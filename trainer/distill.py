@@ -21,7 +21,7 @@ import torch
 
 from toonvid.backends import open_backend
 from toonvid.engine import find_engine
-from toonvid.stylize import Stylizer
+from toonvid.stylize import Stylizer, padded
 from toonvid.video import Frame, Pixels
 from trainer.game import load_trained_generator
 from trainer.photos import Drawing
@@ -54,9 +54,8 @@ def _run_drawing(run: Run, device: torch.device) -> Drawing:
 
     def draw(photo: Pixels, frame_height: int) -> Pixels:
         height, width = photo.shape[:2]
-        padding = ((0, -height % multiple_of), (0, -width % multiple_of), (0, 0))
         with taking_turns:
-            return stylize(generator, np.pad(photo, padding, mode="reflect"))[:height, :width]
+            return stylize(generator, padded(photo[None], multiple_of)[0])[:height, :width]
 
     state = find_state(run.folder)
     return Drawing(draw, hashlib.sha256(state.read_bytes()).hexdigest())
