@@ -53,10 +53,12 @@ class PhaseConfig:
     """Of the content loss; 0 in both phases needs no content network."""
     pixel_weight: float = 0.0
     """Of the l1 against what the content loss is against."""
+    gradient_difference_weight: float = 0.0
+    """Of the l1 between the picture's gradients and theirs."""
     ink_weight: float = 0.0
-    """What the l1 counts more where there is full ink on white; 0 is plain l1."""
+    """What both count more where there is full ink on white; 0 counts all alike."""
     pixel_only_steps: int = 0
-    """Steps at the start with the l1 alone, which costs a third of the whole."""
+    """Steps at the start with these two losses alone, which cost a third of the whole."""
     colour_weight: float = 0.0
     """Of the colour loss."""
     style_weight: float = 0.0

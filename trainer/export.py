@@ -24,6 +24,7 @@ from toonvid.errors import TrainingError
 from toonvid.video import Pixels
 from trainer.files import make_folder, write_atomically
 from trainer.game import load_trained_generator
+from trainer.lite_networks import LiteGenerator
 from trainer.networks import count_multiply_adds, count_parameters
 from trainer.paper_networks import fold_batch_norm
 from trainer.recipe import describe_recipe
@@ -209,9 +210,15 @@ class _FrameGenerator(nn.Module):
 
     def forward(self, frame: Tensor) -> Tensor:
         # TensorRT takes a uint8 input only if it is cast before anything else.
-        photos = frame.to(self._dtype).permute(0, 3, 1, 2) / 127.5 - 1
-        levels = (self.generator(photos).clamp(-1, 1) + 1) * 127.5
-        return levels.round().permute(0, 2, 3, 1).to(torch.uint8)
+        photos = frame.to(self._dtype) / 127.5 - 1
+        levels = (self._redraw(photos).clamp(-1, 1) + 1) * 127.5
+        return levels.round().to(torch.uint8)
+
+    def _redraw(self, photos: Tensor) -> Tensor:
+        """Shapes (N, H, W, 3)."""
+        if isinstance(self.generator, LiteGenerator):
+            return self.generator.redraw(photos)
+        return self.generator(photos.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
 
 
 def _run_generator(generator: nn.Module, frames: Pixels) -> Pixels:

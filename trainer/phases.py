@@ -25,6 +25,7 @@ from trainer.losses import (
     colour_loss,
     content_loss,
     discriminator_loss,
+    gradient_difference,
     pixel_loss,
     stability_loss,
     style_loss,
@@ -41,7 +42,7 @@ class Lesson:
 
     phase: PhaseConfig
     pixels_only: bool
-    """Whether the l1 is the only loss."""
+    """Whether only the losses of pixels count."""
     batch: Batch
     disturbance: Disturbance | None
     """Of the batch's first pictures; None without a stability loss."""
@@ -148,6 +149,10 @@ def generator_terms(game: Game, lesson: Lesson, part: Part, cartoons: Tensor) ->
     losses: Terms = {}
     if phase.pixel_weight:
         losses["pixel"] = pixel_loss(cartoons, targets, batch.photos, phase.ink_weight)
+    if phase.gradient_difference_weight:
+        losses["gradient_difference"] = gradient_difference(
+            cartoons, targets, batch.photos, phase.ink_weight
+        )
     if lesson.pixels_only:
         return _weigh(losses, phase, part.share)
     if phase.adversarial_weight and game.discriminator:

@@ -15,6 +15,7 @@ from trainer.losses import (
     colour_loss,
     content_loss,
     discriminator_loss,
+    gradient_difference,
     pixel_loss,
     stability_loss,
     style_loss,
@@ -52,6 +53,7 @@ def still(like: Tensor) -> Disturbance:
 def test_equal_pictures_lose_nothing() -> None:
     pictures = random_pictures()
     assert pixel_loss(pictures, pictures, pictures, ink_weight=3.0) == 0
+    assert gradient_difference(pictures, pictures, pictures, ink_weight=3.0) == 0
     assert content_loss(MeanFeatures(), pictures, pictures) == 0
 
 
@@ -63,6 +65,21 @@ def test_ink_counts_more_than_the_rest() -> None:
     assert pixel_loss(photos, abstractions, photos, ink_weight=3.0).item() == pytest.approx(1.0)
     lighter = torch.zeros_like(photos)
     assert pixel_loss(lighter, photos, lighter, ink_weight=3.0).item() == pytest.approx(1.0)
+
+
+def test_gradients_are_compared_with_their_signs_and_lighter_is_no_difference() -> None:
+    photos = torch.ones(1, 3, 8, 8)
+    lines = photos.clone()
+    lines[..., 4] = -1
+    assert gradient_difference(lines - 0.5, lines, photos, ink_weight=0.0).item() == 0
+    # Two edges of 2 in each of 8 rows, of 7 differences a row.
+    assert gradient_difference(photos, lines, photos, 0.0).item() == pytest.approx(4 / 7)
+    blurred = lines.clone()
+    blurred[..., 3] = blurred[..., 5] = 0
+    assert 0 < gradient_difference(blurred, lines, photos, 0.0) < 4 / 7 + 1e-6
+    opposite = 2 - lines
+    assert gradient_difference(opposite, lines, photos, 0.0).item() == pytest.approx(8 / 7)
+    assert gradient_difference(photos, lines, photos, ink_weight=3.0) > 1.5 * 4 / 7
 
 
 def test_content_loss_weighs_the_stages_and_trains_only_the_generated() -> None:

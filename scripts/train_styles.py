@@ -1,0 +1,248 @@
+"""Train the styles that ship, from folders with the same pictures: docs/styles.md tells of them.
+
+    python scripts/train_styles.py --photos DIR --pepper DIR --wiehan DIR \
+        --content-weights FILE -o runs [STYLE...]
+
+Each style is one run of `toonvid train`, so that the same command goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from toonvid.engine import DataSource
+
+PHOTO_SOURCES = (
+    DataSource(
+        "nips2017, its CC BY 2.0 part",
+        "584 photographers on Flickr, each named in ink.credits.csv",
+        "CC-BY-2.0",
+        pictures=905,
+    ),
+    DataSource(
+        "cameras: sample pictures of cameras and phones",
+        "not stated by the set",
+        "free to use",
+        pictures=172,
+    ),
+    DataSource("photostream", "not stated by the set", "MIT", pictures=59),
+)
+
+
+@dataclass(frozen=True)
+class Cartoons:
+    """One artist's pictures, and which of them train."""
+
+    source: DataSource
+    sha256: str
+    """Of the folder; see `folder_sha256`."""
+    held_out: str
+    """Regular expression of the names that only judge."""
+    doubled: str
+    """Of those that come twice as often."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What one style is made of."""
+
+    style: str
+    description: str
+    licence: str
+    cartoons: Cartoons | None
+    begins_with: str | None
+    """The style whose generator it begins with."""
+    settings: tuple[str, ...]
+    """Of `toonvid train`, beside the preset `lite`."""
+
+
+PHOTOS_SHA256 = "8bc282aeb1584c0e3bbbfe2efdb34e7feb5b6bb135962d3596977c1c69dfb368"
+
+PEPPER = Cartoons(
+    DataSource(
+        "Pepper&Carrot, panels and covers of episodes 1 to 7, 9 to 18 and 20 to 23",
+        "David Revoy",
+        "CC-BY-4.0",
+        "https://www.peppercarrot.com",
+        pictures=414,
+    ),
+    sha256="18fefedc43003e4bdfa412c369467f7c92d9f17da3fdd4677de9bc6a861eacfe",
+    held_out=r"e(08|19)p",
+    doubled=r"e(1\d|2\d)p",  # later episodes are inkier and more alike
+)
+
+WIEHAN = Cartoons(
+    DataSource(
+        "African Storybook, 38 stories with Wiehan de Jager's pictures",
+        "Wiehan de Jager",
+        "CC-BY",
+        "https://www.africanstorybook.org",
+        pictures=338,
+    ),
+    sha256="7d47c06e1b6fa45b84d4e2584dbea2a49c67695a6014be2fd949225917d2eadd",
+    held_out=r"(0072|0115|0202|0289)_",
+    doubled=r"$^",
+)
+
+ADVERSARIAL = (
+    "initialization.steps=0",
+    "adversarial.steps=4000",
+    "adversarial.fall=cosine",
+    "sheet_every=500",
+)
+
+PAPERS_LOSSES = (
+    "content_target=photo",
+    "objective=bce",
+    "initialization.steps=500",
+    "initialization.pixel_only_steps=0",
+    "initialization.pixel_weight=0",
+    "initialization.gradient_difference_weight=0",
+    "initialization.stability_weight=0",
+    "initialization.content_weight=10",
+    "adversarial.steps=4000",
+    "adversarial.fall=cosine",
+    "adversarial.smoothed_weight=1",
+    "adversarial.content_weight=10",
+    "adversarial.pixel_weight=0",
+    "adversarial.gradient_difference_weight=0",
+    "adversarial.colour_weight=0",
+    "adversarial.stability_weight=0",
+    "sheet_every=500",
+)
+"""The same networks trained as the paper trains its own: what a style is measured against."""
+
+RECIPES = {
+    recipe.style: recipe
+    for recipe in (
+        Recipe(
+            "ink",
+            "Flat colours and ink lines: a drawing of what the camera saw.",
+            "CC-BY-2.0",
+            cartoons=None,
+            begins_with=None,
+            settings=("sheet_every=1000",),
+        ),
+        Recipe(
+            "pepper",
+            "Warm paper, teal shadows and soft paint, after the art of Pepper&Carrot.",
+            "CC-BY-4.0",
+            PEPPER,
+            begins_with="ink",
+            settings=ADVERSARIAL,
+        ),
+        Recipe(
+            "wiehan",
+            "Bold outlines and saturated flat fills, after Wiehan de Jager's picture books.",
+            "CC-BY-4.0",
+            WIEHAN,
+            begins_with="ink",
+            settings=ADVERSARIAL,
+        ),
+        Recipe(
+            "pepper-baseline",
+            "The generator of pepper trained with the paper's losses: to compare with.",
+            "CC-BY-4.0",
+            PEPPER,
+            begins_with=None,
+            settings=PAPERS_LOSSES,
+        ),
+        Recipe(
+            "wiehan-baseline",
+            "The generator of wiehan trained with the paper's losses: to compare with.",
+            "CC-BY-4.0",
+            WIEHAN,
+            begins_with=None,
+            settings=PAPERS_LOSSES,
+        ),
+    )
+}
+
+
+def folder_sha256(folder: Path) -> str:
+    """SHA-256 over the names and the SHA-256 of all JPEG files in a folder, in order of names."""
+    files = sorted(folder.rglob("*.jpg"))
+    lines = (
+        f"{file.relative_to(folder).as_posix()} {hashlib.sha256(file.read_bytes()).hexdigest()}\n"
+        for file in files
+    )
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def check(folder: Path, wanted: str) -> None:
+    """Stop when a folder does not hold the pictures that the styles were trained on."""
+    if (found := folder_sha256(folder)) != wanted:
+        sys.exit(f"{folder} holds other pictures: its hash is {found}, not {wanted}")
+
+
+def select(cartoons: Cartoons, folder: Path, target: Path) -> Path:
+    """Copy a folder's pictures to `target/train` and, those that only judge, `target/held`."""
+    for file in sorted(folder.rglob("*.jpg")):
+        held = re.match(cartoons.held_out, file.name) is not None
+        place = target / ("held" if held else "train")
+        place.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, place / file.name)
+        if not held and re.match(cartoons.doubled, file.name):
+            shutil.copyfile(file, place / f"again_{file.name}")
+    return target / "train"
+
+
+def run(*arguments: str | Path) -> None:
+    """Run `toonvid`; stop when it fails."""
+    command = [sys.executable, "-m", "toonvid", *map(str, arguments)]
+    print("$ toonvid", *command[3:], flush=True)
+    if code := subprocess.run(command).returncode:
+        sys.exit(code)
+
+
+def train(recipe: Recipe, options: argparse.Namespace) -> None:
+    """Train one style and export its engine to `runs/engines`."""
+    runs: Path = options.runs
+    folder = runs / recipe.style
+    arguments: list[str | Path] = ["train", "--preset", "lite", "--photos", options.photos]
+    arguments += ["--content-weights", options.content_weights, "--cache", runs / "cache"]
+    arguments += ["-o", folder, "--engines", runs / "trials", "--style", recipe.style]
+    if options.holdout:
+        arguments += ["--holdout", options.holdout]
+    if recipe.cartoons:
+        artist = recipe.style.partition("-")[0]
+        given: Path = getattr(options, artist)
+        check(given, recipe.cartoons.sha256)
+        arguments += ["--cartoons", select(recipe.cartoons, given, runs / "cartoons" / artist)]
+    if recipe.begins_with:
+        arguments += ["--start-from", runs / recipe.begins_with]
+    for setting in recipe.settings:
+        arguments += ["--set", setting]
+    run(*arguments)
+
+    sources = (*PHOTO_SOURCES, *([recipe.cartoons.source] if recipe.cartoons else []))
+    credits = folder / "credits.json"
+    credits.write_text(json.dumps([asdict(source) for source in sources]), encoding="utf-8")
+    words = ("--description", recipe.description, "--licence", recipe.licence)
+    given = ("--credits", credits, "--calibration", options.photos)
+    run("export", folder, "--style", recipe.style, "-o", runs / "engines", *words, *given)
+
+
+def main() -> None:
+    """Train the styles that are named, or all."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("styles", nargs="*", choices=[*RECIPES, []], metavar="STYLE")
+    for name in ("photos", "pepper", "wiehan", "content-weights"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--holdout", type=Path, help="photos for the contact sheets alone")
+    parser.add_argument("-o", dest="runs", type=Path, required=True)
+    options = parser.parse_args()
+    check(options.photos, PHOTOS_SHA256)
+    for style in options.styles or RECIPES:
+        train(RECIPES[style], options)
+
+
+main()
