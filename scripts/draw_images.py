@@ -1,12 +1,22 @@
-"""Draw the pictures in docs/images anew: our own scene and its cartoon in each shipped style."""
+"""Draw the pictures in docs/images anew, in each shipped style: our own scene, and open clips.
+
+    python scripts/draw_images.py [FOLDER]
+
+FOLDER holds the clips of `CLIPS`, whose authors docs/styles.md names; without it only the scene is
+drawn.
+"""
 
 from __future__ import annotations
 
+import sys
 from fractions import Fraction
 from pathlib import Path
 
-from toonvid.backends import open_backend
-from toonvid.engine import Engine, read_engine, shipped_engines
+import cv2
+
+from toonvid.backends import Backend, open_backend
+from toonvid.decode import VideoDecoder
+from toonvid.engine import read_engine, shipped_engines
 from toonvid.scene import draw_scene
 from toonvid.sheet import contact_sheet, write_picture
 from toonvid.stylize import Stylizer
@@ -14,22 +24,69 @@ from toonvid.video import Frame, Pixels
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 WIDTH, HEIGHT, SECONDS = 800, 450, 2.0
+"""Of the scene."""
+
+CLIPS = {
+    "butterfly_720p.mp4": (5, 40, 75, 110, 150, 180),
+    "bee_720p.mp4": (5, 30, 60, 90),
+    "car-detection.mp4": (10, 60, 120, 200, 290),
+    "one-by-one-person-detection.mp4": (150, 400, 700),
+    "person_asl_480p_noaudio.mkv": (5, 40, 70),
+}
+"""Clip -> numbers of the frames that are shown, from 0."""
+SCENE_SECONDS = (0.5, 2.0, 3.5)
+SHEET_COLUMNS = 4
+SHEET_PICTURE = (480, 270)
+"""Width and height: frames are stylized at their own size, and made smaller for the sheet alone."""
+SHOWN = ("butterfly_720p.mp4", 75)
+"""The frame that is also shown at its own size."""
 
 
-def stylized(engine: Engine, pixels: Pixels) -> Pixels:
-    """One picture (H, W, 3) in a style, at float32 so that every machine draws the same."""
-    with open_backend(engine, precision="f32") as backend:
-        [cartoon] = Stylizer(backend).stylize([Frame(pixels, 0, Fraction(1))])
+def stylized(backend: Backend, pixels: Pixels) -> Pixels:
+    """One picture (H, W, 3) through an engine."""
+    [cartoon] = Stylizer(backend).stylize([Frame(pixels, 0, Fraction(1))])
     return cartoon.pixels
 
 
+def read_frames(clip: Path, numbers: tuple[int, ...]) -> dict[int, Pixels]:
+    """Number -> frame."""
+    with VideoDecoder(clip) as decoder:
+        frames = zip(range(max(numbers) + 1), decoder.frames(), strict=False)
+        return {number: frame.pixels for number, frame in frames if number in numbers}
+
+
+def for_sheet(picture: Pixels) -> Pixels:
+    """A picture fitted into the sheet's, on grey."""
+    width, height = SHEET_PICTURE
+    scale = min(width / picture.shape[1], height / picture.shape[0])
+    fitted = tuple(round(side * scale) for side in picture.shape[1::-1])
+    small = cv2.resize(picture, fitted, interpolation=cv2.INTER_AREA)
+    right, below = width - fitted[0], height - fitted[1]
+    edges = (below // 2, below - below // 2, right // 2, right - right // 2)
+    return cv2.copyMakeBorder(small, *edges, cv2.BORDER_CONSTANT, value=(224, 224, 224))
+
+
 def main() -> None:
-    """Write one picture a style: the scene on the left, its cartoon on the right."""
+    """Write each style's pictures: scene beside cartoon, a sheet, one frame at its own size."""
+    clips = Path(sys.argv[1]) if len(sys.argv) > 1 else None
+    found = {name: read_frames(clips / name, CLIPS[name]) for name in CLIPS} if clips else {}
     scene = draw_scene(WIDTH, HEIGHT, SECONDS)
     for card in sorted(shipped_engines().glob("*.json")):
         engine = read_engine(card)
-        pair = contact_sheet([scene, stylized(engine, scene)], columns=2)
-        write_picture(IMAGES / f"scene-{engine.card.style}.jpg", pair, overwrite=True)
+        style = engine.card.style
+        # float32, so that every machine draws the same.
+        with open_backend(engine, precision="f32") as backend:
+            pair = contact_sheet([scene, stylized(backend, scene)], columns=2)
+            write_picture(IMAGES / f"scene-{style}.jpg", pair, overwrite=True)
+            if not found:
+                continue
+            sources = [frame for frames in found.values() for frame in frames.values()]
+            sources += [draw_scene(1280, 720, seconds) for seconds in SCENE_SECONDS]
+            pictures = [for_sheet(stylized(backend, source)) for source in sources]
+            sheet = contact_sheet(pictures, SHEET_COLUMNS)
+            write_picture(IMAGES / f"sheet-{style}.jpg", sheet, overwrite=True)
+            shown = stylized(backend, found[SHOWN[0]][SHOWN[1]])
+            write_picture(IMAGES / f"butterfly-{style}.jpg", shown, overwrite=True)
 
 
 main()
