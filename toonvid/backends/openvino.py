@@ -172,6 +172,9 @@ class OpenVINOBackend:
         config = {"PERFORMANCE_HINT": hint, "INFERENCE_PRECISION_HINT": inside}
         if hint == "THROUGHPUT":
             config["PERFORMANCE_HINT_NUM_REQUESTS"] = str(_MOST_AT_ONCE)
+            if self.device == _DEFAULT_DEVICE:
+                # Decoder and encoder want the cores too: pinned threads could not step aside.
+                config["ENABLE_CPU_PINNING"] = "NO"
         compiled = self._core.compile_model(self._model, self.device, config)
         count = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         return deque(compiled.create_infer_request() for _ in range(count))

@@ -60,11 +60,12 @@ def stylize_alone(held: Held, backend: Backend) -> Work:
     return timed(lambda: sum(1 for _ in Stylizer(backend).stylize(frames)))
 
 
-def encode_alone(held: Held, target: Path) -> Work:
-    """From RGB to a finished target."""
+def encode_alone(held: Held, target: Path, preset: str | None = None) -> Work:
+    """From RGB to a finished target, which is replaced if it is there."""
+    options = EncodeOptions(preset=preset, overwrite=True)
 
     def encode() -> int:
-        with VideoEncoder(target, held.info, EncodeOptions(overwrite=True)) as encoder:
+        with VideoEncoder(target, held.info, options) as encoder:
             for cartoon in _again(held.cartoons, held.frames):
                 encoder.write(cartoon)
         return encoder.frame_count

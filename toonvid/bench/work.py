@@ -57,3 +57,11 @@ def processor_name() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
+
+
+def others_load() -> float | None:
+    """Processes that want a core, over the last minute; None where the system does not count them.
+
+    To be asked before anything is measured: then they are all somebody else's.
+    """
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None

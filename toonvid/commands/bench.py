@@ -112,8 +112,10 @@ def _bench_sizes(
     from toonvid.bench.arithmetic import peak_multiply_adds
     from toonvid.bench.measure import measure_size
     from toonvid.bench.still import still_picture_seconds
-    from toonvid.bench.work import core_count, processor_name
+    from toonvid.bench.work import core_count, others_load, processor_name
     from toonvid.commands.bench_tables import progress, show_sizes
+
+    load = others_load()
 
     with progress() as show:
         show("a large matrix product")
@@ -126,16 +128,17 @@ def _bench_sizes(
         for size in sizes:
             show(_describe(size))
             found.append(measure_size(backend, size, options, peak))
-    machine = f"{processor_name()}, {core_count()} cores"
+    machine = f"{processor_name()}, {core_count()} core{'s' * (core_count() > 1)}"
     runs_on = f"{backend.name} on {backend.device}, {backend.precision}"
     if not as_json:
-        show_sizes(backend.engine.card.style, runs_on, machine, found, still)
+        show_sizes(backend.engine.card.style, runs_on, machine, found, still, load)
         return
     whole = {
         "style": backend.engine.card.style,
         "runs_on": runs_on,
         "processor": processor_name(),
         "cores": core_count(),
+        "load_before": load,
         "still_picture_seconds": still,
         "sizes": [figures.as_json() for figures in found],
     }
@@ -239,7 +242,8 @@ def _parse_other(text: str) -> dict[str, str]:
     for number, part in enumerate(text.split(",")):
         name, equals, value = part.strip().partition("=")
         if not equals and number == 0:
-            found["style"] = name
+            if name:
+                found["style"] = name
         elif name in known and value in known[name]:
             found[name] = value
         else:

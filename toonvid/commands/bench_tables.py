@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from toonvid.bench.figures import SizeFigures
 
 _GIGA, _MEGA = 10**9, 2**20
+_QUIET_LOAD = 0.5  # what a desktop does by itself
 _UNKNOWN = "–"  # noqa: RUF001  (an empty cell, not a minus)
 
 
@@ -31,6 +32,7 @@ def show_sizes(
     machine: str,
     found: list[SizeFigures],
     still_picture_seconds: float | None,
+    load_before: float | None,
 ) -> None:
     """A column for each size, then a sentence on each one's bottleneck."""
     console = Console(highlight=False)
@@ -48,6 +50,12 @@ def show_sizes(
         console.print(f"{figures.width}x{figures.height}: {figures.bottleneck}.")
     if still_picture_seconds is not None:
         console.print(f"A still picture of 1280x720, whole: {still_picture_seconds:.2f} s.")
+    if load_before is not None and load_before > _QUIET_LOAD:
+        console.print(
+            f"This machine was busy before the bench began (load {load_before:.1f}): rates and"
+            " efficiency are lower than they could be.",
+            style="yellow",
+        )
 
 
 def show_contest(names: tuple[str, str], size: str, found: Contest) -> None:
