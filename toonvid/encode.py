@@ -344,7 +344,10 @@ def _picture(frame: Frame, padding: tuple[int, int], with_alpha: bool) -> VideoF
         pixels = _over_white(pixels, alpha)
     if any(padding):
         pixels = np.pad(pixels, ((0, padding[1]), (0, padding[0]), (0, 0)), mode="edge")
-    return VideoFrame.from_ndarray(pixels, format="rgba" if with_alpha else "rgb24")
+    # Without a copy: FFmpeg holds the array until it is done with it.
+    return VideoFrame.from_numpy_buffer(
+        np.ascontiguousarray(pixels), format="rgba" if with_alpha else "rgb24"
+    )
 
 
 def _over_white(pixels: Pixels, alpha: Pixels) -> Pixels:

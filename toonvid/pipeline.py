@@ -48,6 +48,8 @@ class Conversion:
     """What was converted, mapped or left out."""
     damage: str | None
     """What of the source could not be read; None when all was."""
+    first_frame_seconds: float = 0.0
+    """From the beginning until the first frame was with the encoder."""
 
     @property
     def slowest_stage(self) -> str:
@@ -86,7 +88,7 @@ def convert(
     began = time.perf_counter()
     _refuse_same(Path(source), Path(target))
     stylizer = Stylizer(backend, stylizing)
-    encode_seconds = film_seconds = 0.0
+    encode_seconds = film_seconds = first_frame_seconds = 0.0
     with (
         VideoDecoder(source, decoding, with_companions=True) as decoder,
         VideoEncoder(
@@ -99,6 +101,7 @@ def convert(
             encode_began = time.perf_counter()
             encoder.write(cartoon)
             encode_seconds += time.perf_counter() - encode_began
+            first_frame_seconds = first_frame_seconds or time.perf_counter() - began
             film_seconds = float((cartoon.pts + cartoon.duration) * cartoon.time_base)
             if on_progress is not None:
                 on_progress(Progress(decoder.info, done, film_seconds))
@@ -115,6 +118,7 @@ def convert(
         },
         notices=(*decoder.notices, *encoder.notices),
         damage=", ".join(filter(None, (decoder.damage, encoder.damage))) or None,
+        first_frame_seconds=first_frame_seconds,
     )
 
 

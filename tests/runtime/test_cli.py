@@ -200,11 +200,49 @@ def test_demo_needs_no_film(tmp_path: Path, capsys: Capsys) -> None:
 
 
 def test_bench_prints_a_table_or_json(capsys: Capsys) -> None:
-    options = ("--style", "negative", "--size", "64x48", "--seconds", "0.2", "--rounds", "1")
-    table = run_here(capsys, "bench", *options).out
-    for word in ("decode", "stylize", "encode", "pipeline", "64x48", "openvino on CPU"):
-        assert word in table
-    assert json.loads(run_here(capsys, "bench", *options, "--json").out)["pipeline"] > 0
+    options = ("--style", "negative", "--seconds", "0.2", "--rounds", "1", "--quick")
+    table = run_here(capsys, "bench", *options, "--size", "64x48", "--size", "36p").out
+    for word in ("decode alone", "null pipeline", "64x48", "64x36", "openvino on CPU", "slowest"):
+        assert word in table or "cores are busy" in table
+    found = json.loads(run_here(capsys, "bench", *options, "--size", "64x48,36p", "--json").out)
+    assert (found["style"], found["still_picture_seconds"]) == ("negative", None)
+    assert [(size["width"], size["height"]) for size in found["sizes"]] == [(64, 48), (64, 36)]
+    assert all(size["pipeline"] > 0 for size in found["sizes"])
+
+
+def test_bench_looks_at_a_new_process_too(capsys: Capsys, scene_film: Path) -> None:
+    options = ("--style", "negative", "--size", "32p", "--rounds", "1", "--seconds", "0.5")
+    found = json.loads(run_here(capsys, "bench", scene_film, *options, "--json").out)
+    [size] = found["sizes"]
+    assert (size["width"], size["height"], size["frames"]) == (48, 32, 6)
+    assert found["still_picture_seconds"] > 0
+    assert size["cold_first_frame_seconds"] > size["warm_first_frame_seconds"] > 0
+    assert 0 <= size["late_frames"] <= 6
+
+
+def test_bench_compares_by_turns(capsys: Capsys) -> None:
+    options = ("--style", "negative", "--size", "32x32", "--seconds", "0.1", "--rounds", "2")
+    found = run_here(capsys, "bench", *options, "--compare-with", "identity,at-once=1", "--json")
+    assert len(json.loads(found.out)["first"]) == 2
+    assert "negative runs at" in run_here(capsys, "bench", *options, "--compare-with", "").out
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (("--compare-with", "ink,speed=2"), "'speed=2' is no setting"),
+        (("--compare-with", "ink,precision=f99"), "'precision=f99' is no setting"),
+        (("--cores", "0"), "write numbers from 1 to"),
+        (("--size", "720p,wide"), "'wide' is no size"),
+        (("nowhere.mp4",), "does not exist"),
+    ],
+)
+def test_bench_refuses_what_it_cannot_do(
+    option: tuple[str, ...], message: str, capsys: Capsys
+) -> None:
+    ended = run_here(capsys, "bench", "--style", "negative", *option)
+    assert ended.code == 2
+    assert message in " ".join(ended.err.replace("│", " ").split())
 
 
 def test_styles_lists_shows_and_verifies(capsys: Capsys) -> None:
@@ -263,7 +301,8 @@ from toonvid.cli import main
 for arguments in (
     ["convert", {str(scene_film)!r}, "-o", "a.mp4", "--style", "negative", "-q"],
     ["demo", "-o", "b.mp4", "--seconds", "0.1", "--style", "negative"],
-    ["bench", "--style", "negative", "--size", "32x32", "--seconds", "0.1", "--rounds", "1"],
+    ["bench", "--style", "negative", "--size", "32x32", "--seconds", "0.1", "--rounds", "1",
+     "--quick"],
     ["styles"],
     ["styles", "try", {str(scene_film)!r}, "-o", "c.png"],
 ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -36,6 +37,14 @@ class Backend(Protocol):
 
         Raises:
             BackendError: The library fails, for want of memory say.
+        """
+        ...
+
+    def stream(self, batches: Iterable[Pixels]) -> Iterator[Pixels]:
+        """Turn batch after batch into cartoons, in order; each as `run` does.
+
+        A backend may take the next batch before it gives the last one's cartoons, so that copies
+        and arithmetic overlap. For who cannot wait for a next batch there is `run`.
         """
         ...
 
