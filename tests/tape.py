@@ -50,7 +50,7 @@ class Tape:
 
 def until(condition: Callable[[], bool]) -> None:
     """Wait until something is so; it has to be before long."""
-    limit = time.monotonic() + 20
+    limit = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < limit
         time.sleep(0.005)

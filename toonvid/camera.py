@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from types import TracebackType
@@ -33,6 +33,7 @@ PATIENCE_SECONDS = 10.0  # for the first picture
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.5, 8.0  # between two attempts to open a source
 _CLOCK_SLIP_SECONDS = 2.0  # a source's clock that is further off than this was set anew
 _GUEST_SECONDS = 2.0  # how long a guest's pictures keep those of the source away
+_SOUND_SECONDS = 2  # of sound that are kept: pictures are shown later than they come
 _GOODBYE_SECONDS = 1.0  # for a thread that is inside a driver; it dies with the process
 
 
@@ -97,13 +98,12 @@ class Camera:
         """How many frames were never taken."""
         self.reconnects = 0
         """How many times the source came back."""
-        self.companions = Companions()
-        """Of the feed as it was last opened: its sound's streams. Their packets are in `sound`."""
         self.keeps_sound = False
-        """Whether to put packets of sound into `sound`. Someone has to take them from there."""
-        self.sound: deque[Packet[Stream]] = deque()
-        """Packets of sound on the same clock as the frames."""
+        """Whether somebody takes all sound; else only that of the last seconds is kept."""
         self.frame_rate: Fraction | None = None
+        self._sound: deque[Packet[Stream]] = deque()
+        self._companions = Companions()
+        self._feed_lock = threading.Lock()
         self._opener = opener
         self._on_notice = on_notice or logger.info
         self._changed = threading.Condition()
@@ -174,6 +174,19 @@ class Camera:
         self._guest_until = time.perf_counter() + _GUEST_SECONDS
         self._put(Frame(pixels, 0, CLOCK), self._now_pts())
 
+    @contextmanager
+    def sound_streams(self) -> Iterator[tuple[Stream, ...]]:
+        """Yield the source's streams of sound; they stay open inside the `with`."""
+        with self._feed_lock:
+            yield tuple(s for s in self._companions.streams if s.type == "audio")
+
+    def take_sound(self) -> list[Packet[Stream]]:
+        """The packets of sound that have come, on the same clock as the frames."""
+        with self._changed:
+            taken = list(self._sound)
+            self._sound.clear()
+        return taken
+
     def _run(self) -> None:
         assert self._opener is not None
         wait = _FIRST_WAIT_SECONDS
@@ -183,7 +196,11 @@ class Camera:
             try:
                 with self._opener() as feed:
                     is_film = feed.is_film
-                    self._read(feed)
+                    try:
+                        self._read(feed)
+                    finally:
+                        with self._feed_lock:
+                            self._companions = Companions()
             except ToonvidError as error:
                 lost = error
             except BaseException as error:  # our own mistake: for the reader to raise
@@ -203,7 +220,7 @@ class Camera:
     def _read(self, feed: Feed) -> None:
         """Take the feed's frames until it ends."""
         came_back = self._arrived > 0
-        self.companions, self.frame_rate = feed.companions, feed.frame_rate
+        self._companions, self.frame_rate = feed.companions, feed.frame_rate
         self._offset = None
         for frame in feed.frames:
             pts = self._pts(frame, feed)
@@ -214,7 +231,7 @@ class Camera:
                 self.reconnects += 1
                 height, width = frame.pixels.shape[:2]
                 self._on_notice(f"{self.name} is back, {width}x{height}")
-            self._take_sound(feed.companions)
+            self._collect_sound(feed.companions)
             self._arrived += 1
             if time.perf_counter() > self._guest_until:
                 self._put(frame, pts)
@@ -246,15 +263,24 @@ class Camera:
             self._shot = Shot(moved, time.perf_counter())
             self._changed.notify_all()
 
-    def _take_sound(self, companions: Companions) -> None:
+    def _collect_sound(self, companions: Companions) -> None:
         assert self._offset is not None
         while companions.packets:
             packet = companions.packets.popleft()
-            if self.keeps_sound and packet.stream.type == "audio" and packet.pts is not None:
+            if packet.stream.type == "audio" and packet.pts is not None:
                 shift = round(self._offset / packet.time_base)
                 packet.pts += shift
                 packet.dts = packet.pts if packet.dts is None else packet.dts + shift
-                self.sound.append(packet)
+                with self._changed:
+                    self._sound.append(packet)
+        if not self.keeps_sound:
+            self._forget_old_sound()
+
+    def _forget_old_sound(self) -> None:
+        oldest = self._last_pts * CLOCK - _SOUND_SECONDS
+        with self._changed:
+            while self._sound and (self._sound[0].pts or 0) * self._sound[0].time_base < oldest:
+                self._sound.popleft()
 
     def _end(self, failure: BaseException | None) -> None:
         with self._changed:

@@ -5,6 +5,8 @@ Black and white squares, large enough that a style or a codec leaves them what t
 
 from __future__ import annotations
 
+import numpy as np
+
 from toonvid.video import Pixels
 
 _DIGITS = 24  # binary, of milliseconds: the clock goes round in four and a half hours
@@ -25,12 +27,13 @@ def draw_clock(pixels: Pixels, milliseconds: int) -> None:
 def read_clock(pixels: Pixels) -> int:
     """The time that was drawn, in milliseconds modulo 2^24."""
     side = _side(pixels)
-    inner = slice(side // 4, side - side // 4)
-    time: int = 0
+    inner = slice(side // 4, side - side // 4)  # styles draw lines around squares
+    time = 0
     for digit in range(_DIGITS):
         top, left = digit // _SQUARES_ACROSS * side, digit % _SQUARES_ACROSS * side
         square = pixels[top : top + side, left : left + side][inner, inner]
-        time |= int(square.mean() > _MIDDLE) << digit
+        if np.mean(square) > _MIDDLE:
+            time |= 1 << digit
     return time
 
 
@@ -42,4 +45,6 @@ def passed_ms(begin: int, end: int) -> int:
 def _side(pixels: Pixels) -> int:
     """Of a square, in pixels."""
     height, width = pixels.shape[:2]
-    return max(1, min(width // 2 // _SQUARES_ACROSS, height // 2 * _SQUARES_ACROSS // _DIGITS))
+    down = -(-_DIGITS // _SQUARES_ACROSS)
+    side: int = min(width // 2 // _SQUARES_ACROSS, height // 2 // down)
+    return max(1, side)

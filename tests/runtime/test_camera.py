@@ -145,21 +145,29 @@ def test_film_is_played_at_its_own_pace_and_ends(tmp_path: Path) -> None:
     assert camera.dropped == 0
 
 
-def test_sound_is_kept_on_request_on_the_clock_of_the_pictures(tmp_path: Path) -> None:
-    sound = Sound(seconds=Fraction(1, 2))
-    film = Film(moving_pictures(10), sounds=(sound,)).write(tmp_path / "film.mkv")
-    for wanted in (False, True):
-        camera = Camera("film", lambda: open_stream(str(film)))
-        camera.keeps_sound = wanted
-        with camera:
-            first = camera.newest(5)
-            while not camera.is_over:
-                camera.newest(0.05)
-        assert bool(camera.sound) == wanted
-    heard = [packet.pts * packet.time_base for packet in camera.sound]
+@pytest.mark.parametrize("wanted", [False, True])
+def test_sound_is_on_the_clock_of_the_pictures_and_old_sound_is_forgotten(
+    tmp_path: Path, wanted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(camera_module, "_SOUND_SECONDS", Fraction(1, 4))
+    sound = Sound(seconds=Fraction(1))
+    film = Film(moving_pictures(25), sounds=(sound,)).write(tmp_path / "film.mkv")
+    camera = Camera("film", lambda: open_stream(str(film)))
+    camera.keeps_sound = wanted
+    with camera:
+        first = camera.newest(5)
+        with camera.sound_streams() as streams:
+            assert [stream.type for stream in streams] == ["audio"]
+        while not camera.is_over:
+            camera.newest(0.05)
+        with camera.sound_streams() as streams:
+            assert streams == ()
+    heard = [packet.pts * packet.time_base for packet in camera.take_sound()]
+    assert camera.take_sound() == []
     start = first.frame.pts * CLOCK
-    assert abs(heard[0] - start) < Fraction(1, 10)
-    assert heard[-1] - start == pytest.approx(0.4, abs=0.11)
+    begins = 0 if wanted else 0.7
+    assert heard[0] - start == pytest.approx(begins, abs=0.1)
+    assert heard[-1] - start == pytest.approx(0.96, abs=0.15)
 
 
 def test_guest_takes_the_place_of_the_source(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,14 +32,18 @@ LAYERS = [
     {"decode", "encode", "backends"},
     {"backends.openvino", "compare", "scene", "sheet", "targets"},
     {"stylize", "stream", "webcam"},
-    {"pipeline", "painter"},
+    {"pipeline", "painter", "snapshot"},
     {"live"},
-    {"bench", "latency"},
+    {"bench", "latency", "window", "record"},
     {"commands"},
     {"cli"},
     {"__main__"},
 ]
-WITH_OPENCV = {"webcam", "window", "page"}  # inside functions: what needs no camera needs no OpenCV
+WITH_OPENCV = {
+    "webcam",
+    "window",
+    "commands.live",
+}  # inside functions: what needs no camera needs no OpenCV
 LATE = {("backends", "backends.openvino")}  # inside a function: a backend's library loads slowly
 
 

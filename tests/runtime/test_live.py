@@ -49,7 +49,7 @@ class Running:
         until(lambda: hasattr(self, "camera") and self.camera._shot is None)
 
     def end(self) -> Figures:
-        self._thread.join(20)
+        self._thread.join(120)
         assert not self._thread.is_alive()
         if self.error is not None:
             raise self.error

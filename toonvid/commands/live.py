@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,6 +16,7 @@ import typer
 from toonvid.choices import AskedPrecision, BackendName, Comparison
 from toonvid.commands.arguments import parse_size
 from toonvid.engine import DEFAULT_STYLE
+from toonvid.errors import CameraError
 
 if TYPE_CHECKING:
     from toonvid.backends import Backend
@@ -61,6 +63,13 @@ def live(
     compare: Annotated[Comparison, typer.Option(help="Show the source beside its cartoon.")] = (
         "none"
     ),
+    record: Annotated[
+        Path | None,
+        typer.Option(metavar="TARGET", help="Record from the beginning: .mp4, .mkv, .mov …"),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", "-y", help="Let --record replace a file.")
+    ] = False,
     headless: Annotated[bool, typer.Option("--headless", help="Open no window.")] = False,
     seconds: Annotated[
         float | None, typer.Option(min=0.1, help="End after this long.  [default: never]")
@@ -70,12 +79,15 @@ def live(
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
 ) -> None:
-    """See a camera as a cartoon, now."""
+    """See a camera as a cartoon, now. In the window, h shows the keys."""
+    if not headless:
+        _load_opencv()
     from toonvid.backends import open_backend
     from toonvid.camera import CameraOptions
     from toonvid.engine import find_engine, list_engines
     from toonvid.live import Controls, Live
     from toonvid.painter import Look, Painter
+    from toonvid.record import Recorder, RecordOptions
     from toonvid.stylize import StylizeOptions
 
     box = None if size == _AUTO else parse_size(size)
@@ -84,7 +96,9 @@ def live(
     controls = Controls(
         Look(style, StylizeOptions(strength, keep_color, compare), mirror),
         [engine.card.style for engine in list_engines()],
+        recording=record is not None,
     )
+    recording = RecordOptions(record, overwrite)
 
     def open_style(name: str) -> Backend:
         opened = open_backend(find_engine(name), backend, device, precision)
@@ -96,12 +110,33 @@ def live(
         asked = CameraOptions(box if isinstance(box, tuple) else None, rate)
         camera = stack.enter_context(_camera(source, asked, report.say))
         holds = float(rate or 0) if size == _AUTO else None
-        running = Live(camera, painter, controls, (), holds, report.say)
+        recorder = stack.enter_context(Recorder(camera, controls, recording, report.say))
+        running = Live(camera, painter, controls, [recorder.show], holds, report.say)
         running.screens.append(report.screen(running.figures))
+        if not headless:
+            from toonvid.window import Window
+
+            window = stack.enter_context(Window(controls, running.figures, report.say))
+            running.screens.append(window.show)
         figures = running.run(seconds)
     report.show_end(figures)
     if as_json:
         typer.echo(json.dumps(asdict(figures)))
+    if recorder.failure is not None:
+        raise recorder.failure
+
+
+def _load_opencv() -> None:
+    """Import OpenCV before PyAV: in the other order its windows can hang."""
+    try:
+        import cv2  # noqa: F401
+    except ImportError as error:
+        raise CameraError(
+            f"OpenCV cannot be loaded ({error}); --headless needs none, but for webcams"
+        ) from error
+    from toonvid.window import require_display
+
+    require_display()
 
 
 def _camera(source: str, options: CameraOptions, on_notice: Callable[[str], None]) -> Camera:
