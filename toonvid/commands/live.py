@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     from toonvid.backends import Backend
     from toonvid.camera import Camera, CameraOptions
     from toonvid.live import Figures, Picture
+    from toonvid.server import Server
 
 _AUTO = "auto"
+_BROWSER = "browser"
+_PORT = 8180
 _STATUS_SECONDS = 1.0
 
 
@@ -33,7 +36,7 @@ def live(
         typer.Argument(
             metavar="SOURCE",
             help="Number of a camera, /dev/video0, rtsp://…, http://…, a film, screen,"
-            " lavfi:testsrc2, or - for standard input.",
+            " lavfi:testsrc2, browser (with --serve), or - for standard input.",
         ),
     ] = "0",
     style: Annotated[str, typer.Option(help="Name of a style, or path of an engine.")] = (
@@ -70,6 +73,18 @@ def live(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", "-y", help="Let --record replace a file.")
     ] = False,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Show it in a browser too; prints the page's address.")
+    ] = False,
+    host: Annotated[
+        str | None,
+        typer.Option(
+            help="With --serve: open the page to the network, over HTTPS; 0.0.0.0 for all of it."
+        ),
+    ] = None,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="With --serve: 0 takes any that is free.")
+    ] = _PORT,
     headless: Annotated[bool, typer.Option("--headless", help="Open no window.")] = False,
     seconds: Annotated[
         float | None, typer.Option(min=0.1, help="End after this long.  [default: never]")
@@ -99,6 +114,8 @@ def live(
         recording=record is not None,
     )
     recording = RecordOptions(record, overwrite)
+    if (source == _BROWSER or host is not None) and not serve:
+        raise typer.BadParameter("only with --serve is there a page to open in a browser")
 
     def open_style(name: str) -> Backend:
         opened = open_backend(find_engine(name), backend, device, precision)
@@ -113,6 +130,12 @@ def live(
         recorder = stack.enter_context(Recorder(camera, controls, recording, report.say))
         running = Live(camera, painter, controls, [recorder.show], holds, report.say)
         running.screens.append(report.screen(running.figures))
+        if serve:
+            from toonvid.server import ServeOptions, Server
+
+            page = Server(controls, running.figures, camera.offer, ServeOptions(host, port))
+            running.screens.append(stack.enter_context(page).show)
+            report.show_page(page)
         if not headless:
             from toonvid.window import Window
 
@@ -144,6 +167,8 @@ def _camera(source: str, options: CameraOptions, on_notice: Callable[[str], None
     from toonvid.stream import open_stream, shown_name
     from toonvid.webcam import is_webcam, open_webcam
 
+    if source == _BROWSER:
+        return Camera("a browser's camera", None, on_notice)
     if is_webcam(source):
         return Camera(f"camera {source}", lambda: open_webcam(source, options), on_notice)
     return Camera(shown_name(source), lambda: open_stream(source, options), on_notice)
@@ -169,6 +194,16 @@ class _Report:
             f"{backend.engine.card.title}: {backend.name} on {backend.device},"
             f" {backend.precision}{reason}"
         )
+
+    def show_page(self, page: Server) -> None:
+        """Told even to the quiet: without the address the page is of no use."""
+        self.console.print(f"open {page.address}", markup=False)
+        if page.fingerprint is not None:
+            self.console.print(
+                "The browser will not know its certificate. Go on if the SHA-256 fingerprint it"
+                f" shows is\n{page.fingerprint}",
+                markup=False,
+            )
 
     def screen(self, figures: Callable[[], Figures]) -> Callable[[Picture | None], None]:
         """A screen that shows figures alone, in one line of the terminal."""
