@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -32,12 +33,15 @@ class VirtualCamera:
     Its size is that of the first picture; later ones are put into it whole.
     """
 
-    def __init__(self, device: str = ANY, frame_rate: float | None = None) -> None:
+    def __init__(
+        self, device: str, frame_rate: float | None, on_notice: Callable[[str], None]
+    ) -> None:
         """Look for the library.
 
         Args:
-            device: Its name, `/dev/video10` say.
+            device: Its name, `/dev/video10` say, or `ANY`.
             frame_rate: Told to whoever reads the camera; None: 30 a second.
+            on_notice: Called with a line when the device is found.
 
         Raises:
             CameraError: pyvirtualcam is not installed.
@@ -49,8 +53,8 @@ class VirtualCamera:
                 "a virtual camera needs pyvirtualcam, which is not installed:"
                 " pip install 'toonvid[live]'"
             ) from error
-        self.device = device
-        """Its name; once it is open, the one that was found."""
+        self._device = device
+        self._on_notice = on_notice
         self._rate = frame_rate or _USUAL_RATE
         self._camera: pyvirtualcam.Camera | None = None
 
@@ -77,24 +81,25 @@ class VirtualCamera:
         pixels = picture.cartoon.frame.pixels
         if self._camera is None:
             self._camera = self._opened(pixels.shape[1], pixels.shape[0])
-            self.device = self._camera.device
+            name, size = self._camera.device, f"{self._camera.width}x{self._camera.height}"
+            self._on_notice(f"choose {name} as your camera in other programs ({size})")
         pixels = boxed(pixels, self._camera.width, self._camera.height)
         try:
             self._camera.send(np.ascontiguousarray(pixels))
         except (RuntimeError, OSError) as error:
-            raise CameraError(f"virtual camera {self.device} failed: {error}") from error
+            raise CameraError(f"virtual camera {self._device} failed: {error}") from error
 
     def _opened(self, width: int, height: int) -> pyvirtualcam.Camera:
         import pyvirtualcam
 
-        device = None if self.device == ANY else self.device
+        device = None if self._device == ANY else self._device
         try:
             # Half the pixels of colour: sides are even.
             return pyvirtualcam.Camera(
                 width - width % 2, height - height % 2, self._rate, device=device
             )
         except (RuntimeError, OSError, ValueError) as error:
-            raise CameraError(_explained(self.device, error)) from error
+            raise CameraError(_explained(self._device, error)) from error
 
 
 def _explained(device: str, error: Exception) -> str:

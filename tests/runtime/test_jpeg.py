@@ -17,7 +17,7 @@ def test_pictures_survive_in_any_size() -> None:
         assert data[:2] == b"\xff\xd8" and data[-2:] == b"\xff\xd9"
         back = decode_jpeg(data)
         assert back.shape == pixels.shape
-        assert np.abs(back.astype(int) - pixels).mean() < 8
+        assert np.abs(back.astype(int) - pixels).mean() < 10
 
 
 def test_colours_stay() -> None:

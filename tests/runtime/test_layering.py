@@ -34,7 +34,7 @@ LAYERS = [
     {"stylize", "stream", "webcam"},
     {"pipeline", "painter", "snapshot"},
     {"live"},
-    {"bench", "latency", "window", "record", "server"},
+    {"bench", "latency", "window", "record", "server", "virtual_camera"},
     {"commands"},
     {"cli"},
     {"__main__"},

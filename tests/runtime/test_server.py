@@ -17,10 +17,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mjpeg_server import jpeg
 
+from toonvid.camera import CLOCK
 from toonvid.errors import TargetError
+from toonvid.jpeg import decode_jpeg
 from toonvid.live import Controls, Figures, Picture
 from toonvid.painter import Cartoon, Look
+from toonvid.server import ServeOptions, Server, apply_changes
 from toonvid.stylize import StylizeOptions
 from toonvid.video import Frame, Pixels
 
@@ -28,11 +32,6 @@ pytest.importorskip("aiohttp", reason="the extra live is not installed")
 pytest.importorskip("cryptography", reason="the extra live is not installed")
 
 import aiohttp
-from mjpeg_server import jpeg
-
-from toonvid.camera import CLOCK
-from toonvid.jpeg import decode_jpeg
-from toonvid.server import ServeOptions, Server, apply_changes
 
 FIGURES = Figures("tape", "ink", 64, 48, 3, 9.5, 20, 40, 1, 0, False)
 

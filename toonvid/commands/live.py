@@ -73,6 +73,12 @@ def live(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", "-y", help="Let --record replace a file.")
     ] = False,
+    virtual_camera: Annotated[
+        str | None,
+        typer.Option(
+            metavar="any|DEVICE", help="Be a camera to other programs: any, or /dev/video10."
+        ),
+    ] = None,
     serve: Annotated[
         bool, typer.Option("--serve", help="Show it in a browser too; prints the page's address.")
     ] = False,
@@ -130,6 +136,11 @@ def live(
         recorder = stack.enter_context(Recorder(camera, controls, recording, report.say))
         running = Live(camera, painter, controls, [recorder.show], holds, report.say)
         running.screens.append(report.screen(running.figures))
+        if virtual_camera is not None:
+            from toonvid.virtual_camera import VirtualCamera
+
+            virtual = VirtualCamera(virtual_camera, fps, report.say)
+            running.screens.append(stack.enter_context(virtual).show)
         if serve:
             from toonvid.server import ServeOptions, Server
 
