@@ -59,12 +59,12 @@ def measure_latency(
 
     def screen(picture: Picture | None) -> None:
         if picture is not None:
-            delays.append(passed_ms(read_clock(picture.pixels), _milliseconds()))
+            delays.append(passed_ms(read_clock(picture.pixels), clock_ms()))
 
     look = Look(backend.engine.card.style)
     with (
         Painter(lambda _: backend, look, None) as painter,
-        Camera("scene", lambda: _open_scene(width, height, rate)) as camera,
+        Camera("scene", lambda: open_scene(width, height, rate)) as camera,
     ):
         figures: Figures = Live(camera, painter, Controls(look, ()), [screen]).run(seconds)
     return Latency(
@@ -80,7 +80,7 @@ def measure_latency(
 
 
 @contextmanager
-def _open_scene(width: int, height: int, rate: Fraction) -> Iterator[Feed]:
+def open_scene(width: int, height: int, rate: Fraction) -> Iterator[Feed]:
     """A camera that films our own scene, with a clock in it."""
     drawn = [draw_scene(width, height, index / _PICTURES) for index in range(_PICTURES)]
 
@@ -89,12 +89,13 @@ def _open_scene(width: int, height: int, rate: Fraction) -> Iterator[Feed]:
         while True:
             time.sleep(max(0.0, began + float(taken / rate) - time.perf_counter()))
             pixels = drawn[taken % _PICTURES].copy()
-            draw_clock(pixels, _milliseconds())
+            draw_clock(pixels, clock_ms())
             yield Frame(pixels, 0, CLOCK)
             taken += 1
 
     yield Feed(frames(), rate)
 
 
-def _milliseconds() -> int:
+def clock_ms() -> int:
+    """The time that is drawn."""
     return round(time.perf_counter() * 1000)

@@ -117,9 +117,14 @@ class Window:
             self._picture = picture
             self._draw(picture)
         self._press(self._cv2.waitKey(1))
-        is_closed = self._cv2.getWindowProperty(TITLE, self._cv2.WND_PROP_VISIBLE) < 1
-        if self._picture is not None and is_closed:
+        if self._picture is not None and self._is_closed():
             self._controls.is_quitting = True
+
+    def _is_closed(self) -> bool:
+        try:
+            return self._cv2.getWindowProperty(TITLE, self._cv2.WND_PROP_VISIBLE) < 1
+        except self._cv2.error:  # it has gone with its application
+            return True
 
     def _open_in_size(self, pixels: Pixels) -> None:
         height, width = pixels.shape[:2]

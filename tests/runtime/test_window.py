@@ -140,6 +140,7 @@ def test_s_takes_the_next_style_m_mirrors_h_helps(desk: Desk) -> None:
 
 def test_p_writes_a_snapshot_and_r_records(desk: Desk) -> None:
     desk.do("key", "p")
+    desk.until_seen(lambda _: any(desk.folder.glob("toonvid-*.png")))
     desk.do("key", "r")
     desk.until_seen(lambda p: p[:9, :40, 0].max() > 120)  # REC
     time.sleep(0.5)

@@ -28,6 +28,9 @@ def bench(
     ] = "720p",
     seconds: Annotated[float, typer.Option(min=0.1, help="Length of the film.")] = 3.0,
     rounds: Annotated[int, typer.Option(min=1, help="How often each stage is timed.")] = 3,
+    live: Annotated[
+        bool, typer.Option("--live", help="Measure the delay of a live picture instead.")
+    ] = False,
     train: Annotated[
         bool, typer.Option("--train", help="Time a step of each phase of a training instead.")
     ] = False,
@@ -41,6 +44,11 @@ def bench(
     """Time each stage by itself and the pipeline as a whole, on a film that toonvid draws."""
     if train:
         _bench_training(preset, content_weights, device, as_json)
+        return
+    if live:
+        from toonvid.commands.bench_live import bench_live
+
+        bench_live(style, backend, device, precision, [size], seconds, as_json)
         return
     from rich.console import Console
     from rich.table import Table
