@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 CLOCK = Fraction(1, 90_000)
 """Seconds in one unit of the pts that a camera gives: usual frame rates are exact in it."""
 
-PATIENCE_SECONDS = 10.0  # for the first picture
+PATIENCE_SECONDS = 20.0  # for the first picture
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.5, 8.0  # between two attempts to open a source
 _CLOCK_SLIP_SECONDS = 2.0  # a source's clock that is further off than this was set anew
 _GUEST_SECONDS = 2.0  # how long a guest's pictures keep those of the source away
