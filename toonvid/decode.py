@@ -8,7 +8,7 @@ their packets are handed on as `Companions`. Cameras are not read here.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 
 import av
+from av.codec.context import Flags
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.filter.graph import Graph
@@ -61,6 +62,8 @@ class DecodeOptions:
     """Seconds from the beginning; frames from here on are left out. None: to the end."""
     key_frames_only: bool = False
     """Whether to decode key frames alone: a hundredth of the work, and one frame in seconds."""
+    low_delay: bool = False
+    """Whether frames come as soon as they can, and also where the source's clock is set back."""
 
     def __post_init__(self) -> None:
         sides = self.size if isinstance(self.size, tuple) else (self.size,)
@@ -85,6 +88,7 @@ class VideoDecoder:
         source: str | Path,
         options: DecodeOptions | None = None,
         with_companions: bool = False,
+        opener: Callable[[], InputContainer] | None = None,
     ) -> None:
         """Remember what to open.
 
@@ -93,10 +97,12 @@ class VideoDecoder:
             options: Part and size of the pictures; None for all of them as they are.
             with_companions: Whether to hand on packets of the other streams. Someone has to take
                 them from `companions.packets`, or they pile up.
+            opener: Opens the source where it is no file, pipe or plain URL.
         """
         self.source = str(source)
         self.options = options or DecodeOptions()
         self.with_companions = with_companions
+        self._opener = opener
         self.damage: str | None = None
         """What of the source could not be read; None while nothing is amiss."""
         self.notices: list[str] = []
@@ -104,7 +110,7 @@ class VideoDecoder:
         self._container: InputContainer | None = None
 
     def __enter__(self) -> VideoDecoder:
-        self._container = _open(self.source)
+        self._container = self._opener() if self._opener else _open(self.source)
         try:
             self._prepare(self._container)
         except BaseException:
@@ -130,7 +136,7 @@ class VideoDecoder:
         last: Fraction | None = None
         repeated = 0
         for frame in self._span.frames(self._upright_frames()):
-            if last is not None and frame.seconds <= last:
+            if last is not None and frame.seconds <= last and not self.options.low_delay:
                 repeated += 1
                 continue
             last = frame.seconds
@@ -144,7 +150,10 @@ class VideoDecoder:
     def _prepare(self, container: InputContainer) -> None:
         """Find the film in the container, and look at its first frame."""
         self._stream = _find_video(container, self.source)
-        self._stream.thread_type = "AUTO"
+        # Threads that share out frames hold as many of them back.
+        self._stream.thread_type = "SLICE" if self.options.low_delay else "AUTO"
+        if self.options.low_delay:
+            self._stream.codec_context.flags |= Flags.low_delay
         if self.options.key_frames_only:
             self._stream.codec_context.skip_frame = "NONKEY"
         self._span = Span(
@@ -215,7 +224,7 @@ class VideoDecoder:
         stream = self._stream
         turned = self._orientation.transposed
         width, height = (first.height, first.width) if turned else (first.width, first.height)
-        width, height = _fitted(width, height, self.options)
+        width, height = fitted(width, height, self.options)
         aspect = stream.sample_aspect_ratio or Fraction(1)
         if aspect <= 0:
             aspect = Fraction(1)
@@ -345,7 +354,7 @@ def _is_picture(container: InputContainer) -> bool:
     return name == "image2" or name.endswith("_pipe")
 
 
-def _fitted(width: int, height: int, options: DecodeOptions) -> tuple[int, int]:
+def fitted(width: int, height: int, options: DecodeOptions) -> tuple[int, int]:
     """The size that fits what was asked for, the shape kept as nearly as even sides allow."""
     if options.size is None:
         return width, height

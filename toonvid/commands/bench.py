@@ -66,6 +66,9 @@ def bench(
         str | None,
         typer.Option(metavar="1,2,…", help="How much more cores help: rates with so many."),
     ] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Measure the delay of a live picture instead.")
+    ] = False,
     train: Annotated[
         bool, typer.Option("--train", help="Time a step of each phase of a training instead.")
     ] = False,
@@ -83,6 +86,12 @@ def bench(
     """
     if train:
         _bench_training(preset, content_weights, device, as_json)
+        return
+    if live:
+        from toonvid.commands.bench_live import bench_live
+
+        texts = [text for part in size or _ONE_SIZE for text in part.split(",")]
+        bench_live(style, backend, device, precision, texts, seconds, as_json)
         return
     from toonvid.backends import open_backend
     from toonvid.bench.measure import BenchOptions
