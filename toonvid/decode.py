@@ -102,6 +102,7 @@ class VideoDecoder:
         self.notices: list[str] = []
         """What was changed on the way and a user may want to know."""
         self._container: InputContainer | None = None
+        self._repeated = 0
 
     def __enter__(self) -> VideoDecoder:
         self._container = _open(self.source)
@@ -128,18 +129,43 @@ class VideoDecoder:
         for it.
         """
         last: Fraction | None = None
-        repeated = 0
         for frame in self._span.frames(self._upright_frames()):
             if last is not None and frame.seconds <= last:
-                repeated += 1
+                self._repeated += 1
                 continue
             last = frame.seconds
             yield frame
         self.damage = self._demuxer.damage()
-        if repeated:
+        if self._repeated:
             self.notices.append(
-                f"{repeated} frames shown at no later time than the last were left out"
+                f"{self._repeated} frames shown at no later time than the last were left out"
             )
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing was lost or left out so far."""
+        return self._demuxer.lost_packets == 0 and self._repeated == 0
+
+    def film_times(self) -> Iterator[Fraction]:
+        """Read on without decoding: yield when each packet of the film is decoded, in seconds.
+
+        Companions are handed on as by `frames`, which is not to be read as well.
+        """
+        for packet in self._packets:
+            time = packet.pts if packet.dts is None else packet.dts
+            if packet.stream_index != self._stream.index:
+                self._keep(packet)
+            elif time is not None:
+                yield time * packet.time_base - (self._span.start or 0)
+
+    def skip_to(self, seconds: Fraction) -> None:
+        """Go on reading at a key frame that is shown no later than this; `info` stays as it is.
+
+        Args:
+            seconds: On the clock of the frames that come out.
+        """
+        assert self._container is not None
+        _, self._decoded = self._start_reading(self._container, seconds + (self._span.start or 0))
 
     def _prepare(self, container: InputContainer) -> None:
         """Find the film in the container, and look at its first frame."""
@@ -151,7 +177,7 @@ class VideoDecoder:
             self._absolute(self.options.start, container),
             self._absolute(self.options.end, container),
         )
-        first, self._decoded = self._start_reading(container)
+        first, self._decoded = self._start_reading(container, self._span.start)
         self._orientation = Orientation.of(first)
         self.info = self._describe(container, first)
 
@@ -167,12 +193,13 @@ class VideoDecoder:
         )
         return time + next((e for e in exact if abs(e - start) * av.time_base < 1), start)
 
-    def _start_reading(self, container: InputContainer) -> tuple[VideoFrame, Iterator[VideoFrame]]:
+    def _start_reading(
+        self, container: InputContainer, start: Fraction | None
+    ) -> tuple[VideoFrame, Iterator[VideoFrame]]:
         """Decode the first frame, at the start that was asked for or before it, and what follows.
 
         The iterator begins with the first frame once more.
         """
-        start = self._span.start
         can_seek = start is not None and self.source != PIPE and not _is_picture(container)
         first = None
         for margin in _SEEK_MARGINS if can_seek else _SEEK_MARGINS[:1]:
@@ -180,6 +207,7 @@ class VideoDecoder:
                 self._seek(container, start - margin)
             self.companions = self._find_companions(container)
             self._demuxer = Demuxer(container, self._stream, self.companions.streams, self._span)
+            self._packets = self._demuxer.packets()
             decoded = self._decoded_frames()
             first = next(decoded, None)
             if first is not None and (start is None or self._time(first) <= start):
@@ -285,7 +313,7 @@ class VideoDecoder:
 
     def _decoded_frames(self) -> Iterator[VideoFrame]:
         """Frames as the decoder gives them; what cannot be decoded is counted and passed over."""
-        for packet in chain(self._demuxer.packets(), [None]):
+        for packet in chain(self._packets, [None]):
             if packet is not None and packet.stream_index != self._stream.index:
                 self._keep(packet)
                 continue

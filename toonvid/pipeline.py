@@ -16,7 +16,7 @@ from toonvid.prefetch import prefetch
 from toonvid.stylize import StylizeOptions, Stylizer
 from toonvid.video import VideoInfo
 
-_DEPTH = 4  # frames between two stages: enough to hide a slow one, few enough for little memory
+DEPTH = 4  # frames between two stages: enough to hide a slow one, few enough for little memory
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,10 @@ class Progress:
     """Written so far."""
     film_seconds: float
     """How much of the film they cover."""
+    kept_seconds: float = 0.0
+    """How much of the film would not be lost, should the process end now."""
+    missing_bytes: int = 0
+    """How much room the disk lacks for the rest, as far as can be told."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,8 @@ class Conversion:
     """What was converted, mapped or left out."""
     damage: str | None
     """What of the source could not be read; None when all was."""
+    resumed_frames: int = 0
+    """Of `frames`, those that earlier runs had finished; `seconds` does not cover them."""
 
     @property
     def slowest_stage(self) -> str:
@@ -84,7 +90,7 @@ def convert(
         BackendError: The engine fails.
     """
     began = time.perf_counter()
-    _refuse_same(Path(source), Path(target))
+    refuse_same(Path(source), Path(target))
     stylizer = Stylizer(backend, stylizing)
     encode_seconds = film_seconds = 0.0
     with (
@@ -92,8 +98,8 @@ def convert(
         VideoEncoder(
             target, decoder.info, encoding, decoder.companions, backend.engine.card.style
         ) as encoder,
-        closing(prefetch(decoder.frames(), _DEPTH)) as frames,
-        closing(prefetch(stylizer.stylize(frames), _DEPTH)) as cartoons,
+        closing(prefetch(decoder.frames(), DEPTH)) as frames,
+        closing(prefetch(stylizer.stylize(frames), DEPTH)) as cartoons,
     ):
         for done, cartoon in enumerate(cartoons, start=1):
             encode_began = time.perf_counter()
@@ -118,7 +124,7 @@ def convert(
     )
 
 
-def _refuse_same(source: Path, target: Path) -> None:
+def refuse_same(source: Path, target: Path) -> None:
     """A target that replaces its own source would leave nothing to go back to."""
     if target.exists() and source.exists() and target.samefile(source):
         raise TargetError(f"{target} is the source itself: name another target")
