@@ -17,7 +17,7 @@ from types import TracebackType
 
 import av
 from av.container import InputContainer
-from av.error import FFmpegError
+from av.error import ExitError, FFmpegError
 from av.filter.graph import Graph
 from av.packet import Packet
 from av.stream import Stream
@@ -45,6 +45,13 @@ _GUESSED_RATE = Fraction(25)  # for sources that give neither times nor a rate
 # Seconds before the start to which to seek. Some containers take the time of decoding for the time
 # at which a frame is shown, or find no key frame; the last is the beginning of any film.
 _SEEK_MARGINS = (0, 2, 20, 10**6)
+# Formats that name other files or addresses to be opened. In a file they are refused; where the
+# user typed an address, a playlist there may lead on, but never to this machine's files.
+_PLAYLISTS = {
+    *("hls", "dash", "webm_dash_manifest", "concat", "imf", "sdp", "rtsp", "rtp", "sap", "vobsub"),
+    *("lavfi", "ipmovie"),
+}
+_REMOTE_PROTOCOLS = "http,https,httpproxy,tcp,tls,udp,rtp,rtmp,rtmps,rtmpt,srt,crypto,data"
 
 
 @dataclass(frozen=True)
@@ -61,11 +68,17 @@ class DecodeOptions:
     """Seconds from the beginning; frames from here on are left out. None: to the end."""
     key_frames_only: bool = False
     """Whether to decode key frames alone: a hundredth of the work, and one frame in seconds."""
+    max_pixels: int = 2**27
+    """Frames with more pixels are not decoded: a small file can claim to hold a huge picture."""
+    stall_seconds: float = 30.0
+    """How long an address may stay silent before it is given up."""
 
     def __post_init__(self) -> None:
         sides = self.size if isinstance(self.size, tuple) else (self.size,)
         if any(side is not None and side < 1 for side in sides):
             raise ValueError(f"{self.size = }")
+        if self.max_pixels < 1:
+            raise ValueError(f"{self.max_pixels = }")
         if self.start is not None and self.start < 0:
             raise ValueError(f"{self.start = }")
         if self.end is not None and self.end <= (self.start or 0):
@@ -105,7 +118,7 @@ class VideoDecoder:
         self._repeated = 0
 
     def __enter__(self) -> VideoDecoder:
-        self._container = _open(self.source)
+        self._container = _open(self.source, self.options)
         try:
             self._prepare(self._container)
         except BaseException:
@@ -170,6 +183,8 @@ class VideoDecoder:
     def _prepare(self, container: InputContainer) -> None:
         """Find the film in the container, and look at its first frame."""
         self._stream = _find_video(container, self.source)
+        self._refuse_huge()
+        self._stream.codec_context.options = {"max_pixels": str(self.options.max_pixels)}
         self._stream.thread_type = "AUTO"
         if self.options.key_frames_only:
             self._stream.codec_context.skip_frame = "NONKEY"
@@ -180,6 +195,14 @@ class VideoDecoder:
         first, self._decoded = self._start_reading(container, self._span.start)
         self._orientation = Orientation.of(first)
         self.info = self._describe(container, first)
+
+    def _refuse_huge(self) -> None:
+        width, height = self._stream.codec_context.width, self._stream.codec_context.height
+        if width * height > self.options.max_pixels:
+            raise SourceError(
+                f"{self.source} has frames of {width} x {height}, more than"
+                f" {self.options.max_pixels} pixels; --max-pixels allows them"
+            )
 
     def _absolute(self, time: Fraction | None, container: InputContainer) -> Fraction | None:
         """A time from the beginning, on the source's own clock."""
@@ -335,11 +358,15 @@ class VideoDecoder:
             self.companions.packets.append(moved)
 
 
-def _open(source: str) -> InputContainer:
+def _open(source: str, options: DecodeOptions) -> InputContainer:
+    # A name with a % in it is a name, not the pattern of a numbered series.
+    limits = {"pattern_type": "none", "protocol_whitelist": "pipe", "format_whitelist": _formats()}
+    stall_seconds = None
     if source == PIPE:
         url = "pipe:0"
     elif "://" in source:
-        url = source
+        url, stall_seconds = source, options.stall_seconds
+        limits = {"protocol_whitelist": f"{_REMOTE_PROTOCOLS},{source.split('://')[0]}"}
     else:
         path = Path(source)
         if not path.exists():
@@ -347,14 +374,27 @@ def _open(source: str) -> InputContainer:
         if path.is_dir():
             raise SourceError(f"{source} is a folder, not a film")
         url = f"file:{source}"  # so that no character in a name is taken for a protocol
+        limits["protocol_whitelist"] = "file"
     try:
-        # A name with a % in it is a name, not the pattern of a numbered series.
-        options = {"pattern_type": "none"}
-        return av.open(url, "r", container_options=options, metadata_errors="replace")
+        return av.open(
+            url,
+            "r",
+            options={"max_pixels": str(options.max_pixels)},
+            container_options=limits,
+            metadata_errors="replace",
+            timeout=stall_seconds,
+        )
     except PermissionError as error:
         raise SourceError(f"{source}: no permission to read it") from error
-    except (FFmpegError, OSError) as error:
+    except ExitError as error:
+        raise SourceError(f"{source} says nothing for {stall_seconds:g} seconds") from error
+    except (FFmpegError, OSError, ValueError) as error:
         raise SourceError(f"{source} is not a film or picture that can be read") from error
+
+
+def _formats() -> str:
+    """FFmpeg's names of the formats that open nothing but themselves."""
+    return ",".join(sorted(av.formats_available - _PLAYLISTS))
 
 
 def _find_video(container: InputContainer, source: str) -> VideoStream:

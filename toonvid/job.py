@@ -19,7 +19,7 @@ from toonvid.stylize import StylizeOptions
 _SAMPLES = 64  # blocks of a source that are looked at, the first and the last among them
 _SAMPLE_BYTES = 65536
 # Options that change nothing in the target's bytes.
-_FREE_OPTIONS = {"overwrite"}
+_FREE_OPTIONS = {"overwrite", "max_pixels", "stall_seconds"}
 
 
 @dataclass(frozen=True)

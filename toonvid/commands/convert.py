@@ -8,7 +8,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -84,6 +84,10 @@ def convert(
         str | None, typer.Option(metavar="TIME", help="Begin here: 90, 1:30, 0:01:30.5.")
     ] = None,
     end: Annotated[str | None, typer.Option(metavar="TIME", help="End here.")] = None,
+    max_pixels: Annotated[
+        int | None,
+        typer.Option(min=1, help="Refuse larger frames.  [default: 134217728]"),
+    ] = None,
     codec: Annotated[
         str | None,
         typer.Option(help="Video encoder, as FFmpeg names it.  [default: libx264]"),
@@ -141,6 +145,8 @@ def convert(
     if as_json and output == "-":
         raise typer.BadParameter("standard output holds the film already", param_hint="--json")
     decoding = DecodeOptions(parse_size(size), upscale, begins, ends)
+    if max_pixels is not None:
+        decoding = replace(decoding, max_pixels=max_pixels)
     stylizing = StylizeOptions(strength, keep_color, compare)
     encoding = EncodeOptions(codec, crf, preset, pix_fmt, not no_audio, not no_subtitles, overwrite)
     report = _Report(_QUIET if quiet else _VERBOSE if verbose else _NORMAL, as_json)
