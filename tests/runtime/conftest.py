@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tiny_engines import identity_engine, negative_engine
 
+from toonvid import segments
 from toonvid.backends import Backend, open_backend
 from toonvid.decode import DecodeOptions
 from toonvid.encode import EncodeOptions
@@ -16,6 +17,8 @@ from toonvid.engine import find_engine
 from toonvid.pipeline import Conversion, convert
 from toonvid.scene import write_scene
 from toonvid.stylize import StylizeOptions
+
+F = Fraction
 
 
 @pytest.fixture(scope="session")
@@ -43,9 +46,14 @@ def identity(engines_folder: Path) -> Iterator[Backend]:
         yield backend
 
 
-@pytest.fixture
-def toon(identity: Backend, tmp_path: Path) -> Callable[..., Conversion]:
-    """Converts a clip with the identity engine to a file of the name given, in `tmp_path`."""
+@pytest.fixture(params=["at-once", "in-segments"])
+def toon(
+    identity: Backend, tmp_path: Path, request: pytest.FixtureRequest
+) -> Callable[..., Conversion]:
+    """Converts a clip with the identity engine to a file of the name given, in `tmp_path`.
+
+    Every promise holds for films written in one go and for those joined of tiny segments.
+    """
 
     def run(
         source: Path | str,
@@ -55,6 +63,9 @@ def toon(identity: Backend, tmp_path: Path) -> Callable[..., Conversion]:
         stylizing: StylizeOptions | None = None,
     ) -> Conversion:
         target = name if name == "-" else tmp_path / name
-        return convert(source, target, identity, decoding, stylizing, encoding)
+        options = (decoding, stylizing, encoding)
+        if request.param == "at-once":
+            return convert(source, target, identity, *options)
+        return segments.convert(source, target, identity, *options, segment_seconds=F(1, 10))
 
     return run
