@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from toonvid.backends import Backend
@@ -21,6 +22,9 @@ class SlowBackend:
         time.sleep(seconds)
         self.slept += seconds
         return self._backend.run(frames)
+
+    def stream(self, batches: Iterable[Pixels]) -> Iterator[Pixels]:
+        return map(self.run, batches)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._backend, name)

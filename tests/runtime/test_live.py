@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,9 @@ def test_engine_that_fails_ends_it(identity: Backend) -> None:
 
         def run(self, _: Pixels) -> Pixels:
             raise BackendError("out of memory")
+
+        def stream(self, batches: Iterable[Pixels]) -> Iterator[Pixels]:
+            return map(self.run, batches)
 
         def __enter__(self) -> Broken:
             return self
