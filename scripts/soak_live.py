@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Twenty minutes of `toonvid live`: neither memory nor delay may grow.
 
-    scripts/long/soak_live.py --minutes 20 --size 640x360
+    scripts/soak_live.py --minutes 20 --size 640x360
 
 A drawn camera with a clock in its picture is painted, recorded and shown on the page to a reader.
 Prints a line every half a minute, and ends with 1 if memory or delay has grown.
