@@ -35,4 +35,4 @@ def test_what_is_no_picture_is_refused(data: bytes) -> None:
 
 def test_picture_larger_than_any_camera_is_refused() -> None:
     with pytest.raises(SourceError):
-        decode_jpeg(jpeg(8000, 8000, 9))
+        decode_jpeg(jpeg(4112, 2320, 9))

@@ -102,8 +102,14 @@ def test_finished_segments_are_not_made_again(film, run, identity, tmp_path, mon
     stopped(run, film, 23)
     assert kept(tmp_path / "target.mp4") == [*(f"00000{n}.segment" for n in range(4)), "journal"]
     stylized = []
-    kept_run = identity.run
-    monkeypatch.setattr(identity, "run", lambda frames: stylized.append(1) or kept_run(frames))
+    kept_stream = identity.stream
+
+    def counted(batches):
+        for batch in batches:
+            stylized.append(1)
+            yield batch
+
+    monkeypatch.setattr(identity, "stream", lambda batches: kept_stream(counted(batches)))
     run(film)
     assert len(stylized) == 48 - 20
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+import threading
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import pytest
 from clips import Film
 from mjpeg_server import MjpegServer
@@ -16,6 +18,7 @@ from virtual_display import virtual_display
 from toonvid import camera as camera_module
 from toonvid import stream
 from toonvid.camera import Camera, CameraOptions
+from toonvid.decode import VideoDecoder
 from toonvid.errors import CameraError, SourceError
 from toonvid.stream import open_stream, shown_name
 
@@ -60,6 +63,28 @@ def test_server_that_falls_silent_ends_the_feed(monkeypatch: pytest.MonkeyPatch)
         next(feed.frames)
         server.pause()
         assert len(list(feed.frames)) < 500
+
+
+def test_silence_is_waited_for_once(tmp_path: Path) -> None:
+    data = Film(container="mpegts").write(tmp_path / "film.ts").read_bytes()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+
+        def opener() -> av.container.InputContainer:
+            return av.open(url, "r", timeout=(3.0, 0.3))
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            connection.sendall(data)
+            finished.wait(60)
+            connection.close()
+
+        finished = threading.Event()
+        threading.Thread(target=serve, daemon=True).start()
+        with VideoDecoder(url, opener=opener) as decoder:
+            assert len(list(decoder.frames())) >= 5
+        finished.set()
+    assert decoder.damage is not None and decoder.damage.startswith("1 damaged packet")
 
 
 def test_address_where_nobody_answers() -> None:
