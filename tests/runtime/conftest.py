@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import pytest
+from av.error import FFmpegError
 from tiny_engines import identity_engine, negative_engine
 
 from toonvid import segments
@@ -46,6 +48,15 @@ def identity(engines_folder: Path) -> Iterator[Backend]:
         yield backend
 
 
+def segment_length(source: Path | str) -> Fraction:
+    """Makes three segments or so of a clip."""
+    try:
+        with av.open(str(source)) as container:
+            return max(F(container.duration or 0, 3 * av.time_base), F(1, 10))
+    except (OSError, FFmpegError):
+        return F(1, 10)
+
+
 @pytest.fixture(params=["at-once", "in-segments"])
 def toon(
     identity: Backend, tmp_path: Path, request: pytest.FixtureRequest
@@ -66,6 +77,7 @@ def toon(
         options = (decoding, stylizing, encoding)
         if request.param == "at-once":
             return convert(source, target, identity, *options)
-        return segments.convert(source, target, identity, *options, segment_seconds=F(1, 10))
+        length = segment_length(source)
+        return segments.convert(source, target, identity, *options, segment_seconds=length)
 
     return run

@@ -327,3 +327,63 @@ heavy = {"numpy", "av", "cv2", "openvino", "torch", "onnx"} & set(sys.modules)
 assert not heavy, heavy
 """
     subprocess.run([sys.executable, "-c", lines], check=True, timeout=60)
+
+
+def test_status_tells_where_a_conversion_stands(
+    scene_film: Path, tmp_path: Path, capsys: Capsys
+) -> None:
+    target = tmp_path / "a.mp4"
+    nothing = run_here(capsys, "convert", "--status", target)
+    assert (nothing.code, nothing.out) == (1, f"{target}: no conversion to it is known\n")
+    half_done(scene_film, target)
+    told = run_here(capsys, "convert", "--status", target)
+    assert told.code == 0
+    assert told.out == (
+        f"{target}: 0:00 of 0:01 finished, 6 frames in 2 segments\n"
+        "nobody is at work on it; go on with\n  toonvid convert this\n"
+    )
+    state = json.loads(run_here(capsys, "convert", "--status", target, "--json").out)
+    assert (state["frames"], state["segments"], state["process"]) == (6, 2, None)
+    assert (state["finished"], state["whole_seconds"]) == (False, 1.0)
+    run_here(capsys, "convert", scene_film, "-o", target, "--style", "negative", "--restart")
+    assert run_here(capsys, "convert", "--status", target).out == f"{target}: finished\n"
+
+
+def half_done(source: Path, target: Path) -> None:
+    """Stop a conversion after two segments of three frames."""
+    from toonvid import convert, find_engine, open_backend
+
+    class Stopped(Exception):
+        pass
+
+    def stop(progress: object) -> None:
+        if getattr(progress, "frames", 0) >= 7:
+            raise Stopped
+
+    with open_backend(find_engine("negative")) as backend, pytest.raises(Stopped):
+        convert(
+            *(source, target, backend),
+            on_progress=stop,
+            command="toonvid convert this",
+            segment_seconds=Fraction(1, 4),
+        )
+
+
+def test_other_options_end_with_2_and_restart_begins_anew(
+    scene_film: Path, tmp_path: Path, capsys: Capsys
+) -> None:
+    target = tmp_path / "a.mp4"
+    half_done(scene_film, target)
+    options = ("convert", scene_film, "-o", target, "--style", "negative", "--crf", "30")
+    refused = run_here(capsys, *options)
+    assert refused.code == 2
+    assert "--crf was None, is 30" in refused.err
+    assert "begin anew with --restart; nothing was deleted" in refused.err
+    assert run_here(capsys, *options, "--restart").code == 0
+    assert len(pictures(target)) == 12
+
+
+def test_convert_needs_a_source(capsys: Capsys) -> None:
+    ended = run_here(capsys, "convert")
+    assert ended.code == 2
+    assert "SOURCE" in ended.err
