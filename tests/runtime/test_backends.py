@@ -4,6 +4,9 @@ escapes.
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import onnx
 import pytest
@@ -245,3 +248,13 @@ def test_protocol_is_what_backends_are(name, tmp_path):
     backend: Backend = open_backend(identity_engine(tmp_path), name)
     with backend as entered:
         assert entered is backend
+
+
+def test_nothing_is_sent_home() -> None:
+    """OpenVINO's own messages about its use stay unsent: their sender is never loaded."""
+    code = (
+        "import sys, toonvid.backends.openvino\n"
+        "print([name for name in sys.modules if name.startswith('openvino_telemetry.')])"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "[]"
