@@ -411,6 +411,10 @@ def _find_video(container: InputContainer, source: str) -> VideoStream:
     if not films:
         kinds = sorted({s.type for s in container.streams})
         raise SourceError(f"{source} has no pictures ({', '.join(kinds) or 'it is empty'})")
+    # PyAV's annotations promise a codec context; a stream that nothing can decode has none.
+    films = [film for film in films if (context := film.codec_context) and context.codec]
+    if not films:
+        raise SourceError(f"{source} has pictures that no codec here can read")
     best = container.streams.best("video")
     stream = best if best in films else films[0]
     assert isinstance(stream, VideoStream)

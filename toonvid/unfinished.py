@@ -196,7 +196,7 @@ class Unfinished:
         Args:
             film_seconds: Of the whole film; None when not known, and then nothing is missing.
         """
-        if not film_seconds or not self.done:
+        if not film_seconds or not self.film_seconds:
             return 0
         whole = int(self.size * max(1.0, film_seconds / self.film_seconds))
         return max(0, 2 * whole - self.size - self._free_bytes())
