@@ -67,6 +67,8 @@ class PhaseConfig:
     """Of the total variation."""
     stability_weight: float = 0.0
     """Of the stability loss."""
+    equivariance_weight: float = 0.0
+    """Of the equivariance loss."""
 
     def __post_init__(self) -> None:
         _check_counts(self, "warm_up")

@@ -24,7 +24,7 @@ from toonvid.errors import TrainingError
 from toonvid.video import Pixels
 from trainer.files import make_folder, write_atomically
 from trainer.game import load_trained_generator
-from trainer.lite_networks import LiteGenerator
+from trainer.lite_networks import LiteGenerator, fold_enlarging
 from trainer.networks import count_multiply_adds, count_parameters
 from trainer.paper_networks import fold_batch_norm
 from trainer.recipe import describe_recipe
@@ -104,7 +104,7 @@ def to_onnx(generator: nn.Module) -> bytes:
         warnings.filterwarnings("ignore", message=".*instance_norm", category=UserWarning)
         warnings.filterwarnings("ignore", message="Constant folding", category=UserWarning)
         torch.onnx.export(
-            _FrameGenerator(generator).eval(),
+            _FrameGenerator(fold_enlarging(generator)).eval(),
             (torch.zeros(1, 64, 64, 3, dtype=torch.uint8),),
             path,
             input_names=["frame"],
@@ -168,7 +168,7 @@ def _write_card(
             for precision, content in files.items()
         },
         parameters=count_parameters(generator),
-        multiply_adds_per_pixel=round(count_multiply_adds(generator)),
+        multiply_adds_per_pixel=round(count_multiply_adds(fold_enlarging(generator))),
         licence=text.licence,
         trained_on=text.trained_on or _undescribed_source(record),
         recipe=describe_recipe(record),

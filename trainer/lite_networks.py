@@ -6,6 +6,8 @@ has no normalisation, so that tiles, half precision and neighbouring frames agre
 
 from __future__ import annotations
 
+import copy
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -21,18 +23,24 @@ RESIDUAL_GAIN = 0.3
 """Of a residual block's branch at the start: without normalisation, sums would grow."""
 
 OUTPUT_GAIN = 0.1
-"""Of what is added to the photo at the start."""
+"""Of what changes the photo at the start."""
 
 
 class LiteGenerator(nn.Module):
-    """Real-time generator: adds to the photo what makes it a cartoon.
+    """Real-time generator: multiplies the photo by one soft picture and adds another.
 
-    Most of the work is done at a quarter of the height and width; what keeps lines sharp is done at
-    half of them. Measured by how well it repeats the abstraction, width at half the size is worth
-    more than width and depth at a quarter of it.
+    As in a guided filter (He et al., 2013), a cartoon is gain * photo + offset. Both are made at
+    half the height and width and enlarged smoothly, so that they have nothing finer than that: an
+    edge that stays is the photo's own, an area is flat where the gain is 0, and a line is an
+    offset. A network that adds pixels of its own making draws the same edge otherwise wherever it
+    falls between its 2 x 2 squares, which a film shows as boiling.
 
-    Its pixels lie side by side with their colours, as a frame's do, and its first and its last
-    layer work on pixels in twos: so nothing has to be put in another order on the way in.
+    Most of the work is done at a quarter of the height and width, the rest at half of them.
+    Measured by how well it repeats the abstraction, width at half the size is worth more than width
+    and depth at a quarter of it.
+
+    Its pixels lie side by side with their colours, as a frame's do, and its first layer works on
+    pixels in twos: so nothing has to be put in another order on the way in.
     """
 
     multiple_of = 4
@@ -51,14 +59,15 @@ class LiteGenerator(nn.Module):
         self.enter = nn.Conv2d(2 * 3, half, kernel_size=(6, 3), stride=(2, 1), padding=(2, 1))
         self.down = nn.Conv2d(half, width, kernel_size=3, stride=2, padding=1)
         self.blocks = Stages(*(ResidualBlock(width) for _ in range(blocks)))
-        self.up = nn.ConvTranspose2d(width, half, kernel_size=2, stride=2)
-        self.leave = nn.Conv2d(half, 2 * 2 * 3, kernel_size=3, padding=1)
-        for layer in (self.enter, self.down, self.leave):
+        self.up = nn.ConvTranspose2d(width, half, kernel_size=4, stride=2, padding=1)
+        self.gain = SmoothlyEnlarged(half)
+        self.offset = SmoothlyEnlarged(half)
+        for layer in (self.enter, self.down):
             _start(layer)
         for block in self.blocks:
             _start(block.first)
             _start(block.second, gain=RESIDUAL_GAIN)
-        _start_without_checkerboard(self.up, self.leave)
+        _start_smooth(self.up)
 
     def forward(self, photos: Tensor) -> Tensor:
         """Photos (N, 3, H, W) in [-1, 1] to cartoons of the same shape, about in that range."""
@@ -72,9 +81,58 @@ class LiteGenerator(nn.Module):
         x = _activate(self.down(half))  # (N, 32, H/4, W/4)
         x = self.blocks(x)
         x = _activate(half + self.up(x))  # (N, 16, H/2, W/2)
-        squares = self.leave(x).permute(0, 2, 3, 1)  # (N, H/2, W/2, 12): 2x2 pixels, row by row
-        rows = squares.reshape(count, height // 2, width // 2, 2, 2 * 3).transpose(2, 3)
-        return photos + rows.reshape(count, height, width, 3)
+        return photos + self.gain(x) * photos + self.offset(x)
+
+
+class SmoothlyEnlarged(nn.Module):
+    """A colour for each place, made by a 1x1 convolution and enlarged twofold, bilinearly.
+
+    Both are linear, so they are one 3x3 convolution, which gives the four pixels of each place.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.colour = nn.Conv2d(channels, 3, kernel_size=1)
+        _start(self.colour, gain=OUTPUT_GAIN)
+        near, far = torch.tensor([0.25, 0.75, 0.0]), torch.tensor([0.0, 0.75, 0.25])
+        taps = [torch.outer(down, across) for down in (near, far) for across in (near, far)]
+        self.register_buffer("taps", torch.stack(taps), persistent=False)  # (4, 3, 3)
+        self._lay_out = SquaresToPixels()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, h, w) to (N, 2h, 2w, 3)."""
+        return self._lay_out(F.conv2d(x, *self._both(), padding=1))
+
+    def folded(self) -> nn.Sequential:
+        """The same with both as one convolution's weights."""
+        weight, bias = self._both()
+        both = nn.Conv2d(weight.shape[1], weight.shape[0], kernel_size=3, padding=1)
+        both.weight, both.bias = nn.Parameter(weight), nn.Parameter(bias)
+        return nn.Sequential(both, self._lay_out)
+
+    def _both(self) -> tuple[Tensor, Tensor]:
+        """Weight (12, C, 3, 3) and bias of the 3x3 convolution: four pixels' colours a place."""
+        colour = self.colour.weight[..., 0, 0]  # (3, C)
+        weight = torch.einsum("oc,pyx->pocyx", colour, self.taps).flatten(0, 1)
+        return weight, self.colour.bias.repeat(4)
+
+
+class SquaresToPixels(nn.Module):
+    """(N, 12, h, w), 2x2 pixels row by row, to (N, 2h, 2w, 3)."""
+
+    def forward(self, squares: Tensor) -> Tensor:
+        count, _, height, width = squares.shape
+        rows = squares.permute(0, 2, 3, 1).reshape(count, height, width, 2, 2 * 3).transpose(2, 3)
+        return rows.reshape(count, 2 * height, 2 * width, 3)
+
+
+def fold_enlarging(network: nn.Module) -> nn.Module:
+    """A copy of a network without what training alone has need of: see `SmoothlyEnlarged`."""
+    folded = copy.deepcopy(network)
+    for name, layer in network.named_modules():
+        if isinstance(layer, SmoothlyEnlarged):
+            folded.set_submodule(name, layer.folded())
+    return folded
 
 
 class ResidualBlock(nn.Module):
@@ -177,11 +235,10 @@ def _start(layer: nn.Conv2d, gain: float = 1.0) -> None:
         layer.weight.mul_(gain)
 
 
-def _start_without_checkerboard(up: nn.ConvTranspose2d, leave: nn.Conv2d) -> None:
-    """Random weights, the same for all pixels of a 2x2 square (ICNR: Aitken et al., 2017)."""
-    nn.init.kaiming_normal_(up.weight[..., 0, 0], a=LEAK, mode="fan_out")
+def _start_smooth(up: nn.ConvTranspose2d) -> None:
+    """Random weights that enlarge bilinearly, which leaves no checkerboard."""
     nn.init.zeros_(up.bias)
+    taps = torch.tensor([0.25, 0.75, 0.75, 0.25])
     with torch.no_grad():
-        up.weight.copy_(up.weight[..., :1, :1].clone().expand_as(up.weight))
-        one_pixel = OUTPUT_GAIN * leave.weight[:3]
-        leave.weight.copy_(one_pixel.repeat(4, 1, 1, 1))
+        mixed = nn.init.kaiming_normal_(up.weight.new_empty(up.weight.shape[:2]), LEAK, "fan_out")
+        up.weight.copy_(mixed[..., None, None] * torch.outer(taps, taps))

@@ -36,6 +36,8 @@ BLOTCH = 8
 
 BORDER = 8
 """Pixels at each side where a moved picture is not known."""
+SQUARE = 4
+"""Side in pixels of the squares that generators work on."""
 LINE_BLUR = 3
 """Side of the mean that is compared: a moved line is softened by the moving alone."""
 
@@ -251,6 +253,33 @@ def stability_loss(
     difference = generator(disturbed).float() - disturbance.move(cartoons.float())
     inner = difference[..., BORDER:-BORDER, BORDER:-BORDER]
     return F.avg_pool2d(inner, LINE_BLUR, stride=1).abs().mean()
+
+
+def equivariance_loss(
+    generator: Callable[[Tensor], Tensor],
+    photos: Tensor,
+    cartoons: Tensor,
+    shift: tuple[int, int],
+) -> Tensor:
+    """Mean square between the cartoon of a photo moved by whole pixels and the cartoon, moved so.
+
+    A network that works on squares of 4 x 4 pixels draws an edge otherwise for each place that it
+    has in them (Zhang, "Making Convolutional Networks Shift-Invariant Again", 2019): in a film,
+    edges and lettering boil. Whole pixels need no interpolation, so that nothing is softened by
+    the comparison, as it is in `stability_loss`. Not in the paper.
+
+    Args:
+        generator: G, for sides that are multiples of 4.
+        photos: p, (N, 3, H, W) in [-1, 1].
+        cartoons: G(p), same shape.
+        shift: How far up and left, 0 to 3 pixels each.
+    """
+    height, width = (side - SQUARE for side in photos.shape[2:])
+    down, right = shift
+    part = (..., slice(down, down + height), slice(right, right + width))
+    difference = generator(photos[part]).float() - cartoons.float()[part]
+    inner = difference[..., BORDER:-BORDER, BORDER:-BORDER]
+    return inner.square().mean()
 
 
 def _judge(maps: list[Tensor], target: float, objective: Objective) -> Tensor:

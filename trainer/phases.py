@@ -20,11 +20,13 @@ from trainer.config import PhaseConfig, TrainConfig
 from trainer.dataset import Batch, cut_middle
 from trainer.game import Game
 from trainer.losses import (
+    SQUARE,
     Disturbance,
     adversarial_loss,
     colour_loss,
     content_loss,
     discriminator_loss,
+    equivariance_loss,
     gradient_difference,
     pixel_loss,
     stability_loss,
@@ -46,6 +48,8 @@ class Lesson:
     batch: Batch
     disturbance: Disturbance | None
     """Of the batch's first pictures; None without a stability loss."""
+    shift: tuple[int, int]
+    """Of the equivariance loss: how far up and left, in pixels."""
     generated: Tensor | None = None
     """G(p), (N, 3, H, W), for the discriminator; None in the generator's own step."""
 
@@ -153,6 +157,10 @@ def generator_terms(game: Game, lesson: Lesson, part: Part, cartoons: Tensor) ->
         losses["gradient_difference"] = gradient_difference(
             cartoons, targets, batch.photos, phase.ink_weight
         )
+    if phase.equivariance_weight:
+        losses["equivariance"] = equivariance_loss(
+            game.generator.network, batch.photos, cartoons, lesson.shift
+        )
     if lesson.pixels_only:
         return _weigh(losses, phase, part.share)
     if phase.adversarial_weight and game.discriminator:
@@ -201,7 +209,8 @@ def draw_lesson(config: TrainConfig, step: int, batch: Batch) -> Lesson:
         seed = np.random.SeedSequence((config.seed, step)).generate_state(1)
         random = torch.Generator().manual_seed(int(seed[0]))
         disturbance = Disturbance.draw(batch.photos[: config.content_pictures], random)
-    return Lesson(phase, pixels_only, batch, disturbance)
+    shift = divmod(1 + step % (SQUARE**2 - 1), SQUARE)  # each but (0, 0) in turn
+    return Lesson(phase, pixels_only, batch, disturbance, shift)
 
 
 def _parts(lesson: Lesson, micro_batch: int, content_pictures: int) -> Iterator[Part]:

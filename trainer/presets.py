@@ -46,6 +46,7 @@ LITE = TrainConfig(
         ink_weight=10.0,
         content_weight=0.25,
         stability_weight=12.0,
+        equivariance_weight=1000.0,
     ),
     adversarial=PhaseConfig(
         steps=12_000,
@@ -59,6 +60,7 @@ LITE = TrainConfig(
         ink_weight=4.0,
         colour_weight=0.05,
         stability_weight=6.0,
+        equivariance_weight=300.0,
     ),
     crop=160,
     frame_heights=(288, 432, 720),

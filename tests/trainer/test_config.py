@@ -117,7 +117,8 @@ def test_the_paper_s_numbers_are_the_paper_s() -> None:
     assert (paper.crop, paper.width, paper.blocks) == (256, 256, 8)
     for phase in (paper.initialization, paper.adversarial):
         assert (phase.content_weight, phase.learning_rate, phase.beta1) == (10, 2e-4, 0.5)
-        ours = ("pixel", "colour", "style", "total_variation", "stability")
+        ours = ["pixel", "gradient_difference", "colour", "style", "total_variation"]
+        ours += ["stability", "equivariance"]
         assert not any(getattr(phase, f"{name}_weight") for name in ours)
 
 

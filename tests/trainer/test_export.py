@@ -66,7 +66,8 @@ def test_the_card_describes_the_engine(engine: Engine, trained: Run) -> None:
 @pytest.mark.parametrize("half", [False, True])
 def test_a_generator_that_adds_nothing_gives_every_level_back(half: bool) -> None:
     generator = LiteGenerator(width=6, blocks=1)
-    nn.init.zeros_(generator.leave.weight)
+    for layer in (generator.gain, generator.offset):
+        nn.init.zeros_(layer.colour.weight)
     content = to_onnx(generator.half() if half else generator)
     levels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, axis=3)
     compiled = openvino.Core().compile_model(
@@ -87,6 +88,14 @@ def test_the_graph_keeps_the_contract(engine: Engine, precision: str) -> None:
     assert kinds - {onnx.TensorProto.INT64} == {wanted}
 
 
+def test_convolutions_have_plain_weights(engine: Engine) -> None:
+    """Not the result of other nodes: a quantizer would take it for a picture."""
+    graph = onnx.load(engine.path("f32")).graph
+    plain = {value.name for value in graph.initializer}
+    weights = [node.input[1] for node in graph.node if node.op_type == "Conv"]
+    assert weights and plain.issuperset(weights)
+
+
 def test_no_place_of_this_machine_is_written(engine: Engine, trained: Run) -> None:
     for path in engine.folder.iterdir():
         content = path.read_bytes()
@@ -102,9 +111,9 @@ def test_an_engine_that_differs_is_not_written(
 
     def drifting(generator: nn.Module) -> bytes:
         with torch.no_grad():
-            generator.leave.bias += 3 / 127.5
+            generator.offset.colour.bias += 3 / 127.5
             content = true_to_onnx(generator)
-            generator.leave.bias -= 3 / 127.5
+            generator.offset.colour.bias -= 3 / 127.5
         return content
 
     monkeypatch.setattr(trainer.export, "to_onnx", drifting)

@@ -7,17 +7,19 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from trainer.losses import (
     BLOTCH,
     LARGEST_BLOTCHES,
     LARGEST_SHIFT,
+    SQUARE,
     Disturbance,
     adversarial_loss,
     colour_loss,
     content_loss,
     discriminator_loss,
+    equivariance_loss,
     gradient_difference,
     pixel_loss,
     stability_loss,
@@ -121,6 +123,27 @@ def test_a_still_disturbance_changes_nothing() -> None:
     pictures = random_pictures()
     torch.testing.assert_close(still(pictures).move(pictures), pictures, atol=1e-5, rtol=0)
     assert stability_loss(lambda p: p, pictures, pictures, still(pictures)) < 1e-5
+
+
+@pytest.mark.parametrize("shift", [(0, 1), (3, 0), (2, 3)])
+def test_what_moves_along_with_its_photo_is_equivariant(shift: tuple[int, int]) -> None:
+    photos = random_pictures()
+    blur = nn.AvgPool2d(3, stride=1, padding=1)
+    assert equivariance_loss(blur, photos, blur(photos), shift) < 1e-12
+
+
+def test_a_pattern_that_stays_behind_is_not_equivariant() -> None:
+    photos = random_pictures()
+    stripes = torch.zeros(1, 1, 48, 48)
+    stripes[..., ::SQUARE, :] = 0.5
+
+    def draw(pictures: Tensor) -> Tensor:
+        return pictures + stripes[..., : pictures.shape[2], : pictures.shape[3]]
+
+    # Moved down by one, two of four rows differ by 0.5; moved across, none does.
+    missed = equivariance_loss(draw, photos, draw(photos), (1, 0))
+    assert missed.item() == pytest.approx(0.5 * 0.5**2)
+    assert equivariance_loss(draw, photos, draw(photos), (0, 3)) < 1e-12
 
 
 def test_disturbances_are_small_and_follow_their_random_numbers() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import pytest
 import torch
@@ -107,7 +108,7 @@ def test_pixels_alone_come_first(game: Game, rules: TrainConfig, lesson: Lesson)
     first = rules.initialization.steps
     alone = draw_lesson(rules, first + 1, lesson.batch)
     assert alone.disturbance is None
-    pixels = {"pixel", "gradient_difference"}
+    pixels = {"pixel", "gradient_difference", "equivariance"}
     assert generator_gradients(game, alone, 6)[0].keys() == pixels
     later = draw_lesson(rules, first + 2, lesson.batch)
     assert generator_gradients(game, later, 6)[0].keys() > pixels
@@ -120,8 +121,14 @@ def test_the_step_decides_what_is_drawn(rules: TrainConfig, lesson: Lesson) -> N
     assert not torch.equal(first.disturbance.noise, other.disturbance.noise)
 
 
+def test_each_shift_comes_in_turn(rules: TrainConfig, lesson: Lesson) -> None:
+    shifts = {draw_lesson(rules, step, lesson.batch).shift for step in range(40, 55)}
+    assert shifts == set(product(range(4), repeat=2)) - {(0, 0)}
+
+
 def test_a_loss_of_weight_0_is_left_out(game: Game, rules: TrainConfig, lesson: Lesson) -> None:
-    for name in ("adversarial", "content", "colour", "total_variation", "stability"):
+    losses = ["adversarial", "content", "colour", "total_variation", "stability", "equivariance"]
+    for name in losses:
         without = change_config(rules, [f"adversarial.{name}_weight=0"])
         terms, _ = generator_gradients(game, draw_lesson(without, 3, lesson.batch), 6)
         assert name not in terms
