@@ -102,44 +102,37 @@ CALM = (
 )
 """Lines stay; what flickered goes: areas that were more colourful than the photo's."""
 
-PALETTE = (
+ARTIST = (
     "initialization.steps=0",
     "adversarial.steps=3000",
     "adversarial.learning_rate=4e-4",
     "adversarial.fall=cosine",
-    "adversarial.adversarial_weight=3",
-    "adversarial.stability_weight=15",
+    "adversarial.adversarial_weight=4",
+    "adversarial.gradient_difference_weight=3",
+    "adversarial.ink_weight=10",
+    "adversarial.colour_weight=0.15",
+    "adversarial.equivariance_weight=600",
     "sheet_every=500",
 )
-"""The artist's colours: the discriminator pushes hard, and the film begins to flicker."""
+"""The artist's colours and hand; ink counts as when lines were learned, so that it stays."""
 
-SETTLING = (
-    "initialization.steps=0",
-    "adversarial.steps=800",
-    "adversarial.fall=cosine",
-    "adversarial.adversarial_weight=4",
-)
-"""The same game goes on with stronger losses against flicker and for flat areas."""
-
-CALMING = (
-    "initialization.steps=0",
-    "adversarial.steps=400",
-    "adversarial.fall=cosine",
-    "adversarial.adversarial_weight=4",
-    "adversarial.gradient_difference_weight=6",
-)
-"""Once more, until hardly a film flickers more than its source; the drawings' lines come back."""
-
-PAPERS_LOSSES = (
+PAPERS_START = (
     "content_target=photo",
-    "objective=bce",
-    "initialization.steps=500",
     "initialization.pixel_only_steps=0",
     "initialization.pixel_weight=0",
     "initialization.gradient_difference_weight=0",
     "initialization.stability_weight=0",
+    "initialization.equivariance_weight=0",
     "initialization.content_weight=10",
-    "adversarial.steps=3800",
+    "sheet_every=1000",
+)
+"""The paper's initialization phase: repeat the photo."""
+
+PAPERS_LOSSES = (
+    "content_target=photo",
+    "objective=bce",
+    "initialization.steps=0",
+    "adversarial.steps=3000",
     "adversarial.learning_rate=4e-4",
     "adversarial.fall=cosine",
     "adversarial.smoothed_weight=1",
@@ -148,6 +141,7 @@ PAPERS_LOSSES = (
     "adversarial.gradient_difference_weight=0",
     "adversarial.colour_weight=0",
     "adversarial.stability_weight=0",
+    "adversarial.equivariance_weight=0",
     "sheet_every=500",
 )
 """The same networks trained as the paper trains its own: what a style is measured against."""
@@ -172,77 +166,35 @@ RECIPES = {
             settings=CALM,
         ),
         Recipe(
-            "pepper-palette",
-            "Before it settles: warm paper, teal shadows.",
-            "CC-BY-4.0",
-            PEPPER,
-            begins_with="ink-lines",
-            settings=PALETTE,
-        ),
-        Recipe(
-            "pepper-settled",
-            "Before it calms down: flat areas, and the film flickers less.",
-            "CC-BY-4.0",
-            PEPPER,
-            begins_with="pepper-palette",
-            settings=(
-                *SETTLING,
-                "adversarial.gradient_difference_weight=4",
-                "adversarial.stability_weight=40",
-            ),
-        ),
-        Recipe(
             "pepper",
             "Warm paper, teal shadows and soft paint, after the art of Pepper&Carrot.",
             "CC-BY-4.0",
             PEPPER,
-            begins_with="pepper-settled",
-            settings=(
-                *CALMING,
-                "adversarial.stability_weight=60",
-                "adversarial.colour_weight=0.3",
-                "adversarial.pixel_weight=1.5",
-            ),
-        ),
-        Recipe(
-            "wiehan-palette",
-            "Before it settles: saturated fills, yellow light.",
-            "CC-BY-4.0",
-            WIEHAN,
             begins_with="ink-lines",
-            settings=PALETTE,
-        ),
-        Recipe(
-            "wiehan-settled",
-            "Before it calms down: flat areas, and the film flickers less.",
-            "CC-BY-4.0",
-            WIEHAN,
-            begins_with="wiehan-palette",
-            settings=(
-                *SETTLING,
-                "adversarial.gradient_difference_weight=5",
-                "adversarial.stability_weight=60",
-            ),
+            settings=(*ARTIST, "adversarial.stability_weight=30"),
         ),
         Recipe(
             "wiehan",
             "Saturated colours and yellow light, after Wiehan de Jager's picture books.",
             "CC-BY-4.0",
             WIEHAN,
-            begins_with="wiehan-settled",
-            settings=(
-                *CALMING,
-                "adversarial.stability_weight=150",
-                "adversarial.colour_weight=1",
-                "adversarial.pixel_weight=1",
-            ),
+            begins_with="ink-lines",
+            settings=(*ARTIST, "adversarial.stability_weight=45"),
+        ),
+        Recipe(
+            "baseline-start",
+            "Where both baselines begin: it repeats the photo.",
+            "MIT",
+            cartoons=None,
+            begins_with=None,
+            settings=PAPERS_START,
         ),
         Recipe(
             "pepper-baseline",
             "The generator of pepper trained with the paper's losses: to compare with.",
             "CC-BY-4.0",
             PEPPER,
-            begins_with=None,
+            begins_with="baseline-start",
             settings=PAPERS_LOSSES,
         ),
         Recipe(
@@ -250,7 +202,7 @@ RECIPES = {
             "The generator of wiehan trained with the paper's losses: to compare with.",
             "CC-BY-4.0",
             WIEHAN,
-            begins_with=None,
+            begins_with="baseline-start",
             settings=PAPERS_LOSSES,
         ),
     )
