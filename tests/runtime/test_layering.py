@@ -51,7 +51,7 @@ LAYERS = [
         "camera",
     },
     {"decoder_choice"},
-    {"decode", "encode", "backends", "motion_jpeg"},
+    {"decode", "encode", "backends", "backends.contract", "motion_jpeg"},
     {"backends.openvino", "backends.onnxruntime", "backends.flavour", "backends.plan_cache"},
     {"compare", "scene", "sheet", "targets"},
     {"backends.choice", "backends.cuda", "backends.build_plan"},

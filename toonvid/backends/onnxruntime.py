@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from toonvid.backends.contract import check_port, frames_failed, one_line
 from toonvid.choices import AskedPrecision
 from toonvid.engine import Engine, Precision
 from toonvid.errors import BackendError, DeviceMissingError
@@ -63,10 +64,8 @@ class OnnxRuntimeBackend:
         try:
             [cartoons] = self._session.run([card.output], {card.input: frames})
         except Exception as error:  # its errors have no ancestor of their own
-            shape = "x".join(str(side) for side in frames.shape)
-            raise BackendError(
-                f"ONNX Runtime on {self.device} failed with frames of {shape}: {_one_line(error)}"
-            ) from error
+            library = f"ONNX Runtime on {self.device}"
+            raise frames_failed(library, frames.shape, one_line(error)) from error
         return np.asarray(cartoons, np.uint8)
 
     def stream(self, batches: Iterable[Pixels]) -> Iterator[Pixels]:
@@ -120,7 +119,7 @@ class OnnxRuntimeBackend:
                 provider_options=[{"device_id": number} if number else {}],
             )
         except Exception as error:  # its errors have no ancestor of their own
-            raise BackendError(f"ONNX Runtime cannot read {path}: {_one_line(error)}") from error
+            raise BackendError(f"ONNX Runtime cannot read {path}: {one_line(error)}") from error
         session.disable_fallback()
         # A provider whose libraries are missing is left out with no more than a line in the log.
         if provider not in session.get_providers():
@@ -131,21 +130,18 @@ class OnnxRuntimeBackend:
 
     def _check_contract(self) -> None:
         """Hold the engine to DESIGN's contract: uint8 (N, H, W, 3) in and out."""
-        card = self.engine.card
         for ports, role in (
             (self._session.get_inputs(), "input"),
             (self._session.get_outputs(), "output"),
         ):
-            name = getattr(card, role)
-            if [port.name for port in ports] != [name]:
-                raise BackendError(f"engine {card.style} has no single {role} {name!r}")
-            kind, shape = ports[0].type, ports[0].shape
             # What comes out need not be known in full before a size is; what goes in must be.
-            is_known = bool(shape) or role == "input"
-            if kind != "tensor(uint8)" or (is_known and (len(shape) != 4 or shape[3] != 3)):
-                raise BackendError(
-                    f"engine {card.style}: {role} is {kind} {shape}, not uint8 (N, H, W, 3)"
-                )
+            fits = all(
+                port.type == "tensor(uint8)"
+                and (port.shape[3:] == [3] or (role == "output" and not port.shape))
+                for port in ports
+            )
+            found = ", ".join(f"{port.type} {port.shape}" for port in ports)
+            check_port(self.engine, role, [port.name for port in ports], fits, found)
 
 
 def load_library() -> ModuleType:
@@ -161,7 +157,7 @@ def load_library() -> ModuleType:
         raise DeviceMissingError(f"ONNX Runtime is not installed: {_INSTALL}") from error
     except (ImportError, AttributeError) as error:
         raise DeviceMissingError(
-            f"ONNX Runtime is installed but cannot be loaded ({_one_line(error)}): {_INSTALL}"
+            f"ONNX Runtime is installed but cannot be loaded ({one_line(error)}): {_INSTALL}"
         ) from error
     return library
 
@@ -170,8 +166,3 @@ def find_devices(library: ModuleType) -> list[str]:
     """The devices this flavour of ONNX Runtime was made for, the fastest first."""
     there = library.get_available_providers()
     return [device for device, provider in DEVICES.items() if provider in there]
-
-
-def _one_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else "unknown error"

@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 import openvino as ov
 
+from toonvid.backends.contract import check_port, frames_failed, one_line
 from toonvid.choices import AskedPrecision
 from toonvid.engine import Engine, Precision
 from toonvid.errors import BackendError, DeviceMissingError
@@ -45,7 +46,7 @@ class OpenVINOBackend:
         try:
             self._model = self._core.read_model(path)
         except RuntimeError as error:
-            raise BackendError(f"OpenVINO cannot read {path}: {_first_line(error)}") from error
+            raise BackendError(f"OpenVINO cannot read {path}: {one_line(error, 'last')}") from error
         self._check_contract()
         self._compiled: dict[_Hint, dict[tuple[int, ...], deque[ov.InferRequest]]] = {
             "LATENCY": {},
@@ -120,18 +121,19 @@ class OpenVINOBackend:
 
     def _check_contract(self) -> None:
         """Hold the engine to DESIGN's contract: uint8 (N, H, W, 3) in and out."""
-        for port, role in ((self._model.inputs, "input"), (self._model.outputs, "output")):
-            name = getattr(self.engine.card, role)
-            if len(port) != 1 or name not in port[0].get_names():
-                raise BackendError(f"engine {self.engine.card.style} has no single {role} {name!r}")
-            shape, kind = port[0].get_partial_shape(), port[0].get_element_type()
-            fits = shape.compatible(ov.PartialShape([-1, -1, -1, 3]))
+        for ports, role in ((self._model.inputs, "input"), (self._model.outputs, "output")):
             # What comes out need not be known in full before a size is; what goes in must be.
-            if kind != ov.Type.u8 or not fits or (role == "input" and _is_open(shape)):
-                raise BackendError(
-                    f"engine {self.engine.card.style}: {role} is {kind} {shape},"
-                    " not uint8 (N, H, W, 3)"
-                )
+            fits = all(
+                port.get_element_type() == ov.Type.u8
+                and port.get_partial_shape().compatible(ov.PartialShape([-1, -1, -1, 3]))
+                and not (role == "input" and _is_open(port.get_partial_shape()))
+                for port in ports
+            )
+            found = ", ".join(f"{p.get_element_type()} {p.get_partial_shape()}" for p in ports)
+            name = getattr(self.engine.card, role)
+            # A port may have several names.
+            names = [name if name in port.get_names() else port.any_name for port in ports]
+            check_port(self.engine, role, names, fits, found)
 
     def _start(self, frames: Pixels, free: deque[ov.InferRequest], waiting: _Waiting) -> None:
         """Let the next free request work on frames, which it reads where they lie."""
@@ -182,18 +184,9 @@ class OpenVINOBackend:
         return deque(compiled.create_infer_request() for _ in range(count))
 
     def _failure(self, shape: tuple[int, ...], error: RuntimeError) -> BackendError:
-        size = "x".join(str(side) for side in shape)
-        return BackendError(
-            f"OpenVINO on {self.device} failed with frames of {size}: {_first_line(error)}"
-        )
+        return frames_failed(f"OpenVINO on {self.device}", shape, one_line(error, "last"))
 
 
 def _is_open(shape: ov.PartialShape) -> bool:
     """Whether a shape says nothing of its channels."""
     return bool(shape.rank.is_dynamic or shape[3].is_dynamic)
-
-
-def _first_line(error: RuntimeError) -> str:
-    """OpenVINO's errors run over many lines; the last that says something is the reason."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else "unknown error"

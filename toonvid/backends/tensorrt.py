@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from toonvid.backends.contract import frames_failed
 from toonvid.backends.cuda import Cuda, OutOfMemoryError
 from toonvid.backends.flavour import load_flavour
 from toonvid.backends.plan import (
@@ -145,11 +146,8 @@ class TensorRTBackend:
         height, width = batch.shape[1:3]
         step, largest = self.engine.card.multiple_of, largest_side(self.engine)
         if max(height, width) > largest or height % step or width % step:
-            shape = "x".join(str(side) for side in batch.shape)
-            raise BackendError(
-                f"TensorRT failed with frames of {shape}: the plan takes multiples of {step}"
-                f" up to {largest}; --size makes them smaller"
-            )
+            takes = f"the plan takes multiples of {step} up to {largest}"
+            raise frames_failed("TensorRT", batch.shape, f"{takes}; --size makes them smaller")
 
     def _start(self, frame: Pixels) -> None:
         try:

@@ -14,6 +14,7 @@ import typer
 
 from toonvid.choices import ASKED_PRECISIONS, BACKENDS, AskedPrecision, BackendName
 from toonvid.commands.bench_arguments import Size, describe, parse_cores, parse_other, parse_sizes
+from toonvid.commands.options import BackendChoice, Device, Precision, Style
 from toonvid.engine import DEFAULT_STYLE
 
 if TYPE_CHECKING:
@@ -34,12 +35,10 @@ def bench(
             dir_okay=False,
         ),
     ] = None,
-    style: Annotated[str, typer.Option(help="Name of a style, or path of an engine.")] = (
-        DEFAULT_STYLE
-    ),
-    backend: Annotated[BackendName, typer.Option(help="Library that runs the engine.")] = "auto",
-    device: Annotated[str | None, typer.Option(help="Device, as the backend names it.")] = None,
-    precision: Annotated[AskedPrecision, typer.Option(help="Arithmetic.")] = "auto",
+    style: Style = DEFAULT_STYLE,
+    backend: BackendChoice = "auto",
+    device: Device = None,
+    precision: Precision = "auto",
     size: Annotated[
         list[str] | None,
         typer.Option(

@@ -10,10 +10,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from toonvid.choices import AskedPrecision, BackendName, Comparison, DecoderName
+from toonvid.choices import DecoderName
 from toonvid.commands.arguments import parse_size, parse_time
 from toonvid.commands.convert_report import FAILED, NORMAL, QUIET, VERBOSE, Report
 from toonvid.commands.job_status import show_job_status
+from toonvid.commands.options import (
+    BackendChoice,
+    Compare,
+    Device,
+    KeepColor,
+    Precision,
+    Quiet,
+    Strength,
+    Style,
+)
 from toonvid.engine import DEFAULT_STYLE
 from toonvid.errors import ToonvidError
 
@@ -44,16 +54,10 @@ def convert(
             " standard output.  [default: movie.toon.mp4 beside the source]",
         ),
     ] = None,
-    style: Annotated[str, typer.Option(help="Name of a style, or path of an engine.")] = (
-        DEFAULT_STYLE
-    ),
-    backend: Annotated[BackendName, typer.Option(help="Library that runs the engine.")] = "auto",
-    device: Annotated[
-        str | None, typer.Option(help="Device, as the backend names it: CPU, GPU.1, cuda.")
-    ] = None,
-    precision: Annotated[
-        AskedPrecision, typer.Option(help="Arithmetic; auto takes the fastest at hand.")
-    ] = "auto",
+    style: Style = DEFAULT_STYLE,
+    backend: BackendChoice = "auto",
+    device: Device = None,
+    precision: Precision = "auto",
     size: Annotated[
         str | None,
         typer.Option(
@@ -62,15 +66,9 @@ def convert(
         ),
     ] = None,
     upscale: Annotated[bool, typer.Option("--upscale", help="Let --size enlarge too.")] = False,
-    strength: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of cartoon in the picture.")
-    ] = 1.0,
-    keep_color: Annotated[
-        bool, typer.Option("--keep-color", help="Keep the source's own colours.")
-    ] = False,
-    compare: Annotated[Comparison, typer.Option(help="Show the source beside its cartoon.")] = (
-        "none"
-    ),
+    strength: Strength = 1.0,
+    keep_color: KeepColor = False,
+    compare: Compare = "none",
     start: Annotated[
         str | None, typer.Option(metavar="TIME", help="Begin here: 90, 1:30, 0:01:30.5.")
     ] = None,
@@ -125,7 +123,7 @@ def convert(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a line of JSON for each source.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+    quiet: Quiet = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
 ) -> None:
     """Turn films and pictures into cartoons, with their sound, subtitles and times.

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from toonvid.commands.options import Style
 from toonvid.engine import DEFAULT_STYLE
 
 _WIDTH, _HEIGHT, _RATE = 640, 360, 24
@@ -16,9 +17,7 @@ def demo(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="TARGET", help="The film to write.")
     ] = Path("toonvid-demo.mp4"),
-    style: Annotated[str, typer.Option(help="Name of a style, or path of an engine.")] = (
-        DEFAULT_STYLE
-    ),
+    style: Style = DEFAULT_STYLE,
     seconds: Annotated[float, typer.Option(min=0.1, max=600, help="Length of the film.")] = 6.0,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", "-y", help="Replace a target that is there.")

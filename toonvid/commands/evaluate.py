@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from toonvid.choices import AskedPrecision, BackendName
+from toonvid.choices import AskedPrecision
+from toonvid.commands.options import BackendChoice, Device
 from toonvid.commands.require_trainer import require_trainer
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ def evaluate(
     ] = _CROPS,
     frames: Annotated[int, typer.Option(min=2, help="The most frames of each film.")] = _FRAMES,
     seed: Annotated[int, typer.Option(min=0, help="Decides the crops.")] = _SEED,
-    backend: Annotated[BackendName, typer.Option(help="Library that runs the engines.")] = "auto",
-    device: Annotated[str | None, typer.Option(help="Device, as the backend names it.")] = None,
+    backend: BackendChoice = "auto",
+    device: Device = None,
     precision: Annotated[AskedPrecision, typer.Option(help="Arithmetic of the engines.")] = "f32",
     as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON.")] = False,
 ) -> None:

@@ -13,8 +13,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from toonvid.choices import AskedPrecision, BackendName, Comparison
 from toonvid.commands.arguments import parse_size
+from toonvid.commands.options import (
+    BackendChoice,
+    Compare,
+    Device,
+    KeepColor,
+    Precision,
+    Quiet,
+    Strength,
+    Style,
+)
 from toonvid.engine import DEFAULT_STYLE
 from toonvid.errors import CameraError
 
@@ -40,12 +49,10 @@ def live(
             " lavfi:testsrc2, browser (with --serve), or - for standard input.",
         ),
     ] = "0",
-    style: Annotated[str, typer.Option(help="Name of a style, or path of an engine.")] = (
-        DEFAULT_STYLE
-    ),
-    backend: Annotated[BackendName, typer.Option(help="Library that runs the engine.")] = "auto",
-    device: Annotated[str | None, typer.Option(help="Device, as the backend names it.")] = None,
-    precision: Annotated[AskedPrecision, typer.Option(help="Arithmetic.")] = "auto",
+    style: Style = DEFAULT_STYLE,
+    backend: BackendChoice = "auto",
+    device: Device = None,
+    precision: Precision = "auto",
     size: Annotated[
         str | None,
         typer.Option(
@@ -58,15 +65,9 @@ def live(
         float | None, typer.Option(min=1, max=1000, help="Frames a second to ask of the camera.")
     ] = None,
     mirror: Annotated[bool, typer.Option("--mirror", help="Swap left and right.")] = False,
-    strength: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of cartoon in the picture.")
-    ] = 1.0,
-    keep_color: Annotated[
-        bool, typer.Option("--keep-color", help="Keep the source's own colours.")
-    ] = False,
-    compare: Annotated[Comparison, typer.Option(help="Show the source beside its cartoon.")] = (
-        "none"
-    ),
+    strength: Strength = 1.0,
+    keep_color: KeepColor = False,
+    compare: Compare = "none",
     record: Annotated[
         Path | None,
         typer.Option(metavar="TARGET", help="Record from the beginning: .mp4, .mkv, .mov …"),
@@ -99,7 +100,7 @@ def live(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the figures as a line of JSON.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """See a camera as a cartoon, now. In the window, h shows the keys."""
     if not headless:

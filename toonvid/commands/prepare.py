@@ -17,6 +17,7 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
 
+from toonvid.commands.options import Quiet
 from toonvid.commands.require_trainer import require_own_trainer
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def prepare(
     ] = 8,
     keep_credits: Annotated[bool, typer.Option("--keep-credits", help="Keep credits.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Cut films and pictures into pictures to train on. The same command again adds what is new."""
     require_own_trainer()
