@@ -14,6 +14,7 @@ LOSSES = (
     "gradient_difference",
     "content",
     "stability",
+    "equivariance",
     "adversarial",
     "discriminator",
 )

@@ -11,8 +11,8 @@ where the paper is silent. The others depart from it, each named again where it 
   (`trainer.paper_networks`).
 - `lite` starts on an abstraction of the photo, flat colours and ink lines, and not on the photo
   itself (`trainer.abstraction`); its generator is a small one without normalisation, for real time,
-  its discriminator a cheap one at two scales (`trainer.lite_networks`); l1, colour and stability
-  losses stand beside the content loss (`trainer.losses`).
+  its discriminator a cheap one at two scales (`trainer.lite_networks`); l1, colour, stability and
+  equivariance losses stand beside the content loss (`trainer.losses`).
 
 Importing this package imports nothing else; PyTorch comes with the modules that need it.
 """
