@@ -50,3 +50,12 @@ def start_apart(
         env={**os.environ, **(env or {})},
         **streams,  # type: ignore[call-overload]
     )
+
+
+def page_address(running: subprocess.Popen[bytes]) -> str:
+    """The address that `live --serve` prints on its standard error, which must be a pipe."""
+    assert running.stderr is not None
+    for line in running.stderr:
+        if line.startswith(b"open "):
+            return line.decode().split()[1]
+    raise AssertionError("it ended without a page")

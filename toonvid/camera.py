@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from types import TracebackType
 
 from toonvid.errors import CameraError, ToonvidError
 from toonvid.feed import CLOCK, Feed, Opener
@@ -97,12 +96,7 @@ class Camera:
                 raise CameraError(f"{self.name} gives no picture {wait}")
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stopping.set()
         with self._changed:
             self._changed.notify_all()

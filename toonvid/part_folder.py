@@ -13,7 +13,6 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 
 from toonvid.errors import TargetError
 
@@ -69,12 +68,7 @@ class PartFolder:
             raise TargetError(f"cannot write {self.target}: {error.strerror}") from error
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with suppress(OSError):
             self.file.unlink(missing_ok=True)
         if sys.platform != "win32":  # Windows keeps a file that is open

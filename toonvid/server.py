@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from types import TracebackType
 
 from toonvid.certificate import self_signed
 from toonvid.errors import TargetError
@@ -95,12 +94,7 @@ class Server:
             ) from self._failure
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with suppress(RuntimeError):  # it has failed by itself
             self._loop.call_soon_threadsafe(self._closing.set)
         self._thread.join()

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
 
 from toonvid.engine import file_sha256
 from toonvid.errors import TargetError, UnlikeJobError
@@ -68,12 +67,7 @@ class Unfinished:
     def __enter__(self) -> Unfinished:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if not self.done:
             with suppress(OSError):
                 self.remove()

@@ -9,7 +9,6 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from types import TracebackType
 
 import numpy as np
 
@@ -86,12 +85,7 @@ class Window:
         cv2.setMouseCallback(TITLE, self._on_mouse)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._cv2.destroyAllWindows()
         self._cv2.waitKey(1)  # some systems close windows only then
 

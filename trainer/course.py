@@ -6,7 +6,6 @@ import copy
 import logging
 import time
 from pathlib import Path
-from types import TracebackType
 
 import torch
 from torch import Tensor
@@ -90,12 +89,7 @@ class Course:
         self._open()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._close()
 
     @property

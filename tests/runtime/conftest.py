@@ -81,3 +81,13 @@ def toon(
         return segments.convert(source, target, identity, *options, segment_seconds=length)
 
     return run
+
+
+@pytest.fixture
+def only_tiny_engines(
+    engines_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command line finds no other engines than the tests' own, and has wide lines."""
+    monkeypatch.setenv("TOONVID_ENGINES", str(engines_folder))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("COLUMNS", "200")

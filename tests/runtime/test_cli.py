@@ -18,14 +18,7 @@ from run_toonvid import run_here, start_apart
 import toonvid
 from toonvid.scene import write_scene
 
-
-@pytest.fixture(autouse=True)
-def _only_tiny_engines(
-    engines_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TOONVID_ENGINES", str(engines_folder))
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    monkeypatch.setenv("COLUMNS", "200")
+pytestmark = pytest.mark.usefixtures("only_tiny_engines")
 
 
 def pictures(film: Path) -> list[np.ndarray]:

@@ -14,19 +14,17 @@ from pathlib import Path
 import av
 import pytest
 from http_camera import MjpegCamera
-from run_toonvid import run_here, start_apart
+from run_toonvid import page_address, run_here, start_apart
 
 Capsys = pytest.CaptureFixture[str]
 DRAWN = "lavfi:testsrc2=size=96x64:rate=25"
 
 
+pytestmark = pytest.mark.usefixtures("only_tiny_engines")
+
+
 @pytest.fixture(autouse=True)
-def _only_tiny_engines(
-    engines_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TOONVID_ENGINES", str(engines_folder))
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    monkeypatch.setenv("COLUMNS", "200")
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
@@ -118,12 +116,8 @@ def test_page_is_served_at_the_address_that_is_printed() -> None:
         *("live", "browser", "--style", "negative", "--headless", "--serve", "--port", "0"),
         stderr=subprocess.PIPE,
     )
-    assert running.stderr is not None
     try:
-        for line in running.stderr:
-            if line.startswith(b"open "):
-                break
-        address = line.decode().split()[1]
+        address = page_address(running)
         opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
         with opener.open(address, timeout=60) as answer:
             assert b"<title>toonvid live</title>" in answer.read()

@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 import pytest
 from browser import Browser
-from run_toonvid import start_apart
+from run_toonvid import page_address, start_apart
 from tape import until
 
 GREY, BROWN = (64, 64, 64), (128, 64, 32)
@@ -39,12 +39,8 @@ def address(tmp_path: Path, engines_folder: Path) -> Iterator[str]:
         env={"TOONVID_ENGINES": str(engines_folder)},
         stderr=subprocess.PIPE,
     )
-    assert process.stderr is not None
     try:
-        for line in process.stderr:
-            if line.startswith(b"open "):
-                break
-        yield line.decode().split()[1]
+        yield page_address(process)
     finally:
         process.kill()
         process.communicate()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
-from types import TracebackType
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -86,12 +85,7 @@ class OpenVINOBackend:
     def __enter__(self) -> OpenVINOBackend:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for compiled in self._compiled.values():
             compiled.clear()
 

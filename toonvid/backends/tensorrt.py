@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from types import TracebackType
 from typing import TypeAlias
 
 import numpy as np
@@ -101,12 +100,7 @@ class TensorRTBackend:
     def __enter__(self) -> TensorRTBackend:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._cuda.use()
         compiled = self._runner.kernels()
         if compiled and compiled != self._compiled:
