@@ -30,9 +30,10 @@ LARGEST_OFFSET = 0.02
 LARGEST_NOISE = 0.02
 """Standard deviation, of the whole range of levels."""
 LARGEST_BLOTCHES = 0.012
-"""The same of grey squares, as video coding leaves them on walls, skies and roads."""
+"""The same of squares, as video coding leaves them on walls, skies and roads: grey ones, and twice
+as large ones in colours, which most films store at half the size."""
 BLOTCH = 8
-"""Side of the squares in pixels, that of the most common transform."""
+"""Side of the grey squares in pixels, that of the most common transform."""
 
 BORDER = 8
 """Pixels at each side where a moved picture is not known."""
@@ -213,12 +214,13 @@ class Disturbance:
         matrix = torch.stack(rows, dim=1).view(count, 2, 3)
         noise = torch.randn(like.shape, generator=random)
         strength = torch.rand(count, generator=random).view(-1, 1, 1, 1) * LARGEST_NOISE * 2
-        squares = torch.randn(
-            (count, 1, height // BLOTCH + 1, width // BLOTCH + 1), generator=random
-        )
-        blotches = squares.repeat_interleave(BLOTCH, dim=2).repeat_interleave(BLOTCH, dim=3)
-        spread = torch.rand(count, generator=random).view(-1, 1, 1, 1) * LARGEST_BLOTCHES * 2
-        noise = noise * strength + blotches[..., :height, :width] * spread
+        noise = noise * strength
+        for channels, side in ((1, BLOTCH), (3, 2 * BLOTCH)):
+            shape = (count, channels, -(-height // side), -(-width // side))
+            squares = torch.randn(shape, generator=random)
+            blotches = squares.repeat_interleave(side, dim=2).repeat_interleave(side, dim=3)
+            spread = torch.rand(count, generator=random).view(-1, 1, 1, 1) * LARGEST_BLOTCHES * 2
+            noise = noise + blotches[..., :height, :width] * spread
         return cls(
             positions=F.affine_grid(matrix, list(like.shape), align_corners=False).to(like.device),
             gain=1 + uniform(LARGEST_GAIN).view(-1, 1, 1, 1).to(like.device),

@@ -162,7 +162,11 @@ def test_disturbances_have_the_squares_of_video_coding() -> None:
     squares = F.avg_pool2d(noise, BLOTCH)
     grain = noise - F.interpolate(squares, scale_factor=BLOTCH)
     assert LARGEST_BLOTCHES / 2 < squares.std() < LARGEST_BLOTCHES * 2
-    assert squares.std() > 3 * grain.std() / BLOTCH  # what grain alone would leave
+    left_by_grain = grain.std() / BLOTCH
+    assert squares.std() > 3 * left_by_grain
+    large = F.avg_pool2d(noise[..., :32], 2 * BLOTCH)
+    colours = large - large.mean(dim=1, keepdim=True)
+    assert colours.std() > 3 * left_by_grain / 2
 
 
 def judged(*levels: float) -> list[Tensor]:
