@@ -93,46 +93,46 @@ WIEHAN = Cartoons(
 )
 
 CALM = (
-    "initialization.steps=1200",
+    "initialization.steps=800",
     "initialization.pixel_only_steps=0",
     "initialization.learning_rate=1e-3",
-    "initialization.stability_weight=100",
-    "initialization.colour_weight=12",
+    "initialization.stability_weight=60",
+    "initialization.colour_weight=5",
     "sheet_every=400",
 )
 """Lines stay; what flickered goes: areas that were more colourful than the photo's."""
 
-ARTIST = (
+PALETTE = (
     "initialization.steps=0",
-    "adversarial.steps=3000",
     "adversarial.learning_rate=4e-4",
     "adversarial.fall=cosine",
-    "adversarial.adversarial_weight=4",
     "adversarial.gradient_difference_weight=3",
     "adversarial.ink_weight=10",
-    "adversarial.colour_weight=0.15",
-    "adversarial.equivariance_weight=600",
     "sheet_every=500",
 )
 """The artist's colours and hand; ink counts as when lines were learned, so that it stays."""
 
-PAPERS_START = (
+SETTLING = (
+    "initialization.steps=0",
+    "adversarial.steps=500",
+    "adversarial.fall=cosine",
+    "adversarial.adversarial_weight=4",
+    "adversarial.ink_weight=10",
+    "sheet_every=500",
+)
+"""The same game goes on with stronger losses against flicker and for the drawing."""
+
+PAPERS_LOSSES = (
     "content_target=photo",
+    "objective=bce",
+    "initialization.steps=500",
     "initialization.pixel_only_steps=0",
     "initialization.pixel_weight=0",
     "initialization.gradient_difference_weight=0",
     "initialization.stability_weight=0",
     "initialization.equivariance_weight=0",
     "initialization.content_weight=10",
-    "sheet_every=1000",
-)
-"""The paper's initialization phase: repeat the photo."""
-
-PAPERS_LOSSES = (
-    "content_target=photo",
-    "objective=bce",
-    "initialization.steps=0",
-    "adversarial.steps=3000",
+    "adversarial.steps=2000",
     "adversarial.learning_rate=4e-4",
     "adversarial.fall=cosine",
     "adversarial.smoothed_weight=1",
@@ -142,7 +142,7 @@ PAPERS_LOSSES = (
     "adversarial.colour_weight=0",
     "adversarial.stability_weight=0",
     "adversarial.equivariance_weight=0",
-    "sheet_every=500",
+    "sheet_every=1000",
 )
 """The same networks trained as the paper trains its own: what a style is measured against."""
 
@@ -166,35 +166,69 @@ RECIPES = {
             settings=CALM,
         ),
         Recipe(
+            "pepper-palette",
+            "Before it settles: warm paper, teal shadows.",
+            "CC-BY-4.0",
+            PEPPER,
+            begins_with="ink-lines",
+            settings=(
+                *PALETTE,
+                "adversarial.steps=2600",
+                "adversarial.adversarial_weight=6",
+                "adversarial.equivariance_weight=100",
+                "adversarial.stability_weight=10",
+            ),
+        ),
+        Recipe(
             "pepper",
             "Warm paper, teal shadows and soft paint, after the art of Pepper&Carrot.",
             "CC-BY-4.0",
             PEPPER,
+            begins_with="pepper-palette",
+            settings=(
+                *SETTLING,
+                "adversarial.gradient_difference_weight=4",
+                "adversarial.equivariance_weight=500",
+                "adversarial.stability_weight=40",
+                "adversarial.colour_weight=0.4",
+            ),
+        ),
+        Recipe(
+            "wiehan-palette",
+            "Before it settles: saturated fills, yellow light.",
+            "CC-BY-4.0",
+            WIEHAN,
             begins_with="ink-lines",
-            settings=(*ARTIST, "adversarial.stability_weight=30"),
+            settings=(
+                *PALETTE,
+                "adversarial.steps=3000",
+                "adversarial.adversarial_weight=4",
+                "adversarial.equivariance_weight=600",
+                "adversarial.stability_weight=45",
+                "adversarial.colour_weight=0.15",
+            ),
         ),
         Recipe(
             "wiehan",
             "Saturated colours and yellow light, after Wiehan de Jager's picture books.",
             "CC-BY-4.0",
             WIEHAN,
-            begins_with="ink-lines",
-            settings=(*ARTIST, "adversarial.stability_weight=45"),
-        ),
-        Recipe(
-            "baseline-start",
-            "Where both baselines begin: it repeats the photo.",
-            "MIT",
-            cartoons=None,
-            begins_with=None,
-            settings=PAPERS_START,
+            begins_with="wiehan-palette",
+            settings=(
+                *SETTLING,
+                "adversarial.gradient_difference_weight=6",
+                "adversarial.equivariance_weight=300",
+                "adversarial.stability_weight=100",
+                "adversarial.colour_weight=0.5",
+                "adversarial.pixel_weight=1",
+            ),
         ),
         Recipe(
             "pepper-baseline",
             "The generator of pepper trained with the paper's losses: to compare with.",
             "CC-BY-4.0",
             PEPPER,
-            begins_with="baseline-start",
+            begins_with=None,
             settings=PAPERS_LOSSES,
         ),
         Recipe(
@@ -202,7 +236,7 @@ RECIPES = {
             "The generator of wiehan trained with the paper's losses: to compare with.",
             "CC-BY-4.0",
             WIEHAN,
-            begins_with="baseline-start",
+            begins_with=None,
             settings=PAPERS_LOSSES,
         ),
     )

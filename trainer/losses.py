@@ -30,8 +30,9 @@ LARGEST_OFFSET = 0.02
 LARGEST_NOISE = 0.02
 """Standard deviation, of the whole range of levels."""
 LARGEST_BLOTCHES = 0.012
-"""The same of squares, as video coding leaves them on walls, skies and roads: grey ones, and twice
-as large ones in colours, which most films store at half the size."""
+"""The same of grey squares, as video coding leaves them on walls, skies and roads."""
+LARGEST_TINTS = 0.03
+"""The same of coloured squares, twice as large: most films store colours at half the size."""
 BLOTCH = 8
 """Side of the grey squares in pixels, that of the most common transform."""
 
@@ -215,11 +216,12 @@ class Disturbance:
         noise = torch.randn(like.shape, generator=random)
         strength = torch.rand(count, generator=random).view(-1, 1, 1, 1) * LARGEST_NOISE * 2
         noise = noise * strength
-        for channels, side in ((1, BLOTCH), (3, 2 * BLOTCH)):
+        grey, tints = (1, BLOTCH, LARGEST_BLOTCHES), (3, 2 * BLOTCH, LARGEST_TINTS)
+        for channels, side, largest in (grey, tints):
             shape = (count, channels, -(-height // side), -(-width // side))
             squares = torch.randn(shape, generator=random)
             blotches = squares.repeat_interleave(side, dim=2).repeat_interleave(side, dim=3)
-            spread = torch.rand(count, generator=random).view(-1, 1, 1, 1) * LARGEST_BLOTCHES * 2
+            spread = torch.rand(count, generator=random).view(-1, 1, 1, 1) * largest * 2
             noise = noise + blotches[..., :height, :width] * spread
         return cls(
             positions=F.affine_grid(matrix, list(like.shape), align_corners=False).to(like.device),

@@ -13,6 +13,7 @@ from trainer.losses import (
     BLOTCH,
     LARGEST_BLOTCHES,
     LARGEST_SHIFT,
+    LARGEST_TINTS,
     SQUARE,
     Disturbance,
     adversarial_loss,
@@ -161,12 +162,13 @@ def test_disturbances_have_the_squares_of_video_coding() -> None:
     noise = Disturbance.draw(torch.zeros(64, 3, 48, 40), torch.Generator().manual_seed(4)).noise
     squares = F.avg_pool2d(noise, BLOTCH)
     grain = noise - F.interpolate(squares, scale_factor=BLOTCH)
-    assert LARGEST_BLOTCHES / 2 < squares.std() < LARGEST_BLOTCHES * 2
     left_by_grain = grain.std() / BLOTCH
-    assert squares.std() > 3 * left_by_grain
     large = F.avg_pool2d(noise[..., :32], 2 * BLOTCH)
-    colours = large - large.mean(dim=1, keepdim=True)
-    assert colours.std() > 3 * left_by_grain / 2
+    tints = large - large.mean(dim=1, keepdim=True)
+    assert LARGEST_TINTS / 2 < tints.std() < LARGEST_TINTS * 2
+    small = (squares[..., :4] - F.interpolate(large, scale_factor=2)).mean(dim=1)  # grey alone
+    assert LARGEST_BLOTCHES / 2 < small.std() < LARGEST_BLOTCHES * 2
+    assert small.std() > 3 * left_by_grain / 3**0.5
 
 
 def judged(*levels: float) -> list[Tensor]:
