@@ -96,8 +96,10 @@ CALM = (
     "initialization.steps=800",
     "initialization.pixel_only_steps=0",
     "initialization.learning_rate=1e-3",
-    "initialization.stability_weight=60",
-    "initialization.colour_weight=5",
+    "initialization.gradient_difference_weight=16",
+    "initialization.equivariance_weight=600",
+    "initialization.stability_weight=70",
+    "initialization.colour_weight=6",
     "sheet_every=400",
 )
 """Lines stay; what flickered goes: areas that were more colourful than the photo's."""
@@ -112,15 +114,13 @@ PALETTE = (
 )
 """The artist's colours and hand; ink counts as when lines were learned, so that it stays."""
 
-SETTLING = (
+LATER = (
     "initialization.steps=0",
-    "adversarial.steps=500",
     "adversarial.fall=cosine",
-    "adversarial.adversarial_weight=4",
     "adversarial.ink_weight=10",
-    "sheet_every=500",
+    "sheet_every=350",
 )
-"""The same game goes on with stronger losses against flicker and for the drawing."""
+"""The same game goes on, each time with a new discriminator and other weights."""
 
 PAPERS_LOSSES = (
     "content_target=photo",
@@ -132,7 +132,7 @@ PAPERS_LOSSES = (
     "initialization.stability_weight=0",
     "initialization.equivariance_weight=0",
     "initialization.content_weight=10",
-    "adversarial.steps=2000",
+    "adversarial.steps=3800",
     "adversarial.learning_rate=4e-4",
     "adversarial.fall=cosine",
     "adversarial.smoothed_weight=1",
@@ -167,7 +167,7 @@ RECIPES = {
         ),
         Recipe(
             "pepper-palette",
-            "Before it settles: warm paper, teal shadows.",
+            "The artist's colours, which flicker.",
             "CC-BY-4.0",
             PEPPER,
             begins_with="ink-lines",
@@ -180,13 +180,15 @@ RECIPES = {
             ),
         ),
         Recipe(
-            "pepper",
-            "Warm paper, teal shadows and soft paint, after the art of Pepper&Carrot.",
+            "pepper-settled",
+            "A little calmer, and nearer to the drawing.",
             "CC-BY-4.0",
             PEPPER,
             begins_with="pepper-palette",
             settings=(
-                *SETTLING,
+                *LATER,
+                "adversarial.steps=500",
+                "adversarial.adversarial_weight=4",
                 "adversarial.gradient_difference_weight=4",
                 "adversarial.equivariance_weight=500",
                 "adversarial.stability_weight=40",
@@ -194,8 +196,41 @@ RECIPES = {
             ),
         ),
         Recipe(
+            "pepper-calmed",
+            "As calm as it goes, and too soft.",
+            "CC-BY-4.0",
+            PEPPER,
+            begins_with="pepper-settled",
+            settings=(
+                *LATER,
+                "adversarial.steps=350",
+                "adversarial.adversarial_weight=4",
+                "adversarial.gradient_difference_weight=8",
+                "adversarial.equivariance_weight=300",
+                "adversarial.stability_weight=80",
+                "adversarial.colour_weight=0.6",
+            ),
+        ),
+        Recipe(
+            "pepper",
+            "Warm paper, teal shadows and soft paint, after the art of Pepper&Carrot.",
+            "CC-BY-4.0",
+            PEPPER,
+            begins_with="pepper-calmed",
+            settings=(
+                *LATER,
+                "adversarial.steps=350",
+                "adversarial.learning_rate=3e-4",
+                "adversarial.adversarial_weight=4",
+                "adversarial.gradient_difference_weight=12",
+                "adversarial.equivariance_weight=80",
+                "adversarial.stability_weight=30",
+                "adversarial.colour_weight=0.3",
+            ),
+        ),
+        Recipe(
             "wiehan-palette",
-            "Before it settles: saturated fills, yellow light.",
+            "The artist's colours, which flicker.",
             "CC-BY-4.0",
             WIEHAN,
             begins_with="ink-lines",
@@ -209,16 +244,53 @@ RECIPES = {
             ),
         ),
         Recipe(
-            "wiehan",
-            "Saturated colours and yellow light, after Wiehan de Jager's picture books.",
+            "wiehan-settled",
+            "A little calmer, and nearer to the drawing.",
             "CC-BY-4.0",
             WIEHAN,
             begins_with="wiehan-palette",
             settings=(
-                *SETTLING,
+                *LATER,
+                "adversarial.steps=500",
+                "adversarial.adversarial_weight=4",
                 "adversarial.gradient_difference_weight=6",
                 "adversarial.equivariance_weight=300",
                 "adversarial.stability_weight=100",
+                "adversarial.colour_weight=0.5",
+                "adversarial.pixel_weight=1",
+            ),
+        ),
+        Recipe(
+            "wiehan-calmed",
+            "As calm as it goes, and too soft.",
+            "CC-BY-4.0",
+            WIEHAN,
+            begins_with="wiehan-settled",
+            settings=(
+                *LATER,
+                "adversarial.steps=350",
+                "adversarial.adversarial_weight=3",
+                "adversarial.gradient_difference_weight=7",
+                "adversarial.equivariance_weight=300",
+                "adversarial.stability_weight=250",
+                "adversarial.colour_weight=2",
+                "adversarial.pixel_weight=1",
+            ),
+        ),
+        Recipe(
+            "wiehan",
+            "Saturated colours and yellow light, after Wiehan de Jager's picture books.",
+            "CC-BY-4.0",
+            WIEHAN,
+            begins_with="wiehan-calmed",
+            settings=(
+                *LATER,
+                "adversarial.steps=350",
+                "adversarial.learning_rate=3e-4",
+                "adversarial.adversarial_weight=3",
+                "adversarial.gradient_difference_weight=14",
+                "adversarial.equivariance_weight=60",
+                "adversarial.stability_weight=50",
                 "adversarial.colour_weight=0.5",
                 "adversarial.pixel_weight=1",
             ),
