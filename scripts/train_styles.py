@@ -15,10 +15,11 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from toonvid.engine import DataSource
+from trainer.training_state import find_state, load_state, save_state
 
 PHOTO_SOURCES = (
     DataSource(
@@ -60,8 +61,10 @@ class Recipe:
     cartoons: Cartoons | None
     begins_with: str | None
     """The style whose generator it begins with."""
-    settings: tuple[str, ...]
+    settings: tuple[str, ...] = ()
     """Of `toonvid train`, beside the preset `lite`."""
+    mixed: tuple[tuple[str, float], ...] = ()
+    """Styles whose weights it is the mean of, and their shares: nothing is trained then."""
 
 
 PHOTOS_SHA256 = "8bc282aeb1584c0e3bbbfe2efdb34e7feb5b6bb135962d3596977c1c69dfb368"
@@ -180,6 +183,22 @@ RECIPES = {
             ),
         ),
         Recipe(
+            "pepper-lively",
+            "Edges hold still; colours are the palette's.",
+            "CC-BY-4.0",
+            PEPPER,
+            begins_with="pepper-palette",
+            settings=(
+                *LATER,
+                "adversarial.steps=400",
+                "adversarial.learning_rate=3e-4",
+                "adversarial.adversarial_weight=6",
+                "adversarial.gradient_difference_weight=7",
+                "adversarial.equivariance_weight=400",
+                "adversarial.stability_weight=18",
+            ),
+        ),
+        Recipe(
             "pepper-settled",
             "A little calmer, and nearer to the drawing.",
             "CC-BY-4.0",
@@ -196,7 +215,7 @@ RECIPES = {
             ),
         ),
         Recipe(
-            "pepper-calmed",
+            "pepper-still",
             "As calm as it goes, and too soft.",
             "CC-BY-4.0",
             PEPPER,
@@ -212,11 +231,11 @@ RECIPES = {
             ),
         ),
         Recipe(
-            "pepper",
-            "Warm paper, teal shadows and soft paint, after the art of Pepper&Carrot.",
+            "pepper-calm",
+            "Calm, with its edges back, and few of the palette's colours.",
             "CC-BY-4.0",
             PEPPER,
-            begins_with="pepper-calmed",
+            begins_with="pepper-still",
             settings=(
                 *LATER,
                 "adversarial.steps=350",
@@ -227,6 +246,14 @@ RECIPES = {
                 "adversarial.stability_weight=30",
                 "adversarial.colour_weight=0.3",
             ),
+        ),
+        Recipe(
+            "pepper",
+            "Warm paper, teal shadows and soft paint, after the art of Pepper&Carrot.",
+            "CC-BY-4.0",
+            PEPPER,
+            begins_with=None,
+            mixed=(("pepper-lively", 0.5), ("pepper-calm", 0.5)),
         ),
         Recipe(
             "wiehan-palette",
@@ -244,37 +271,36 @@ RECIPES = {
             ),
         ),
         Recipe(
-            "wiehan-settled",
-            "A little calmer, and nearer to the drawing.",
+            "wiehan-lively",
+            "Crisp, and too lively on dark grey.",
             "CC-BY-4.0",
             WIEHAN,
             begins_with="wiehan-palette",
             settings=(
                 *LATER,
-                "adversarial.steps=500",
-                "adversarial.adversarial_weight=4",
+                "adversarial.steps=400",
+                "adversarial.learning_rate=3e-4",
+                "adversarial.adversarial_weight=5",
                 "adversarial.gradient_difference_weight=6",
-                "adversarial.equivariance_weight=300",
-                "adversarial.stability_weight=100",
-                "adversarial.colour_weight=0.5",
-                "adversarial.pixel_weight=1",
+                "adversarial.equivariance_weight=400",
+                "adversarial.stability_weight=70",
+                "adversarial.colour_weight=0.2",
             ),
         ),
         Recipe(
-            "wiehan-calmed",
-            "As calm as it goes, and too soft.",
+            "wiehan-calm",
+            "Calm, and a little too soft.",
             "CC-BY-4.0",
             WIEHAN,
-            begins_with="wiehan-settled",
+            begins_with="wiehan-lively",
             settings=(
                 *LATER,
-                "adversarial.steps=350",
-                "adversarial.adversarial_weight=3",
-                "adversarial.gradient_difference_weight=7",
+                "adversarial.steps=250",
+                "adversarial.adversarial_weight=4",
+                "adversarial.gradient_difference_weight=12",
                 "adversarial.equivariance_weight=300",
-                "adversarial.stability_weight=250",
-                "adversarial.colour_weight=2",
-                "adversarial.pixel_weight=1",
+                "adversarial.stability_weight=130",
+                "adversarial.colour_weight=0.4",
             ),
         ),
         Recipe(
@@ -282,18 +308,8 @@ RECIPES = {
             "Saturated colours and yellow light, after Wiehan de Jager's picture books.",
             "CC-BY-4.0",
             WIEHAN,
-            begins_with="wiehan-calmed",
-            settings=(
-                *LATER,
-                "adversarial.steps=350",
-                "adversarial.learning_rate=3e-4",
-                "adversarial.adversarial_weight=3",
-                "adversarial.gradient_difference_weight=14",
-                "adversarial.equivariance_weight=60",
-                "adversarial.stability_weight=50",
-                "adversarial.colour_weight=0.5",
-                "adversarial.pixel_weight=1",
-            ),
+            begins_with=None,
+            mixed=(("wiehan-calm", 0.75), ("wiehan-lively", 0.25)),
         ),
         Recipe(
             "pepper-baseline",
@@ -351,6 +367,26 @@ def run(*arguments: str | Path) -> None:
         sys.exit(code)
 
 
+def mix(parts: tuple[tuple[str, float], ...], runs: Path, folder: Path) -> None:
+    """Make a run whose generator has the weighted mean of other runs' weights.
+
+    Runs that begin with the same weights lie in one valley, and what lies between them has
+    something of both (Wortsman et al., "Model Soups", 2022).
+    """
+    states = [load_state(find_state(runs / name)) for name, _ in parts]
+    shares = [share for _, share in parts]
+    means = [state.values["mean"] for state in states]
+    mean = {
+        name: sum(share * one[name] for share, one in zip(shares, means, strict=True))
+        if value.is_floating_point()
+        else value
+        for name, value in means[0].items()
+    }
+    (folder / "states").mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(runs / parts[0][0] / "run.json", folder / "run.json")
+    save_state(folder / "states", replace(states[0], values=states[0].values | {"mean": mean}))
+
+
 def train(recipe: Recipe, options: argparse.Namespace) -> None:
     """Train one style and export its engine to `runs/engines`."""
     runs: Path = options.runs
@@ -369,7 +405,10 @@ def train(recipe: Recipe, options: argparse.Namespace) -> None:
         arguments += ["--start-from", runs / recipe.begins_with]
     for setting in recipe.settings:
         arguments += ["--set", setting]
-    run(*arguments)
+    if recipe.mixed:
+        mix(recipe.mixed, runs, folder)
+    else:
+        run(*arguments)
 
     sources = (*PHOTO_SOURCES, *([recipe.cartoons.source] if recipe.cartoons else []))
     credits = folder / "credits.json"

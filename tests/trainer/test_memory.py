@@ -24,7 +24,7 @@ PHASE = PhaseConfig(steps=1, learning_rate=1.0, pixel_weight=1.0)
 
 
 def lesson(side: int = 96) -> Lesson:
-    return Lesson(PHASE, True, Batch(torch.zeros(8, 3, side, side)), None)
+    return Lesson(PHASE, True, Batch(torch.zeros(8, 3, side, side)), None, (0, 1))
 
 
 def keeper() -> MemoryKeeper:
