@@ -108,5 +108,6 @@ def test_pepper_warms_the_light_and_cools_the_shadow(pepper: Engine) -> None:
 
 def test_light_and_dark_stay_in_their_places(engine: Engine) -> None:
     ramp = draw_ramp()
-    apart = np.abs(lightness(run(engine, ramp)) - lightness(ramp))
-    assert apart[8:-8, 8:-8].mean() < 16
+    drawn, given = (lightness(picture)[8:-8, 8:-8] for picture in (run(engine, ramp), ramp))
+    assert np.abs(drawn - given).mean() < 20  # pepper draws on light paper: all is 17 lighter
+    assert np.diff(drawn.mean(axis=0)).min() > -2  # and nothing changes places
