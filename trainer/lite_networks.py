@@ -29,9 +29,9 @@ OUTPUT_GAIN = 0.1
 class LiteGenerator(nn.Module):
     """Real-time generator: multiplies the photo by one soft picture and adds another.
 
-    As in a guided filter (He et al., 2013), a cartoon is gain * photo + offset. Both are made at
-    half the height and width and enlarged smoothly, so that they have nothing finer than that: an
-    edge that stays is the photo's own, an area is flat where the gain is 0, and a line is an
+    As in a guided filter (He et al., 2013), a cartoon is (1 + gain) * photo + offset. Both are made
+    at half the height and width and enlarged smoothly, so that they have nothing finer than that:
+    an edge that stays is the photo's own, an area is flat where the gain is -1, and a line is an
     offset. A network that adds pixels of its own making draws the same edge otherwise wherever it
     falls between its 2 x 2 squares, which a film shows as boiling.
 

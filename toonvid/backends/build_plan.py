@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from toonvid.backends.contract import one_line
 from toonvid.backends.flavour import Flavour
 from toonvid.backends.plan_cache import PlanKey
 from toonvid.engine import Engine, Precision
@@ -152,8 +153,7 @@ def _parser_words(parser: OnnxParser) -> str:
     if not parser.num_errors:
         return ""
     error = parser.get_error(0)
-    lines = [line.strip() for line in error.desc().splitlines() if line.strip()]
-    return f"{error.node_operator()}: {lines[0] if lines else 'unknown error'}"
+    return f"{error.node_operator()}: {one_line(error.desc())}"
 
 
 @contextmanager

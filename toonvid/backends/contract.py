@@ -35,7 +35,7 @@ def frames_failed(library: str, shape: Sequence[int], reason: str) -> BackendErr
     return BackendError(f"{library} failed with frames of {size}: {reason}")
 
 
-def one_line(error: Exception, which: Literal["first", "last"] = "first") -> str:
+def one_line(error: Exception | str, which: Literal["first", "last"] = "first") -> str:
     """The line of a long message that says most: libraries put it at either end."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0 if which == "first" else -1] if lines else "unknown error"
