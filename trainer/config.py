@@ -116,6 +116,8 @@ class TrainConfig:
     content_network: ContentNetworkName = "vgg19"
     content_target: ContentTarget = "photo"
     """What the content loss and the plain l1 hold the generator to."""
+    cartoon_colours: float = 0.0
+    """How far the drawings of the adversarial phase take on the cartoons' palette: 0 to 1."""
     content_pictures: int = 64
     """Most pictures of each batch that the content, style and stability losses look at."""
     ema_decay: float = 0.0
@@ -146,6 +148,10 @@ class TrainConfig:
             raise ValueError(
                 f"crop must be a multiple of 4 from {SMALLEST_CROP} on, not {self.crop}"
             )
+        if not 0 <= self.cartoon_colours <= 1:
+            raise ValueError(f"cartoon_colours must be from 0 to 1, not {self.cartoon_colours}")
+        if self.cartoon_colours and self.content_target == "photo":
+            raise ValueError("cartoon_colours needs drawings, and the content target is the photo")
         for name in ("frame_heights", "cartoon_scales"):
             values = getattr(self, name)
             if not values or not all(0 < value < math.inf for value in values):

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,14 @@ from torch import Tensor
 
 from toonvid.video import Pixels
 from trainer.cartoons import CartoonCrops
+from trainer.palette import Palette, Regrading
 from trainer.photos import PhotoCrops
 from trainer.pictures import to_tensor
 
 BATCHES_AHEAD = 4
+
+PALETTE_CROPS = 256
+"""Crops of each kind that a palette is measured on."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,12 @@ class Dataset:
     """The batches of a run."""
 
     def __init__(
-        self, photos: PhotoCrops, cartoons: CartoonCrops | None, batch_size: int, adversarial: int
+        self,
+        photos: PhotoCrops,
+        cartoons: CartoonCrops | None,
+        batch_size: int,
+        adversarial: int,
+        cartoon_colours: float = 0.0,
     ) -> None:
         """Put batches together.
 
@@ -64,11 +74,14 @@ class Dataset:
             cartoons: Crops for the batches of the adversarial phase; None if there is none.
             batch_size: Crops of each kind in a batch.
             adversarial: Number of the first batch with cartoons.
+            cartoon_colours: How far the drawings of those batches are moved to the cartoons'
+                palette, 0 to 1.
         """
         self._photos = photos
         self._cartoons = cartoons
         self._batch_size = batch_size
         self._adversarial = adversarial
+        self._cartoon_colours = cartoon_colours
 
     @property
     def skipped(self) -> dict[Path, str]:
@@ -89,6 +102,7 @@ class Dataset:
         Raises:
             TrainingError: No picture can be used, or the cache cannot be written.
         """
+        self.regrading  # noqa: B018  # measured once, before the threads ask for it
         with ThreadPoolExecutor(workers, thread_name_prefix="batches") as pool:
             ahead: deque[Future[Batch]] = deque()
             try:
@@ -108,12 +122,19 @@ class Dataset:
             return Batch(*photos)
         first = (number - self._adversarial) * self._batch_size
         cartoons, smoothed = _stack(self._cartoons.crop, first, self._batch_size)
-        return Batch(
-            photos=photos[0],
-            drawings=photos[1] if len(photos) > 1 else None,
-            cartoons=cartoons,
-            smoothed=smoothed,
-        )
+        drawings = photos[1] if len(photos) > 1 else None
+        if drawings is not None and self.regrading:
+            drawings = self.regrading(drawings)
+        return Batch(photos[0], drawings, cartoons, smoothed)
+
+    @cached_property
+    def regrading(self) -> Regrading | None:
+        """What moves drawings to the cartoons' palette; None where they keep their own colours."""
+        if not self._cartoon_colours or not self._cartoons:
+            return None
+        crops = _stack(self._photos.crop, 0, PALETTE_CROPS)
+        cartoons = _stack(self._cartoons.crop, 0, PALETTE_CROPS)[0]
+        return Regrading.between(Palette.of(crops[-1]), Palette.of(cartoons), self._cartoon_colours)
 
 
 def cut_middle(pictures: Tensor, side: int) -> Tensor:

@@ -159,7 +159,13 @@ def open_dataset(
         if sources.cartoons is None:
             raise TrainingError("the adversarial phase needs cartoons: give --cartoons DIR")
         cartoons = CartoonCrops(sources.cartoons, config.cartoon_scales, config.crop, config.seed)
-    return Dataset(photos, cartoons, config.batch_size, config.initialization.steps)
+    return Dataset(
+        photos,
+        cartoons,
+        config.batch_size,
+        config.initialization.steps,
+        config.cartoon_colours,
+    )
 
 
 def open_drawing(config: TrainConfig, sources: Sources, device: torch.device) -> Drawing | None:

@@ -10,7 +10,7 @@ import pytest
 
 from toonvid.errors import TrainingError
 from trainer.config import HOUSEKEEPING, TrainConfig, change_config, option_names
-from trainer.presets import PRESETS, find_preset
+from trainer.presets import LITE, PAPER
 
 LITE = PRESETS["lite"]
 
@@ -41,6 +41,12 @@ def test_values_keep_their_types() -> None:
     assert changed.precision == "f32"
 
 
+def test_photos_do_not_take_on_the_cartoons_colours() -> None:
+    assert change_config(LITE, ["cartoon_colours=0.5"]).cartoon_colours == 0.5
+    with pytest.raises(TrainingError, match="cartoon_colours needs drawings"):
+        change_config(PAPER, ["cartoon_colours=0.5"])
+
+
 def test_the_last_of_two_settings_holds() -> None:
     assert change_config(LITE, ["seed=1", "seed=2"]).seed == 2
 
@@ -68,6 +74,7 @@ def test_the_last_of_two_settings_holds() -> None:
         ("crop=30", "crop must be a multiple of 4 from 32 on"),
         ("crop=16", "crop must be a multiple of 4 from 32 on"),
         ("frame_heights=", "frame_heights: '' is not a value of it"),
+        ("cartoon_colours=1.5", "cartoon_colours must be from 0 to 1, not 1.5"),
         ("width=3", "width must be at least 4"),
         ("precision=f8", "precision must be one of auto, f32, bf16, f16"),
     ],

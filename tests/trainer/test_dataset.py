@@ -11,6 +11,7 @@ import torch
 
 from trainer.cartoons import CartoonCrops
 from trainer.dataset import Batch, Dataset
+from trainer.palette import Palette
 from trainer.photos import ABSTRACTION, PhotoCrops
 
 FIRST_ADVERSARIAL = 2
@@ -21,10 +22,12 @@ def dataset(photos: Path, cartoons: Path, tmp_path: Path) -> Dataset:
     return open_dataset(photos, cartoons, tmp_path)
 
 
-def open_dataset(photos: Path, cartoons: Path, cache: Path, seed: int = 1) -> Dataset:
+def open_dataset(
+    photos: Path, cartoons: Path, cache: Path, seed: int = 1, cartoon_colours: float = 0.0
+) -> Dataset:
     photo_crops = PhotoCrops(photos, cache, ABSTRACTION, frame_heights=(36, 48), crop=32, seed=seed)
     cartoon_crops = CartoonCrops(cartoons, (0.8, 1.0), crop=32, seed=seed)
-    return Dataset(photo_crops, cartoon_crops, batch_size=4, adversarial=FIRST_ADVERSARIAL)
+    return Dataset(photo_crops, cartoon_crops, 4, FIRST_ADVERSARIAL, cartoon_colours)
 
 
 def assert_same(first: Batch, second: Batch) -> None:
@@ -51,6 +54,23 @@ def test_batches_are_float_in_the_networks_range(dataset: Dataset) -> None:
         assert pictures.dtype == torch.float32
         assert -1 <= pictures.min() < pictures.max() <= 1
         assert pictures.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_drawings_take_on_the_cartoons_colours_in_the_adversarial_phase(
+    photos: Path, cartoons: Path, tmp_path: Path
+) -> None:
+    plain, regraded = (open_dataset(photos, cartoons, tmp_path, 1, share) for share in (0.0, 1.0))
+    assert_same(*(one.batch(FIRST_ADVERSARIAL - 1) for one in (plain, regraded)))
+    before, after = (one.batch(FIRST_ADVERSARIAL) for one in (plain, regraded))
+    torch.testing.assert_close(before.photos, after.photos, atol=0, rtol=0)
+    assert before.drawings is not None and after.drawings is not None
+    assert before.cartoons is not None
+    assert after.drawings.is_contiguous(memory_format=torch.channels_last)
+    aim = Palette.of(before.cartoons).mean
+    far, near = (
+        (Palette.of(one).mean - aim).abs().sum() for one in (before.drawings, after.drawings)
+    )
+    assert near < 0.7 * far  # what leaves the range of levels is cut off
 
 
 def test_cartoons_come_with_the_adversarial_phase(dataset: Dataset) -> None:
