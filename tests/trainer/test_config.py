@@ -10,7 +10,7 @@ import pytest
 
 from toonvid.errors import TrainingError
 from trainer.config import HOUSEKEEPING, TrainConfig, change_config, option_names
-from trainer.presets import LITE, PAPER
+from trainer.presets import LITE, PAPER, PRESETS, find_preset
 
 LITE = PRESETS["lite"]
 
