@@ -12,8 +12,6 @@ from toonvid.errors import TrainingError
 from trainer.config import HOUSEKEEPING, TrainConfig, change_config, option_names
 from trainer.presets import LITE, PAPER, PRESETS, find_preset
 
-LITE = PRESETS["lite"]
-
 
 @pytest.mark.parametrize("name", option_names(LITE))
 def test_every_value_can_be_set(name: str) -> None:
