@@ -12,7 +12,8 @@ where the paper is silent. The others depart from it, each named again where it 
 - `lite` starts on an abstraction of the photo, flat colours and ink lines, and not on the photo
   itself (`trainer.abstraction`); its generator is a small one without normalisation, for real time,
   its discriminator a cheap one at two scales (`trainer.lite_networks`); l1, colour, stability and
-  equivariance losses stand beside the content loss (`trainer.losses`).
+  equivariance losses stand beside the content loss (`trainer.losses`), and drawings may take on the
+  cartoons' colours (`trainer.palette`).
 
 Importing this package imports nothing else; PyTorch comes with the modules that need it.
 """
