@@ -15,11 +15,10 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from toonvid.engine import DataSource
-from trainer.training_state import find_state, load_state, save_state
 
 PHOTO_SOURCES = (
     DataSource(
@@ -63,8 +62,6 @@ class Recipe:
     """The style whose generator it begins with."""
     settings: tuple[str, ...] = ()
     """Of `toonvid train`, beside the preset `lite`."""
-    mixed: tuple[tuple[str, float], ...] = ()
-    """Styles whose weights it is the mean of, and their shares: nothing is trained then."""
 
 
 PHOTOS_SHA256 = "8bc282aeb1584c0e3bbbfe2efdb34e7feb5b6bb135962d3596977c1c69dfb368"
@@ -107,23 +104,14 @@ CALM = (
 )
 """Lines stay; what flickered goes: areas that were more colourful than the photo's."""
 
-PALETTE = (
+WITH_CARTOONS = (
     "initialization.steps=0",
     "adversarial.learning_rate=4e-4",
     "adversarial.fall=cosine",
-    "adversarial.gradient_difference_weight=3",
     "adversarial.ink_weight=10",
     "sheet_every=500",
 )
-"""The artist's colours and hand; ink counts as when lines were learned, so that it stays."""
-
-LATER = (
-    "initialization.steps=0",
-    "adversarial.fall=cosine",
-    "adversarial.ink_weight=10",
-    "sheet_every=350",
-)
-"""The same game goes on, each time with a new discriminator and other weights."""
+"""Ink counts as when lines were learned, so that it stays."""
 
 PAPERS_LOSSES = (
     "content_target=photo",
@@ -135,7 +123,7 @@ PAPERS_LOSSES = (
     "initialization.stability_weight=0",
     "initialization.equivariance_weight=0",
     "initialization.content_weight=10",
-    "adversarial.steps=3800",
+    "adversarial.steps=6700",
     "adversarial.learning_rate=4e-4",
     "adversarial.fall=cosine",
     "adversarial.smoothed_weight=1",
@@ -170,81 +158,53 @@ RECIPES = {
         ),
         Recipe(
             "pepper-palette",
-            "The artist's colours, which flicker.",
+            "As the discriminator has it: the artist's colours in strange places.",
             "CC-BY-4.0",
             PEPPER,
             begins_with="ink-lines",
             settings=(
-                *PALETTE,
-                "adversarial.steps=2600",
+                *WITH_CARTOONS,
+                "adversarial.steps=3800",
                 "adversarial.adversarial_weight=6",
-                "adversarial.equivariance_weight=100",
-                "adversarial.stability_weight=10",
-            ),
-        ),
-        Recipe(
-            "pepper-lively",
-            "Edges hold still; colours are the palette's.",
-            "CC-BY-4.0",
-            PEPPER,
-            begins_with="pepper-palette",
-            settings=(
-                *LATER,
-                "adversarial.steps=400",
-                "adversarial.learning_rate=3e-4",
-                "adversarial.adversarial_weight=6",
-                "adversarial.gradient_difference_weight=7",
+                "adversarial.gradient_difference_weight=6",
                 "adversarial.equivariance_weight=400",
-                "adversarial.stability_weight=18",
+                "adversarial.stability_weight=24",
             ),
         ),
         Recipe(
-            "pepper-settled",
-            "A little calmer, and nearer to the drawing.",
+            "pepper-drawn",
+            "Brought back to drawings in the artist's colours.",
             "CC-BY-4.0",
             PEPPER,
             begins_with="pepper-palette",
             settings=(
-                *LATER,
-                "adversarial.steps=500",
+                *WITH_CARTOONS,
+                "adversarial.steps=1500",
                 "adversarial.adversarial_weight=4",
+                "adversarial.pixel_weight=3",
                 "adversarial.gradient_difference_weight=4",
-                "adversarial.equivariance_weight=500",
-                "adversarial.stability_weight=40",
-                "adversarial.colour_weight=0.4",
+                "adversarial.equivariance_weight=400",
+                "adversarial.stability_weight=24",
+                "adversarial.colour_weight=0",
+                "cartoon_colours=1",
             ),
         ),
         Recipe(
-            "pepper-still",
-            "As calm as it goes, and too soft.",
+            "pepper-inked",
+            "Crisper, and nearer to the photo's light.",
             "CC-BY-4.0",
             PEPPER,
-            begins_with="pepper-settled",
+            begins_with="pepper-drawn",
             settings=(
-                *LATER,
-                "adversarial.steps=350",
-                "adversarial.adversarial_weight=4",
-                "adversarial.gradient_difference_weight=8",
+                *WITH_CARTOONS,
+                "adversarial.steps=900",
+                "adversarial.adversarial_weight=2.5",
+                "adversarial.pixel_weight=4",
+                "adversarial.gradient_difference_weight=9",
                 "adversarial.equivariance_weight=300",
-                "adversarial.stability_weight=80",
-                "adversarial.colour_weight=0.6",
-            ),
-        ),
-        Recipe(
-            "pepper-calm",
-            "Calm, with its edges back, and few of the palette's colours.",
-            "CC-BY-4.0",
-            PEPPER,
-            begins_with="pepper-still",
-            settings=(
-                *LATER,
-                "adversarial.steps=350",
-                "adversarial.learning_rate=3e-4",
-                "adversarial.adversarial_weight=4",
-                "adversarial.gradient_difference_weight=12",
-                "adversarial.equivariance_weight=80",
-                "adversarial.stability_weight=30",
-                "adversarial.colour_weight=0.3",
+                "adversarial.stability_weight=14",
+                "adversarial.colour_weight=0",
+                "cartoon_colours=0.5",
             ),
         ),
         Recipe(
@@ -252,55 +212,69 @@ RECIPES = {
             "Warm paper, teal shadows and soft paint, after the art of Pepper&Carrot.",
             "CC-BY-4.0",
             PEPPER,
-            begins_with=None,
-            mixed=(("pepper-lively", 0.5), ("pepper-calm", 0.5)),
+            begins_with="pepper-inked",
+            settings=(
+                *WITH_CARTOONS,
+                "adversarial.steps=500",
+                "adversarial.adversarial_weight=2",
+                "adversarial.pixel_weight=4",
+                "adversarial.gradient_difference_weight=14",
+                "adversarial.equivariance_weight=250",
+                "adversarial.stability_weight=8",
+                "adversarial.colour_weight=0",
+                "cartoon_colours=0.35",
+            ),
         ),
         Recipe(
             "wiehan-palette",
-            "The artist's colours, which flicker.",
+            "As the discriminator has it: the artist's colours in strange places.",
             "CC-BY-4.0",
             WIEHAN,
             begins_with="ink-lines",
             settings=(
-                *PALETTE,
-                "adversarial.steps=3000",
-                "adversarial.adversarial_weight=4",
-                "adversarial.equivariance_weight=600",
-                "adversarial.stability_weight=45",
+                *WITH_CARTOONS,
+                "adversarial.steps=3800",
+                "adversarial.adversarial_weight=5",
+                "adversarial.gradient_difference_weight=6",
+                "adversarial.equivariance_weight=400",
+                "adversarial.stability_weight=80",
                 "adversarial.colour_weight=0.15",
             ),
         ),
         Recipe(
-            "wiehan-lively",
-            "Crisp, and too lively on dark grey.",
+            "wiehan-drawn",
+            "Brought back to drawings in the artist's colours.",
             "CC-BY-4.0",
             WIEHAN,
             begins_with="wiehan-palette",
             settings=(
-                *LATER,
-                "adversarial.steps=400",
-                "adversarial.learning_rate=3e-4",
-                "adversarial.adversarial_weight=5",
-                "adversarial.gradient_difference_weight=6",
+                *WITH_CARTOONS,
+                "adversarial.steps=1500",
+                "adversarial.adversarial_weight=4",
+                "adversarial.pixel_weight=3",
+                "adversarial.gradient_difference_weight=5",
                 "adversarial.equivariance_weight=400",
-                "adversarial.stability_weight=70",
-                "adversarial.colour_weight=0.2",
+                "adversarial.stability_weight=60",
+                "adversarial.colour_weight=0",
+                "cartoon_colours=0.6",
             ),
         ),
         Recipe(
-            "wiehan-calm",
-            "Calm, and a little too soft.",
+            "wiehan-inked",
+            "Crisper, and nearer to the photo's light.",
             "CC-BY-4.0",
             WIEHAN,
-            begins_with="wiehan-lively",
+            begins_with="wiehan-drawn",
             settings=(
-                *LATER,
-                "adversarial.steps=250",
-                "adversarial.adversarial_weight=4",
-                "adversarial.gradient_difference_weight=12",
-                "adversarial.equivariance_weight=300",
-                "adversarial.stability_weight=130",
-                "adversarial.colour_weight=0.4",
+                *WITH_CARTOONS,
+                "adversarial.steps=900",
+                "adversarial.adversarial_weight=3",
+                "adversarial.pixel_weight=4",
+                "adversarial.gradient_difference_weight=8",
+                "adversarial.equivariance_weight=400",
+                "adversarial.stability_weight=75",
+                "adversarial.colour_weight=0",
+                "cartoon_colours=0.6",
             ),
         ),
         Recipe(
@@ -308,8 +282,18 @@ RECIPES = {
             "Saturated colours and yellow light, after Wiehan de Jager's picture books.",
             "CC-BY-4.0",
             WIEHAN,
-            begins_with=None,
-            mixed=(("wiehan-calm", 0.75), ("wiehan-lively", 0.25)),
+            begins_with="wiehan-inked",
+            settings=(
+                *WITH_CARTOONS,
+                "adversarial.steps=500",
+                "adversarial.adversarial_weight=2.5",
+                "adversarial.pixel_weight=4",
+                "adversarial.gradient_difference_weight=10",
+                "adversarial.equivariance_weight=600",
+                "adversarial.stability_weight=120",
+                "adversarial.colour_weight=0",
+                "cartoon_colours=0.6",
+            ),
         ),
         Recipe(
             "pepper-baseline",
@@ -367,26 +351,6 @@ def run(*arguments: str | Path) -> None:
         sys.exit(code)
 
 
-def mix(parts: tuple[tuple[str, float], ...], runs: Path, folder: Path) -> None:
-    """Make a run whose generator has the weighted mean of other runs' weights.
-
-    Runs that begin with the same weights lie in one valley, and what lies between them has
-    something of both (Wortsman et al., "Model Soups", 2022).
-    """
-    states = [load_state(find_state(runs / name)) for name, _ in parts]
-    shares = [share for _, share in parts]
-    means = [state.values["mean"] for state in states]
-    mean = {
-        name: sum(share * one[name] for share, one in zip(shares, means, strict=True))
-        if value.is_floating_point()
-        else value
-        for name, value in means[0].items()
-    }
-    (folder / "states").mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(runs / parts[0][0] / "run.json", folder / "run.json")
-    save_state(folder / "states", replace(states[0], values=states[0].values | {"mean": mean}))
-
-
 def train(recipe: Recipe, options: argparse.Namespace) -> None:
     """Train one style and export its engine to `runs/engines`."""
     runs: Path = options.runs
@@ -405,10 +369,7 @@ def train(recipe: Recipe, options: argparse.Namespace) -> None:
         arguments += ["--start-from", runs / recipe.begins_with]
     for setting in recipe.settings:
         arguments += ["--set", setting]
-    if recipe.mixed:
-        mix(recipe.mixed, runs, folder)
-    else:
-        run(*arguments)
+    run(*arguments)
 
     sources = (*PHOTO_SOURCES, *([recipe.cartoons.source] if recipe.cartoons else []))
     credits = folder / "credits.json"
