@@ -15,10 +15,13 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from torch import Tensor
+
 from toonvid.engine import DataSource
+from trainer.training_state import find_state, load_state, save_state
 
 PHOTO_SOURCES = (
     DataSource(
@@ -62,6 +65,10 @@ class Recipe:
     """The style whose generator it begins with."""
     settings: tuple[str, ...] = ()
     """Of `toonvid train`, beside the preset `lite`."""
+    mixed: tuple[tuple[str, float], ...] = ()
+    """Styles whose weights it is the mean of, and their shares: nothing is trained then."""
+    contrast: float = 1.0
+    """What the cartoons' contrast is multiplied by at the end, where weights are a mean."""
 
 
 PHOTOS_SHA256 = "8bc282aeb1584c0e3bbbfe2efdb34e7feb5b6bb135962d3596977c1c69dfb368"
@@ -106,7 +113,6 @@ CALM = (
 
 WITH_CARTOONS = (
     "initialization.steps=0",
-    "adversarial.learning_rate=4e-4",
     "adversarial.fall=cosine",
     "adversarial.ink_weight=10",
     "sheet_every=500",
@@ -158,6 +164,38 @@ RECIPES = {
         ),
         Recipe(
             "pepper-palette",
+            "The artist's colours, which flicker.",
+            "CC-BY-4.0",
+            PEPPER,
+            begins_with="ink-lines",
+            settings=(
+                *WITH_CARTOONS,
+                "adversarial.steps=2600",
+                "adversarial.learning_rate=4e-4",
+                "adversarial.adversarial_weight=6",
+                "adversarial.gradient_difference_weight=3",
+                "adversarial.equivariance_weight=100",
+                "adversarial.stability_weight=10",
+            ),
+        ),
+        Recipe(
+            "pepper-lively",
+            "Edges hold still; colours are the palette's.",
+            "CC-BY-4.0",
+            PEPPER,
+            begins_with="pepper-palette",
+            settings=(
+                *WITH_CARTOONS,
+                "adversarial.steps=400",
+                "adversarial.learning_rate=3e-4",
+                "adversarial.adversarial_weight=6",
+                "adversarial.gradient_difference_weight=7",
+                "adversarial.equivariance_weight=400",
+                "adversarial.stability_weight=18",
+            ),
+        ),
+        Recipe(
+            "pepper-strange",
             "As the discriminator has it: the artist's colours in strange places.",
             "CC-BY-4.0",
             PEPPER,
@@ -165,6 +203,7 @@ RECIPES = {
             settings=(
                 *WITH_CARTOONS,
                 "adversarial.steps=3800",
+                "adversarial.learning_rate=4e-4",
                 "adversarial.adversarial_weight=6",
                 "adversarial.gradient_difference_weight=6",
                 "adversarial.equivariance_weight=400",
@@ -176,10 +215,11 @@ RECIPES = {
             "Brought back to drawings in the artist's colours.",
             "CC-BY-4.0",
             PEPPER,
-            begins_with="pepper-palette",
+            begins_with="pepper-strange",
             settings=(
                 *WITH_CARTOONS,
                 "adversarial.steps=1500",
+                "adversarial.learning_rate=4e-4",
                 "adversarial.adversarial_weight=4",
                 "adversarial.pixel_weight=3",
                 "adversarial.gradient_difference_weight=4",
@@ -190,43 +230,50 @@ RECIPES = {
             ),
         ),
         Recipe(
-            "pepper-inked",
-            "Crisper, and nearer to the photo's light.",
-            "CC-BY-4.0",
-            PEPPER,
-            begins_with="pepper-drawn",
-            settings=(
-                *WITH_CARTOONS,
-                "adversarial.steps=900",
-                "adversarial.adversarial_weight=2.5",
-                "adversarial.pixel_weight=4",
-                "adversarial.gradient_difference_weight=9",
-                "adversarial.equivariance_weight=300",
-                "adversarial.stability_weight=14",
-                "adversarial.colour_weight=0",
-                "cartoon_colours=0.5",
-            ),
-        ),
-        Recipe(
             "pepper",
             "Warm paper, teal shadows and soft paint, after the art of Pepper&Carrot.",
             "CC-BY-4.0",
             PEPPER,
-            begins_with="pepper-inked",
-            settings=(
-                *WITH_CARTOONS,
-                "adversarial.steps=500",
-                "adversarial.adversarial_weight=2",
-                "adversarial.pixel_weight=4",
-                "adversarial.gradient_difference_weight=14",
-                "adversarial.equivariance_weight=250",
-                "adversarial.stability_weight=8",
-                "adversarial.colour_weight=0",
-                "cartoon_colours=0.35",
-            ),
+            begins_with=None,
+            mixed=(("pepper-drawn", 0.25), ("pepper-lively", 0.75)),
+            contrast=1.035,
         ),
         Recipe(
             "wiehan-palette",
+            "The artist's colours, which flicker.",
+            "CC-BY-4.0",
+            WIEHAN,
+            begins_with="ink-lines",
+            settings=(
+                *WITH_CARTOONS,
+                "adversarial.steps=3000",
+                "adversarial.learning_rate=4e-4",
+                "adversarial.adversarial_weight=4",
+                "adversarial.gradient_difference_weight=3",
+                "adversarial.equivariance_weight=600",
+                "adversarial.stability_weight=45",
+                "adversarial.colour_weight=0.15",
+            ),
+        ),
+        Recipe(
+            "wiehan-lively",
+            "Crisp, and too lively on dark grey.",
+            "CC-BY-4.0",
+            WIEHAN,
+            begins_with="wiehan-palette",
+            settings=(
+                *WITH_CARTOONS,
+                "adversarial.steps=400",
+                "adversarial.learning_rate=3e-4",
+                "adversarial.adversarial_weight=5",
+                "adversarial.gradient_difference_weight=6",
+                "adversarial.equivariance_weight=400",
+                "adversarial.stability_weight=70",
+                "adversarial.colour_weight=0.2",
+            ),
+        ),
+        Recipe(
+            "wiehan-strange",
             "As the discriminator has it: the artist's colours in strange places.",
             "CC-BY-4.0",
             WIEHAN,
@@ -234,6 +281,7 @@ RECIPES = {
             settings=(
                 *WITH_CARTOONS,
                 "adversarial.steps=3800",
+                "adversarial.learning_rate=4e-4",
                 "adversarial.adversarial_weight=5",
                 "adversarial.gradient_difference_weight=6",
                 "adversarial.equivariance_weight=400",
@@ -246,10 +294,11 @@ RECIPES = {
             "Brought back to drawings in the artist's colours.",
             "CC-BY-4.0",
             WIEHAN,
-            begins_with="wiehan-palette",
+            begins_with="wiehan-strange",
             settings=(
                 *WITH_CARTOONS,
                 "adversarial.steps=1500",
+                "adversarial.learning_rate=4e-4",
                 "adversarial.adversarial_weight=4",
                 "adversarial.pixel_weight=3",
                 "adversarial.gradient_difference_weight=5",
@@ -260,40 +309,12 @@ RECIPES = {
             ),
         ),
         Recipe(
-            "wiehan-inked",
-            "Crisper, and nearer to the photo's light.",
-            "CC-BY-4.0",
-            WIEHAN,
-            begins_with="wiehan-drawn",
-            settings=(
-                *WITH_CARTOONS,
-                "adversarial.steps=900",
-                "adversarial.adversarial_weight=3",
-                "adversarial.pixel_weight=4",
-                "adversarial.gradient_difference_weight=8",
-                "adversarial.equivariance_weight=400",
-                "adversarial.stability_weight=75",
-                "adversarial.colour_weight=0",
-                "cartoon_colours=0.6",
-            ),
-        ),
-        Recipe(
             "wiehan",
             "Saturated colours and yellow light, after Wiehan de Jager's picture books.",
             "CC-BY-4.0",
             WIEHAN,
-            begins_with="wiehan-inked",
-            settings=(
-                *WITH_CARTOONS,
-                "adversarial.steps=500",
-                "adversarial.adversarial_weight=2.5",
-                "adversarial.pixel_weight=4",
-                "adversarial.gradient_difference_weight=10",
-                "adversarial.equivariance_weight=600",
-                "adversarial.stability_weight=120",
-                "adversarial.colour_weight=0",
-                "cartoon_colours=0.6",
-            ),
+            begins_with=None,
+            mixed=(("wiehan-drawn", 0.5), ("wiehan-lively", 0.5)),
         ),
         Recipe(
             "pepper-baseline",
@@ -351,6 +372,38 @@ def run(*arguments: str | Path) -> None:
         sys.exit(code)
 
 
+def mix(recipe: Recipe, runs: Path, folder: Path) -> None:
+    """Make a run whose generator has the weighted mean of other runs' weights.
+
+    Runs that begin with the same weights lie in one valley, and what lies between them has
+    something of both (Wortsman et al., "Model Soups", 2022).
+    """
+    states = [load_state(find_state(runs / name)) for name, _ in recipe.mixed]
+    shares = [share for _, share in recipe.mixed]
+    means = [state.values["mean"] for state in states]
+    mean = {
+        name: sum(share * one[name] for share, one in zip(shares, means, strict=True))
+        if value.is_floating_point()
+        else value
+        for name, value in means[0].items()
+    }
+    raise_contrast(mean, recipe.contrast)
+    (folder / "states").mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(runs / recipe.mixed[0][0] / "run.json", folder / "run.json")
+    save_state(folder / "states", replace(states[0], values=states[0].values | {"mean": mean}))
+
+
+def raise_contrast(weights: dict[str, Tensor], by: float) -> None:
+    """Have a `LiteGenerator` multiply its cartoons, in [-1, 1], by a number.
+
+    A cartoon is (1 + gain) * photo + offset: `by` times that is another gain and another offset.
+    """
+    for name, constant in (("gain", by - 1), ("offset", 0.0)):
+        weights[f"module.{name}.colour.weight"] *= by
+        bias = weights[f"module.{name}.colour.bias"]
+        weights[f"module.{name}.colour.bias"] = bias * by + constant
+
+
 def train(recipe: Recipe, options: argparse.Namespace) -> None:
     """Train one style and export its engine to `runs/engines`."""
     runs: Path = options.runs
@@ -369,7 +422,10 @@ def train(recipe: Recipe, options: argparse.Namespace) -> None:
         arguments += ["--start-from", runs / recipe.begins_with]
     for setting in recipe.settings:
         arguments += ["--set", setting]
-    run(*arguments)
+    if recipe.mixed:
+        mix(recipe, runs, folder)
+    else:
+        run(*arguments)
 
     sources = (*PHOTO_SOURCES, *([recipe.cartoons.source] if recipe.cartoons else []))
     credits = folder / "credits.json"
