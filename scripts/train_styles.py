@@ -100,16 +100,11 @@ WIEHAN = Cartoons(
 )
 
 CALM = (
-    "initialization.steps=800",
     "initialization.pixel_only_steps=0",
-    "initialization.learning_rate=1e-3",
-    "initialization.gradient_difference_weight=16",
     "initialization.equivariance_weight=600",
-    "initialization.stability_weight=70",
-    "initialization.colour_weight=6",
     "sheet_every=400",
 )
-"""Lines stay; what flickered goes: areas that were more colourful than the photo's."""
+"""Of what follows the lines: all losses count from the first step on."""
 
 WITH_CARTOONS = (
     "initialization.steps=0",
@@ -155,12 +150,43 @@ RECIPES = {
             settings=("sheet_every=1000",),
         ),
         Recipe(
+            "ink-calm",
+            "Lines stay; areas are not more colourful than the photo's by so much.",
+            "MIT",
+            cartoons=None,
+            begins_with="ink-lines",
+            settings=(
+                *CALM,
+                "initialization.steps=800",
+                "initialization.learning_rate=1e-3",
+                "initialization.gradient_difference_weight=16",
+                "initialization.stability_weight=70",
+                "initialization.colour_weight=6",
+            ),
+        ),
+        Recipe(
+            "ink-settled",
+            "The same once more, and nearer to the photo's colours.",
+            "MIT",
+            cartoons=None,
+            begins_with="ink-calm",
+            settings=(
+                *CALM,
+                "initialization.steps=500",
+                "initialization.learning_rate=8e-4",
+                "initialization.gradient_difference_weight=22",
+                "initialization.stability_weight=50",
+                "initialization.colour_weight=24",
+            ),
+        ),
+        Recipe(
             "ink",
             "Flat colours and ink lines: a drawing of what the camera saw.",
             "MIT",
             cartoons=None,
-            begins_with="ink-lines",
-            settings=CALM,
+            begins_with=None,
+            mixed=(("ink-settled", 1.0),),
+            contrast=0.985,
         ),
         Recipe(
             "pepper-palette",
