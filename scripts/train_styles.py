@@ -420,11 +420,11 @@ def mix(recipe: Recipe, runs: Path, folder: Path) -> None:
 
 
 def raise_contrast(weights: dict[str, Tensor], by: float) -> None:
-    """Have a `LiteGenerator` give 1 - `by` * (1 - cartoon), so that white stays white.
+    """Have a `LiteGenerator` multiply its cartoons, in [-1, 1], by a number.
 
-    A cartoon is (1 + gain) * photo + offset: that is another gain and another offset.
+    A cartoon is (1 + gain) * photo + offset: `by` times that is another gain and another offset.
     """
-    for name, constant in (("gain", by - 1), ("offset", 1 - by)):
+    for name, constant in (("gain", by - 1), ("offset", 0.0)):
         weights[f"module.{name}.colour.weight"] *= by
         bias = weights[f"module.{name}.colour.bias"]
         weights[f"module.{name}.colour.bias"] = bias * by + constant
