@@ -430,13 +430,12 @@ def raise_contrast(weights: dict[str, Tensor], by: float) -> None:
         weights[f"module.{name}.colour.bias"] = bias * by + constant
 
 
-def train(recipe: Recipe, options: argparse.Namespace) -> None:
-    """Train one style and export its engine to `runs/engines`."""
+def training_arguments(recipe: Recipe, options: argparse.Namespace) -> list[str | Path]:
+    """What `toonvid` is called with to train one style; its cartoons are laid out."""
     runs: Path = options.runs
-    folder = runs / recipe.style
     arguments: list[str | Path] = ["train", "--preset", "lite", "--photos", options.photos]
     arguments += ["--content-weights", options.content_weights, "--cache", runs / "cache"]
-    arguments += ["-o", folder, "--engines", runs / "trials", "--style", recipe.style]
+    arguments += ["-o", runs / recipe.style, "--engines", runs / "trials", "--style", recipe.style]
     if options.holdout:
         arguments += ["--holdout", options.holdout]
     if recipe.cartoons:
@@ -448,10 +447,17 @@ def train(recipe: Recipe, options: argparse.Namespace) -> None:
         arguments += ["--start-from", runs / recipe.begins_with]
     for setting in recipe.settings:
         arguments += ["--set", setting]
+    return arguments
+
+
+def train(recipe: Recipe, options: argparse.Namespace) -> None:
+    """Make one style and export its engine to `runs/engines`."""
+    runs: Path = options.runs
+    folder = runs / recipe.style
     if recipe.mixed:
         mix(recipe, runs, folder)
     else:
-        run(*arguments)
+        run(*training_arguments(recipe, options))
 
     sources = (*PHOTO_SOURCES, *([recipe.cartoons.source] if recipe.cartoons else []))
     credits = folder / "credits.json"

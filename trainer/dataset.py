@@ -102,7 +102,7 @@ class Dataset:
         Raises:
             TrainingError: No picture can be used, or the cache cannot be written.
         """
-        self.regrading  # noqa: B018  # measured once, before the threads ask for it
+        self._regrading  # noqa: B018  # measured once, before the threads ask for it
         with ThreadPoolExecutor(workers, thread_name_prefix="batches") as pool:
             ahead: deque[Future[Batch]] = deque()
             try:
@@ -123,12 +123,12 @@ class Dataset:
         first = (number - self._adversarial) * self._batch_size
         cartoons, smoothed = _stack(self._cartoons.crop, first, self._batch_size)
         drawings = photos[1] if len(photos) > 1 else None
-        if drawings is not None and self.regrading:
-            drawings = self.regrading(drawings)
+        if drawings is not None and self._regrading:
+            drawings = self._regrading(drawings)
         return Batch(photos[0], drawings, cartoons, smoothed)
 
     @cached_property
-    def regrading(self) -> Regrading | None:
+    def _regrading(self) -> Regrading | None:
         """What moves drawings to the cartoons' palette; None where they keep their own colours."""
         if not self._cartoon_colours or not self._cartoons:
             return None

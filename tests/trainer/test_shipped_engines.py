@@ -109,5 +109,6 @@ def test_pepper_warms_the_light_and_cools_the_shadow(pepper: Engine) -> None:
 def test_light_and_dark_stay_in_their_places(engine: Engine) -> None:
     ramp = draw_ramp()
     drawn, given = (lightness(picture)[8:-8, 8:-8] for picture in (run(engine, ramp), ramp))
-    assert np.abs(drawn - given).mean() < 22  # pepper draws on light paper: all is 20 lighter
+    largest = 22 if engine.card.style == "pepper" else 16  # it draws on light paper: 20 lighter
+    assert np.abs(drawn - given).mean() < largest
     assert np.diff(drawn.mean(axis=0)).min() > -2  # and nothing changes places
