@@ -15,12 +15,12 @@ from pathlib import Path
 import cv2
 
 from toonvid.backends import Backend, open_backend
-from toonvid.decode import VideoDecoder
+from toonvid.bench.demo_scene import draw_scene
 from toonvid.engine import read_engine, shipped_engines
-from toonvid.scene import draw_scene
-from toonvid.sheet import contact_sheet, write_picture
-from toonvid.stylize import Stylizer
+from toonvid.reading.decoder import VideoDecoder
+from toonvid.stylizing.stylizer import Stylizer
 from toonvid.video import Frame, Pixels
+from toonvid.writing.contact_sheet import contact_sheet, write_picture
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 WIDTH, HEIGHT, SECONDS = 800, 450, 2.0

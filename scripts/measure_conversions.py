@@ -19,8 +19,8 @@ import numpy as np
 from av.filter.graph import Graph
 from av.video.frame import VideoFrame
 
-from toonvid.color import FrameKind, encoder_graph, rgb_graph
-from toonvid.scene import draw_scene
+from toonvid.bench.demo_scene import draw_scene
+from toonvid.ffmpeg.color import FrameKind, encoder_graph, rgb_graph
 from toonvid.video import BT709
 
 WIDTH, HEIGHT = 1280, 720

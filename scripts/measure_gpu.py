@@ -24,11 +24,11 @@ from rich.console import Console
 from rich.table import Table
 
 from toonvid.backends import open_backend
-from toonvid.bench.work import timed
+from toonvid.bench.demo_scene import draw_scene
+from toonvid.bench.work_time import timed
 from toonvid.engine import Engine, EngineCard
 from toonvid.errors import ToonvidError
-from toonvid.nvidia import find_nvidia
-from toonvid.scene import draw_scene
+from toonvid.ffmpeg.nvidia import find_nvidia
 from toonvid.video import Pixels
 
 SIZES = ((1280, 720), (1920, 1080))
@@ -64,9 +64,8 @@ def generators() -> dict[str, object]:
     """The paper's and ours, at random, but so that they draw something."""
     import torch
     from torch import nn
-
-    from trainer.lite_networks import LiteGenerator
-    from trainer.paper_networks import Generator, fold_batch_norm
+    from trainer.networks.build.lite import LiteGenerator
+    from trainer.networks.build.paper import Generator, fold_batch_norm
 
     torch.manual_seed(0)
     paper = Generator().eval()
@@ -112,7 +111,7 @@ class TorchWay:
     def __init__(self, generator: object, compiled: bool) -> None:
         import torch
 
-        from trainer.export import _FrameGenerator  # the very one that is exported
+        from trainer.exporting.export import _FrameGenerator  # the very one that is exported
 
         half = copy.deepcopy(generator).half().to(memory_format=torch.channels_last)
         self.net = _FrameGenerator(half).eval().cuda()
@@ -168,7 +167,7 @@ class BackendWay:
 
 
 def write_engine(folder: Path, name: str, generator: object) -> Engine:
-    from trainer.export import OPSET, to_onnx
+    from trainer.exporting.export import OPSET, to_onnx
 
     files = {
         f"{name}.onnx": to_onnx(generator),

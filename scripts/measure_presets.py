@@ -19,11 +19,11 @@ import av
 import numpy as np
 
 from toonvid.backends import open_backend
-from toonvid.bench.film import write_film
 from toonvid.bench.stages import Held, encode_alone, hold_frames, repeated
-from toonvid.bench.work import Work
-from toonvid.color import encoder_graph
+from toonvid.bench.test_video import write_film
+from toonvid.bench.work_time import Work
 from toonvid.engine import find_engine
+from toonvid.ffmpeg.color import encoder_graph
 
 OURS = "(ours)"
 PRESETS = (OURS, "ultrafast", "superfast", "veryfast", "faster", "fast", "medium")

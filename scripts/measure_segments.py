@@ -11,8 +11,9 @@ from fractions import Fraction
 from pathlib import Path
 from statistics import median
 
-from toonvid import EncodeOptions, find_engine, open_backend, pipeline, segments
-from toonvid.scene import write_scene
+from toonvid import EncodeOptions, find_engine, open_backend, pipeline
+from toonvid.bench.demo_scene import write_scene
+from toonvid.resume import segmented as segments
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 from torch import Tensor
 
 from toonvid.engine import DataSource
-from trainer.training_state import find_state, load_state, save_state
+from trainer.training.state import find_state, load_state, save_state
 
 PHOTO_SOURCES = (
     DataSource(

@@ -13,12 +13,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+from toonvid._version import __version__
 
 if TYPE_CHECKING:
     from toonvid.backends import Backend, open_backend
-    from toonvid.decode_options import DecodeOptions
-    from toonvid.encode_options import EncodeOptions
     from toonvid.engine import Engine, EngineCard, find_engine, list_engines
     from toonvid.errors import (
         BackendError,
@@ -33,13 +31,15 @@ if TYPE_CHECKING:
         UnlikeJobError,
     )
     from toonvid.pipeline import Conversion, Progress
-    from toonvid.segments import convert
-    from toonvid.stylize import StylizeOptions
+    from toonvid.reading.options import DecodeOptions
+    from toonvid.resume.segmented import convert
+    from toonvid.stylizing.stylizer import StylizeOptions
+    from toonvid.writing.options import EncodeOptions
 
 _HOMES = {
     "toonvid.backends": ("Backend", "open_backend"),
-    "toonvid.decode_options": ("DecodeOptions",),
-    "toonvid.encode_options": ("EncodeOptions",),
+    "toonvid.reading.options": ("DecodeOptions",),
+    "toonvid.writing.options": ("EncodeOptions",),
     "toonvid.engine": ("Engine", "EngineCard", "find_engine", "list_engines"),
     "toonvid.errors": (
         "BackendError",
@@ -54,8 +54,8 @@ _HOMES = {
         "UnlikeJobError",
     ),
     "toonvid.pipeline": ("Conversion", "Progress"),
-    "toonvid.segments": ("convert",),
-    "toonvid.stylize": ("StylizeOptions",),
+    "toonvid.resume.segmented": ("convert",),
+    "toonvid.stylizing.stylizer": ("StylizeOptions",),
 }
 
 __all__ = [

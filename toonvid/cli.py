@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from toonvid import __version__
+from toonvid._version import __version__
 from toonvid.commands.bench import bench
 from toonvid.commands.build import build
 from toonvid.commands.convert import convert

@@ -1,6 +1,6 @@
 """Engines: exported generators (`.onnx`) with their cards (`.json`), and where they are found.
 
-Leaves out how an engine is run (`toonvid.backends`) and how one is made (`trainer.export`).
+Leaves out how an engine is run (`toonvid.backends`) and how one is made (`trainer.exporting.export`).
 """
 
 from __future__ import annotations

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toonvid.backends import Backend
-from toonvid.decode import VideoDecoder
-from toonvid.decode_options import DecodeOptions
-from toonvid.encode import VideoEncoder
-from toonvid.encode_options import EncodeOptions
 from toonvid.errors import TargetError
 from toonvid.prefetch import prefetch
-from toonvid.stylize import StylizeOptions, Stylizer
+from toonvid.reading.decoder import VideoDecoder
+from toonvid.reading.options import DecodeOptions
+from toonvid.stylizing.stylizer import StylizeOptions, Stylizer
 from toonvid.video import VideoInfo
+from toonvid.writing.encoder import VideoEncoder
+from toonvid.writing.options import EncodeOptions
 
 DEPTH = 4  # frames between two stages: enough to hide a slow one, few enough for little memory
 

@@ -1,6 +1,6 @@
 """What travels through toonvid: frames, what is known of their film, and all that is not a picture.
 
-Values only. Where they come from is `toonvid.decode`, where they end is `toonvid.encode`.
+Values only. Where they come from is `toonvid.reading.decoder`, where they end is `toonvid.writing.encoder`.
 """
 
 from __future__ import annotations

@@ -4,16 +4,16 @@ The paper: Chen, Lai and Liu, "CartoonGAN: Generative Adversarial Networks for P
 Cartoonization", CVPR 2018. The preset `paper` is that; docs/training.md lists what it had to choose
 where the paper is silent. The others depart from it, each named again where it is made:
 
-- `improved` and `lite` compare features of ResNet-50, not of VGG-19 (`trainer.features`), use least
-  squares (`trainer.losses`), show pictures at several scales and export the running mean of the
+- `improved` and `lite` compare features of ResNet-50, not of VGG-19 (`trainer.networks.content_features`), use least
+  squares (`trainer.training.losses`), show pictures at several scales and export the running mean of the
   generator's weights (`trainer.presets`).
 - `improved` has instance norm, LeakyReLU, and resizing for transposed convolutions
-  (`trainer.paper_networks`).
+  (`trainer.networks.paper`).
 - `lite` starts on an abstraction of the photo, flat colours and ink lines, and not on the photo
-  itself (`trainer.abstraction`); its generator is a small one without normalisation, for real time,
-  its discriminator a cheap one at two scales (`trainer.lite_networks`); l1, colour, stability and
-  equivariance losses stand beside the content loss (`trainer.losses`), and drawings may take on the
-  cartoons' colours (`trainer.palette`).
+  itself (`trainer.data.drawing`); its generator is a small one without normalisation, for real time,
+  its discriminator a cheap one at two scales (`trainer.networks.lite`); l1, colour, stability and
+  equivariance losses stand beside the content loss (`trainer.training.losses`), and drawings may take on the
+  cartoons' colours (`trainer.data.color_transfer`).
 
 Importing this package imports nothing else; PyTorch comes with the modules that need it.
 """

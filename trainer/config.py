@@ -1,6 +1,6 @@
 """What decides a run: every number of the training.
 
-Leaves out where pictures come from (`trainer.run.Sources`) and the presets (`trainer.presets`).
+Leaves out where pictures come from (`trainer.training.run_folder.Sources`) and the presets (`trainer.presets`).
 """
 
 from __future__ import annotations

@@ -21,10 +21,10 @@ from statistics import median
 
 import av
 
-from toonvid.bench.film import RATE, repeat_film, wide_size
-from toonvid.bench.work import core_count, processor_name
-from toonvid.scene import write_scene
-from toonvid.unfinished import job_state
+from toonvid.bench.demo_scene import write_scene
+from toonvid.bench.test_video import RATE, repeat_film, wide_size
+from toonvid.bench.work_time import core_count, processor_name
+from toonvid.resume.work_folder import job_state
 
 DRAWN_SECONDS = 10.0
 LOOK_SECONDS = 0.5  # between two looks

@@ -14,9 +14,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
-from screen_delay import measure_screen_delay
+from support.screen_delay import measure_screen_delay
 
-from toonvid.bench.work import core_count, processor_name
+from toonvid.bench.work_time import core_count, processor_name
 from toonvid.engine import DEFAULT_STYLE
 
 

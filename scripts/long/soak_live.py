@@ -20,15 +20,16 @@ from fractions import Fraction
 from pathlib import Path
 from statistics import median
 
+from toonvid.live.session.camera import Camera
+from toonvid.live.session.live_stylizer import Look, Painter
+from toonvid.live.session.recorder import Recorder, RecordOptions
+from toonvid.live.session.session import Controls, Live, Picture
+from toonvid.live.session.web.server import ServeOptions, Server
+
 from toonvid.backends import open_backend
-from toonvid.camera import Camera
-from toonvid.clock import passed_ms, read_clock
+from toonvid.bench.drawn_clock import passed_ms, read_clock
+from toonvid.bench.live_latency import clock_ms, open_scene
 from toonvid.engine import DEFAULT_STYLE, find_engine
-from toonvid.latency import clock_ms, open_scene
-from toonvid.live import Controls, Live, Picture
-from toonvid.painter import Look, Painter
-from toonvid.record import Recorder, RecordOptions
-from toonvid.server import ServeOptions, Server
 
 SETTLING_LINES = 4  # caches fill
 MEMORY_GROWTH = 1.02

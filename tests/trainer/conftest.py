@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pictures import draw_discs, write_picture
+from support.pictures import draw_discs, write_picture
 
 from trainer.config import TrainConfig, change_config
 from trainer.presets import PRESETS
-from trainer.run import Run, Sources
-from trainer.train import train
+from trainer.training.run_folder import Run, Sources
+from trainer.training.train import train
 
 
 @pytest.fixture(scope="session")

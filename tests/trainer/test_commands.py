@@ -16,15 +16,15 @@ from pathlib import Path
 import onnx
 import pytest
 import torch
-from run_toonvid import run_here, start_apart
-from tiny_engines import negative_engine
+from support.run_toonvid import run_here, start_apart
+from support.tiny_engines import negative_engine
 
 import toonvid
+from toonvid.bench.demo_scene import write_scene
 from toonvid.engine import find_engine
 from toonvid.errors import TrainingError
-from toonvid.scene import write_scene
-from trainer.run import Run
-from trainer.training_state import load_newest_state
+from trainer.training.run_folder import Run
+from trainer.training.state import load_newest_state
 
 START = "from toonvid.cli import main; main()"
 

@@ -17,7 +17,7 @@ from trainer.device import (
     open_device,
     parse_memory,
 )
-from trainer.precision import choose_precision
+from trainer.training.precision import choose_precision
 
 BUILD = ["sm_75", "sm_80", "sm_86", "sm_90", "sm_120", "compute_120"]
 
@@ -124,7 +124,7 @@ def test_without_a_gpu_the_limit_is_said_to_be_void(caplog: pytest.LogCaptureFix
 
 def test_precision_auto_is_what_the_device_is_fast_at(monkeypatch: pytest.MonkeyPatch) -> None:
     for has, name in ((True, "bf16"), (False, "f32")):
-        monkeypatch.setattr("trainer.precision._has_bf16", lambda has=has: has)
+        monkeypatch.setattr("trainer.training.precision._has_bf16", lambda has=has: has)
         assert choose_precision("auto", torch.device("cpu")).name == name
     for capability, name in (((8, 6), "bf16"), ((7, 5), "f16")):
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device, c=capability: c)

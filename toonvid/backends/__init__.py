@@ -101,7 +101,7 @@ def _open(
 ) -> Backend:
     # Late: OpenVINO takes 0.1 s that --help does not need, and the others need not be installed.
     if name == "tensorrt":
-        from toonvid.backends.tensorrt import TensorRTBackend
+        from toonvid.backends.tensorrt.backend import TensorRTBackend
 
         return TensorRTBackend(engine, device, precision)
     if name == "onnxruntime":

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from toonvid.backends.flavour import OLDEST_CAPABILITY, TENSORRT_INSTALL, TENSORRT_PACKAGES
+from toonvid.backends.tensorrt.library import OLDEST_CAPABILITY, TENSORRT_INSTALL, TENSORRT_PACKAGES
 from toonvid.choices import AskedPrecision, BackendName
-from toonvid.nvidia import Nvidia, find_nvidia
+from toonvid.ffmpeg.nvidia import Nvidia, find_nvidia
 
 _TENSORRT_PRECISIONS = ("auto", "f16", "f32")
 _OF_ONNXRUNTIME = ("dml", "coreml")

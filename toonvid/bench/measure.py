@@ -10,15 +10,15 @@ from pathlib import Path
 from statistics import median_low
 
 from toonvid.backends import Backend
-from toonvid.bench.apart import Apart, convert_apart
-from toonvid.bench.figures import SizeFigures
-from toonvid.bench.film import write_film
-from toonvid.bench.null import run_null
-from toonvid.bench.pace import Paced, run_paced
+from toonvid.bench.child_process import Apart, convert_apart
+from toonvid.bench.null_pipeline import run_null
+from toonvid.bench.real_time_load import Paced, run_paced
+from toonvid.bench.results import SizeFigures
 from toonvid.bench.stages import decode_alone, encode_alone, hold_frames, stylize_alone
-from toonvid.bench.work import Work, core_count, timed
-from toonvid.encode_options import EncodeOptions
+from toonvid.bench.test_video import write_film
+from toonvid.bench.work_time import Work, core_count, timed
 from toonvid.pipeline import Conversion, convert
+from toonvid.writing.options import EncodeOptions
 
 
 @dataclass(frozen=True)

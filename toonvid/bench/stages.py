@@ -11,12 +11,12 @@ from itertools import chain, cycle, islice
 from pathlib import Path
 
 from toonvid.backends import Backend
-from toonvid.bench.work import Work, timed
-from toonvid.decode import VideoDecoder
-from toonvid.encode import VideoEncoder
-from toonvid.encode_options import EncodeOptions
-from toonvid.stylize import Stylizer
+from toonvid.bench.work_time import Work, timed
+from toonvid.reading.decoder import VideoDecoder
+from toonvid.stylizing.stylizer import Stylizer
 from toonvid.video import Frame, VideoInfo
+from toonvid.writing.encoder import VideoEncoder
+from toonvid.writing.options import EncodeOptions
 
 _HELD_BYTES = 96 * 2**20  # of decoded pictures, kept to be shown to stylize and encode again
 _HELD_FRAMES = (4, 48)  # the fewest and the most of them

@@ -125,10 +125,10 @@ def bench(
 
 
 def _bench_sizes(backend: Backend, sizes: list[Size], options: BenchOptions, as_json: bool) -> None:
-    from toonvid.bench.arithmetic import peak_multiply_adds
+    from toonvid.bench.image_time import still_picture_seconds
     from toonvid.bench.measure import measure_size
-    from toonvid.bench.still import still_picture_seconds
-    from toonvid.bench.work import core_count, others_load, processor_name
+    from toonvid.bench.peak_arithmetic import peak_multiply_adds
+    from toonvid.bench.work_time import core_count, others_load, processor_name
     from toonvid.commands.bench_tables import progress, show_sizes
 
     load = others_load()
@@ -173,7 +173,7 @@ def _bench_contest(
     options: BenchOptions,
     as_json: bool,
 ) -> None:
-    from toonvid.bench.contest import contest
+    from toonvid.bench.side_by_side import contest
     from toonvid.commands.bench_tables import progress, show_contest
 
     names = (first.engine.card.style, other)
@@ -199,7 +199,7 @@ def _bench_cores(
 ) -> None:
     from dataclasses import replace
 
-    from toonvid.bench.scaling import rates_by_cores
+    from toonvid.bench.core_scaling import rates_by_cores
     from toonvid.commands.bench_tables import progress, show_cores
 
     for size in sizes:
@@ -219,8 +219,8 @@ def _bench_training(
 
     require_trainer()
     from trainer.device import Machine, find_device_name
-    from trainer.dry_run import measure_training
     from trainer.presets import find_preset
+    from trainer.training.dry_run import measure_training
 
     machine = Machine(find_device_name(device))
     for trial in measure_training(find_preset(preset), content_weights, machine):
@@ -240,7 +240,7 @@ def _open_other(
 ) -> Iterator[Backend]:
     """Open what is compared with; what it leaves out is as in the first."""
     from toonvid.backends import open_backend
-    from toonvid.bench.contest import OneByOne
+    from toonvid.bench.side_by_side import OneByOne
     from toonvid.engine import find_engine
 
     names: dict[str, BackendName] = {name: name for name in BACKENDS}

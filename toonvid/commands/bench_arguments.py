@@ -46,8 +46,8 @@ def parse_sizes(texts: list[str] | None, default: tuple[str, ...]) -> list[Size]
 
 def parse_cores(text: str) -> list[int]:
     """`1,2` as numbers of cores that are here."""
-    from toonvid.bench.apart import can_pin
-    from toonvid.bench.work import core_count
+    from toonvid.bench.child_process import can_pin
+    from toonvid.bench.work_time import core_count
 
     if not can_pin():
         raise typer.BadParameter("this system pins no process to cores", param_hint="--cores")

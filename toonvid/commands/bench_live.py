@@ -29,8 +29,8 @@ def bench_live(
     from rich.table import Table
 
     from toonvid.backends import open_backend
+    from toonvid.bench.live_latency import measure_latency
     from toonvid.engine import find_engine
-    from toonvid.latency import measure_latency
 
     boxes = [_even_box(size) for size in sizes]
     with open_backend(find_engine(style), backend, device, precision) as opened:

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from toonvid.bench.contest import Contest
-    from toonvid.bench.figures import SizeFigures
+    from toonvid.bench.results import SizeFigures
+    from toonvid.bench.side_by_side import Contest
 
 _GIGA, _MEGA = 10**9, 2**20
 _QUIET_LOAD = 0.5  # what a desktop does by itself

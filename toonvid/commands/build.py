@@ -13,7 +13,7 @@ from toonvid.errors import BackendError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from toonvid.backends.plan import Plan
+    from toonvid.backends.tensorrt.plan import Plan
 
 
 def build(
@@ -31,7 +31,7 @@ def build(
     """
     from rich.console import Console
 
-    from toonvid.backends.plan import build_plans
+    from toonvid.backends.tensorrt.plan import build_plans
 
     console = Console(highlight=False, soft_wrap=True)
     engines = [find_engine(name) for name in names] if names else list_engines()
@@ -44,7 +44,7 @@ def build(
 def build_where_possible(engine: Engine, console: Console) -> None:
     """Compile a new engine if a TensorRT is here; that it cannot be compiled is told, no more."""
     from toonvid.backends.choice import is_tensorrt_installed
-    from toonvid.backends.plan import build_plans
+    from toonvid.backends.tensorrt.plan import build_plans
 
     if not is_tensorrt_installed():
         return
@@ -75,8 +75,8 @@ def _describe(plan: Plan) -> str:
 
 
 def _cards(target: str) -> str:
-    from toonvid.backends.build_plan import AMPERE_AND_NEWER
-    from toonvid.backends.plan import TURING
+    from toonvid.backends.tensorrt.build_plan import AMPERE_AND_NEWER
+    from toonvid.backends.tensorrt.plan import TURING
 
     names = {TURING: "RTX 20 and GTX 16", AMPERE_AND_NEWER: "RTX 30 and newer"}
     return names.get(target, target)

@@ -29,10 +29,10 @@ from toonvid.errors import ToonvidError
 
 if TYPE_CHECKING:
     from toonvid.backends import Backend
-    from toonvid.decode_options import DecodeOptions
-    from toonvid.encode_options import EncodeOptions
-    from toonvid.stylize import StylizeOptions
-    from toonvid.targets import Job
+    from toonvid.reading.options import DecodeOptions
+    from toonvid.stylizing.stylizer import StylizeOptions
+    from toonvid.writing.options import EncodeOptions
+    from toonvid.writing.output_paths import Job
 
 _DAMAGED_SOURCE = 4  # exit code
 
@@ -137,13 +137,13 @@ def convert(
     if not sources:
         raise typer.BadParameter("missing", param_hint="SOURCE...")
     from toonvid.backends import open_backend
-    from toonvid.codec import Codec
-    from toonvid.decode_options import DecodeOptions
-    from toonvid.encode_options import EncodeOptions
     from toonvid.engine import find_engine
-    from toonvid.hardware import choose_decoding
-    from toonvid.stylize import StylizeOptions
-    from toonvid.targets import plan_targets
+    from toonvid.ffmpeg.hardware import choose_decoding
+    from toonvid.reading.options import DecodeOptions
+    from toonvid.stylizing.stylizer import StylizeOptions
+    from toonvid.writing.codec import Codec
+    from toonvid.writing.options import EncodeOptions
+    from toonvid.writing.output_paths import plan_targets
 
     begins = None if start is None else parse_time(start)
     ends = None if end is None else parse_time(end)
@@ -193,8 +193,8 @@ def _convert_one(
     goes_on: bool,
 ) -> int:
     """Convert one source and give its exit code; among several, an error does not stop the rest."""
-    from toonvid import segments
-    from toonvid.earlier import is_done
+    from toonvid.resume import segmented as segments
+    from toonvid.resume.finished_target import is_done
 
     try:
         if goes_on and is_done(job.source, job.target, backend, options):

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from toonvid.backends import Backend
-    from toonvid.encode_options import EncodeOptions
-    from toonvid.hardware import Decoding
+    from toonvid.ffmpeg.hardware import Decoding
     from toonvid.pipeline import Conversion, Progress
-    from toonvid.targets import Job
+    from toonvid.writing.options import EncodeOptions
+    from toonvid.writing.output_paths import Job
 
 QUIET, NORMAL, VERBOSE = -1, 0, 1
 FAILED = 1
@@ -62,7 +62,7 @@ class Report:
         """A bar while a source is converted, where anybody sees it; and an eye on signals."""
         from toonvid.commands.gentle_stop import gentle_stop
         from toonvid.commands.progress_bar import progress_bar
-        from toonvid.resumable import why_in_one_go
+        from toonvid.resume.eligibility import why_in_one_go
 
         watchers: list[Callable[[Progress], None]] = [self._warn_of_full_disk]
         reason = why_in_one_go(job.source, job.target, encoding)
@@ -100,7 +100,7 @@ class Report:
 
     def show_unfinished(self, job: Job) -> None:
         """Say how to go on, if anything of a stopped conversion is kept."""
-        from toonvid.unfinished import job_state
+        from toonvid.resume.work_folder import job_state
 
         state = None if job.target == "-" else job_state(Path(job.target))
         if state is not None and state.segments and state.process is None:

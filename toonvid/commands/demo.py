@@ -30,11 +30,11 @@ def demo(
     from rich.console import Console
 
     from toonvid.backends import open_backend
-    from toonvid.encode_options import EncodeOptions
+    from toonvid.bench.demo_scene import write_scene
     from toonvid.engine import find_engine
     from toonvid.pipeline import convert
-    from toonvid.scene import write_scene
-    from toonvid.stylize import StylizeOptions
+    from toonvid.stylizing.stylizer import StylizeOptions
+    from toonvid.writing.options import EncodeOptions
 
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     engine = find_engine(style)

@@ -18,10 +18,10 @@ from toonvid.commands.require_trainer import require_trainer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from trainer.evaluate import Progress
-    from trainer.figures import Evaluation
+    from trainer.evaluation.evaluate import Progress
+    from trainer.evaluation.results import Evaluation
 
-# As in `trainer.figures.EvaluateOptions`, which --help must do without; a test compares them.
+# As in `trainer.evaluation.results.EvaluateOptions`, which --help must do without; a test compares them.
 _CROPS = 4000
 _FRAMES = 120
 _SEED = 1
@@ -55,8 +55,8 @@ def evaluate(
     from toonvid.backends import open_backend
     from toonvid.commands.figure_tables import film_table, legend, picture_table
     from toonvid.engine import find_engine
-    from trainer.evaluate import evaluate as judge
-    from trainer.figures import EvaluateOptions
+    from trainer.evaluation.evaluate import evaluate as judge
+    from trainer.evaluation.results import EvaluateOptions
 
     options = EvaluateOptions(crops, frames, seed)
     found = [find_engine(name) for name in engines]

@@ -37,15 +37,15 @@ def export(
     from rich.console import Console
 
     from toonvid.commands.build import build_where_possible
-    from trainer.export import EngineText, read_credits
-    from trainer.export import export as export_engine
-    from trainer.run import Run
+    from trainer.exporting.export import EngineText, read_credits
+    from trainer.exporting.export import export as export_engine
+    from trainer.training.run_folder import Run
 
     trained_on = read_credits(credits) if credits else ()
     text = EngineText(style, title, description, licence, trained_on)
     engine = export_engine(Run(run), text, target or user_engines())
     if calibration is not None:
-        from trainer.quantize import add_int8
+        from trainer.exporting.quantize import add_int8
 
         engine = add_int8(engine, calibration)
     names = " and ".join(engine.card.sha256)

@@ -9,8 +9,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from trainer.distances import KernelDistance
-    from trainer.figures import Evaluation
+    from trainer.evaluation.fid_kid import KernelDistance
+    from trainer.evaluation.results import Evaluation
 
 _TO_CARTOONS, _SHARE, _TO_PHOTOS = "  to the cartoons", "  share of the photos'", "  to the photos"
 

@@ -12,7 +12,7 @@ _NOTHING = 1  # exit code
 
 def show_job_status(target: str, as_json: bool) -> None:
     """Print where the conversion to a target stands; exit 1 when there is none."""
-    from toonvid.unfinished import job_state
+    from toonvid.resume.work_folder import job_state
 
     state = job_state(Path(target))
     finished = state is None and Path(target).is_file()

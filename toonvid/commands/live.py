@@ -29,10 +29,10 @@ from toonvid.errors import CameraError
 
 if TYPE_CHECKING:
     from toonvid.backends import Backend
-    from toonvid.camera import Camera
-    from toonvid.feed import CameraOptions
-    from toonvid.live import Figures, Picture
-    from toonvid.server import Server
+    from toonvid.live.camera import Camera
+    from toonvid.live.feed import CameraOptions
+    from toonvid.live.session import Figures, Picture
+    from toonvid.live.web.server import Server
 
 _AUTO = "auto"
 _BROWSER = "browser"
@@ -107,11 +107,11 @@ def live(
         _load_opencv()
     from toonvid.backends import open_backend
     from toonvid.engine import find_engine, list_engines
-    from toonvid.feed import CameraOptions
-    from toonvid.live import Controls, Live
-    from toonvid.painter import Look, Painter
-    from toonvid.record import Recorder, RecordOptions
-    from toonvid.stylize import StylizeOptions
+    from toonvid.live.feed import CameraOptions
+    from toonvid.live.live_stylizer import Look, Painter
+    from toonvid.live.recorder import Recorder, RecordOptions
+    from toonvid.live.session import Controls, Live
+    from toonvid.stylizing.stylizer import StylizeOptions
 
     box = None if size == _AUTO else parse_size(size)
     rate = None if fps is None else Fraction(fps).limit_denominator(1001)
@@ -139,18 +139,18 @@ def live(
         running = Live(camera, painter, controls, [recorder.show], holds, report.say)
         running.screens.append(report.screen(running.figures))
         if virtual_camera is not None:
-            from toonvid.virtual_camera import VirtualCamera
+            from toonvid.live.virtual_camera import VirtualCamera
 
             virtual = VirtualCamera(virtual_camera, fps, report.say)
             running.screens.append(stack.enter_context(virtual).show)
         if serve:
-            from toonvid.server import ServeOptions, Server
+            from toonvid.live.web.server import ServeOptions, Server
 
             page = Server(controls, running.figures, camera.offer, ServeOptions(host, port))
             running.screens.append(stack.enter_context(page).show)
             report.show_page(page)
         if not headless:
-            from toonvid.window import Window
+            from toonvid.live.window import Window
 
             window = stack.enter_context(Window(controls, running.figures, report.say))
             running.screens.append(window.show)
@@ -170,15 +170,15 @@ def _load_opencv() -> None:
         raise CameraError(
             f"OpenCV cannot be loaded ({error}); --headless needs none, but for webcams"
         ) from error
-    from toonvid.window import require_display
+    from toonvid.live.window import require_display
 
     require_display()
 
 
 def _camera(source: str, options: CameraOptions, on_notice: Callable[[str], None]) -> Camera:
-    from toonvid.camera import Camera
-    from toonvid.stream import open_stream, shown_name
-    from toonvid.webcam import is_webcam, open_webcam
+    from toonvid.live.camera import Camera
+    from toonvid.live.ffmpeg_feed import open_stream, shown_name
+    from toonvid.live.webcam import is_webcam, open_webcam
 
     if source == _BROWSER:
         return Camera("a browser's camera", None, on_notice)

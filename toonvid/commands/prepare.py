@@ -21,7 +21,7 @@ from toonvid.commands.options import Quiet
 from toonvid.commands.require_trainer import require_own_trainer
 
 if TYPE_CHECKING:
-    from trainer.prepare import Progress, Report
+    from trainer.prepare.prepare import Progress, Report
 
 _NAME_WIDTH = 32
 _PROBLEMS_SHOWN = 8
@@ -77,8 +77,8 @@ def prepare(
 ) -> None:
     """Cut films and pictures into pictures to train on. The same command again adds what is new."""
     require_own_trainer()
-    from trainer.footage import PrepareOptions
-    from trainer.prepare import prepare as prepare_folder
+    from trainer.prepare.frame_extraction import PrepareOptions
+    from trainer.prepare.prepare import prepare as prepare_folder
 
     options = PrepareOptions(
         size,

@@ -121,8 +121,8 @@ def try_all(
     from rich.console import Console
 
     from toonvid.backends import open_backend
-    from toonvid.sheet import contact_sheet, write_picture
-    from toonvid.stylize import Stylizer
+    from toonvid.stylizing.stylizer import Stylizer
+    from toonvid.writing.contact_sheet import contact_sheet, write_picture
 
     frame = _frame_at(film, parse_time(at))
     pictures, names = [frame.pixels], ["the source"]
@@ -167,9 +167,9 @@ def _cards(names: list[str]) -> list[Path]:
 
 
 def _frame_at(film: str, at: Fraction) -> Frame:
-    from toonvid.decode import VideoDecoder
-    from toonvid.decode_options import DecodeOptions
     from toonvid.errors import SourceError
+    from toonvid.reading.decoder import VideoDecoder
+    from toonvid.reading.options import DecodeOptions
 
     options = DecodeOptions(size=(_SHEET_TILE_WIDTH, _SHEET_TILE_WIDTH), start=at or None)
     with VideoDecoder(film, options) as decoder:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from trainer.device import Machine
-    from trainer.probe import Probe
-    from trainer.run import Sources
+    from trainer.training.run_folder import Sources
+    from trainer.training.sweep import Probe
 
 
 def train(
@@ -106,13 +106,13 @@ def train(
     from toonvid.commands.build import build_where_possible
     from trainer.config import change_config
     from trainer.device import Machine, parse_memory
-    from trainer.dry_run import dry_run as try_phases
-    from trainer.export import EngineText, export
-    from trainer.films import find_folder, is_prepared
+    from trainer.exporting.export import EngineText, export
+    from trainer.prepare.training_videos import find_folder, is_prepared
     from trainer.presets import find_preset
-    from trainer.probe import parse_probes
-    from trainer.run import Run, Sources
-    from trainer.train import train as train_generator
+    from trainer.training.dry_run import dry_run as try_phases
+    from trainer.training.run_folder import Run, Sources
+    from trainer.training.sweep import parse_probes
+    from trainer.training.train import train as train_generator
 
     if start_from and initialization_steps is None:
         initialization_steps = 0
@@ -170,7 +170,7 @@ def _probe(
     machine: Machine,
 ) -> None:
     """Train the probes and write their sheet."""
-    from trainer.probe import run_probes, write_probe_sheet
+    from trainer.training.sweep import run_probes, write_probe_sheet
 
     if sources.heldout is None:
         raise TrainingError("the sheet of a probe shows held-out photos: give --holdout DIR")

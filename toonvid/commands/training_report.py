@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from trainer.train import Progress as TrainProgress
+    from trainer.training.train import Progress as TrainProgress
 
 _WIDTH_OF_THE_REST = 51  # of the bar beside its figures, up to a million steps
 

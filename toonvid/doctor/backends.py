@@ -10,13 +10,13 @@ import numpy as np
 
 from toonvid.backends import open_backend
 from toonvid.backends.choice import is_tensorrt_installed
-from toonvid.backends.flavour import TENSORRT_INSTALL
+from toonvid.backends.tensorrt.library import TENSORRT_INSTALL
 from toonvid.choices import BackendName
 from toonvid.doctor.check import Check
-from toonvid.doctor.graphics import look_intel
+from toonvid.doctor.gpu import look_intel
 from toonvid.engine import DEFAULT_STYLE, find_engine
 from toonvid.errors import ToonvidError
-from toonvid.nvidia import find_nvidia
+from toonvid.ffmpeg.nvidia import find_nvidia
 
 _SIDE = 64  # pixels
 _ONNXRUNTIME_INSTALL = "pip install 'toonvid[onnxruntime]'"
@@ -60,7 +60,7 @@ def look_tensorrt() -> list[Check]:
         if problem:
             return [_missing("tensorrt", f"not installed, and {problem}")]
         return [_missing("tensorrt", "not installed", TENSORRT_INSTALL)]
-    from toonvid.backends.flavour import load_flavour
+    from toonvid.backends.tensorrt.library import load_flavour
 
     try:
         name = load_flavour().name

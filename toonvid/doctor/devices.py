@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
-from toonvid.display import display_problem
 from toonvid.doctor.check import Check, State
 from toonvid.errors import CameraError
+from toonvid.live.display import display_problem
 
 _DEV = Path("/dev")
 _QUERY_CAPABILITIES = 0x80685600  # VIDIOC_QUERYCAP
@@ -40,7 +40,7 @@ def look_virtual_camera() -> list[Check]:
     if find_spec("pyvirtualcam") is None:
         words = "pyvirtualcam is not installed"
         return [Check("live", "virtual-camera", "missing", words, _LIVE_INSTALL)]
-    from toonvid.virtual_camera import advice, find_virtual_camera
+    from toonvid.live.virtual_camera import advice, find_virtual_camera
 
     try:
         return [Check("live", "virtual-camera", "ok", find_virtual_camera())]
@@ -82,7 +82,7 @@ def camera_name(answer: bytes) -> str | None:
 
 
 def _first_camera() -> Check:
-    from toonvid.webcam import open_webcam
+    from toonvid.live.webcam import open_webcam
 
     try:
         with open_webcam("0") as feed:

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from toonvid import __version__
-from toonvid.doctor import files, processor
-from toonvid.doctor.apart import Look
+from toonvid._version import __version__
+from toonvid.doctor import cpu, files
 from toonvid.doctor.check import Check
+from toonvid.doctor.child_process import Look
 
 REPORT_VERSION = 1
 """Of the JSON's shape: raised when a name in it goes or means something else."""
@@ -28,8 +28,8 @@ def _apart(group: str, name: str, place: str, seconds: float = 20.0, package: st
 
 
 _LOOKS: tuple[Callable[[], list[Check]], ...] = (
-    processor.look,
-    _apart("graphics", "nvidia-card", "graphics:look"),
+    cpu.look,
+    _apart("graphics", "nvidia-card", "gpu:look"),
     _apart("backends", "auto", "backends:look_auto", _PATIENCE_SECONDS),
     _apart("backends", "openvino", "backends:look_openvino", package="openvino"),
     _apart(
@@ -41,9 +41,9 @@ _LOOKS: tuple[Callable[[], list[Check]], ...] = (
     ),
     _apart("backends", "onnxruntime", "backends:look_onnxruntime", package="onnxruntime"),
     _apart("training", "torch", "training:look", _PATIENCE_SECONDS),
-    _apart("coders", "encoders", "coders:look_software", package="av"),
-    _apart("coders", "nvdec", "coders:look_nvidia"),
-    _apart("coders", "other-hardware", "coders:look_others"),
+    _apart("coders", "encoders", "codecs:look_software", package="av"),
+    _apart("coders", "nvdec", "codecs:look_nvidia"),
+    _apart("coders", "other-hardware", "codecs:look_others"),
     _apart("live", "camera", "devices:look_cameras"),
     _apart("live", "virtual-camera", "devices:look_virtual_camera", package="pyvirtualcam"),
     _apart("live", "display", "devices:look_display", _PATIENCE_SECONDS),

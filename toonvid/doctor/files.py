@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from toonvid.backends.plan_cache import PlanCache, user_cache
+from toonvid.backends.tensorrt.plan_cache import PlanCache, user_cache
 from toonvid.doctor.check import Check
 from toonvid.engine import engine_folders, read_engine, user_engines
 from toonvid.errors import BackendError, EngineError

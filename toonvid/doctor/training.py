@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from toonvid.doctor.check import Check
-from toonvid.nvidia import Nvidia, find_nvidia
+from toonvid.ffmpeg.nvidia import Nvidia, find_nvidia
 
 _CUDA = re.compile(r"^cuda\b[^=]*=\s*'([\d.]+)'", re.MULTILINE)
 _PROBE = "from trainer.device import open_device; open_device('cuda')"

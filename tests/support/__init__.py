@@ -1,0 +1,1 @@
+"""Helpers of the tests: generated clips and engines, fake devices, servers and displays."""

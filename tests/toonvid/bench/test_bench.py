@@ -1,0 +1,321 @@
+"""What is measured is what is said to be measured; how fast it was is nobody's business here."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from support.clips import Film, Sound, decoded
+
+from toonvid.backends import Backend
+from toonvid.bench import peak_arithmetic as arithmetic
+from toonvid.bench.child_process import can_pin, convert_apart
+from toonvid.bench.core_scaling import rates_by_cores
+from toonvid.bench.measure import BenchOptions, measure_size
+from toonvid.bench.null_pipeline import run_null
+from toonvid.bench.real_time_load import _Player, run_paced
+from toonvid.bench.results import SizeFigures
+from toonvid.bench.side_by_side import Contest, OneByOne, contest
+from toonvid.bench.stages import decode_alone, encode_alone, hold_frames, stylize_alone
+from toonvid.bench.test_video import repeat_film, wide_size, write_film
+from toonvid.bench.work_time import Work, core_count, timed
+from toonvid.errors import ToonvidError
+from toonvid.pipeline import Progress
+from toonvid.reading.decoder import VideoDecoder
+from toonvid.stylizing.stylizer import Stylizer
+from toonvid.video import VideoInfo
+
+QUICK = BenchOptions(seconds=0.5, rounds=1, paced=False)
+
+
+def times(film: Path) -> list[Fraction]:
+    with VideoDecoder(film) as decoder:
+        return [frame.seconds for frame in decoder.frames()]
+
+
+def packets(film: Path, kind: str) -> list[tuple[Fraction, bytes]]:
+    """(decoding time, bytes) of the packets of the first stream of a kind."""
+    with av.open(str(film)) as container:
+        stream = next(s for s in container.streams if s.type == kind)
+        return [(p.dts * p.time_base, bytes(p)) for p in container.demux(stream) if p.size]
+
+
+def test_work_counts_by_the_second_and_by_the_core() -> None:
+    work = Work(frames=10, seconds=2.0, cpu_seconds=3.0)
+    assert (work.rate, work.cpu_seconds_per_frame) == (5.0, 0.3)
+    assert work.cores_busy(2) == 0.75
+
+
+def test_idle_time_is_no_processor_time() -> None:
+    def rest() -> int:
+        time.sleep(0.05)
+        return 3
+
+    work = timed(rest)
+    assert work.frames == 3
+    assert work.cpu_seconds < work.seconds >= 0.05
+
+
+def test_a_drawn_film_is_repeated_without_a_gap(tmp_path: Path) -> None:
+    film = tmp_path / "film.mp4"
+    write_film(film, None, (64, 48), 6)
+    found = times(film)
+    assert found == [Fraction(n, 24) for n in range(144)]
+    pictures = decoded(film)
+    assert np.array_equal(pictures[0], pictures[48])
+    sounds = [dts for dts, _ in packets(film, "audio")]
+    assert sounds == sorted(set(sounds))
+    assert sounds[-1] > Fraction(11, 2)
+    assert [path.name for path in tmp_path.iterdir()] == ["film.mp4"]
+
+
+def test_a_large_film_is_drawn_small_and_enlarged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("toonvid.bench.test_video._DRAWN_PIXELS", 64 * 48)
+    film = tmp_path / "film.mp4"
+    write_film(film, None, (128, 96), 0.5)
+    assert decoded(film)[0].shape == (96, 128, 3)
+    assert times(film) == [Fraction(n, 24) for n in range(12)]
+    assert packets(film, "audio")
+    assert [path.name for path in tmp_path.iterdir()] == ["film.mp4"]
+
+
+def test_the_length_that_is_asked_for_is_kept_where_the_scene_is_repeated(tmp_path: Path) -> None:
+    film = tmp_path / "film.mp4"
+    write_film(film, None, (32, 32), 2.75)
+    assert len(times(film)) == 66
+
+
+@pytest.mark.parametrize(("pixels", "frames"), [(32 * 32 * 30, 30), (1, 24), (32 * 32 * 99, 48)])
+def test_a_film_has_as_many_pixels_as_any_other_where_its_length_allows(
+    pixels: int, frames: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("toonvid.bench.test_video._FILM_PIXELS", pixels)
+    monkeypatch.setattr("toonvid.bench.test_video._FILM_SECONDS", (1.0, 2.0))
+    write_film(tmp_path / "film.mp4", None, (32, 32))
+    assert len(times(tmp_path / "film.mp4")) == frames
+
+
+def test_a_source_gives_its_beginning_at_the_size_asked_for(
+    scene_film: Path, tmp_path: Path
+) -> None:
+    film = tmp_path / "film.mp4"
+    write_film(film, scene_film, 128, 0.5)  # larger than it is
+    with VideoDecoder(film) as decoder:
+        assert (decoder.info.width, decoder.info.height) == (192, 128)
+    assert times(film) == times(scene_film)[:6]
+    assert packets(film, "audio")
+
+
+@pytest.mark.parametrize(("side", "size"), [(360, (640, 360)), (540, (960, 540)), (33, (58, 32))])
+def test_a_short_side_alone_is_wide_and_even(side: int, size: tuple[int, int]) -> None:
+    assert wide_size(side) == size
+
+
+def test_null_pipeline_changes_nothing_but_the_coding(scene_film: Path, tmp_path: Path) -> None:
+    target = tmp_path / "null.mp4"
+    work = run_null(scene_film, target)
+    assert work.frames == len(times(scene_film))
+    assert times(target) == times(scene_film)
+    assert [b for _, b in packets(target, "audio")] == [b for _, b in packets(scene_film, "audio")]
+    apart = [
+        np.abs(one.astype(int) - other).mean()
+        for one, other in zip(decoded(scene_film), decoded(target), strict=True)
+    ]
+    assert max(apart) < 5
+
+
+def test_null_pipeline_leaves_the_choice_of_key_frames_to_the_encoder(tmp_path: Path) -> None:
+    source = Film(options={"g": "1"}, sounds=(Sound(),)).write(tmp_path / "source.mp4")
+    run_null(source, tmp_path / "null.mp4")
+    with av.open(str(tmp_path / "null.mp4")) as container:
+        keys = [p.is_keyframe for p in container.demux(video=0) if p.size]
+    assert keys == [True] + [False] * 5
+
+
+def test_each_stage_goes_through_the_whole_film(
+    scene_film: Path, tmp_path: Path, identity: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("toonvid.bench.stages._HELD_FRAMES", (2, 3))
+    held = hold_frames(scene_film, identity)
+    assert (held.frames, len(held.sources), len(held.cartoons)) == (12, 3, 3)
+    target = tmp_path / "encoded.mp4"
+    stages = (decode_alone(scene_film), stylize_alone(held, identity), encode_alone(held, target))
+    assert [stage.frames for stage in stages] == [12, 12, 12]
+    assert times(target) == times(scene_film)
+    pictures = [picture.astype(int) for picture in decoded(target)]
+    assert np.abs(pictures[0] - pictures[4]).mean() < np.abs(pictures[0] - pictures[2]).mean()
+
+
+def figures(**changes: object) -> SizeFigures:
+    """Of 10 frames on 2 cores: 1, 2 and 1 processor seconds alone, 2 seconds together."""
+    work = Work(10, 1.0, 1.0)
+    found = SizeFigures(
+        width=64,
+        height=48,
+        cores=2,
+        rounds=1,
+        decode=work,
+        stylize=replace(work, seconds=1.5, cpu_seconds=2.0),
+        encode=work,
+        pipeline=replace(work, seconds=2.0, cpu_seconds=4.0),
+        null=work,
+        paced=None,
+        late_frames=None,
+        warm_first_frame_seconds=0.1,
+        cold_first_frame_seconds=None,
+        peak_bytes=None,
+        multiply_adds_per_pixel=1000,
+        peak_multiply_adds=None,
+    )
+    return replace(found, **changes)  # type: ignore[arg-type]
+
+
+def test_figures_follow_from_what_was_measured() -> None:
+    found = figures()
+    assert found.ratio == 0.5
+    assert found.efficiency == 1.0
+    assert found.multiply_adds == 1000 * 64 * 48 * 10 / 1.5
+    assert found.stage_shares == {"decode": 0.25, "stylize": 0.5, "encode": 0.25}
+    assert "the cores are busy; stylize takes 50% of the work" in found.bottleneck
+
+
+def test_cores_that_never_wait_may_have_more_to_do_side_by_side() -> None:
+    found = figures(pipeline=Work(10, 2.5, 4.8))
+    assert (found.efficiency, found.extra_work) == (0.8, pytest.approx(0.2))
+    assert "the cores are busy; stylize" in found.bottleneck
+    assert "20% more work side by side than alone" in found.bottleneck
+
+
+@pytest.mark.parametrize("slowest", ["decode", "stylize", "encode"])
+def test_idle_cores_are_put_down_to_the_slowest_stage(slowest: str) -> None:
+    found = figures(pipeline=Work(10, 8.0, 4.0), **{slowest: Work(10, 4.0, 1.0)})
+    assert found.slowest_stage == slowest
+    assert f"wait for each other; {slowest} is the slowest, 2.5 frames" in found.bottleneck
+
+
+def test_a_size_is_measured_in_every_respect(identity: Backend) -> None:
+    found = measure_size(identity, (64, 48), QUICK, peak_multiply_adds=1e9)
+    assert (found.width, found.height, found.cores) == (64, 48, core_count())
+    for stage in (found.decode, found.stylize, found.encode, found.pipeline, found.null):
+        assert stage.frames == 12
+        assert stage.seconds > 0
+    assert found.efficiency > 0
+    assert (found.paced, found.cold_first_frame_seconds, found.peak_bytes) == (None, None, None)
+    assert set(found.as_json()) >= {"ratio", "efficiency", "peak_multiply_adds", "bottleneck"}
+
+
+@pytest.mark.parametrize(("limit", "count"), [(0.0, 1), (3600.0, 2)])
+def test_rounds_that_take_too_long_are_fewer(identity: Backend, limit: float, count: int) -> None:
+    steps: list[str] = []
+    options = replace(QUICK, seconds=0.1, rounds=2, rounds_seconds=limit)
+    found = measure_size(identity, (32, 32), options, on_step=steps.append)
+    assert found.rounds == count
+    assert steps[:2] == ["its film", "a round that is not counted"]
+    assert [step.partition(",")[0] for step in steps[2:]] == [
+        f"round {number} of {count}" for number in range(1, count + 1)
+    ]
+
+
+def test_a_paced_film_takes_no_less_than_it_lasts(
+    scene_film: Path, tmp_path: Path, identity: Backend
+) -> None:
+    found = run_paced(scene_film, tmp_path / "paced.mp4", identity)
+    assert found.work.frames == 12
+    assert found.work.seconds >= 11 / 12  # from the first frame to the last
+    assert 0 <= found.late_frames <= 12
+
+
+def test_a_frame_is_late_when_the_player_had_to_wait_for_it() -> None:
+    info = VideoInfo("film", "mp4", 64, 48, Fraction(1, 100), frame_rate=Fraction(100))
+    player = _Player()
+    player.take(Progress(info, 1, 0.01))
+    time.sleep(0.05)
+    player.take(Progress(info, 2, 0.02))
+    assert player.late_frames == 1
+    player.take(Progress(info, 3, 0.3))
+    assert player.late_frames == 1
+
+
+def test_turns_are_compared_one_by_one() -> None:
+    found = Contest(first=(2.0, 3.0, 8.0), second=(1.0, 2.0, 2.0))
+    assert found.ratios == (2.0, 1.5, 4.0)
+    assert (found.ratio, found.spread) == (2.0, (1.5, 4.0))
+
+
+def test_both_sides_of_a_contest_get_their_turns(identity: Backend) -> None:
+    found = contest(identity, OneByOne(identity), (32, 32), replace(QUICK, seconds=0.1, rounds=2))
+    assert len(found.first) == len(found.second) == 2
+
+
+def test_one_by_one_gives_the_same_cartoons(scene_film: Path, identity: Backend) -> None:
+    with VideoDecoder(scene_film) as decoder:
+        sources = list(decoder.frames())
+    found = Stylizer(OneByOne(identity)).stylize(sources)
+    assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(found, sources, strict=True))
+
+
+def test_a_process_apart_tells_how_it_went(
+    engines_folder: Path, scene_film: Path, tmp_path: Path
+) -> None:
+    style = ("--style", str(engines_folder / "negative.json"))
+    before = os.sched_getaffinity(0) if can_pin() else None
+    cores = {min(before)} if before else None
+    found = convert_apart(scene_film, tmp_path / "target.mp4", style, cores)
+    assert found.frames == 12
+    assert found.seconds > found.first_frame_seconds > 0
+    assert found.frames_per_second is not None and found.frames_per_second > 0
+    if Path("/proc/self/status").exists():
+        assert found.peak_bytes is not None and found.peak_bytes > 2**20
+    if before is not None:
+        assert os.sched_getaffinity(0) == before
+
+
+def test_a_process_apart_that_fails_says_why(scene_film: Path, tmp_path: Path) -> None:
+    with pytest.raises(ToonvidError, match="no style named 'nobody'"):
+        convert_apart(scene_film, tmp_path / "target.mp4", ("--style", "nobody"))
+
+
+@pytest.mark.skipif(not can_pin(), reason="this system pins no process to cores")
+def test_cores_that_are_not_there_are_refused() -> None:
+    with pytest.raises(ValueError, match="counts ="):
+        rates_by_cores([core_count() + 1], (32, 32), QUICK)
+
+
+@pytest.mark.skipif(not can_pin(), reason="this system pins no process to cores")
+def test_rates_are_told_by_the_number_of_cores(engines_folder: Path) -> None:
+    words = ("--style", str(engines_folder / "negative.json"))
+    found = rates_by_cores([1], (32, 32), replace(QUICK, seconds=0.2, apart=words))
+    assert list(found) == [1]
+    assert found[1] > 0
+
+
+def test_a_matrix_product_runs_at_the_precision_asked_for(
+    identity: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import openvino as ov
+
+    monkeypatch.setattr(arithmetic, "_SIDE", 64)
+    peak = arithmetic.peak_multiply_adds(identity)
+    assert peak is not None and peak > 0
+    for quantized, inside in ((False, "f32"), (True, "i8")):
+        model = arithmetic._matrix_product(quantized)
+        compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        infos = [node.get_rt_info() for node in compiled.get_runtime_model().get_ordered_ops()]
+        kinds = {
+            str(i["layerType"].astype(str)): str(i["runtimePrecision"].astype(str)) for i in infos
+        }
+        assert kinds["FullyConnected"] in (inside, "u8" if quantized else inside)
+
+
+def test_repeating_keeps_every_packet_of_the_pictures(scene_film: Path, tmp_path: Path) -> None:
+    repeat_film(scene_film, tmp_path / "thrice.mp4", 3)
+    once = [b for _, b in packets(scene_film, "video")]
+    assert [b for _, b in packets(tmp_path / "thrice.mp4", "video")] == once * 3

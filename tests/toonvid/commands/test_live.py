@@ -1,0 +1,140 @@
+"""`toonvid live` and `toonvid bench --live` as a user meets them."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import av
+import pytest
+from support.http_camera import MjpegCamera
+from support.run_toonvid import page_address, run_here, start_apart
+
+Capsys = pytest.CaptureFixture[str]
+DRAWN = "lavfi:testsrc2=size=96x64:rate=25"
+
+
+pytestmark = pytest.mark.usefixtures("only_tiny_engines")
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_figures_are_printed_at_the_end(capsys: Capsys) -> None:
+    options = ("--style", "negative", "--headless", "--seconds", "0.5", "--mirror")
+    ended = run_here(capsys, "live", DRAWN, *options, "--size", "48x32", "--json")
+    assert ended.code == 0
+    assert "Negative: openvino on CPU" in ended.err
+    assert re.search(r"Shown \d+ pictures of lavfi:.*ms late \(95 %: \d+ ms\)", ended.err)
+    told = json.loads(ended.out)
+    assert (told["width"], told["height"], told["style"]) == (48, 32, "negative")
+    assert 0 <= told["delay_ms"] <= told["delay_95_ms"]
+    assert run_here(capsys, "live", DRAWN, *options, "-q").err == ""
+
+
+def test_network_camera_is_recorded_as_a_negative(tmp_path: Path, capsys: Capsys) -> None:
+    with MjpegCamera(64, 48) as server:
+        film = tmp_path / "film.mkv"
+        options = ("--style", "negative", "--headless", "--seconds", "0.5", "--record", film)
+        ended = run_here(capsys, "live", server.url, *options)
+    assert ended.code == 0
+    assert f"recording {film}, without sound: {server.url} has none" in ended.err
+    with av.open(film) as container:
+        levels = [f.to_ndarray(format="rgb24").mean() for f in container.decode(video=0)]
+    assert levels == sorted(levels, reverse=True)  # the camera's pictures grow lighter
+    assert len(levels) > 1
+
+
+def test_size_that_holds_the_rate_is_said(capsys: Capsys) -> None:
+    options = ("--style", "negative", "--headless", "--seconds", "0.2", "--size", "auto")
+    assert "96x64 holds 1 a second here" in run_here(
+        capsys, "live", DRAWN, *options, "--fps", "1"
+    ).err  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "line"),
+    [
+        (["gone.mp4"], 1, "gone.mp4: no such file"),
+        (["/dev/video97"], 1, "cannot open camera /dev/video97: is it plugged in"),
+        ([DRAWN, "--style", "nobody"], 1, "no style named 'nobody'"),
+        ([DRAWN, "--size", "huge"], 2, "'huge' is no size"),
+        ([DRAWN, "--record", "film.txt"], 1, "cannot record film.txt"),
+        ([DRAWN, "--record", "there.mkv"], 1, "there.mkv is there already"),
+        (["browser"], 2, "only with --serve"),
+        ([DRAWN, "--host", "0.0.0.0"], 2, "only with --serve"),
+    ],
+)
+def test_bad_words_get_one_line_and_an_exit_code(
+    capsys: Capsys, tmp_path: Path, arguments: list[str], code: int, line: str
+) -> None:
+    (tmp_path / "there.mkv").touch()
+    style = [] if "--style" in arguments else ["--style", "negative"]
+    ended = run_here(capsys, "live", "--headless", *style, *arguments)
+    assert ended.code == code
+    assert line in " ".join(ended.err.split())
+    assert "Traceback" not in ended.err
+
+
+def test_failed_recording_ends_with_1(capsys: Capsys) -> None:
+    options = ("--style", "negative", "--headless", "--seconds", "1", "--record", "no/film.mkv")
+    ended = run_here(capsys, "live", DRAWN, *options)
+    assert ended.code == 1
+    assert "cannot record no/film.mkv (no such file" in ended.err.replace(": no such", " (no such")
+    assert "Shown" in ended.err  # the picture went on
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+def test_signal_ends_a_recording_whole(tmp_path: Path) -> None:
+    film = tmp_path / "film.mp4"
+    running = start_apart("live", DRAWN, "--style", "negative", "--headless", "--record", film,
+                          stderr=subprocess.PIPE)  # fmt: skip
+    limit = time.monotonic() + 120
+    while not film.exists() or film.stat().st_size < 5000:
+        assert running.poll() is None and time.monotonic() < limit
+        time.sleep(0.02)
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate(timeout=120)
+    assert running.returncode == 130
+    found = re.search(r"wrote .*film.mp4: (\d+) frames", " ".join(said.decode().split()))
+    assert found, said
+    with av.open(film) as container:
+        assert sum(1 for _ in container.decode(video=0)) == int(found[1])
+
+
+def test_page_is_served_at_the_address_that_is_printed() -> None:
+    pytest.importorskip("aiohttp", reason="the extra live is not installed")
+    running = start_apart(
+        *("live", "browser", "--style", "negative", "--headless", "--serve", "--port", "0"),
+        stderr=subprocess.PIPE,
+    )
+    try:
+        address = page_address(running)
+        opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        with opener.open(address, timeout=60) as answer:
+            assert b"<title>toonvid live</title>" in answer.read()
+        base = address.partition("?")[0]
+        with opener.open(f"{base}state", timeout=60) as answer:
+            state = json.loads(answer.read())
+        assert state["figures"]["source"] == "a browser's camera"
+        assert "identity" in state["styles"]
+    finally:
+        running.send_signal(signal.SIGINT)
+        running.communicate(timeout=120)
+
+
+def test_bench_live_prints_a_table_or_json(capsys: Capsys) -> None:
+    options = ("bench", "--live", "--style", "identity", "--size", "96x64", "--seconds", "0.3")
+    table = run_here(capsys, *options).out
+    assert "96x64" in table and "95 % within, ms" in table
+    told = json.loads(run_here(capsys, *options, "--json").out)
+    assert 0 <= told["delay_ms"] <= told["delay_95_ms"]
+    assert told["camera_rate"] == 30

@@ -1,0 +1,93 @@
+"""What runtime tests share: a folder of tiny engines, and our own scene as a film."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+from av.error import FFmpegError
+from support.tiny_engines import identity_engine, negative_engine
+
+from toonvid.backends import Backend, open_backend
+from toonvid.bench.demo_scene import write_scene
+from toonvid.engine import find_engine
+from toonvid.pipeline import Conversion, convert
+from toonvid.reading.options import DecodeOptions
+from toonvid.resume import segmented as segments
+from toonvid.stylizing.stylizer import StylizeOptions
+from toonvid.writing.options import EncodeOptions
+
+F = Fraction
+
+
+@pytest.fixture(scope="session")
+def engines_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the styles `identity` and `negative`."""
+    folder = tmp_path_factory.mktemp("engines")
+    identity_engine(folder)
+    negative_engine(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def scene_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One second of our own scene with sound, 96x64, 12 frames a second."""
+    film = tmp_path_factory.mktemp("scene") / "scene.mp4"
+    write_scene(film, 96, 64, Fraction(12), 1.0)
+    return film
+
+
+@pytest.fixture(scope="session")
+def identity(engines_folder: Path) -> Iterator[Backend]:
+    """A backend that gives every frame back as it came."""
+    engine = find_engine(str(engines_folder / "identity.onnx"))
+    with open_backend(engine, precision="f32") as backend:
+        yield backend
+
+
+def segment_length(source: Path | str) -> Fraction:
+    """Makes three segments or so of a clip."""
+    try:
+        with av.open(str(source)) as container:
+            return max(F(container.duration or 0, 3 * av.time_base), F(1, 10))
+    except (OSError, FFmpegError):
+        return F(1, 10)
+
+
+@pytest.fixture(params=["at-once", "in-segments"])
+def toon(
+    identity: Backend, tmp_path: Path, request: pytest.FixtureRequest
+) -> Callable[..., Conversion]:
+    """Converts a clip with the identity engine to a file of the name given, in `tmp_path`.
+
+    Every promise holds for films written in one go and for those joined of tiny segments.
+    """
+
+    def run(
+        source: Path | str,
+        name: str = "target.mp4",
+        decoding: DecodeOptions | None = None,
+        encoding: EncodeOptions | None = None,
+        stylizing: StylizeOptions | None = None,
+    ) -> Conversion:
+        target = name if name == "-" else tmp_path / name
+        options = (decoding, stylizing, encoding)
+        if request.param == "at-once":
+            return convert(source, target, identity, *options)
+        length = segment_length(source)
+        return segments.convert(source, target, identity, *options, segment_seconds=length)
+
+    return run
+
+
+@pytest.fixture
+def only_tiny_engines(
+    engines_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command line finds no other engines than the tests' own, and has wide lines."""
+    monkeypatch.setenv("TOONVID_ENGINES", str(engines_folder))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("COLUMNS", "200")

@@ -1,0 +1,346 @@
+"""The page as an HTTP client meets it: what it shows, what it changes, and whom it turns away."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import http.client
+import json
+import re
+import socket
+import ssl
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+from support.http_camera import jpeg
+
+from toonvid.errors import TargetError
+from toonvid.ffmpeg.jpeg import decode_jpeg
+from toonvid.live.feed import CLOCK
+from toonvid.live.live_stylizer import Cartoon, Look
+from toonvid.live.session import Controls, Figures, Picture
+from toonvid.live.web.remote_control import apply_changes
+from toonvid.live.web.server import ServeOptions, Server
+from toonvid.stylizing.stylizer import StylizeOptions
+from toonvid.video import Frame, Pixels
+
+pytest.importorskip("aiohttp", reason="the extra live is not installed")
+pytest.importorskip("cryptography", reason="the extra live is not installed")
+
+import aiohttp
+
+FIGURES = Figures("tape", "ink", 64, 48, 3, 9.5, 20, 40, 1, 0, False)
+
+
+def picture(level: int) -> Picture:
+    pixels = np.full((48, 64, 3), level, np.uint8)
+    return Picture(Cartoon(pixels, Frame(pixels, 0, CLOCK), 0.0), pixels)
+
+
+@dataclass
+class Page:
+    """A server and a visitor."""
+
+    server: Server
+    controls: Controls
+    offered: list[Pixels] = field(default_factory=list)
+
+    @property
+    def port(self) -> int:
+        found = re.search(r":(\d+)/\?token=", self.server.address)
+        assert found
+        return int(found[1])
+
+    @property
+    def token(self) -> str:
+        return self.server.address.partition("token=")[2]
+
+    @property
+    def cookie(self) -> dict[str, str]:
+        return {"Cookie": f"toonvid-{self.port}={self.token}"}
+
+    @property
+    def origin(self) -> dict[str, str]:
+        return {"Origin": f"http://127.0.0.1:{self.port}"}
+
+    def ask(
+        self,
+        path: str,
+        headers: dict[str, str] | None = None,
+        method: str = "GET",
+        body: Any = None,
+    ) -> tuple[int, bytes, http.client.HTTPMessage]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            data = None if body is None else json.dumps(body)
+            connection.request(method, path, data, headers or {})
+            answer = connection.getresponse()
+            return answer.status, answer.read(), answer.msg
+        finally:
+            connection.close()
+
+    def change(self, body: Any, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
+        given = self.cookie | self.origin if headers is None else headers
+        return self.ask("/controls", given, "POST", body)[:2]
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    controls = Controls(Look("ink"), ("ink", "pepper"))
+    offered: list[Pixels] = []
+    with Server(controls, lambda: FIGURES, offered.append, ServeOptions(port=0)) as server:
+        yield Page(server, controls, offered)
+
+
+def test_address_with_the_token_leads_to_the_page(page: Page) -> None:
+    status, _, headers = page.ask(f"/?token={page.token}")
+    assert (status, headers["Location"]) == (303, "/")
+    assert {"HttpOnly", "SameSite=Lax"} <= set(headers["Set-Cookie"].split("; "))
+    status, body, headers = page.ask("/", page.cookie)
+    assert status == 200
+    assert b"<title>toonvid live</title>" in body
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+    assert headers["X-Frame-Options"] == "DENY"
+    for name in re.findall(rb'(?:href|src)="(page\.\w+)"', body):
+        assert page.ask(f"/{name.decode()}", page.cookie)[0] == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/state", "/cartoon.mjpg", "/camera", "/page.js", "/?token=x"]
+)
+def test_nothing_without_the_token(page: Page, path: str) -> None:
+    for headers in ({}, {"Cookie": f"toonvid-{page.port}=wrong"}, {"Cookie": "toonvid=é"}):
+        status, body, _ = page.ask(path, headers | page.origin)
+        assert status == 403
+        assert b"Open the address that toonvid printed" in body
+
+
+def test_foreign_names_that_lead_here_are_turned_away(page: Page) -> None:
+    for host in ("evil.example", f"evil.example:{page.port}", "192.168.1.2", "127.0.0.2"):
+        status, body, _ = page.ask("/state", page.cookie | {"Host": host})
+        assert (status, body) == (403, b"This is not the address of toonvid.")
+    for host in (f"localhost:{page.port}", f"[::1]:{page.port}"):
+        assert page.ask("/state", page.cookie | {"Host": host})[0] == 200
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "https://127.0.0.1", None])
+def test_other_pages_may_change_nothing(page: Page, origin: str | None) -> None:
+    headers = page.cookie | ({} if origin is None else {"Origin": origin})
+    assert page.change({"recording": True}, headers)[0] == 403
+    assert page.ask("/camera", headers)[0] == 403
+    assert not page.controls.recording
+    if origin is not None:
+        assert page.ask("/state", headers)[0] == 403
+
+
+@pytest.mark.parametrize(
+    "path", ["/../pyproject.toml", "/page.html", "/%2e%2e/%2e%2e/etc/passwd", "/live.py"]
+)
+def test_no_other_file_is_given_away(page: Page, path: str) -> None:
+    assert page.ask(path, page.cookie)[0] == 404
+
+
+def test_controls_do_what_they_say(page: Page) -> None:
+    asked = {
+        "style": "pepper",
+        "strength": 0.25,
+        "keep_color": True,
+        "mirror": True,
+        "wipe": 0.5,
+        "recording": True,
+    }
+    status, body = page.change(asked)
+    assert status == 200
+    state = json.loads(body)
+    assert {name: state[name] for name in asked} == asked
+    assert page.controls.look == Look("pepper", StylizeOptions(0.25, True), mirror=True)
+    assert (page.controls.wipe, page.controls.recording) == (0.5, True)
+    assert page.change({"wipe": None})[0] == 200
+    assert page.controls.wipe is None
+    assert page.controls.recording
+
+
+@pytest.mark.parametrize(
+    ("asked", "line"),
+    [
+        ({"style": "../secret"}, "no such style"),
+        ({"style": ["ink"]}, "no such style"),
+        ({"strength": 1.5}, "strength is not between 0 and 1"),
+        ({"strength": True}, "strength is not between 0 and 1"),
+        ({"wipe": "left"}, "wipe is not between 0 and 1"),
+        ({"mirror": 1}, "mirror is not true or false"),
+        ({"keep_color": None}, "keep_color is not true or false"),
+        ({"recording": "/tmp/film.mp4"}, "recording is not true or false"),
+        ({"source": "http://10.0.0.1/"}, "no such control"),
+        (["style"], "not an object"),
+        (float("nan"), "not an object"),
+        ({"strength": float("nan")}, "strength is not between 0 and 1"),
+    ],
+)
+def test_unfit_changes_change_nothing(page: Page, asked: Any, line: str) -> None:
+    with pytest.raises(ValueError, match=line):
+        apply_changes(page.controls, asked)
+    status, body = page.change(asked)
+    assert status == 400
+    assert line in body.decode()
+    both = {"mirror": True, "strength": 7}
+    assert page.change(both)[0] == 400
+    assert page.controls.look == Look("ink")
+
+
+def test_large_requests_are_refused(page: Page) -> None:
+    assert page.change({"style": "x" * 5000})[0] in (400, 413)
+
+
+def test_state_tells_figures(page: Page) -> None:
+    state = json.loads(page.ask("/state", page.cookie)[1])
+    assert state["styles"] == ["ink", "pepper"]
+    assert state["figures"]["delay_ms"] == 20
+
+
+def test_newest_picture_is_sent_as_motion_jpeg(page: Page) -> None:
+    page.server.show(None)
+    for level in (10, 20, 200):
+        page.server.show(picture(level))
+    connection = http.client.HTTPConnection("127.0.0.1", page.port, timeout=60)
+    connection.request("GET", "/cartoon.mjpg", headers=page.cookie)
+    answer = connection.getresponse()
+    assert answer.headers["Content-Type"] == "multipart/x-mixed-replace; boundary=picture"
+
+    def next_picture() -> int:
+        while (line := answer.readline()) != b"Content-Type: image/jpeg\r\n":
+            assert line
+        length = int(answer.readline().split(b":")[1])
+        answer.readline()
+        pixels = decode_jpeg(answer.read(length))
+        assert pixels.shape == (48, 64, 3)
+        assert answer.readline() == b"\r\n"
+        assert answer.readline() == b"--picture\r\n"  # else browsers are a picture late
+        return int(pixels.mean())
+
+    assert next_picture() == pytest.approx(200, abs=4)
+    page.server.show(picture(90))
+    assert next_picture() == pytest.approx(90, abs=4)
+    answer.close()
+    connection.close()
+
+
+def test_browser_camera_is_offered_picture_by_picture(page: Page) -> None:
+    async def visit() -> list[str]:
+        url = f"http://127.0.0.1:{page.port}/camera"
+        headers = page.cookie | page.origin
+        said = []
+        async with (
+            aiohttp.ClientSession() as session,
+            session.ws_connect(url, headers=headers) as s,
+        ):
+            for level in (50, 60):
+                said.append(await s.receive_str(timeout=60))
+                await s.send_bytes(jpeg(32, 16, level))
+            said.append(await s.receive_str(timeout=60))
+            await s.send_bytes(b"no picture")
+            closing = await s.receive(timeout=60)
+            assert closing.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
+        return said
+
+    assert asyncio.run(visit()) == ["next"] * 3
+    assert [p.shape for p in page.offered] == [(16, 32, 3)] * 2
+    assert [int(p.mean()) for p in page.offered] == pytest.approx([50, 60], abs=4)
+
+
+def test_last_browser_that_comes_is_the_camera(page: Page) -> None:
+    async def visit() -> tuple[Any, str | None]:
+        url = f"http://127.0.0.1:{page.port}/camera"
+        headers = page.cookie | page.origin
+        async with aiohttp.ClientSession() as session:
+            first = await session.ws_connect(url, headers=headers)
+            await first.receive_str(timeout=60)
+            second = await session.ws_connect(url, headers=headers)
+            await second.receive_str(timeout=60)
+            end = await first.receive(timeout=60)
+            await second.send_bytes(jpeg(32, 16, 70))
+            await second.receive_str(timeout=60)
+        return end.type, end.extra
+
+    kind, reason = asyncio.run(visit())
+    assert (kind, reason) == (aiohttp.WSMsgType.CLOSE, "another camera took over")
+    assert len(page.offered) == 1
+
+
+def test_visitor_who_reads_nothing_holds_up_nobody() -> None:
+    controls, noise = Controls(Look("ink"), ()), np.random.default_rng(0)
+    with Server(controls, lambda: FIGURES, print, ServeOptions(port=0)) as server:
+        page = Page(server, controls)
+        asleep = http.client.HTTPConnection("127.0.0.1", page.port, timeout=60)
+        asleep.request("GET", "/cartoon.mjpg", headers=page.cookie)
+        for _ in range(50):  # far more than the network holds
+            pixels = noise.integers(0, 256, (480, 640, 3), np.uint8)
+            server.show(Picture(Cartoon(pixels, Frame(pixels, 0, CLOCK), 0.0), pixels))
+            assert page.ask("/state", page.cookie)[0] == 200
+    assert "server" not in {thread.name for thread in threading.enumerate()}
+    asleep.close()
+
+
+def test_end_does_not_wait_for_those_who_look() -> None:
+    controls = Controls(Look("ink"), ())
+    with Server(controls, lambda: FIGURES, print, ServeOptions(port=0)) as server:
+        page = Page(server, controls)
+        connection = http.client.HTTPConnection("127.0.0.1", page.port, timeout=60)
+        connection.request("GET", "/cartoon.mjpg", headers=page.cookie)
+        connection.getresponse()
+    connection.close()
+    assert "server" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_taken_port_is_said(page: Page) -> None:
+    with pytest.raises(TargetError, match="is the port taken"):
+        Server(page.controls, lambda: FIGURES, print, ServeOptions(port=page.port)).__enter__()
+
+
+def test_host_that_is_not_ours_is_said() -> None:
+    controls = Controls(Look("ink"), ())
+    options = ServeOptions("192.0.2.1", 0)
+    with pytest.raises(TargetError, match=r"cannot serve on 192\.0\.2\.1:0"):
+        Server(controls, lambda: FIGURES, print, options).__enter__()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_the_network_gets_https_with_the_fingerprint_that_was_told(host: str) -> None:
+    controls = Controls(Look("ink"), ())
+    with Server(controls, lambda: FIGURES, print, ServeOptions(host, 0)) as server:
+        page = Page(server, controls)
+        assert server.address.startswith("https://")
+        trusting = ssl.create_default_context()
+        trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+        with (
+            socket.create_connection(("127.0.0.1", page.port), 60) as plain,
+            trusting.wrap_socket(plain) as secure,
+        ):
+            certificate = secure.getpeercert(binary_form=True)
+        assert certificate is not None
+        digest = hashlib.sha256(certificate).hexdigest().upper()
+        assert server.fingerprint == ":".join(re.findall("..", digest))
+
+        doubting = ssl.create_default_context(cadata=ssl.DER_cert_to_PEM_cert(certificate))
+        connection = http.client.HTTPSConnection(
+            "127.0.0.1", page.port, context=doubting, timeout=60
+        )  # the name is in the certificate, or this fails
+        connection.request("GET", f"/?token={page.token}")
+        answer = connection.getresponse()
+        assert answer.status == 303
+        assert "Secure" in answer.headers["Set-Cookie"]
+        answer.read()
+        connection.request("GET", "/state", headers=page.cookie)
+        assert connection.getresponse().status == 200
+        connection.close()
+
+
+def test_missing_library_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "aiohttp", None)
+    with pytest.raises(TargetError, match=r"needs aiohttp.*pip install 'toonvid\[live\]'"):
+        Server(Controls(Look("ink"), ()), lambda: FIGURES, print)

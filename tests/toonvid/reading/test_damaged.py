@@ -1,0 +1,149 @@
+"""Damaged files: each ends in bounded time and memory with one line, and leaves a whole target or
+none. `scripts/long/faults` tries thousands.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import shutil
+import subprocess
+import sys
+import textwrap
+from collections import Counter
+from pathlib import Path
+
+import av
+import pytest
+from support.clips import Film, Sound
+from support.damaged import clips, damaged_files
+
+from toonvid.errors import SourceError
+from toonvid.resume.work_folder import job_state
+from toonvid.writing.part_folder import part_folder
+
+COUNT = int(os.environ.get("TOONVID_DAMAGED", "100"))
+SEED = int(os.environ.get("TOONVID_SEED", "8"))
+SECONDS = 60  # for any one file, on a machine that has other things to do
+MEMORY = 6 * 2**30  # bytes of addresses, of which OpenVINO and FFmpeg's threads take most
+
+# Converts what it is told, one line for each: the exit code, and what was said.
+WORKER = textwrap.dedent("""
+    import sys, resource
+    resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[2]), int(sys.argv[2])))
+    from toonvid import ToonvidError, convert, find_engine, open_backend
+    backend = open_backend(find_engine(sys.argv[1]), precision="f32")
+    print("ready", flush=True)
+    for line in sys.stdin:
+        source, target = line.rstrip("\\n").split("\\t")
+        try:
+            done = convert(source, target, backend)
+            code, said = (4, done.damage) if done.damage else (0, "")
+        except ToonvidError as error:
+            code, said = error.exit_code, str(error)
+        except BaseException as error:
+            code, said = 70, f"{type(error).__name__}: {error}"
+        print(code, said.replace("\\n", "<NEW LINE>"), sep="\\t", flush=True)
+""")
+
+
+class Worker:
+    """A process that converts one file after another; a new one is started where one died."""
+
+    def __init__(self, engine: Path) -> None:
+        self._engine = engine
+        self._process: subprocess.Popen[str] | None = None
+
+    def convert(self, source: Path, target: Path) -> tuple[int, str]:
+        """The exit code and the line; 71 for a crash, 72 for one that took too long."""
+        if self._process is None:
+            self._start()
+        assert self._process is not None and self._process.stdin is not None
+        self._process.stdin.write(f"{source}\t{target}\n")
+        self._process.stdin.flush()
+        line = self._line(SECONDS)
+        if line is None:
+            self.close()
+            return 72, "too long"
+        if not line:
+            died = self._process.wait()
+            self._process = None
+            return 71, f"died of {died}"
+        code, _, said = line.rstrip("\n").partition("\t")
+        return int(code), said
+
+    def close(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+
+    def _start(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", WORKER, str(self._engine), str(MEMORY)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        assert self._line(120) == "ready\n"
+
+    def _line(self, seconds: float) -> str | None:
+        assert self._process is not None and self._process.stdout is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._process.stdout, selectors.EVENT_READ)
+            if not selector.select(seconds):
+                return None
+        return self._process.stdout.readline()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
+def test_damaged_files_end_with_one_line_and_no_half_written_target(engines_folder, tmp_path):
+    (tmp_path / "damaged").mkdir()
+    worker = Worker(engines_folder / "negative.onnx")
+    failures, codes = [], Counter()
+    target = tmp_path / "target.mp4"
+    files = damaged_files(clips(tmp_path), tmp_path / "damaged", COUNT, SEED)
+    for source in files:
+        code, said = worker.convert(source, target)
+        codes[code] += 1
+        wrong = complaint(code, said, target)
+        if wrong:
+            failures.append(f"{source.name}: {code} {said!r}: {wrong}")
+        else:
+            source.unlink()
+        target.unlink(missing_ok=True)
+        shutil.rmtree(part_folder(target), ignore_errors=True)
+    worker.close()
+    print(dict(codes))
+    assert failures == [], "\n".join(failures)
+    assert codes[0] and codes[1] and codes[4], (
+        codes
+    )  # the damage is neither too little nor too much
+
+
+def complaint(code: int, said: str, target: Path) -> str | None:
+    """What is wrong with how a conversion ended."""
+    if code not in (0, 1, 4):
+        return "it ended otherwise than with 0, 1 or 4"
+    if "<NEW LINE>" in said:
+        return "more than one line"
+    if part_folder(target).exists():
+        state = job_state(target)  # all segments are good, and their container takes none of them
+        if code != 1 or state is None or not state.is_whole:
+            return "the folder of the unfinished target is still there"
+    if code == 1:
+        return "it failed, and there is a target" if target.exists() else None
+    with av.open(str(target)) as container:
+        frames = sum(1 for _ in container.decode(video=0))
+    return None if frames else "the target has no frames"
+
+
+def test_streams_that_no_codec_reads_are_refused_or_left_out(tmp_path, toon):
+    source = Film(sounds=(Sound("ac3"),)).write(tmp_path / "source.mp4")
+    whole = source.read_bytes()
+    source.write_bytes(whole.replace(b"avc1", b"zzzz"))
+    with pytest.raises(SourceError, match="has pictures that no codec here can read"):
+        toon(source)
+    source.write_bytes(whole.replace(b"ac-3", b"zzzz"))
+    assert toon(source).notices == ("audio stream 1 (unknown) does not fit mp4 and is left out",)

@@ -1,0 +1,371 @@
+"""A source becomes upright frames of one size, whatever it is."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from support.clips import (
+    Film,
+    Sound,
+    decoded,
+    first_frame,
+    frame_times,
+    moving_pictures,
+    only,
+    picture_file,
+    with_exif,
+)
+
+from toonvid.errors import SourceError
+from toonvid.reading.decoder import VideoDecoder
+from toonvid.reading.options import DecodeOptions
+from toonvid.video import Frame, VideoInfo
+
+F = Fraction
+RED, GREEN, BLUE, GREY = (220, 20, 20), (20, 220, 20), (20, 20, 220), (128, 128, 128)
+
+
+def corners(width: int, height: int) -> np.ndarray:
+    """Red above left, green above right, blue below left, grey below right."""
+    picture = np.zeros((height, width, 3), np.uint8)
+    picture[: height // 2, : width // 2], picture[: height // 2, width // 2 :] = RED, GREEN
+    picture[height // 2 :, : width // 2], picture[height // 2 :, width // 2 :] = BLUE, GREY
+    return picture
+
+
+def read(source, **options) -> tuple[VideoInfo, list[Frame]]:
+    with VideoDecoder(source, DecodeOptions(**options)) as decoder:
+        frames = list(decoder.frames())
+        assert decoder.damage is None
+        return decoder.info, frames
+
+
+def assert_same_corners(found: np.ndarray, expected: np.ndarray) -> None:
+    assert found.shape == expected.shape
+    height, width = found.shape[:2]
+    for y in (height // 4, 3 * height // 4):
+        for x in (width // 4, 3 * width // 4):
+            assert found[y, x].tolist() == pytest.approx(expected[y, x].tolist(), abs=12)
+
+
+# Rotation: counter-clockwise, then mirrored.
+
+TURNS = [(d, x, y) for d in (0, 90, 180, 270) for x in (False, True) for y in (False, True)]
+
+
+def turned(picture: np.ndarray, degrees: int, mirrored_x: bool, mirrored_y: bool) -> np.ndarray:
+    picture = np.rot90(picture, degrees // 90)
+    if mirrored_x:
+        picture = picture[:, ::-1]
+    return picture[::-1] if mirrored_y else picture
+
+
+@pytest.mark.parametrize("turn", TURNS, ids=str)
+def test_rotated_and_mirrored_films_are_written_upright_without_a_matrix(turn, tmp_path, toon):
+    stored = corners(64, 32)
+    source = Film([stored] * 3, rotation=turn).write(tmp_path / "source.mp4")
+    done = toon(source)
+    assert_same_corners(decoded(done.target)[0], turned(stored, *turn))
+    assert "DISPLAYMATRIX" not in [d.type.name for d in first_frame(done.target).side_data]
+
+
+def test_rotation_is_what_other_players_make_of_it(tmp_path):
+    cv2 = pytest.importorskip("cv2")
+    source = Film([corners(64, 32)] * 3, rotation=(90, False, False)).write(tmp_path / "s.mp4")
+    seen = cv2.VideoCapture(str(source)).read()[1][:, :, ::-1]
+    assert_same_corners(read(source)[1][0].pixels, seen)
+
+
+def test_rotated_film_swaps_its_pixels_aspect_too(tmp_path, toon):
+    film = Film([corners(64, 32)] * 3, rotation=(90, False, False), aspect=F(4, 3))
+    source = film.write(tmp_path / "source.mp4")
+    with av.open(toon(source).target) as target:
+        assert target.streams.video[0].sample_aspect_ratio == F(3, 4)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "mov"])
+def test_pixels_aspect_survives(suffix, tmp_path, toon):
+    source = Film(aspect=F(16, 11)).write(tmp_path / f"source.{suffix}")
+    with av.open(toon(source, f"target.{suffix}").target) as target:
+        assert target.streams.video[0].sample_aspect_ratio == F(16, 11)
+
+
+@pytest.mark.parametrize("suffix", ["webm", "gif", "png", "jpg", "webp"])
+@pytest.mark.parametrize(("aspect", "size"), [(F(16, 11), (94, 48)), (F(1, 2), (64, 96))])
+def test_pixels_become_square_where_no_others_can_be_stated(suffix, aspect, size, tmp_path, toon):
+    source = Film([corners(64, 48)], aspect=aspect).write(tmp_path / "source.mp4")
+    target = toon(source, f"target.{suffix}").target
+    width, height = first_frame(target).width, first_frame(target).height
+    assert abs(width - size[0]) <= 1 and height == size[1]
+    assert_same_corners(decoded(target)[0], corners(width, height))
+
+
+# EXIF: what must be done to stored pixels, by the standard's table.
+
+EXIF = {
+    1: lambda p: p,
+    2: lambda p: p[:, ::-1],
+    3: lambda p: p[::-1, ::-1],
+    4: lambda p: p[::-1],
+    5: lambda p: p.swapaxes(0, 1),
+    6: lambda p: np.rot90(p, -1),
+    7: lambda p: p.swapaxes(0, 1)[::-1, ::-1],
+    8: lambda p: np.rot90(p, 1),
+}
+
+
+@pytest.mark.parametrize("orientation", EXIF)
+def test_exif_orientation_is_applied_once(orientation, tmp_path, toon):
+    stored = corners(64, 32)
+    source = tmp_path / "source.jpg"
+    source.write_bytes(with_exif(picture_file(stored, "mjpeg"), orientation))
+    upright = EXIF[orientation](stored)
+    assert_same_corners(read(source)[1][0].pixels, upright)
+    for name in ("target.jpg", "target.png", "target.webp"):
+        target = toon(source, name).target
+        assert_same_corners(decoded(target)[0], upright)
+        assert_same_corners(read(target)[1][0].pixels, upright)
+
+
+# Sizes.
+
+SIZES = [(1, 1), (1, 7), (7, 1), (2, 2), (37, 23), (64, 1), (3, 64)]
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "gif", "png", "jpg", "webp"])
+def test_odd_sizes_come_through_and_are_doubled_only_where_the_codec_asks(
+    size, suffix, tmp_path, toon
+):
+    width, height = size
+    picture = np.full((height, width, 3), 40, np.uint8)
+    picture[-1], picture[:, -1] = 200, 200
+    source = tmp_path / "source.png"
+    source.write_bytes(picture_file(picture, "png"))
+    found = decoded(toon(source, f"target.{suffix}").target)[0]
+    even = suffix in ("mp4", "mkv")
+    shape = (height + height % 2, width + width % 2) if even else (height, width)
+    assert found.shape[:2] == shape
+    assert found[-1, -1].tolist() == pytest.approx([200, 200, 200], abs=6)
+
+
+def test_doubled_row_and_column_repeat_their_neighbours(tmp_path, toon):
+    source = tmp_path / "source.png"
+    source.write_bytes(picture_file(moving_pictures(1, (37, 23))[0], "png"))
+    found = decoded(toon(source, "target.mp4").target)[0].astype(int)
+    assert abs(found[23] - found[22]).max() <= 3
+    assert abs(found[:, 37] - found[:, 36]).max() <= 3
+
+
+def test_a_frame_of_3840_by_2160_comes_through(tmp_path, toon):
+    picture = np.repeat(np.repeat(corners(64, 36), 60, 0), 60, 1)
+    source = tmp_path / "source.jpg"
+    source.write_bytes(picture_file(picture, "mjpeg"))
+    assert_same_corners(decoded(toon(source, "target.mp4").target)[0], picture)
+
+
+@pytest.mark.parametrize("suffix", ["ts", "h264"])
+def test_frames_that_change_size_are_scaled_to_the_first(suffix, tmp_path, toon):
+    sizes = ((64, 48), (96, 80), (32, 24))
+    parts = []
+    for number, size in enumerate(sizes):
+        film = Film(
+            [corners(*size)] * 4,
+            pts=range(4 * number, 4 * number + 4),
+            options={"bf": "0"},
+            muxing={"mpegts_flags": "initial_discontinuity"} if suffix == "ts" else {},
+        )
+        parts.append(film.write(tmp_path / f"{number}.{suffix}").read_bytes())
+    source = tmp_path / f"source.{suffix}"
+    source.write_bytes(b"".join(parts))
+    info, frames = read(source)
+    assert (info.width, info.height) == (64, 48)
+    assert len(frames) == 12
+    for frame in frames:
+        assert_same_corners(frame.pixels, corners(64, 48))
+    done = toon(source)
+    assert len(frame_times(done.target)) == 12
+
+
+@pytest.mark.parametrize(
+    ("size", "upscale", "expected"),
+    [
+        (None, False, (64, 48)),
+        (24, False, (32, 24)),
+        ((32, 32), False, (32, 24)),
+        ((10, 1000), False, (10, 8)),
+        (96, False, (64, 48)),
+        (96, True, (128, 96)),
+        ((128, 500), True, (128, 96)),
+        (1, False, (2, 2)),
+    ],
+)
+def test_size_is_a_box_or_a_short_side(size, upscale, expected, tmp_path):
+    source = Film([corners(64, 48)]).write(tmp_path / "source.mp4")
+    info, frames = read(source, size=size, upscale=upscale)
+    assert (info.width, info.height) == expected
+    assert frames[0].pixels.shape == (expected[1], expected[0], 3)
+
+
+def test_size_is_that_of_the_upright_film(tmp_path):
+    film = Film([corners(64, 32)], rotation=(90, False, False))
+    info, frames = read(film.write(tmp_path / "source.mp4"), size=(16, 1000))
+    assert (info.width, info.height) == (16, 32)
+    assert_same_corners(frames[0].pixels, np.rot90(corners(32, 16)))
+
+
+# Times.
+
+
+def test_frames_at_no_later_time_are_left_out_and_counted(tmp_path, toon):
+    source = tmp_path / "source.mkv"
+    film = Film(moving_pictures(10), options={"bf": "0"}).write(tmp_path / "good.mkv")
+    with av.open(str(film)) as good, av.open(str(source), "w") as target:
+        copy = target.add_stream_from_template(good.streams.video[0], opaque=True)
+        for packet in [packet for packet in good.demux(video=0) if packet.size]:
+            packet.pts = packet.dts = packet.pts - packet.pts % 120
+            packet.stream = copy
+            target.mux(packet)
+    done = toon(source)
+    assert frame_times(done.target) == [F(n, 25) for n in (0, 3, 6, 9)]
+    assert done.notices == ("6 frames shown at no later time than the last were left out",)
+
+
+# Interlacing.
+
+
+def test_interlaced_film_is_deinterlaced_and_keeps_its_times(tmp_path, toon):
+    combs = []
+    for step in range(6):
+        picture = np.full((48, 64, 3), 40, np.uint8)
+        picture[0::2, 8 * step : 8 * step + 16] = 220  # the second field has moved on
+        picture[1::2, 8 * step + 4 : 8 * step + 20] = 220
+        combs.append(picture)
+    film = Film(combs, options={"flags": "+ildct+ilme", "x264-params": "tff=1"})
+    source = film.write(tmp_path / "source.mp4")
+    assert first_frame(source).interlaced_frame
+    done = toon(source)
+    assert frame_times(done.target) == frame_times(source)
+    assert only(done.target, "video").times[0] == 0
+
+    def combing(picture: np.ndarray) -> float:
+        lines = picture[:, :, 0].astype(int)
+        return float(np.abs(2 * lines[1:-1] - lines[:-2] - lines[2:]).mean())
+
+    before, after = decoded(source)[2], decoded(done.target)[2]
+    assert combing(after) < combing(before) / 3
+    assert not first_frame(done.target).interlaced_frame
+
+
+# What cannot be read.
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("empty.mp4", b"", "is not a film or picture that can be read"),
+        ("text.mp4", b"Dear diary,\n" * 50, "is not a film or picture that can be read"),
+        ("noise.mkv", bytes(range(256)) * 20, "is not a film or picture that can be read"),
+        ("broken.png", b"\x89PNG\r\n\x1a\n" + bytes(60), "can be read"),
+        ("broken.jpg", b"\xff\xd8\xff\xe0" + bytes(60), "can be read"),
+    ],
+)
+def test_what_is_no_film_is_refused_in_one_line(name, content, message, tmp_path):
+    source = tmp_path / name
+    source.write_bytes(content)
+    with pytest.raises(SourceError, match=message) as refused, VideoDecoder(source):
+        pass
+    assert "\n" not in str(refused.value)
+    assert str(source) in str(refused.value)
+
+
+def test_sound_alone_is_refused(tmp_path):
+    source = tmp_path / "sound.m4a"
+    with av.open(str(source), "w") as target:
+        stream = target.add_stream("aac", rate=48000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((2, 1024), np.float32), "fltp", "stereo")
+        frame.sample_rate, frame.pts = 48000, 0
+        target.mux([*stream.encode(frame), *stream.encode(None)])
+    with pytest.raises(SourceError, match=r"has no pictures \(audio\)"), VideoDecoder(source):
+        pass
+
+
+def test_sound_with_a_cover_picture_is_no_film(tmp_path):
+    cover = picture_file(corners(16, 16), "png")
+    film = Film([corners(64, 48)], sounds=(Sound(),), cover=cover).write(tmp_path / "film.mp4")
+    source = tmp_path / "song.mp4"
+    with av.open(str(film)) as whole, av.open(str(source), "w") as target:
+        kept = [s for s in whole.streams if s.type == "audio" or s.disposition & 1024]
+        copies = {s.index: target.add_stream_from_template(s, opaque=True) for s in kept}
+        for stream in kept:
+            copies[stream.index].disposition = stream.disposition
+        for packet in whole.demux(kept):
+            if packet.size:
+                packet.stream = copies[packet.stream_index]
+                target.mux(packet)
+    with pytest.raises(SourceError, match="has no pictures"), VideoDecoder(source):
+        pass
+
+
+def test_folder_and_missing_file_are_refused(tmp_path):
+    with pytest.raises(SourceError, match="is a folder, not a film"), VideoDecoder(tmp_path):
+        pass
+    missing = tmp_path / "missing.mp4"
+    with pytest.raises(SourceError, match="no such file"), VideoDecoder(missing):
+        pass
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "two words.mp4",
+        'it\'s "quoted".mp4',
+        "new\nline.mp4",
+        "-dash.mp4",
+        "100%.mp4",
+        "frame%03d.png",
+        "star*.png",
+        "question?.jpg",
+        "[a].webp",
+        "http:colon.mp4",
+        "naïve 映画 🎬.mkv",
+        "x" * 240 + ".mp4",
+        "UPPER.MP4",
+    ],
+)
+def test_any_name_is_a_name(name, tmp_path, toon, monkeypatch):
+    suffix = Path(name).suffix.lower()
+    source, target = tmp_path / "in" / name, tmp_path / "out" / name
+    source.parent.mkdir()
+    if suffix in (".mp4", ".mkv"):
+        Film().write(tmp_path / f"plain{suffix}").rename(source)
+    else:
+        codec = {".png": "png", ".jpg": "mjpeg", ".webp": "libwebp"}[suffix]
+        source.write_bytes(picture_file(corners(64, 48), codec))
+    monkeypatch.chdir(source.parent)
+    for asked in (str(source), name):
+        done = toon(asked, str(target))
+        assert done.frames == (6 if suffix in (".mp4", ".mkv") else 1)
+        assert [p.name for p in target.parent.iterdir()] == [name]
+        target.unlink()
+
+
+def test_frames_can_be_read_with_companions_unasked(tmp_path):
+    source = Film(sounds=(Sound(),)).write(tmp_path / "source.mp4")
+    with VideoDecoder(source) as decoder:
+        assert len(list(decoder.frames())) == 6
+        assert decoder.companions.streams == ()
+        assert not decoder.companions.packets
+
+
+def test_a_source_that_is_let_go_early_is_still_known(tmp_path: Path) -> None:
+    film = Film(moving_pictures(5)).write(tmp_path / "film.mp4")
+    with VideoDecoder(film) as decoder:
+        assert len(list(decoder.frames())) == 5
+        decoder.close()
+        assert decoder.info.frame_count == 5
+        assert (decoder.damage, decoder.notices) == (None, [])

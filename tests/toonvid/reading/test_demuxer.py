@@ -1,0 +1,193 @@
+"""Damaged sources: all that can be read is written, and what could not is said. Whole ones are
+never called damaged.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from fractions import Fraction
+
+import av
+import pytest
+from av.container import InputContainer
+from support.clips import Film, Sound, Text, frame_times, moving_pictures, only
+
+from toonvid.errors import SourceError
+from toonvid.reading.demuxer import Demuxer
+from toonvid.reading.options import DecodeOptions
+from toonvid.reading.trim import Span
+
+F = Fraction
+LONG = Film(
+    moving_pictures(100),
+    options={"g": "10"},
+    sounds=(Sound(seconds=F(4)),),
+    muxing={"movflags": "faststart"},
+)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv", "avi"])
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.97])
+def test_a_file_cut_short_gives_its_readable_frames_and_says_so(suffix, share, tmp_path, toon):
+    film = LONG
+    if suffix == "avi":
+        film = Film(moving_pictures(100), codec="mjpeg", pix_fmt="yuvj420p")
+    source = film.write(tmp_path / f"source.{suffix}")
+    times = frame_times(source)
+    whole = source.read_bytes()
+    source.write_bytes(whole[: int(len(whole) * share)])
+    done = toon(source)
+    assert 0 < done.frames < len(times) if share < 0.9 else done.frames <= len(times)
+    assert done.frames >= len(times) * share * 0.5
+    assert frame_times(done.target) == times[: done.frames]
+    if share < 0.9:
+        assert done.damage is not None and "\n" not in done.damage
+        assert "it ends after" in done.damage or "damaged packet" in done.damage
+
+
+def test_a_film_whose_pictures_alone_are_cut_short_says_so(tmp_path, toon):
+    film = Film(moving_pictures(100), sounds=(Sound(seconds=F(4)),), video_last=True)
+    source = film.write(tmp_path / "source.mkv")
+    faststart = Film(
+        film.pictures, sounds=film.sounds, video_last=True, muxing={"movflags": "faststart"}
+    ).write(tmp_path / "source.mp4")
+    whole = faststart.read_bytes()
+    faststart.write_bytes(whole[: int(len(whole) * 0.6)])
+    done = toon(faststart)
+    assert done.damage is not None
+    assert 0 < done.frames < 100
+    assert toon(source, "whole.mp4").damage is None
+
+
+@pytest.mark.parametrize(("suffix", "size"), [("ts", 3000), ("mkv", 600), ("mp4", 600)])
+def test_garbage_in_the_middle_costs_only_what_it_covers(suffix, size, tmp_path, toon):
+    source = LONG.write(tmp_path / f"source.{suffix}")
+    times = frame_times(source)
+    data = bytearray(source.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + size] = random.Random(3).randbytes(size)
+    source.write_bytes(data)
+    done = toon(source)
+    if suffix != "mkv":  # FFmpeg finds its way in a Matroska file without a word
+        assert done.damage is not None
+    assert 60 <= done.frames <= 100
+    found = frame_times(done.target)
+    assert set(found) <= set(times)
+    assert found[-1] >= times[-2]
+
+
+def test_several_spots_of_garbage_do_not_end_the_reading(tmp_path, toon):
+    source = LONG.write(tmp_path / "source.mkv")
+    times = frame_times(source)
+    data = bytearray(source.read_bytes())
+    for share in (0.2, 0.4, 0.5, 0.6, 0.8):
+        middle = int(len(data) * share)
+        data[middle : middle + 300] = random.Random(middle).randbytes(300)
+    source.write_bytes(data)
+    assert frame_times(toon(source).target)[-1] >= times[-10]
+
+
+class Stumbling:
+    """A container that gives an error before each of its packets."""
+
+    def __init__(self, container: InputContainer, errors: int) -> None:
+        self.container, self.errors = container, errors
+        self.name, self.format, self.duration = "stumbling", container.format, None
+        self.packets = (packet for packet in container.demux(video=0) if packet.size)
+
+    def demux(self, streams) -> Iterator[av.Packet]:
+        for _ in range(self.errors):
+            self.errors -= 1
+            raise av.error.InvalidDataError(1, "damaged")
+        for packet in self.packets:
+            yield packet
+            self.errors = 1
+            raise av.error.InvalidDataError(1, "damaged")
+
+
+def test_reading_goes_on_after_every_error_as_long_as_there_is_more(tmp_path):
+    with av.open(str(Film(moving_pictures(30)).write(tmp_path / "source.mp4"))) as container:
+        demuxer = Demuxer(Stumbling(container, 1), container.streams.video[0], (), Span())
+        assert len(list(demuxer.packets())) == 30
+        assert demuxer.damage() == f"{demuxer.lost_packets} damaged packets"
+
+
+def test_errors_without_end_are_given_up(tmp_path):
+    with av.open(str(Film().write(tmp_path / "source.mp4"))) as container:
+        demuxer = Demuxer(Stumbling(container, 10**9), container.streams.video[0], (), Span())
+        assert list(demuxer.packets()) == []
+        assert demuxer.lost_packets < 100
+
+
+def test_a_header_without_a_single_picture_is_refused(tmp_path, toon):
+    source = LONG.write(tmp_path / "source.mp4")
+    data = source.read_bytes()
+    source.write_bytes(data[: data.index(b"mdat") + 4])
+    with pytest.raises(SourceError, match="no picture in it can be read"):
+        toon(source)
+    assert [path.name for path in tmp_path.iterdir()] == ["source.mp4"]
+
+
+WHOLE = {
+    "plain": ("mp4", Film(moving_pictures(30), sounds=(Sound(seconds=F(6, 5)),))),
+    "variable": ("mp4", Film(pts=(0, 1, 5, 6, 300, 3000), time_base=F(1, 90))),
+    "long-last-frame": ("mkv", Film(pts=(0, 1, 5, 6, 300, 3000), time_base=F(1, 90))),
+    "long-sound": ("mp4", Film(sounds=(Sound(seconds=F(5)),))),
+    "long-sound-mkv": ("mkv", Film(sounds=(Sound("libopus", seconds=F(5)),))),
+    "short-sound": ("mp4", Film(moving_pictures(75), sounds=(Sound(seconds=F(1, 10)),))),
+    "late": ("mp4", Film(pts=range(100, 106), sounds=(Sound(start=F(1)),))),
+    "late-mkv": ("mkv", Film(pts=range(100, 106), sounds=(Sound("libopus", start=F(1)),))),
+    "text-behind-the-film": (
+        "mkv",
+        Film(texts=(Text("srt", ((F(0), F(1), "a"), (F(8), F(1), "b"))),)),
+    ),
+    "b-frames": (
+        "mp4",
+        Film(moving_pictures(30), options={"bf": "3", "b_strategy": "0"}, sounds=(Sound(),)),
+    ),
+    "fragmented": (
+        "mp4",
+        Film(moving_pictures(60), sounds=(Sound(),), muxing={"movflags": "frag_keyframe"}),
+    ),
+    "transport": ("ts", Film(moving_pictures(60), sounds=(Sound("mp2"),))),
+    "gif": ("gif", Film(codec="gif", pix_fmt="rgb8", time_base=F(1, 100), pts=range(0, 60, 10))),
+    "webm": ("webm", Film(codec="libvpx-vp9", sounds=(Sound("libopus", seconds=F(3)),))),
+}
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+def test_a_whole_film_is_never_called_damaged(kind, tmp_path, toon):
+    suffix, film = WHOLE[kind]
+    source = film.write(tmp_path / f"source.{suffix}")
+    for number, part in enumerate(
+        (None, DecodeOptions(start=F(1, 10)), DecodeOptions(end=F(1, 5)))
+    ):
+        if part and part.end and kind.startswith("late"):
+            continue
+        done = toon(source, f"{number}.mp4", decoding=part)
+        assert done.damage is None, part
+
+
+def test_a_trimmed_edit_list_is_no_damage(tmp_path, toon):
+    """A camera's cut hides frames behind an edit list; they are there, and not shown."""
+    source = LONG.write(tmp_path / "source.mp4")
+    data = bytearray(source.read_bytes())
+    at = data.index(b"elst")  # version and flags, count, then duration, media time, rate
+    duration = int.from_bytes(data[at + 12 : at + 16], "big")
+    data[at + 12 : at + 16] = (duration // 4).to_bytes(4, "big")
+    source.write_bytes(data)
+    assert len(frame_times(source)) < 40
+    done = toon(source)
+    assert frame_times(done.target) == frame_times(source)
+    assert done.damage is None
+
+
+def test_sound_that_is_cut_off_is_carried_as_far_as_it_goes(tmp_path, toon):
+    source = LONG.write(tmp_path / "source.mp4")
+    original = only(source, "audio").content
+    whole = source.read_bytes()
+    source.write_bytes(whole[: len(whole) // 2])
+    found = only(toon(source).target, "audio").content
+    assert 10 < len(found) < len(original)
+    assert found[:-1] == original[: len(found) - 1]

@@ -1,0 +1,232 @@
+"""Nobody waits for ever for a source that has fallen silent."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import islice
+from pathlib import Path
+
+import pytest
+from support.clips import Film, frame_times, moving_pictures
+from support.run_toonvid import start_apart
+
+from toonvid.errors import SourceError
+from toonvid.pipeline import convert
+from toonvid.reading import stall_guard as patient_file
+from toonvid.reading.decoder import VideoDecoder
+from toonvid.reading.options import DecodeOptions
+from toonvid.reading.stall_guard import PatientFile, may_stall
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="has no pipes with names")
+
+SOON = DecodeOptions(stall_seconds=0.4)
+
+
+@pytest.fixture
+def pipe(tmp_path: Path) -> Path:
+    """A pipe with a name."""
+    path = tmp_path / "pipe.mkv"
+    os.mkfifo(path)
+    return path
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    """50 frames with a key frame every fifth."""
+    return Film(moving_pictures(50), options={"g": "5"}).write(tmp_path / "film.mkv")
+
+
+@contextmanager
+def writing(pipe: Path, content: bytes, pause: float = 0.0) -> Iterator[None]:
+    """Write to a pipe on another thread after a pause; it is held open to the end of the block."""
+    done = threading.Event()
+
+    def write() -> None:
+        with pipe.open("wb", buffering=0) as file, suppress(BrokenPipeError):
+            time.sleep(pause)
+            file.write(content)
+            done.wait(60)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    yield
+    done.set()
+    thread.join()
+
+
+def test_a_pipe_that_nobody_writes_to_is_given_up(pipe):
+    with (
+        pytest.raises(
+            SourceError, match=r"cannot be read: it said nothing for 0\.4 seconds \(--st"
+        ),
+        VideoDecoder(pipe, SOON),
+    ):
+        pass
+    with pipe.open("wb"):  # the thread that was left behind ends
+        pass
+
+
+def test_a_pipe_that_falls_silent_gives_what_it_held(pipe, film, identity, tmp_path):
+    content = film.read_bytes()
+    with writing(pipe, content[: len(content) * 2 // 3]):
+        done = convert(pipe, tmp_path / "target.mp4", identity, SOON)
+    assert done.damage is not None and "it said nothing for 0.4 seconds" in done.damage
+    assert 5 < len(frame_times(tmp_path / "target.mp4")) == done.frames < 50
+
+
+@pytest.mark.parametrize("patience", [60, 0])
+def test_a_slow_pipe_is_waited_for(patience, pipe, film):
+    with (
+        writing(pipe, film.read_bytes(), pause=0.8),  # longer than SOON has patience
+        VideoDecoder(pipe, DecodeOptions(stall_seconds=patience)) as decoder,
+    ):
+        frames = list(islice(decoder.frames(), 30))
+    assert len(frames) == 30
+
+
+def test_a_pipe_is_read_to_its_end(pipe, film):
+    feeder = subprocess.Popen(["sh", "-c", f"cat {film} > {pipe}"])
+    with VideoDecoder(pipe) as decoder:
+        assert len(list(decoder.frames())) == 50
+    assert decoder.damage is None
+    assert feeder.wait(60) == 0
+
+
+def test_a_waiting_reader_is_let_go_at_once(pipe):
+    with writing(pipe, b""):
+        file = PatientFile(str(pipe), 60)
+        threading.Timer(0.2, file.interrupt).start()
+        assert file.read(10) == b""
+        assert file.trouble is None  # nothing is wrong with it
+        file.close()
+
+
+def test_a_file_is_read_and_sought_in(film, monkeypatch):
+    """As a file on a network mount is."""
+    with VideoDecoder(film) as decoder:
+        expected = [(frame.pts, frame.pixels.sum()) for frame in decoder.frames()]
+    monkeypatch.setattr(patient_file, "_file_system", lambda _: "nfs4")
+    with VideoDecoder(film) as decoder:
+        assert decoder.info.duration_seconds == 2
+        decoder.skip_to(frame_times(film)[30])
+        assert [(frame.pts, frame.pixels.sum()) for frame in decoder.frames()] == expected[30:]
+    assert decoder.damage is None
+
+
+class Stuck(PatientFile):
+    """A file whose machine goes away after some bytes."""
+
+    def _open(self, source: str) -> bool:
+        found = super()._open(source)
+        whole = self._file
+
+        class Silent:
+            def read(self, size: int) -> bytes:
+                if whole.tell() > 6000:
+                    time.sleep(60)
+                return whole.read(min(size, 1000))
+
+            def __getattr__(self, name: str) -> object:
+                return getattr(whole, name)
+
+        self._file = Silent()
+        return found
+
+
+def test_a_mount_that_dies_gives_what_it_held(film, monkeypatch):
+    monkeypatch.setattr(patient_file, "_file_system", lambda _: "fuse.sshfs")
+    monkeypatch.setattr("toonvid.reading.container.PatientFile", Stuck)
+    with VideoDecoder(film, SOON) as decoder:
+        frames = list(decoder.frames())
+    assert 0 < len(frames) < 50
+    assert decoder.damage is not None and "it said nothing for 0.4 seconds" in decoder.damage
+    assert not decoder.is_whole
+
+
+def test_a_file_that_breaks_is_said_to(film, monkeypatch):
+    class Breaks(PatientFile):
+        def read(self, size: int) -> bytes:
+            if self.tell() > 6000:
+                self._file.close()
+                self._file = io.FileIO("/proc/self/mem")  # cannot be read at 0
+            return super().read(min(size, 1000))
+
+    monkeypatch.setattr(patient_file, "_file_system", lambda _: "cifs")
+    monkeypatch.setattr("toonvid.reading.container.PatientFile", Breaks)
+    with VideoDecoder(film) as decoder:
+        assert 0 < len(list(decoder.frames())) < 50
+    assert decoder.damage is not None and "input/output error" in decoder.damage
+
+
+def test_which_files_may_stall(tmp_path, pipe, film, monkeypatch):
+    assert may_stall(pipe)
+    assert not may_stall(film)
+    mounts = tmp_path / "mounts"
+    mounts.write_text(
+        "22 27 0:21 / / rw,relatime - ext4 /dev/vda rw\n"
+        f"23 27 0:22 / {tmp_path} rw,relatime shared:1 - nfs4 far:/films rw\n"
+        f"24 27 0:23 / {tmp_path}/disk rw,relatime - ext4 /dev/vdb rw\n"
+        rf"25 27 0:24 / {tmp_path}/my\040phone rw,relatime - fuse.mtp phone rw" + "\n"
+        f"26 27 0:25 / {tmp_path}/stick rw,relatime - fuseblk /dev/sda rw\n"
+    )
+    monkeypatch.setattr(patient_file, "_MOUNTS", mounts)
+    for folder, expected in (("", True), ("disk", False), ("my phone", True), ("stick", False)):
+        path = tmp_path / folder / "a.mkv"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"")
+        assert may_stall(path) == expected, folder
+    monkeypatch.setattr(patient_file, "_MOUNTS", tmp_path / "none")
+    assert not may_stall(film)
+
+
+@pytest.mark.parametrize("at_work", [True, False])
+def test_a_signal_ends_a_run_whose_pipe_is_silent(at_work, film, engines_folder, tmp_path):
+    folder = tmp_path / "targets"
+    folder.mkdir()
+    read, write = os.pipe()
+    running = start_apart(
+        *("convert", "-", "-o", folder / "a.mkv", "--style", "negative", "--stall-seconds", "0"),
+        env={"TOONVID_ENGINES": str(engines_folder)},
+        stdin=read,
+        stderr=subprocess.PIPE,
+    )
+    if at_work:
+        os.write(write, film.read_bytes()[:-100])
+        while not (folder / ".a.mkv.part" / "target.mkv").exists():
+            assert running.poll() is None
+            time.sleep(0.01)
+    else:
+        assert b"Negative: openvino" in running.stderr.readline()  # the source is next
+    time.sleep(0.5)  # all that came is worked off, and more is waited for
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate(timeout=60)  # the pipe stays open: only the signal ends it
+    assert running.returncode == 130
+    assert b"stopped; nothing was left half-written" in said
+    assert b"Traceback" not in said and b"Exception" not in said
+    assert list(folder.iterdir()) == []
+    os.close(read)
+    os.close(write)
+
+
+def test_the_command_line_takes_a_patience(engines_folder, tmp_path):
+    read, write = os.pipe()
+    ended = start_apart(
+        *("convert", "-", "-o", tmp_path / "a.mkv", "--style", "negative"),
+        *("--stall-seconds", "0.2"),
+        env={"TOONVID_ENGINES": str(engines_folder)},
+        stdin=read,
+        stderr=subprocess.PIPE,
+    )
+    _, said = ended.communicate(timeout=60)
+    assert ended.returncode == 1
+    assert b"- cannot be read: it said nothing for 0.2 seconds (--stall-seconds)" in said
+    os.close(read)
+    os.close(write)

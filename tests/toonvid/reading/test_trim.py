@@ -1,0 +1,143 @@
+"""The part of a film that was asked for: pictures, sounds, texts and chapters move alike."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+from support.clips import (
+    Film,
+    Sound,
+    Text,
+    chapters,
+    decoded,
+    frame_times,
+    moving_pictures,
+    only,
+)
+
+from toonvid.errors import TargetError
+from toonvid.reading.decoder import VideoDecoder
+from toonvid.reading.options import DecodeOptions
+
+F = Fraction
+B_FRAMES = {"bf": "3", "b_strategy": "0", "g": "10"}
+LINES = tuple((F(n, 5), F(1, 10), f"line {n}") for n in range(10))
+FILM = Film(
+    moving_pictures(50),
+    options={"g": "10"},
+    sounds=(Sound(seconds=F(2)),),
+    texts=(Text(lines=LINES),),
+    chapters=((0, 500, "One"), (500, 1500, "Two"), (1500, 2000, "Three")),
+)
+
+
+def brightness(path) -> list[float]:
+    """Each picture's own: what tells it from its neighbours."""
+    return [float(pixels.mean()) for pixels in decoded(path)]
+
+
+def test_start_and_end_move_pictures_sounds_texts_and_chapters_alike(tmp_path, toon):
+    source = FILM.write(tmp_path / "source.mp4")
+    done = toon(source, decoding=DecodeOptions(start=F(4, 5), end=F(8, 5)))
+    assert frame_times(done.target) == [F(n, 25) for n in range(20)]
+    assert brightness(done.target) == pytest.approx(brightness(source)[20:40], abs=1)
+
+    original, found = only(source, "audio"), only(done.target, "audio")
+    kept = [n for n, time in enumerate(original.times) if F(4, 5) <= time < F(8, 5)]
+    assert found.times == tuple(original.times[n] - F(4, 5) for n in kept)
+    assert found.content == tuple(original.content[n] for n in kept)
+
+    texts = only(done.target, "subtitle")
+    lines = {t: c[2:].decode() for t, c in zip(texts.times, texts.content, strict=True) if c[2:]}
+    assert lines == {F(n - 4, 5): f"line {n}" for n in range(4, 8)}
+
+    assert chapters(done.target) == [(F(0), F(7, 10), "Two"), (F(7, 10), F(4, 5), "Three")]
+    assert done.damage is None
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts", "mov"])
+@pytest.mark.parametrize("options", [{"g": "10"}, B_FRAMES], ids=["plain", "b-frames"])
+@pytest.mark.parametrize("first", [0, 13])
+def test_every_start_gives_the_frames_from_there_on(suffix, options, first, tmp_path, toon):
+    film = Film(moving_pictures(30), pts=range(first, first + 30), options=options)
+    source = film.write(tmp_path / f"source.{suffix}")
+    times = [time - frame_times(source)[0] for time in frame_times(source)]
+    light = brightness(source)
+    for start in (11, 28):
+        done = toon(source, f"{start}.mp4", decoding=DecodeOptions(start=F(start, 25)))
+        assert frame_times(done.target) == [time - F(start, 25) for time in times[start:]]
+        assert brightness(done.target) == pytest.approx(light[start:], abs=1)
+        assert done.damage is None
+
+
+def test_start_counts_from_the_beginning_of_the_film(tmp_path, toon):
+    film = Film(moving_pictures(20), pts=range(100, 120))
+    source = film.write(tmp_path / "source.mp4")
+    done = toon(source, decoding=DecodeOptions(start=F(2, 5)))
+    assert len(frame_times(done.target)) == 10
+    assert frame_times(done.target)[0] == 0
+
+
+def test_frame_on_show_at_the_start_is_the_first(tmp_path, toon):
+    film = Film(pts=(0, 10, 20, 30, 40, 100), time_base=F(1, 100))
+    source = film.write(tmp_path / "source.mp4")
+    done = toon(source, decoding=DecodeOptions(start=F(3, 4), end=F(11, 10)))
+    assert frame_times(done.target) == [F(0), F(1, 4)]
+    assert brightness(done.target) == pytest.approx(brightness(source)[4:], abs=1)
+
+
+def test_last_frame_ends_at_the_end(tmp_path):
+    film = Film(pts=(0, 10, 20, 100, 110, 120), time_base=F(1, 100), options={"bf": "0"})
+    source = film.write(tmp_path / "source.mp4")
+    with VideoDecoder(source, DecodeOptions(end=F(1, 2))) as decoder:
+        frames = list(decoder.frames())
+    assert [frame.seconds for frame in frames] == [F(0), F(1, 10), F(1, 5)]
+    assert frames[-1].seconds + frames[-1].duration * frames[-1].time_base == F(1, 2)
+
+
+def test_end_alone_leaves_a_late_start_where_it_is(tmp_path, toon):
+    film = Film(moving_pictures(20), pts=range(5, 25), sounds=(Sound(),))
+    source = film.write(tmp_path / "source.mp4")
+    done = toon(source, decoding=DecodeOptions(end=F(2, 5)))
+    assert frame_times(done.target) == [F(n, 25) for n in range(5, 10)]
+
+
+def test_text_that_reaches_over_the_start_is_shown_from_there_on(tmp_path, toon):
+    film = Film(moving_pictures(25), texts=(Text("srt", ((F(1, 5), F(2, 5), "long"),)),))
+    source = film.write(tmp_path / "source.mkv")
+    done = toon(source, "target.mkv", decoding=DecodeOptions(start=F(2, 5), end=F(1, 2)))
+    text = only(done.target, "subtitle")
+    assert (text.times, text.durations, text.content) == ((F(0),), (F(1, 10),), (b"long",))
+
+
+def test_sound_of_another_rate_moves_by_whole_samples(tmp_path, toon):
+    film = Film(moving_pictures(25), sounds=(Sound("pcm_s16le", F(1), rate=44100),))
+    source = film.write(tmp_path / "source.mov")
+    done = toon(source, "target.mov", decoding=DecodeOptions(start=F(1, 3)))
+    moved, original = only(done.target, "audio").times, only(source, "audio").times
+    assert moved[0] == next(time for time in original if time >= F(1, 3)) - F(1, 3)
+
+
+def test_size_of_the_part_is_what_info_says(tmp_path):
+    source = FILM.write(tmp_path / "source.mp4")
+    with VideoDecoder(source, DecodeOptions(start=F(1, 2), end=F(1))) as decoder:
+        assert decoder.info.duration_seconds == pytest.approx(0.5)
+        assert decoder.info.frame_count == 12
+    with VideoDecoder(source, DecodeOptions(start=F(1, 2), end=F(100))) as decoder:
+        assert decoder.info.duration_seconds == pytest.approx(1.5)
+
+
+def test_start_behind_the_film_is_refused_and_leaves_nothing(tmp_path, toon):
+    source = FILM.write(tmp_path / "source.mp4")
+    with pytest.raises(TargetError, match="has no frames there"):
+        toon(source, decoding=DecodeOptions(start=F(100)))
+    assert list(tmp_path.iterdir()) == [source]
+
+
+@pytest.mark.parametrize(
+    "bad", [{"start": F(-1)}, {"end": F(0)}, {"start": F(2), "end": F(1)}, {"size": 0}]
+)
+def test_impossible_options_are_refused(bad):
+    with pytest.raises(ValueError, match="self"):
+        DecodeOptions(**bad)

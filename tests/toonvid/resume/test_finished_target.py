@@ -1,0 +1,152 @@
+"""A folder run goes on where it was stopped, and takes nothing for finished that is not."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.clips import Film, Sound, moving_pictures, picture_file
+from support.run_toonvid import Ended, run_here
+
+from toonvid.backends import Backend
+from toonvid.reading.options import DecodeOptions
+from toonvid.resume.finished_target import is_done
+from toonvid.resume.segmented import convert
+from toonvid.stylizing.stylizer import StylizeOptions
+from toonvid.writing.options import EncodeOptions
+from toonvid.writing.part_folder import part_folder
+
+Options = tuple[DecodeOptions, StylizeOptions, EncodeOptions]
+USUAL: Options = (DecodeOptions(), StylizeOptions(), EncodeOptions())
+SUFFIXES = ["mp4", "mov", "m4v", "mkv", "webm", "ts", "gif", "png", "jpg", "webp"]
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return Film(moving_pictures(75), sounds=(Sound(seconds=3),)).write(tmp_path / "source.mp4")
+
+
+@pytest.fixture
+def made(source: Path, identity: Backend, tmp_path: Path) -> Callable[[str], tuple[Path, Path]]:
+    """A source and a target of a kind, finished."""
+
+    def make(suffix: str) -> tuple[Path, Path]:
+        target = tmp_path / f"target.{suffix}"
+        begin = source
+        if suffix in ("png", "jpg", "webp"):
+            begin = tmp_path / "picture.png"
+            begin.write_bytes(picture_file(moving_pictures(1)[0], "png"))
+        convert(begin, target, identity, *USUAL)
+        return begin, target
+
+    return make
+
+
+def done(pair: tuple[Path, Path], backend: Backend, options: Options = USUAL) -> bool:
+    return is_done(str(pair[0]), str(pair[1]), backend, options)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_finished_target_is_known_again(suffix, made, identity):
+    assert done(made(suffix), identity)
+
+
+@pytest.mark.parametrize("suffix", [suffix for suffix in SUFFIXES if suffix != "ts"])
+@pytest.mark.parametrize("share", [0.5, 0.99])
+def test_a_target_that_was_cut_short_is_not_finished(suffix, share, made, identity):
+    source, target = made(suffix)
+    content = target.read_bytes()
+    target.write_bytes(content[: int(len(content) * share)])
+    assert not done((source, target), identity)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "gif", "png"])
+def test_other_options_and_engines_make_another_target(suffix, made, identity, engines_folder):
+    from toonvid.backends import open_backend
+    from toonvid.engine import find_engine
+
+    pair = made(suffix)
+    for other in (
+        (DecodeOptions(size=32), *USUAL[1:]),
+        (USUAL[0], StylizeOptions(strength=0.5), USUAL[2]),
+        (*USUAL[:2], EncodeOptions(crf=30)),
+    ):
+        assert not done(pair, identity, other)
+    assert done(pair, identity, (DecodeOptions(max_pixels=9**9, stall_seconds=1), *USUAL[1:]))
+    with open_backend(find_engine(str(engines_folder / "negative.onnx")), precision="f32") as other:
+        assert not done(pair, other)
+
+
+def test_a_source_that_was_changed_makes_another_target(made, identity):
+    source, target = made("mp4")
+    later = target.stat().st_mtime + 5
+    os.utime(source, (later, later))
+    assert not done((source, target), identity)
+    os.utime(source, (later - 100, later - 100))
+    assert done((source, target), identity)
+    content = bytearray(source.read_bytes())
+    content[-1] ^= 1
+    source.write_bytes(content)
+    os.utime(source, (later - 100, later - 100))
+    assert not done((source, target), identity)
+
+
+def test_what_toonvid_has_not_made_is_not_finished(source, identity, tmp_path):
+    assert not done((source, source), identity)
+    assert not done((source, tmp_path / "none.mp4"), identity)
+    assert not done((tmp_path / "none.mp4", source), identity)
+
+
+def test_what_a_run_left_that_ended_at_the_last_moment_is_tidied_away(made, identity):
+    source, target = made("mp4")
+    folder = part_folder(target)
+    folder.mkdir()
+    for name in ("journal", "000000.segment", "lock"):
+        (folder / name).write_bytes(b"x")
+    assert done((source, target), identity)
+    assert not folder.exists()
+
+
+def test_the_same_command_goes_on_in_a_folder(scene_film, engines_folder, tmp_path, capsys,
+                                              monkeypatch):  # fmt: skip
+    monkeypatch.setenv("TOONVID_ENGINES", str(engines_folder))
+    films = tmp_path / "films"
+    films.mkdir()
+    for name in ("a.mp4", "b.mp4", "c.mp4"):
+        (films / name).write_bytes(scene_film.read_bytes())
+    (films / "d.png").write_bytes(picture_file(moving_pictures(1)[0], "png"))
+
+    def run(*words: str) -> Ended:
+        return run_here(capsys, "convert", films, "-o", f"{tmp_path}/out/", "--style", "negative",
+                        *words)  # fmt: skip
+
+    first = run()
+    assert first.code == 0 and "finished before" not in first.err
+    out = tmp_path / "out"
+    times = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
+    assert len(times) == 4
+    (out / "b.toon.mp4").unlink()
+    again = run("--json")
+    assert again.code == 0
+    assert "3 of 4 were finished before, and are left" in again.err
+    lines = [json.loads(line) for line in again.out.splitlines()]
+    assert [line.get("done_before", False) for line in lines] == [True, False, True, True]
+    for path in out.iterdir():
+        assert (path.stat().st_mtime_ns == times[path.name]) == (path.name != "b.toon.mp4")
+    other = run("--crf", "30")
+    assert other.code == 1
+    assert other.err.count("is there already") == 3  # and a picture takes no --crf
+    anew = run("--overwrite")
+    assert anew.code == 0 and "finished before" not in anew.err
+
+
+def test_a_single_source_is_still_refused(scene_film, engines_folder, tmp_path, capsys,
+                                          monkeypatch):  # fmt: skip
+    monkeypatch.setenv("TOONVID_ENGINES", str(engines_folder))
+    options = ("convert", scene_film, "-o", tmp_path / "a.mp4", "--style", "negative")
+    assert run_here(capsys, *options).code == 0
+    refused = run_here(capsys, *options)
+    assert refused.code == 1 and "is there already" in refused.err

@@ -1,0 +1,147 @@
+"""Frames become cartoon frames: in order, whatever their size, as much as asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.clips import Film, decoded, flat, moving_pictures
+from support.tiny_engines import identity_engine, negative_engine
+
+from toonvid.backends import open_backend
+from toonvid.engine import Engine
+from toonvid.stylizing.stylizer import StylizeOptions, Stylizer
+from toonvid.video import Frame, Pixels
+
+F = Fraction
+
+
+class Batches:
+    """A real backend that asks for batches, and writes down what it got."""
+
+    def __init__(self, engine: Engine, batch_size: int) -> None:
+        self.backend = open_backend(engine, precision="f32")
+        self.engine, self.batch_size = engine, batch_size
+        self.seen: list[Pixels] = []
+
+    def run(self, frames: Pixels) -> Pixels:
+        self.seen.append(frames.copy())
+        return self.backend.run(frames)
+
+    def stream(self, batches: Iterable[Pixels]) -> Iterator[Pixels]:
+        """With two batches in flight."""
+        first = None
+        for batch in batches:
+            if first is not None:
+                yield self.run(first)
+            first = batch
+        if first is not None:
+            yield self.run(first)
+
+
+def frames(pictures) -> list[Frame]:
+    return [Frame(pixels, n, F(1, 25), 1) for n, pixels in enumerate(pictures)]
+
+
+def stylized(engine: Engine, pictures, batch_size: int = 1, **options):
+    backend = Batches(engine, batch_size)
+    stylizer = Stylizer(backend, StylizeOptions(**options))  # type: ignore[arg-type]
+    return list(stylizer.stylize(frames(pictures))), backend
+
+
+@pytest.mark.parametrize(("batch_size", "sizes"), [(1, [1] * 7), (3, [3, 3, 1]), (16, [7])])
+def test_batches_end_with_a_smaller_one_and_keep_the_order(batch_size, sizes, tmp_path):
+    pictures = moving_pictures(7)
+    found, backend = stylized(negative_engine(tmp_path), pictures, batch_size)
+    assert [len(batch) for batch in backend.seen] == sizes
+    assert [frame.pts for frame in found] == list(range(7))
+    for frame, pixels in zip(found, pictures, strict=True):
+        assert np.array_equal(frame.pixels, 255 - pixels)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (8, 8), (37, 23), (17, 3)])
+@pytest.mark.parametrize("multiple_of", [1, 4, 16])
+def test_any_size_is_padded_by_reflection_and_cut_back(size, multiple_of, tmp_path):
+    picture = moving_pictures(1, size)[0]
+    [frame], backend = stylized(negative_engine(tmp_path, multiple_of), [picture])
+    assert np.array_equal(frame.pixels, 255 - picture)
+    [batch] = backend.seen
+    height, width = batch.shape[1:3]
+    assert height % multiple_of == width % multiple_of == 0
+    assert (height - size[1], width - size[0]) < (multiple_of, multiple_of)
+    assert np.array_equal(batch[0, : size[1], : size[0]], picture)
+    if size[0] == 37 and multiple_of == 16:
+        assert np.array_equal(batch[0, :23, 37:], picture[:, 35:24:-1])
+        assert np.array_equal(batch[0, 23:, :37], picture[21:12:-1])
+
+
+def test_strength_is_the_share_of_the_cartoon(tmp_path):
+    engine, picture = negative_engine(tmp_path), flat((10, 100, 240))
+    for strength, expected in ((0, (10, 100, 240)), (1, (245, 155, 15)), (0.5, (128, 128, 128))):
+        [frame], _ = stylized(engine, [picture], strength=strength)
+        assert np.abs(frame.pixels.astype(int) - expected).max() <= 1
+
+
+def test_no_strength_at_all_is_the_source_exactly(tmp_path):
+    picture = moving_pictures(1)[0]
+    [frame], _ = stylized(negative_engine(tmp_path), [picture], strength=0)
+    assert np.array_equal(frame.pixels, picture)
+
+
+def chroma(pixels) -> np.ndarray:
+    red, green, blue = np.moveaxis(pixels.astype(float), -1, 0)
+    luma = 0.299 * red + 0.587 * green + 0.114 * blue
+    return np.stack([red - luma, blue - luma])
+
+
+def test_keep_color_takes_light_from_the_cartoon_and_colour_from_the_source(tmp_path):
+    picture = flat((140, 120, 110))
+    [frame], _ = stylized(negative_engine(tmp_path), [picture], keep_color=True)
+    assert np.abs(chroma(frame.pixels) - chroma(picture)).max() <= 1.5
+    light, expected = frame.pixels.mean(), (255 - picture).mean()
+    assert abs(light - expected) <= 3
+
+
+def test_keep_color_of_an_unchanged_picture_changes_nothing(tmp_path):
+    picture = moving_pictures(1)[0]
+    [frame], _ = stylized(identity_engine(tmp_path), [picture], keep_color=True)
+    assert np.array_equal(frame.pixels, picture)
+
+
+def test_time_and_opacity_are_those_of_the_source(tmp_path):
+    alpha = np.full((48, 64), 77, np.uint8)
+    source = Frame(flat((1, 2, 3)), 12345, F(1, 90000), 3600, alpha)
+    with open_backend(negative_engine(tmp_path), precision="f32") as backend:
+        [frame] = Stylizer(backend).stylize([source])
+    assert (frame.pts, frame.time_base, frame.duration) == (12345, F(1, 90000), 3600)
+    assert frame.alpha is alpha
+
+
+@pytest.mark.parametrize(
+    ("comparison", "shape"),
+    [("none", (48, 64)), ("horizontal", (48, 128)), ("vertical", (96, 64)), ("wipe", (48, 64))],
+)
+def test_comparison_reaches_the_target(comparison, shape, tmp_path, toon):
+    source = Film().write(tmp_path / "source.mp4")
+    done = toon(source, stylizing=StylizeOptions(compare=comparison))
+    assert decoded(done.target)[0].shape[:2] == shape
+
+
+def test_a_broken_backend_is_no_hang(tmp_path, toon, identity, monkeypatch):
+    def fail(batches: Iterable[Pixels]) -> Iterator[Pixels]:
+        next(iter(batches))
+        raise RuntimeError("lost")
+
+    monkeypatch.setattr(identity, "stream", fail)
+    with pytest.raises(RuntimeError, match="lost"):
+        toon(Film().write(tmp_path / "source.mp4"))
+    assert [path.name for path in Path(tmp_path).iterdir()] == ["source.mp4"]
+
+
+@pytest.mark.parametrize("bad", [{"strength": 1.01}, {"strength": -0.1}, {"compare": "sideways"}])
+def test_impossible_options_are_refused(bad):
+    with pytest.raises(ValueError, match=f"self.{next(iter(bad))}"):
+        StylizeOptions(**bad)

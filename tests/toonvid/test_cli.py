@@ -1,0 +1,398 @@
+"""The command line as a user meets it: words in, one clear line and an exit code out."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from support.run_toonvid import run_here, start_apart
+
+import toonvid
+from toonvid.bench.demo_scene import write_scene
+
+pytestmark = pytest.mark.usefixtures("only_tiny_engines")
+
+
+def pictures(film: Path) -> list[np.ndarray]:
+    with av.open(film) as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+Capsys = pytest.CaptureFixture[str]
+
+
+def test_version_and_help(capsys: Capsys) -> None:
+    assert run_here(capsys, "--version").out == f"toonvid {toonvid.__version__}\n"
+    helped = run_here(capsys, "--help")
+    assert helped.code == 0
+    for command in ("convert", "demo", "styles", "bench", "build"):
+        assert command in helped.out
+    for command in ("prepare", "train", "export", "evaluate"):
+        assert command in helped.out
+
+
+def test_convert_writes_beside_the_source_and_says_so(
+    scene_film: Path, tmp_path: Path, capsys: Capsys
+) -> None:
+    film = tmp_path / "my 'film'.mp4"
+    film.write_bytes(scene_film.read_bytes())
+    ended = run_here(capsys, "convert", film, "--style", "negative")
+    target = tmp_path / "my 'film'.toon.mp4"
+    assert ended.code == 0
+    assert f"Wrote {target}: 12 frames in" in ended.err
+    assert "was the slowest" in ended.err
+    assert ended.out == ""
+    before, after = pictures(film)[0].astype(int), pictures(target)[0].astype(int)
+    assert np.abs(255 - before - after).mean() < 6
+
+
+def test_quiet_says_nothing_and_json_says_all(
+    scene_film: Path, tmp_path: Path, capsys: Capsys
+) -> None:
+    options = ("--style", "negative", "-o", tmp_path / "a.mp4", "--overwrite")
+    assert run_here(capsys, "convert", scene_film, *options, "-q").err == ""
+    told = json.loads(run_here(capsys, "convert", scene_film, *options, "-q", "--json").out)
+    assert told["frames"] == 12
+    assert told["damage"] is None
+    assert set(told["stage_seconds"]) == {"decode", "stylize", "encode"}
+
+
+def test_options_reach_their_stages(scene_film: Path, tmp_path: Path, capsys: Capsys) -> None:
+    target = tmp_path / "a.mkv"
+    run_here(
+        capsys,
+        *("convert", scene_film, "-o", target, "--style", "negative"),
+        *("--start", "0:00:00.25", "--end", "0.75", "--size", "32p", "--compare", "vertical"),
+        *("--codec", "mpeg4", "--no-audio", "--strength", "0.5"),
+    )
+    with av.open(target) as container:
+        assert [stream.type for stream in container.streams] == ["video"]
+        assert container.streams.video[0].codec_context.name == "mpeg4"
+        frames = list(container.decode(video=0))
+    assert len(frames) == 6
+    assert (frames[0].width, frames[0].height) == (48, 64)
+    lower = frames[0].to_ndarray(format="rgb24")[32:]
+    assert lower.mean() == pytest.approx(127, abs=6)
+
+
+def test_one_bad_source_does_not_stop_the_rest(
+    scene_film: Path, tmp_path: Path, capsys: Capsys
+) -> None:
+    bad = tmp_path / "bad.mp4"
+    bad.write_text("this is no film")
+    out = tmp_path / "out"
+    out.mkdir()
+    ended = run_here(
+        capsys, "convert", bad, tmp_path / "gone.mp4", scene_film, "-o", out, "--style", "negative"
+    )
+    assert ended.code == 1
+    assert f"{bad} is not a film or picture that can be read" in ended.err
+    assert "gone.mp4: no such file" in ended.err
+    assert "2 of 3 sources were not converted" in ended.err
+    assert [path.name for path in out.iterdir()] == ["scene.toon.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "line"),
+    [
+        (["--style", "nobody"], 1, "no style named 'nobody'; there are: identity,"),
+        (["--device", "TOASTER"], 3, "finds no device 'TOASTER'"),
+        (["--precision", "int8"], 1, "style negative has no int8 engine (it has f32)"),
+        (["-o", "film.txt"], 1, "cannot write film.txt: toonvid writes .mp4"),
+        (["--codec", "h1000"], 1, "no video codec 'h1000'"),
+        (["--size", "huge"], 2, "'huge' is no size"),
+        (["--start", "5", "--end", "4"], 2, "the end lies before the start"),
+        (["--strength", "2"], 2, "--strength"),
+        (["--compare", "diagonal"], 2, "--compare"),
+        (["-o", "-", "--json"], 2, "standard output holds the film already"),
+        (["--nonsense"], 2, "--nonsense"),
+        (["--start", "9"], 1, "nothing to write"),
+    ],
+)
+def test_bad_words_get_one_line_and_an_exit_code(
+    scene_film: Path,
+    tmp_path: Path,
+    capsys: Capsys,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    code: int,
+    line: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    style = [] if "--style" in arguments else ["--style", "negative"]
+    target = [] if "-o" in arguments else ["-o", "a.mp4"]
+    ended = run_here(capsys, "convert", scene_film, *style, *target, *arguments)
+    assert ended.code == code
+    assert line in " ".join(ended.err.split())
+    assert "Traceback" not in ended.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_damaged_source_ends_with_4(tmp_path: Path, capsys: Capsys) -> None:
+    whole = tmp_path / "whole.mkv"
+    write_scene(whole, 32, 32, Fraction(4), 4.0)
+    cut = tmp_path / "cut.mkv"
+    data = whole.read_bytes()
+    cut.write_bytes(data[: len(data) // 2])
+    ended = run_here(capsys, "convert", cut, "-o", tmp_path / "a.mkv", "--style", "identity")
+    assert ended.code == 4
+    assert "is damaged" in ended.err
+    assert 0 < len(pictures(tmp_path / "a.mkv")) < 16
+
+
+def test_film_goes_through_pipes(scene_film: Path, tmp_path: Path, engines_folder: Path) -> None:
+    with scene_film.open("rb") as source, (tmp_path / "a.mkv").open("wb") as target:
+        # mp4 cannot be read from a pipe without seeking when its index is last; Matroska can.
+        first = start_apart("convert", scene_film, "-o", "-", "--style", "identity", "-q",
+                            stdin=source.fileno(), stdout=subprocess.PIPE)  # fmt: skip
+        second = start_apart("convert", "-", "-o", "-", "--style", "negative", "-q",
+                             stdin=first.stdout.fileno(), stdout=target.fileno())  # fmt: skip
+        first.stdout.close()
+        assert (second.wait(60), first.wait(60)) == (0, 0)
+    assert len(pictures(tmp_path / "a.mkv")) == 12
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signal_ends_cleanly(
+    scene_film: Path, tmp_path: Path, capsys: Capsys, number: signal.Signals
+) -> None:
+    film = tmp_path / "film.mkv"
+    run_here(capsys, "convert", scene_film, "-o", film, "--style", "identity")
+    folder = tmp_path / "targets"
+    folder.mkdir()
+    running = start_apart(
+        *("convert", "-", "-o", folder / "a.mkv", "--style", "identity"),
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert running.stdin is not None
+    running.stdin.write(film.read_bytes()[:-100])  # and then the source stalls, at work
+    running.stdin.flush()
+    while not (folder / ".a.mkv.part" / "target.mkv").exists():
+        assert running.poll() is None
+        time.sleep(0.01)
+    running.send_signal(number)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 128 + number
+    assert b"stopped; nothing was left half-written" in said
+    assert list(folder.iterdir()) == []
+
+
+def test_demo_needs_no_film(tmp_path: Path, capsys: Capsys) -> None:
+    target = tmp_path / "demo.mp4"
+    ended = run_here(capsys, "demo", "-o", target, "--seconds", "0.2", "--style", "negative")
+    assert ended.code == 0
+    assert len(pictures(target)) == 5
+    assert run_here(capsys, "demo", "-o", target, "--style", "negative").code == 1
+
+
+def test_bench_prints_a_table_or_json(capsys: Capsys) -> None:
+    options = ("--style", "negative", "--seconds", "0.2", "--rounds", "1", "--quick")
+    table = run_here(capsys, "bench", *options, "--size", "64x48", "--size", "36p").out
+    for word in ("decode alone", "null pipeline", "64x48", "64x36", "openvino on CPU", "slowest"):
+        assert word in table or "cores are busy" in table
+    found = json.loads(run_here(capsys, "bench", *options, "--size", "64x48,36p", "--json").out)
+    assert (found["style"], found["still_picture_seconds"]) == ("negative", None)
+    assert [(size["width"], size["height"]) for size in found["sizes"]] == [(64, 48), (64, 36)]
+    assert all(size["pipeline"] > 0 for size in found["sizes"])
+
+
+def test_bench_looks_at_a_new_process_too(capsys: Capsys, scene_film: Path) -> None:
+    options = ("--style", "negative", "--size", "32p", "--rounds", "1", "--seconds", "0.5")
+    found = json.loads(run_here(capsys, "bench", scene_film, *options, "--json").out)
+    [size] = found["sizes"]
+    assert (size["width"], size["height"], size["frames"]) == (48, 32, 6)
+    assert found["still_picture_seconds"] > 0
+    assert size["cold_first_frame_seconds"] > size["warm_first_frame_seconds"] > 0
+    assert 0 <= size["late_frames"] <= 6
+
+
+def test_bench_compares_by_turns(capsys: Capsys) -> None:
+    options = ("--style", "negative", "--size", "32x32", "--seconds", "0.1", "--rounds", "2")
+    found = run_here(capsys, "bench", *options, "--compare-with", "identity,at-once=1", "--json")
+    assert len(json.loads(found.out)["first"]) == 2
+    assert "negative runs at" in run_here(capsys, "bench", *options, "--compare-with", "").out
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (("--compare-with", "ink,speed=2"), "'speed=2' is no setting"),
+        (("--compare-with", "ink,precision=f99"), "'precision=f99' is no setting"),
+        (("--cores", "0"), "write numbers from 1 to"),
+        (("--size", "720p,wide"), "'wide' is no size"),
+        (("nowhere.mp4",), "does not exist"),
+    ],
+)
+def test_bench_refuses_what_it_cannot_do(
+    option: tuple[str, ...], message: str, capsys: Capsys
+) -> None:
+    ended = run_here(capsys, "bench", "--style", "negative", *option)
+    assert ended.code == 2
+    assert message in " ".join(ended.err.replace("│", " ").split())
+
+
+def test_styles_lists_shows_and_verifies(capsys: Capsys) -> None:
+    assert "negative" in run_here(capsys, "styles").out
+    assert "For tests." in run_here(capsys, "styles", "show", "negative").out
+    assert "negative: f32 good" in run_here(capsys, "styles", "verify", "negative").out
+
+
+def test_verify_names_a_changed_engine(
+    engines_folder: Path, tmp_path: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("negative.json", "negative.onnx"):
+        (tmp_path / name).write_bytes((engines_folder / name).read_bytes())
+    with (tmp_path / "negative.onnx").open("ab") as engine:
+        engine.write(b"\0")
+    monkeypatch.setenv("TOONVID_ENGINES", str(tmp_path))
+    ended = run_here(capsys, "styles", "verify")
+    assert ended.code == 1
+    assert "is not the file its card describes" in ended.out
+
+
+def test_added_style_is_found_by_name(
+    engines_folder: Path, scene_film: Path, tmp_path: Path, capsys: Capsys, monkeypatch
+) -> None:
+    monkeypatch.setenv("TOONVID_ENGINES", "")
+    assert run_here(capsys, "styles", "show", "negative").code == 1
+    path = engines_folder / "negative.onnx"
+    assert run_here(capsys, "styles", "add", path).code == 0
+    assert run_here(capsys, "styles", "add", path).code == 1
+    assert run_here(capsys, "styles", "add", path, "-y").code == 0
+    target = tmp_path / "a.mp4"
+    assert run_here(capsys, "convert", scene_film, "-o", target, "--style", "negative").code == 0
+
+
+def test_try_shows_every_style_on_one_sheet(
+    scene_film: Path, tmp_path: Path, capsys: Capsys
+) -> None:
+    sheet = tmp_path / "sheet.png"
+    ended = run_here(capsys, "styles", "try", scene_film, "--at", "0.5", "-o", sheet)
+    assert ended.code == 0
+    assert "the source, identity," in ended.out
+    [picture] = pictures(sheet)
+    assert picture.shape[0] == 64 * 2 + 8
+    assert np.abs(picture[:64, :96].astype(int) - picture[:64, 104:200]).max() <= 1
+    assert run_here(capsys, "styles", "try", scene_film, "--at", "9", "-o", sheet).code == 1
+
+
+@pytest.mark.parametrize("missing", ["cv2", "torch"])
+def test_runtime_works_where_a_library_cannot_load(
+    scene_film: Path, tmp_path: Path, missing: str
+) -> None:
+    lines = f"""
+import sys
+sys.modules[{missing!r}] = None
+from toonvid.cli import main
+for arguments in (
+    ["convert", {str(scene_film)!r}, "-o", "a.mp4", "--style", "negative", "-q"],
+    ["demo", "-o", "b.mp4", "--seconds", "0.1", "--style", "negative"],
+    ["bench", "--style", "negative", "--size", "32x32", "--seconds", "0.1", "--rounds", "1",
+     "--quick"],
+    ["styles"],
+    ["styles", "try", {str(scene_film)!r}, "-o", "c.png"],
+):
+    sys.argv = ["toonvid", *arguments]
+    try:
+        main()
+    except SystemExit as ended:
+        assert not ended.code, (arguments, ended.code)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", lines], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in tmp_path.iterdir()} >= {"a.mp4", "b.mp4", "c.png"}
+
+
+def test_help_loads_nothing_heavy() -> None:
+    lines = """
+import sys
+import toonvid.cli
+heavy = {"numpy", "av", "cv2", "openvino", "torch", "onnx"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", lines], check=True, timeout=60)
+
+
+def test_status_tells_where_a_conversion_stands(
+    scene_film: Path, tmp_path: Path, capsys: Capsys
+) -> None:
+    target = tmp_path / "a.mp4"
+    nothing = run_here(capsys, "convert", "--status", target)
+    assert (nothing.code, nothing.out) == (1, f"{target}: no conversion to it is known\n")
+    half_done(scene_film, target)
+    told = run_here(capsys, "convert", "--status", target)
+    assert told.code == 0
+    assert told.out == (
+        f"{target}: 0:00 of 0:01 finished, 6 frames in 2 segments\n"
+        "nobody is at work on it; go on with\n  toonvid convert this\n"
+    )
+    state = json.loads(run_here(capsys, "convert", "--status", target, "--json").out)
+    assert (state["frames"], state["segments"], state["process"]) == (6, 2, None)
+    assert (state["finished"], state["whole_seconds"]) == (False, 1.0)
+    run_here(capsys, "convert", scene_film, "-o", target, "--style", "negative", "--restart")
+    assert run_here(capsys, "convert", "--status", target).out == f"{target}: finished\n"
+
+
+def half_done(source: Path, target: Path) -> None:
+    """Stop a conversion after two segments of three frames."""
+    from toonvid import convert, find_engine, open_backend
+
+    class Stopped(Exception):
+        pass
+
+    def stop(progress: object) -> None:
+        if getattr(progress, "frames", 0) >= 7:
+            raise Stopped
+
+    with open_backend(find_engine("negative")) as backend, pytest.raises(Stopped):
+        convert(
+            *(source, target, backend),
+            on_progress=stop,
+            command="toonvid convert this",
+            segment_seconds=Fraction(1, 4),
+        )
+
+
+def test_other_options_end_with_2_and_restart_begins_anew(
+    scene_film: Path, tmp_path: Path, capsys: Capsys
+) -> None:
+    target = tmp_path / "a.mp4"
+    half_done(scene_film, target)
+    options = ("convert", scene_film, "-o", target, "--style", "negative", "--crf", "30")
+    refused = run_here(capsys, *options)
+    assert refused.code == 2
+    assert "--crf was None, is 30" in refused.err
+    assert "begin anew with --restart; nothing was deleted" in refused.err
+    assert run_here(capsys, *options, "--restart").code == 0
+    assert len(pictures(target)) == 12
+
+
+def test_what_cannot_be_resumed_says_so_once(
+    scene_film: Path, tmp_path: Path, capsys: Capsys
+) -> None:
+    options = ("--style", "negative", "-o")
+    ended = run_here(capsys, "convert", scene_film, *options, tmp_path / "a.gif")
+    line = "note: this conversion cannot be resumed: the frames of a .gif hang together from"
+    assert ended.err.count(line) == ended.err.count("be resumed:") == 1
+    for target in ("a.mp4", "a.mkv"):
+        ended = run_here(capsys, "convert", scene_film, *options, tmp_path / target)
+        assert "be resumed" not in ended.err
+    ended = run_here(capsys, "convert", "none.mp4", *options, tmp_path / "b.gif")
+    assert "be resumed" not in ended.err
+
+
+def test_convert_needs_a_source(capsys: Capsys) -> None:
+    ended = run_here(capsys, "convert")
+    assert ended.code == 2
+    assert "SOURCE" in ended.err

@@ -1,0 +1,367 @@
+"""What travels beside the pictures: sounds, texts, chapters, tags, covers, attachments."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import av
+import pytest
+from av.stream import Disposition
+from support.clips import (
+    Film,
+    Sound,
+    Text,
+    chapters,
+    decoded_sound,
+    film_end,
+    flat,
+    frame_times,
+    metadata,
+    moving_pictures,
+    only,
+    picture_file,
+    streams,
+)
+
+from toonvid.reading.options import DecodeOptions
+from toonvid.writing.options import EncodeOptions
+
+F = Fraction
+ENGLISH, GERMAN, FRENCH = ({"language": code} for code in ("eng", "deu", "fra"))
+FORCED = int(Disposition.forced)
+
+
+def kinds(path) -> list[tuple[str, str]]:
+    return sorted((s.kind, s.codec) for s in streams(path))
+
+
+def of_kind(path, kind):
+    return [s for s in streams(path) if s.kind == kind and not s.is_cover]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"),
+    [
+        ("mp4", "aac"),
+        ("mp4", "ac3"),
+        ("mp4", "libmp3lame"),
+        ("mp4", "libopus"),
+        ("mov", "pcm_s16le"),
+        ("mov", "alac"),
+        ("mkv", "aac"),
+        ("mkv", "flac"),
+        ("mkv", "libopus"),
+        ("mkv", "pcm_s24le"),
+        ("webm", "libopus"),
+        ("ts", "mp2"),
+        ("ts", "aac"),
+    ],
+)
+def test_audio_packets_come_through_byte_for_byte_at_their_times(suffix, codec, tmp_path, toon):
+    video = "libvpx-vp9" if suffix == "webm" else "libx264"
+    film = Film(codec=video, sounds=(Sound(codec), Sound(codec, start=F(1, 10), frequency=880)))
+    source = film.write(tmp_path / f"source.{suffix}")
+    done = toon(source, f"target.{suffix}")
+    found, expected = of_kind(done.target, "audio"), of_kind(source, "audio")
+    assert [s.content for s in found] == [s.content for s in expected]
+    assert [s.times for s in found] == [s.times for s in expected]
+    assert [s.codec for s in found] == [s.codec for s in expected]
+    assert done.notices == ()
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_two_sounds_keep_language_title_and_disposition(suffix, tmp_path, toon):
+    comment = int(Disposition.comment)
+    source = Film(
+        sounds=(
+            Sound(metadata=ENGLISH),
+            Sound(frequency=880, metadata=GERMAN, disposition=comment),
+        ),
+    ).write(tmp_path / f"source.{suffix}")
+    found = of_kind(toon(source, f"target.{suffix}").target, "audio")
+    assert [s.language for s in found] == ["eng", "deu"]
+    assert [s.disposition for s in found] == [int(Disposition.default), comment]
+
+
+def test_sound_of_another_container_keeps_its_times_to_the_millisecond(tmp_path, toon):
+    source = Film(sounds=(Sound(),)).write(tmp_path / "source.mp4")
+    found, expected = only(toon(source, "target.mkv").target, "audio"), only(source, "audio")
+    assert found.content == expected.content
+    assert all(abs(a - b) <= F(1, 1000) for a, b in zip(found.times, expected.times, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("source_suffix", "codec", "target_suffix", "expected"),
+    [
+        ("mkv", "pcm_s16le", "mp4", "aac"),
+        ("mkv", "libopus", "mov", "aac"),
+        ("mkv", "flac", "mov", "aac"),
+        ("mp4", "aac", "webm", "opus"),
+        ("mkv", "pcm_s16le", "ts", "aac"),
+        ("mkv", "flac", "ts", "aac"),
+    ],
+)
+@pytest.mark.parametrize("start", [F(0), F(1, 5)])
+def test_sound_that_does_not_fit_is_converted_and_said_so(
+    source_suffix, codec, target_suffix, expected, start, tmp_path, toon
+):
+    film = Film(moving_pictures(20), sounds=(Sound(codec, F(1, 2), start=start, metadata=ENGLISH),))
+    source = film.write(tmp_path / f"source.{source_suffix}")
+    done = toon(source, f"target.{target_suffix}")
+    found = only(done.target, "audio")
+    assert found.codec == expected
+    assert found.language == "eng"
+    (notice,) = done.notices
+    assert f"is converted to {expected}" in notice and codec.removeprefix("lib") in notice
+    began, wave = decoded_sound(done.target)
+    _, original = decoded_sound(source)
+    assert began + first_loud(wave) == pytest.approx(float(start), abs=0.03)
+    assert 0 <= len(wave) - len(original) <= 3 * 1024  # whole, and filled up to a whole packet
+    if target_suffix != "ts":  # which begins where its sound's encoder does
+        assert frame_times(done.target) == pytest.approx(frame_times(source), abs=0.001)
+
+
+def first_loud(wave) -> float:
+    """Seconds until the tone begins."""
+    return int((abs(wave) > 0.1).argmax()) / 48000
+
+
+def test_surround_sound_stays_surround_when_converted(tmp_path, toon):
+    source = Film(sounds=(Sound("pcm_s16le", layout="5.1"),)).write(tmp_path / "source.mkv")
+    with av.open(toon(source).target) as target:
+        assert target.streams.audio[0].layout.name == "5.1"
+
+
+def test_sound_at_a_rate_that_opus_lacks_is_resampled(tmp_path, toon):
+    film = Film(moving_pictures(20), sounds=(Sound("aac", F(1, 2), rate=44100),))
+    done = toon(film.write(tmp_path / "source.mp4"), "target.webm")
+    _, wave = decoded_sound(done.target)
+    assert len(wave) / 48000 == pytest.approx(0.5, abs=0.06)
+
+
+@pytest.mark.parametrize(
+    ("source_suffix", "codec", "target_suffix", "expected"),
+    [("mp4", "mov_text", "mp4", "mov_text"), ("mkv", "srt", "mkv", "subrip")],
+)
+def test_subtitles_are_copied_where_they_fit(
+    source_suffix, codec, target_suffix, expected, tmp_path, toon
+):
+    film = Film(texts=(Text(codec, metadata=GERMAN, disposition=FORCED),))
+    source = film.write(tmp_path / f"source.{source_suffix}")
+    done = toon(source, f"target.{target_suffix}")
+    found, original = only(done.target, "subtitle"), only(source, "subtitle")
+    assert found.codec == expected
+    assert found.language == "deu"
+    assert found.disposition == original.disposition
+    assert found.disposition & FORCED
+    assert (found.times, found.durations) == (original.times, original.durations)
+    assert found.content == original.content
+    assert done.notices == ()
+
+
+@pytest.mark.parametrize(
+    ("source_suffix", "codec", "target_suffix", "expected"),
+    [
+        ("mkv", "srt", "mp4", "mov_text"),
+        ("mkv", "srt", "mov", "mov_text"),
+        ("mp4", "mov_text", "mkv", "subrip"),
+        ("mkv", "ass", "mp4", "mov_text"),
+        ("mkv", "webvtt", "mp4", "mov_text"),
+        ("mkv", "srt", "webm", "webvtt"),
+    ],
+)
+def test_subtitles_that_do_not_fit_are_converted_and_said_so(
+    source_suffix, codec, target_suffix, expected, tmp_path, toon
+):
+    film = Film(texts=(Text(codec, metadata=FRENCH),))
+    source = film.write(tmp_path / f"source.{source_suffix}")
+    done = toon(source, f"target.{target_suffix}")
+    found = only(done.target, "subtitle")
+    assert found.codec == expected
+    assert found.language == "fra"
+    assert any(f"is converted to {expected}" in notice for notice in done.notices)
+    assert spoken(found) == {(F(0), F(1, 20)): "Hello", (F(1, 10), F(1, 20)): "Grüße"}
+
+
+def spoken(stream) -> dict[tuple[Fraction, Fraction], str]:
+    """(time, duration) -> words; the empty texts that fill gaps in mp4 are left out."""
+    skipped = 2 if stream.codec == "mov_text" else 0
+    lines = zip(stream.times, stream.durations, stream.content, strict=True)
+    return {(t, d): c[skipped:].decode() for t, d, c in lines if len(c) > skipped}
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv"])
+def test_chapters_and_tags_survive(suffix, tmp_path, toon):
+    source = Film(
+        chapters=((0, 100, "One"), (100, 240, "Two")),
+        metadata={"title": "A film", "artist": "Somebody", "comment": "Rain"},
+        video_metadata={"language": "fra"},
+    ).write(tmp_path / f"source.{suffix}")
+    done = toon(source, f"target.{suffix}")
+    expected = [(F(0), F(1, 10), "One"), (F(1, 10), F(6, 25), "Two")]
+    assert chapters(done.target) == expected
+    assert {"title": "A film", "artist": "Somebody", "comment": "Rain"}.items() <= metadata(
+        done.target
+    ).items()
+    assert only(done.target, "video").language == "fra"
+    assert done.notices == ()
+
+
+def test_chapters_cross_containers(tmp_path, toon):
+    film = Film(chapters=((0, 100, "One"), (100, 240, "Two")))
+    source = film.write(tmp_path / "source.mp4")
+    matroska = toon(source, "target.mkv")
+    assert chapters(toon(matroska.target, "back.mp4").target) == chapters(source)
+
+
+def test_what_a_camera_wrote_of_itself_survives(tmp_path, toon):
+    said = {"com.apple.quicktime.make": "Apple", "com.apple.quicktime.model": "iPhone 6"}
+    film = Film(metadata=said, muxing={"movflags": "use_metadata_tags"})
+    source = film.write(tmp_path / "source.mov")
+    assert said.items() <= metadata(source).items()
+    for name in ("target.mp4", "target.mov"):
+        assert said.items() <= metadata(toon(source, name).target).items()
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+@pytest.mark.parametrize("target_suffix", ["mp4", "mkv"])
+def test_cover_picture_stays_a_cover(suffix, target_suffix, tmp_path, toon):
+    cover = picture_file(flat((200, 10, 10), (16, 16)), "png")
+    source = Film(sounds=(Sound(),), cover=cover).write(tmp_path / f"source.{suffix}")
+    done = toon(source, f"target.{target_suffix}")
+    (found,) = (s for s in streams(done.target) if s.is_cover)
+    assert found.content == (cover,)
+    assert done.frames == 6
+    assert done.notices == ()
+
+
+def test_cover_picture_survives_a_trim(tmp_path, toon):
+    cover = picture_file(flat((200, 10, 10), (16, 16)), "png")
+    source = Film(moving_pictures(25), cover=cover).write(tmp_path / "source.mp4")
+    done = toon(source, decoding=DecodeOptions(start=F(1, 2)))
+    (found,) = (s for s in streams(done.target) if s.is_cover)
+    assert found.content == (cover,)
+
+
+def test_attachment_survives_in_matroska(tmp_path, toon):
+    source = Film(attachment=b"the bytes of a font").write(tmp_path / "source.mkv")
+    done = toon(source, "target.mkv")
+    found = only(done.target, "attachment")
+    assert found.content == (b"the bytes of a font",)
+    assert found.metadata["filename"] == "font.ttf"
+    assert found.metadata["mimetype"] == "font/ttf"
+    assert done.notices == ()
+
+
+def test_attachment_does_not_fit_mp4_and_is_named(tmp_path, toon):
+    source = Film(attachment=b"the bytes of a font").write(tmp_path / "source.mkv")
+    (notice,) = toon(source).notices
+    assert "attachment stream 1" in notice and "mp4" in notice and "left out" in notice
+
+
+def test_data_stream_is_copied_where_it_can_be_found_again(tmp_path, toon):
+    data = ((F(0), b"first"), (F(1, 10), b"second"))
+    source = Film(data=data).write(tmp_path / "source.ts")
+    done = toon(source, "target.ts")
+    assert only(done.target, "data").content == (b"first", b"second")
+    assert only(done.target, "data").times == only(source, "data").times
+
+
+def test_data_stream_that_does_not_fit_is_named(tmp_path, toon):
+    source = Film(data=((F(0), b"first"),)).write(tmp_path / "source.ts")
+    (notice,) = toon(source).notices
+    assert notice == "data stream 1 (klv) does not fit mp4 and is left out"
+
+
+def test_second_film_is_left_out_and_named(tmp_path, toon):
+    source = tmp_path / "source.mkv"
+    with av.open(str(source), "w") as target:
+        films = [target.add_stream("libx264", rate=25) for _ in range(2)]
+        for film, size in zip(films, ((64, 48), (32, 24)), strict=True):
+            film.width, film.height, film.pix_fmt = *size, "yuv420p"
+        for film in films:
+            picture = av.VideoFrame.from_ndarray(flat((9, 9, 9), (film.width, film.height)))
+            target.mux([*film.encode(picture), *film.encode(None)])
+    done = toon(source, "target.mkv")
+    assert kinds(done.target) == [("video", "h264")]
+    assert done.notices == ("video stream 1 (h264) does not fit matroska and is left out",)
+
+
+def test_no_audio_and_no_subtitles_leave_them_out_quietly(tmp_path, toon):
+    source = Film(sounds=(Sound(),), texts=(Text(),)).write(tmp_path / "source.mp4")
+    done = toon(source, "mute.mp4", encoding=EncodeOptions(audio=False))
+    assert kinds(done.target) == [("subtitle", "mov_text"), ("video", "h264")]
+    done = toon(source, "bare.mp4", encoding=EncodeOptions(audio=False, subtitles=False))
+    assert kinds(done.target) == [("video", "h264")]
+    assert done.notices == ()
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+@pytest.mark.parametrize("seconds", [F(1, 20), F(12)])
+def test_sound_much_shorter_or_longer_than_the_pictures_is_whole(suffix, seconds, tmp_path, toon):
+    film = Film(moving_pictures(25), sounds=(Sound(seconds=seconds, layout="mono"),))
+    source = film.write(tmp_path / f"source.{suffix}")
+    done = toon(source, f"target.{suffix}")
+    assert only(done.target, "audio").content == only(source, "audio").content
+    assert only(done.target, "audio").times == only(source, "audio").times
+    assert frame_times(done.target) == frame_times(source)
+    assert done.damage is None
+
+
+@pytest.mark.parametrize("order", ["video_first", "video_last"])
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_badly_interleaved_source_loses_nothing(order, suffix, tmp_path, toon):
+    film = Film(moving_pictures(100), sounds=(Sound(seconds=F(4)),), **{order: True})
+    source = film.write(tmp_path / f"source.{suffix}")
+    done = toon(source, f"target.{suffix}")
+    assert only(done.target, "audio").content == only(source, "audio").content
+    assert frame_times(done.target) == frame_times(source)
+    assert done.damage is None
+
+
+def test_sound_behind_the_pictures_in_the_file_survives_an_end(tmp_path, toon):
+    film = Film(moving_pictures(200), sounds=(Sound(seconds=F(8)),), video_first=True)
+    source = film.write(tmp_path / "source.mkv")
+    done = toon(source, "target.mkv", decoding=DecodeOptions(end=F(1)))
+    assert only(done.target, "audio").times[-1] == pytest.approx(1, abs=0.03)
+    assert done.frames == 25
+
+
+def test_sounds_with_times_out_of_order_are_left_out_and_counted(tmp_path, toon):
+    source = tmp_path / "source.mkv"
+    film = Film(sounds=(Sound("libopus"),)).write(tmp_path / "good.mkv")
+    with av.open(str(film)) as good, av.open(str(source), "w") as target:
+        copies = [target.add_stream_from_template(s, opaque=True) for s in good.streams]
+        for packet in list(good.demux()):
+            if packet.size:
+                if packet.stream_index == 1 and packet.pts > 50:
+                    packet.pts = packet.dts = 54
+                packet.stream = copies[packet.stream_index]
+                target.mux(packet)
+    times = only(source, "audio").times
+    assert len(set(times)) < len(times)
+    done = toon(source, "target.mp4")
+    assert len(only(done.target, "audio").times) == len(set(times))
+    (notice,) = done.notices
+    assert "out of order" in notice and notice.endswith(str(len(times) - len(set(times))))
+
+
+def test_end_of_the_film_is_that_of_the_source(tmp_path, toon):
+    source = Film(sounds=(Sound(),)).write(tmp_path / "source.mp4")
+    done = toon(source)
+    assert film_end(done.target) == film_end(source)
+    with av.open(str(source)) as a, av.open(done.target) as b:
+        assert a.duration == b.duration
+
+
+def test_nothing_said_of_the_source_file_alone_is_repeated(tmp_path, toon):
+    source = Film(metadata={"title": "A film", "encoder": "Old"}).write(tmp_path / "source.mkv")
+    found = metadata(toon(source, "target.mkv").target)
+    assert found["title"] == "A film"
+    assert found["encoder"].startswith("Lavf")
+
+
+def test_picture_of_a_film_with_sound_holds_the_picture_alone(tmp_path, toon):
+    source = Film(moving_pictures(1), sounds=(Sound(),)).write(tmp_path / "source.mp4")
+    done = toon(source, "target.png")
+    assert kinds(done.target) == [("video", "png")]

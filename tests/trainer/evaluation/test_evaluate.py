@@ -1,0 +1,257 @@
+"""Evaluation from pictures to figures, and the command that prints them."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from support.pictures import draw_discs, write_picture
+from support.run_toonvid import run_here
+from support.tiny_engines import identity_engine, negative_engine
+from support.tiny_resnet import write_resnet
+
+from toonvid.backends import open_backend
+from toonvid.bench.demo_scene import write_scene
+from toonvid.engine import find_engine
+from toonvid.errors import SourceError, TrainingError
+from trainer.evaluation.evaluate import Progress, evaluate
+from trainer.evaluation.perception import content_similarity, feature_maps, load_feature_net
+from trainer.evaluation.results import EvaluateOptions, Evaluation
+
+FEW = EvaluateOptions(crops=24, frames=4)
+Capsys = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photos, cartoons, a film, weights and the engines `identity` and `negative`."""
+    place = tmp_path_factory.mktemp("evaluate")
+    for kind, count in (("photos", 6), ("cartoons", 5)):
+        (place / kind).mkdir()
+        for seed in range(count):
+            picture = draw_discs(180, 200, seed + 100 * (kind == "cartoons"))
+            if kind == "cartoons":
+                picture = picture // 64 * 64 * np.array([1, 0, 0], np.uint8)  # flat and red
+            write_picture(place / kind / f"{seed}.png", picture)
+    write_scene(place / "scene.mp4", 96, 64, Fraction(12), 1.0)
+    write_resnet(place / "resnet.safetensors")
+    identity_engine(place / "engines")
+    negative_engine(place / "engines", multiple_of=4)
+    return place
+
+
+def judge(
+    place: Path,
+    *styles: str,
+    options: EvaluateOptions = FEW,
+    films: int = 0,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+) -> Evaluation:
+    with ExitStack() as stack:
+        engines = [find_engine(str(place / "engines" / f"{s}.onnx")) for s in styles]
+        return evaluate(
+            [stack.enter_context(open_backend(engine, precision="f32")) for engine in engines],
+            place / "photos",
+            place / "cartoons",
+            [place / "scene.mp4"] * films,
+            place / "resnet.safetensors",
+            options,
+            on_progress,
+        )
+
+
+@pytest.fixture(scope="module")
+def told() -> list[Progress]:
+    """What was heard while `both` were judged."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def both(place: Path, told: list[Progress]) -> Evaluation:
+    """The figures of `identity` and `negative`, side by side."""
+    return judge(place, "identity", "negative", films=1, on_progress=told.append)
+
+
+def test_the_identity_engine_raises_the_alarm_and_the_negative_one_does_not(
+    both: Evaluation,
+) -> None:
+    identity, negative = both.engines
+    assert identity.equals_input and identity.change == 0
+    assert not negative.equals_input and negative.change > 50
+
+
+def test_the_identity_engine_is_as_far_from_the_cartoons_as_the_photos(both: Evaluation) -> None:
+    identity, negative = both.engines
+    assert identity.to_cartoons == both.photos_to_cartoons
+    assert identity.kernel_share == identity.frechet_share == 1
+    assert identity.to_photos.kernel.value == pytest.approx(0, abs=1e-9)
+    assert identity.to_photos.frechet == pytest.approx(0, abs=1e-6)
+    assert negative.to_photos.frechet > 0
+    assert identity.surface == both.photos.surface
+    assert identity.content_similarity == pytest.approx(1, abs=1e-5)
+    assert negative.content_similarity < 0.99
+
+
+def test_a_photo_and_a_cartoon_are_never_taken_for_one_picture(place: Path) -> None:
+    photos = place / "photos"
+    same = evaluate([], photos, photos, [], place / "resnet.safetensors", FEW)
+    # Pairs of a picture with itself count here, as of two pictures that happen to be equal; were
+    # they left out, the value would be 0.
+    assert same.photos_to_cartoons.kernel.value < -1e-6
+
+
+def test_unrelated_photos_are_less_similar_than_a_photo_and_itself(both: Evaluation) -> None:
+    assert both.unrelated_similarity is not None
+    assert both.unrelated_similarity < both.engines[0].content_similarity
+
+
+def test_films_are_judged_by_the_same_motion(both: Evaluation) -> None:
+    [film] = both.films
+    assert film.film == "scene.mp4"
+    assert film.frames == FEW.frames
+    assert film.ratios[0] == 1
+    assert film.ratios[1] == pytest.approx(1, rel=1e-3)
+
+
+def test_the_same_seed_gives_the_same_figures_whoever_stands_beside(
+    place: Path, both: Evaluation
+) -> None:
+    alone = judge(place, "negative")
+    assert alone.photos == both.photos
+    assert alone.cartoons == both.cartoons
+    assert alone.engines[0].surface == both.engines[1].surface
+    assert alone.engines[0].to_cartoons.frechet == pytest.approx(
+        both.engines[1].to_cartoons.frechet, rel=1e-4
+    )
+    other = judge(place, options=EvaluateOptions(crops=24, frames=4, seed=2))
+    assert other.photos_to_cartoons != alone.photos_to_cartoons
+
+
+def test_progress_reaches_every_total(both: Evaluation, told: list[Progress]) -> None:
+    assert {one.stage: one.done for one in told} == {"scene.mp4": 4, "cartoons": 24, "photos": 24}
+    assert all(one.done <= one.total for one in told)
+
+
+def test_weights_of_another_network_are_one_clear_line(place: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"cannot read the content weights .*nothing"):
+        load_feature_net(tmp_path / "nothing")
+    (tmp_path / "text").write_text("no weights")
+    with pytest.raises(TrainingError, match=r"cannot read the content weights .*text"):
+        load_feature_net(tmp_path / "text")
+    short = write_resnet(tmp_path / "short", last_stage=3)
+    with pytest.raises(TrainingError, match=r"does not hold .* stage 4: .*res4a_branch1"):
+        load_feature_net(short)
+    wrong = {"conv1.weight": torch.zeros(4, 5, 7, 7)}
+    save_file(load_file(place / "resnet.safetensors") | wrong, tmp_path / "wrong")
+    with pytest.raises(TrainingError, match="does not hold a ResNet-50 stage 4"):
+        load_feature_net(tmp_path / "wrong")
+
+
+def test_content_similarity_follows_the_picture_not_its_contrast(place: Path) -> None:
+    network = load_feature_net(place / "resnet.safetensors")
+    pictures = np.stack([draw_discs(64, 64, seed) for seed in (1, 2)])
+    maps = feature_maps(network, pictures)
+    assert maps.shape == (2, 32, 4, 4)
+    assert content_similarity(maps, maps * 3).tolist() == pytest.approx([1, 1])
+    assert content_similarity(maps[:1], maps[1:]).item() < 0.999
+
+
+def test_a_bad_film_is_found_before_the_work_begins(place: Path) -> None:
+    told: list[Progress] = []
+    with pytest.raises(SourceError, match=r"gone\.mp4: no such file"):
+        evaluate(
+            [],
+            place / "photos",
+            place / "cartoons",
+            [place / "scene.mp4", place / "gone.mp4"],
+            place / "resnet.safetensors",
+            FEW,
+            told.append,
+        )
+    assert told == []
+
+
+def test_options_that_cannot_be_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"self\.crops = 1"):
+        EvaluateOptions(crops=1)
+
+
+def arguments(place: Path, **changed: Path) -> list[str | Path]:
+    given = {
+        "photos": place / "photos",
+        "cartoons": place / "cartoons",
+        "content-weights": place / "resnet.safetensors",
+    }
+    options = (given | {name.replace("_", "-"): path for name, path in changed.items()}).items()
+    return [part for name, path in options for part in (f"--{name}", path)]
+
+
+def test_the_command_prints_what_json_holds(place: Path, both: Evaluation, capsys: Capsys) -> None:
+    engines = [place / "engines" / f"{style}.onnx" for style in ("identity", "negative")]
+    more = ("--video", place / "scene.mp4", "--crops", "24", "--frames", "4", "--json")
+    ended = run_here(capsys, "evaluate", *engines, *arguments(place), *more)
+    assert ended.code == 0, ended.err
+    told = json.loads(ended.out)
+    assert told == json.loads(json.dumps(asdict(both)))
+    assert told["feature_net"] == "ResNet-50 stage 4"
+    assert told["engines"][0]["equals_input"] is True
+    assert told["films"][0]["ratios"][0] == 1
+
+
+def test_the_table_names_the_network_and_sounds_the_alarm(
+    place: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    engine = place / "engines" / "identity.onnx"
+    ended = run_here(capsys, "evaluate", engine, *arguments(place), "--crops", "12")
+    assert ended.code == 0, ended.err
+    for words in (
+        "12 crops of 6 photos, 12 of 5 cartoons",
+        "KID x 1000 (ResNet-50 stage 4)",
+        "Frechet distance (ResNet-50 stage 4)",
+        "0.0 equals its input",
+        "flat-patch share",
+    ):
+        assert words in ended.out
+    assert "Warping error" not in ended.out  # no film was given
+
+
+def test_skipped_pictures_are_named_and_counted(
+    place: Path, tmp_path: Path, capsys: Capsys
+) -> None:
+    (tmp_path / "photos").mkdir()
+    for seed in range(2):
+        write_picture(tmp_path / "photos" / f"{seed}.png", draw_discs(180, 200, seed))
+    (tmp_path / "photos" / "torn.jpg").write_bytes(b"torn")
+    engine = place / "engines" / "identity.onnx"
+    given = arguments(place, photos=tmp_path / "photos")
+    ended = run_here(capsys, "evaluate", engine, *given, "--crops", "12", "--json")
+    assert "Skipped 1 of the photos" in ended.err
+    told = json.loads(ended.out)["photos"]
+    assert told["pictures"] == 2
+    assert list(told["skipped"]) == [str(tmp_path / "photos" / "torn.jpg")]
+
+
+def test_bad_input_is_one_line(place: Path, tmp_path: Path, capsys: Capsys) -> None:
+    engine = place / "engines" / "identity.onnx"
+    ended = run_here(capsys, "evaluate", engine, *arguments(place, cartoons=tmp_path))
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err.startswith(f"toonvid: no cartoons in {tmp_path}")
+    assert ended.err.count("\n") == 1
+
+
+def test_the_command_takes_its_defaults_from_the_options() -> None:
+    command = importlib.import_module("toonvid.commands.evaluate")
+    defaults = EvaluateOptions()
+    assert defaults.crops == command._CROPS
+    assert defaults.frames == command._FRAMES
+    assert defaults.seed == command._SEED

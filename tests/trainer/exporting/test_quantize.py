@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from toonvid.backends import open_backend
+from toonvid.bench.demo_scene import draw_scene
+from toonvid.engine import Engine, EngineCard, read_engine
+from toonvid.errors import TrainingError
+from trainer.exporting import quantize
+from trainer.exporting.export import to_onnx
+from trainer.exporting.quantize import add_int8
+from trainer.networks.build import LiteGenerator
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Engine:
+    """A small generator with random weights, exported."""
+    torch.manual_seed(0)
+    content = to_onnx(LiteGenerator(width=12, blocks=1))
+    (tmp_path / "small.onnx").write_bytes(content)
+    card = EngineCard(
+        style="small",
+        title="Small",
+        description="For tests.",
+        sha256={"small.onnx": hashlib.sha256(content).hexdigest()},
+        parameters=0,
+        multiply_adds_per_pixel=0,
+        licence="MIT",
+        multiple_of=4,
+    )
+    (tmp_path / "small.json").write_text(card.to_json(), encoding="utf-8")
+    return Engine(card, tmp_path)
+
+
+def write_photos(folder: Path, count: int) -> Path:
+    folder.mkdir()
+    for index in range(count):
+        pixels = draw_scene(70, 50, 2.0 * index)
+        cv2.imwrite(str(folder / f"{index:02d}.png"), pixels[:, :, ::-1])
+    return folder
+
+
+def test_int8_engine_is_near_float32_and_on_the_card(
+    engine: Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    added = add_int8(engine, write_photos(tmp_path / "photos", 24))
+    assert capsys.readouterr().out == ""
+    assert read_engine(tmp_path / "small.onnx") == added
+    assert added.card.precisions == ("f32", "int8")
+    assert added.card.metrics["int8_psnr_db"] >= quantize.LEAST_PSNR_DB
+    frame = draw_scene(64, 48, 1.0)[None]
+    with open_backend(added, precision="int8") as rough, open_backend(added, precision="f32") as f:
+        assert rough.precision == "int8"
+        apart = np.abs(rough.run(frame).astype(int) - f.run(frame))
+    assert 0 < apart.max() < 16
+
+
+def test_convolutions_are_quantized_within_the_standard_domain(
+    engine: Engine, tmp_path: Path
+) -> None:
+    path = add_int8(engine, write_photos(tmp_path / "photos", 18)).path("int8")
+    model = onnx.load(path)
+    assert {domain.domain for domain in model.opset_import} <= {"", "ai.onnx"}
+    made_by = {name: node.op_type for node in model.graph.node for name in node.output}
+    convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
+    quantized = [made_by.get(node.input[1]) == "DequantizeLinear" for node in convolutions]
+    assert quantized == [True] * 6
+
+
+def test_engine_that_lost_too_much_is_not_kept(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quantize, "LEAST_PSNR_DB", 97.0)
+    with pytest.raises(TrainingError, match="dB from float32's, 97 are asked for: it is not kept"):
+        add_int8(engine, write_photos(tmp_path / "photos", 18))
+    assert not (tmp_path / "small.int8.onnx").exists()
+    assert read_engine(tmp_path / "small.json") == engine
+
+
+def test_too_few_photos_are_refused(engine: Engine, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="int8 needs more than 16"):
+        add_int8(engine, write_photos(tmp_path / "photos", 16))
+
+
+def test_missing_quantizer_is_one_line(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quantize.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(TrainingError, match=r"pip install 'toonvid\[onnxruntime\]'"):
+        add_int8(engine, write_photos(tmp_path / "photos", 18))

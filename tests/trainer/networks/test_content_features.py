@@ -1,0 +1,212 @@
+"""Content networks are read from files, and give the features that the content loss compares."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+from support.resnet import resnet_weights
+from torch import Tensor
+
+from toonvid.errors import TrainingError
+from trainer.config import ContentNetworkName
+from trainer.networks.content_features import (
+    CAFFE_MEAN,
+    TORCHVISION_DEVIATION,
+    TORCHVISION_MEAN,
+    WEIGHTS_URLS,
+    ResNetFeatures,
+    VggFeatures,
+    load_content_features,
+)
+
+
+def test_stages_two_and_three_have_strides_four_and_eight() -> None:
+    features = ResNetFeatures(resnet_weights())(torch.zeros(2, 3, 64, 96))
+    assert [tuple(f.shape) for f in features] == [(2, 256, 16, 24), (2, 512, 8, 12)]
+
+
+def test_pictures_reach_the_network_as_blue_green_red_levels_without_their_mean() -> None:
+    weights = resnet_weights()
+    weights["conv1.weight"][0, 0, 3, 3] = 1  # the first channel as it comes in: blue
+    weights["res2a_branch1.weight"][0, 0] = 1
+    picture = torch.full((1, 3, 32, 32), -1.0)
+    picture[:, 2] = 200 / 127.5 - 1  # RGB: the last is blue
+    stage2 = ResNetFeatures(weights)(picture)[0]
+    assert stage2[0, 0, 4, 4].item() == pytest.approx(200 - CAFFE_MEAN[0], abs=1e-3)
+
+
+def test_weights_are_loaded_from_a_file_in_half_precision(tmp_path: Path) -> None:
+    weights = {name: value.half() for name, value in resnet_weights().items()}
+    save_file(weights, tmp_path / "resnet.safetensors")
+    features = load_content_features("resnet50", tmp_path / "resnet.safetensors")
+    assert features(torch.zeros(1, 3, 32, 32))[1].dtype == torch.float32
+    assert not list(features.parameters())  # nothing to train
+
+
+def test_another_network_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.safetensors"
+    save_file({"conv1.weight": torch.zeros(64, 3, 7, 7)}, path)
+    with pytest.raises(TrainingError, match=r"other\.safetensors is not a ResNet-50.*conv1\.bias"):
+        load_content_features("resnet50", path)
+
+
+@pytest.mark.parametrize("content", [None, b"no weights"])
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "weights.safetensors"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(TrainingError, match="cannot read the content weights"):
+        load_content_features("resnet50", path)
+
+
+VGG_CHANNELS = {
+    **{0: (3, 64), 2: (64, 64), 5: (64, 128), 7: (128, 128), 10: (128, 256)},
+    **{12: (256, 256), 14: (256, 256), 16: (256, 256), 19: (256, 512)},
+    **{21: (512, 512), 23: (512, 512), 25: (512, 512)},
+}
+"""torchvision's numbers of VGG-19's convolutions up to conv4_4: channels, filters."""
+
+
+def vgg_weights(fill: float = 0.0) -> dict[str, Tensor]:
+    weights = {}
+    for number, (channels, filters) in VGG_CHANNELS.items():
+        weights[f"features.{number}.weight"] = torch.full((filters, channels, 3, 3), fill)
+        weights[f"features.{number}.bias"] = torch.zeros(filters)
+    return weights
+
+
+def test_vgg_ends_at_conv4_4_with_stride_eight() -> None:
+    (features,) = VggFeatures(vgg_weights())(torch.zeros(2, 3, 64, 96))
+    assert features.shape == (2, 512, 8, 12)
+
+
+def test_conv4_4_is_taken_before_its_relu() -> None:
+    weights = vgg_weights()
+    weights["features.25.bias"][:] = -1.0
+    (features,) = VggFeatures(weights)(torch.zeros(1, 3, 16, 16))
+    assert (features == -1).all()
+
+
+def test_vgg_is_given_pictures_as_torchvision_normalises_them() -> None:
+    weights = vgg_weights()
+    for number, (channels, filters) in VGG_CHANNELS.items():
+        for channel in range(min(channels, filters)):  # each channel is passed on as it is
+            weights[f"features.{number}.weight"][channel, channel, 1, 1] = 1
+    picture = torch.full((1, 3, 32, 32), 1.0)
+    (features,) = VggFeatures(weights)(picture)
+    wanted = [(1 - m) / d for m, d in zip(TORCHVISION_MEAN, TORCHVISION_DEVIATION, strict=True)]
+    assert features[0, :3, 1, 1].tolist() == pytest.approx(wanted, abs=1e-5)
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_vgg_is_read_from_either_kind_of_file(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"vgg{suffix}"
+    weights = vgg_weights() | {"classifier.0.weight": torch.zeros(2, 2)}
+    save_file(weights, path) if suffix == ".safetensors" else torch.save(weights, path)
+    features = load_content_features("vgg19", path)
+    assert features(torch.zeros(1, 3, 16, 16))[0].shape == (1, 512, 2, 2)
+
+
+def test_files_that_are_no_weights_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    path.write_bytes(b"no weights")
+    with pytest.raises(TrainingError, match=r"weights\.pth"):
+        load_content_features("vgg19", path)
+    torch.save([1, 2], path)
+    with pytest.raises(TrainingError, match="is not a file of weights"):
+        load_content_features("vgg19", path)
+    torch.save({"features.0.weight": torch.zeros(1)}, path)
+    with pytest.raises(TrainingError, match=r"is not a VGG-19 .* no 'features\.0\.bias'"):
+        load_content_features("vgg19", path)
+
+
+@pytest.mark.parametrize("network", ["vgg19", "resnet50"])
+def test_without_a_file_weights_come_from_torchvision_and_are_checked(
+    monkeypatch: pytest.MonkeyPatch, network: ContentNetworkName
+) -> None:
+    asked: list[tuple[str, bool]] = []
+
+    def fetch(url: str, check_hash: bool, **_: object) -> dict[str, Tensor]:
+        asked.append((url, check_hash))
+        return vgg_weights() if network == "vgg19" else torchvision_weights()
+
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", fetch)
+    load_content_features(network, None)
+    assert asked == [(WEIGHTS_URLS[network], True)]
+    assert WEIGHTS_URLS["vgg19"].endswith("/vgg19-dcbb9e9d.pth")
+
+
+def test_weights_that_cannot_be_fetched_can_be_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("no route")
+
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", fail)
+    with pytest.raises(TrainingError, match=r"no route.*give the weights by --content-weights"):
+        load_content_features("vgg19", None)
+
+
+def torchvision_weights() -> dict[str, Tensor]:
+    """ResNet-50 as torchvision names it, at random."""
+    random = torch.Generator().manual_seed(0)
+    weights: dict[str, Tensor] = {}
+
+    def add(convolution: str, norm: str, filters: int, channels: int, size: int) -> None:
+        deviation = (channels * size * size) ** -0.5
+        shape = (filters, channels, size, size)
+        weights[f"{convolution}.weight"] = torch.randn(shape, generator=random) * deviation
+        for part in ("weight", "bias", "running_mean", "running_var"):
+            weights[f"{norm}.{part}"] = torch.rand(filters, generator=random) + 0.5
+
+    add("conv1", "bn1", 64, 3, 7)
+    before = 64
+    for stage, (inner, blocks) in enumerate(((64, 3), (128, 4), (256, 6)), start=1):
+        for block in range(blocks):
+            name = f"layer{stage}.{block}"
+            add(f"{name}.conv1", f"{name}.bn1", inner, before, 1)
+            add(f"{name}.conv2", f"{name}.bn2", inner, inner, 3)
+            add(f"{name}.conv3", f"{name}.bn3", 4 * inner, inner, 1)
+            if block == 0:
+                add(f"{name}.downsample.0", f"{name}.downsample.1", 4 * inner, before, 1)
+            before = 4 * inner
+    return weights
+
+
+def run_torchvision(weights: dict[str, Tensor], pictures: Tensor) -> list[Tensor]:
+    """What torchvision's ResNet-50 computes up to its second stage, written out."""
+
+    def layer(x: Tensor, convolution: str, norm: str, stride: int = 1, padding: int = 0) -> Tensor:
+        x = F.conv2d(x, weights[f"{convolution}.weight"], None, stride, padding)
+        parts = [weights[f"{norm}.{p}"] for p in ("running_mean", "running_var", "weight", "bias")]
+        return F.batch_norm(x, *parts)
+
+    mean, deviation = (
+        torch.tensor(values).view(1, 3, 1, 1)
+        for values in (TORCHVISION_MEAN, TORCHVISION_DEVIATION)
+    )
+    x = F.relu(layer(((pictures + 1) / 2 - mean) / deviation, "conv1", "bn1", 2, 3))
+    x = F.max_pool2d(x, 3, 2, 1)
+    features = []
+    for stage, blocks in ((1, 3), (2, 4)):
+        for block in range(blocks):
+            name, stride = f"layer{stage}.{block}", 2 if stage > 1 and block == 0 else 1
+            skip = x
+            if block == 0:
+                skip = layer(x, f"{name}.downsample.0", f"{name}.downsample.1", stride)
+            x = F.relu(layer(x, f"{name}.conv1", f"{name}.bn1"))
+            x = F.relu(layer(x, f"{name}.conv2", f"{name}.bn2", stride, 1))
+            x = F.relu(skip + layer(x, f"{name}.conv3", f"{name}.bn3"))
+        features.append(x)
+    return features
+
+
+def test_torchvisions_weights_give_torchvisions_features(tmp_path: Path) -> None:
+    weights = torchvision_weights()
+    torch.save(weights, tmp_path / "resnet50.pth")
+    network = load_content_features("resnet50", tmp_path / "resnet50.pth")
+    pictures = torch.rand(2, 3, 64, 48, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    for ours, theirs in zip(network(pictures), run_torchvision(weights, pictures), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=1e-3)

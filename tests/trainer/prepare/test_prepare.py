@@ -1,0 +1,533 @@
+"""Preparing: what is cut and left out, and that nothing is lost or done twice."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+import tracemalloc
+import weakref
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from support.clips import Film, picture_file
+from support.pictures import draw_discs, write_picture
+from support.run_toonvid import run_here, start_apart
+
+from toonvid.bench.demo_scene import draw_scene, write_scene
+from toonvid.errors import SourceError, TargetError, TrainingError
+from toonvid.video import Pixels
+from trainer.prepare.frame_extraction import End, Look, PrepareOptions
+from trainer.prepare.manifest import LEDGER_NAME, Ledger, Source
+from trainer.prepare.prepare import Report, prepare
+from trainer.prepare.prepare import prepare as prepare_module
+from trainer.prepare.quality_filter import (
+    HashIndex,
+    blur_effect,
+    content_box,
+    find_fault,
+    perceptual_hash,
+)
+
+SMALL = PrepareOptions(size=64, short_sides=(96,), crops=1)
+FLAGS = ("--size", "64", "--short-sides", "96", "--crops", "1")
+
+
+def discs(seed: int) -> Pixels:
+    """A busy picture, (96, 128, 3): something is to be seen in every crop."""
+    return np.hstack([draw_discs(96, 64, seed), draw_discs(96, 64, seed + 1000)])
+
+
+def film(path: Path, pictures: Sequence[Pixels], **more: object) -> Path:
+    """A film of one picture a second, each a key frame."""
+    path.parent.mkdir(exist_ok=True)
+    options = {"g": "1"}
+    return Film(pictures, rate=Fraction(1), time_base=Fraction(1), options=options, **more).write(  # type: ignore[arg-type]
+        path
+    )
+
+
+def photos(folder: Path, seeds: Sequence[int]) -> Path:
+    folder.mkdir(exist_ok=True)
+    for seed in seeds:
+        write_picture(folder / f"{seed:03}.png", discs(seed))
+    return folder
+
+
+def take(source: Path | Sequence[Path], target: Path, options: PrepareOptions = SMALL) -> Report:
+    sources = [source] if isinstance(source, Path) else source
+    return prepare([str(s) for s in sources], target, options)
+
+
+def counts(report: Report) -> dict[str, int]:
+    (only,) = report.sources.values()
+    return only
+
+
+def files(target: Path) -> dict[str, bytes]:
+    """Every picture in a prepared folder."""
+    return {str(p.relative_to(target)): p.read_bytes() for p in sorted(target.rglob("*.jpg"))}
+
+
+def crops(target: Path) -> list[Pixels]:
+    read = [cv2.imread(str(path)) for path in sorted(target.rglob("*.jpg"))]
+    return [cv2.cvtColor(crop, cv2.COLOR_BGR2RGB) for crop in read]
+
+
+def credits_page() -> Pixels:
+    """White words on black, with black all around them."""
+    page = np.zeros((192, 256, 3), np.uint8)
+    for line, words in enumerate(("DIRECTED BY", "somebody else", "Drawings", "A. N. Other")):
+        where = (60, 40 + 38 * line)
+        cv2.putText(page, words, where, cv2.FONT_HERSHEY_DUPLEX, 0.6, (235, 235, 235), 1)
+    return cv2.resize(page, (128, 96), interpolation=cv2.INTER_AREA)
+
+
+# What is cut.
+
+
+def test_crops_are_square_at_every_scale(tmp_path: Path) -> None:
+    write_picture(tmp_path / "wide.png", draw_scene(400, 200, 1.0))
+    options = PrepareOptions(size=64, short_sides=(96, 128, 900), crops=2)
+    report = take(tmp_path / "wide.png", tmp_path / "out", options)
+    names = [path.split("-", 3)[3] for path in files(tmp_path / "out")]
+    assert names == [f"{side}-{crop}.jpg" for side in (128, 200, 96) for crop in (0, 1)]
+    assert {crop.shape for crop in crops(tmp_path / "out")} == {(64, 64, 3)}
+    assert report.pictures == report.new_pictures == 6
+
+
+def test_letterbox_and_pillarbox_are_cut(tmp_path: Path) -> None:
+    boxed = [np.pad(draw_discs(144, 192, seed), ((24, 24), (20, 20), (0, 0))) for seed in range(4)]
+    report = take(film(tmp_path / "boxed.mp4", boxed), tmp_path / "out")
+    assert counts(report)["kept"] == 4
+    for crop in crops(tmp_path / "out"):
+        dark = crop.max(axis=2) < 30
+        assert dark.mean(axis=0).max() < 0.9 and dark.mean(axis=1).max() < 0.9
+
+
+def test_black_bars_end_where_the_picture_begins() -> None:
+    plain = np.clip(draw_discs(144, 192, 3), 40, 255)
+    boxed = np.pad(plain, ((24, 24), (0, 0), (0, 0)))
+    rows, columns = content_box(boxed)
+    assert (rows.start - 24, 168 - rows.stop) == (1, 1)
+    assert columns == slice(0, 192)
+    cv2.putText(boxed, "What?", (60, 185), cv2.FONT_HERSHEY_DUPLEX, 0.5, (255, 255, 255), 1)
+    assert content_box(boxed) == (rows, columns), "subtitles in a bar belong to the bar"
+
+
+def test_dark_pictures_have_no_bars() -> None:
+    night = np.clip(draw_discs(144, 192, 3), 40, 255)
+    night[100:] = 0  # dark ground, and no bar at the top
+    assert content_box(night) == (slice(0, 144), slice(0, 192))
+    assert content_box(np.zeros((144, 192, 3), np.uint8)) == (slice(0, 144), slice(0, 192))
+
+
+def test_frames_are_upright_and_their_pixels_square(tmp_path: Path) -> None:
+    half = np.vstack([discs(1)[:48], np.full((48, 128, 3), 250, np.uint8)])
+    options = PrepareOptions(size=96, short_sides=(96,), crops=1)
+    turned = film(tmp_path / "turned.mp4", [np.rot90(half).copy()], rotation=(-90, False, False))
+    take(turned, tmp_path / "a", options)
+    (crop,) = crops(tmp_path / "a")
+    assert crop[60:].mean() > 240 > crop[:40].mean()
+    wide = film(tmp_path / "wide.mp4", [draw_discs(256, 128, 1)], aspect=Fraction(2))
+    assert counts(take(wide, tmp_path / "b", options))["kept"] == 1
+    assert [path.split("-", 3)[3] for path in files(tmp_path / "b")] == ["96-0.jpg"]
+    narrow = film(tmp_path / "narrow.mp4", [draw_discs(128, 128, 1)], aspect=Fraction(2))
+    with pytest.raises(SourceError, match="1 small"):  # 128 x 64 where pixels are square
+        take(narrow, tmp_path / "c", options)
+
+
+def test_transparent_parts_are_on_white(tmp_path: Path) -> None:
+    alpha = np.zeros((96, 128, 1), np.uint8)
+    alpha[:, 48:] = 255
+    alpha[:48] = 255
+    (tmp_path / "clear.png").write_bytes(picture_file(np.dstack([discs(1), alpha]), "png"))
+    options = PrepareOptions(size=96, short_sides=(96,), crops=1)
+    take(tmp_path / "clear.png", tmp_path / "out", options)
+    (crop,) = crops(tmp_path / "out")
+    assert (crop[56:, :8] > 250).all()
+
+
+# What is left out.
+
+
+def test_each_frame_is_left_out_for_the_right_reason(tmp_path: Path) -> None:
+    noise = np.random.default_rng(1).integers(-6, 7, (96, 128, 3))
+    frames = [
+        discs(0),
+        np.zeros_like(discs(0)),
+        np.full_like(discs(0), 200),
+        credits_page(),
+        cv2.GaussianBlur(discs(1), (0, 0), 4),
+        np.clip(discs(0) + noise, 0, 255).astype(np.uint8),
+        discs(2),
+    ]
+    report = take(film(tmp_path / "film.mp4", frames), tmp_path / "out")
+    assert counts(report) == {
+        **{"sources": 1, "seen": 7, "kept": 2, "written": 2, "too soon": 0},
+        **{"blank": 2, "credits": 1, "blurred": 1, "duplicate": 1},
+    }
+
+
+def test_thresholds_can_be_switched_off(tmp_path: Path) -> None:
+    frames = [credits_page(), cv2.GaussianBlur(discs(1), (0, 0), 4), discs(2), discs(2)]
+    options = PrepareOptions(
+        size=32, short_sides=(96,), crops=1, max_blur=1, min_difference=0, keep_credits=True
+    )
+    report = take(film(tmp_path / "film.mp4", frames), tmp_path / "out", options)
+    assert counts(report)["kept"] == 4
+
+
+def test_duplicates_are_found_across_sources_and_runs(tmp_path: Path) -> None:
+    take(photos(tmp_path / "a", [1, 2]), tmp_path / "out")
+    report = take(photos(tmp_path / "b", [2, 3]), tmp_path / "out")
+    assert report.sources[str(tmp_path / "b")]["duplicate"] == 1
+    assert report.sources[str(tmp_path / "b")]["kept"] == 1
+
+
+def test_pictures_without_an_edge_are_blank() -> None:
+    rising = np.repeat(np.linspace(60, 220, 256).astype(np.uint8)[None, :, None], 192, 0)
+    sky = np.repeat(rising, 3, 2)
+    grainy = np.clip(sky + np.random.default_rng(1).normal(0, 5, sky.shape), 0, 255)
+    assert find_fault(sky, 0.6, keep_credits=False) == "blank"
+    assert find_fault(grainy.astype(np.uint8), 0.6, keep_credits=False) == "blank"
+    cv2.line(sky, (20, 20), (200, 150), (30, 30, 30), 6)
+    assert find_fault(sky, 1, keep_credits=False) is None
+
+
+def test_pictures_at_night_are_no_credits() -> None:
+    night = np.full((192, 256, 3), 8, np.uint8)
+    cv2.circle(night, (170, 90), 26, (230, 225, 200), thickness=-1)
+    assert find_fault(night, 0.6, keep_credits=False) is None
+    city = np.full((192, 256, 3), 8, np.uint8)
+    random = np.random.default_rng(1)
+    for x, y in random.integers(20, 170, (120, 2)):  # windows, few of them bright
+        city[y : y + 5, x : x + 5] = random.choice([50, 60, 70, 90, 220])
+    assert find_fault(city, 1, keep_credits=False) is None
+    assert find_fault(credits_page(), 0.6, keep_credits=False) == "credits"
+
+
+def test_our_own_scene_is_kept_and_blurred_it_is_not() -> None:
+    scene = draw_scene(320, 240, 1.0)
+    assert find_fault(scene, 0.6, keep_credits=False) is None
+    assert find_fault(cv2.GaussianBlur(scene, (0, 0), 3), 0.6, keep_credits=False) == "blurred"
+    grey = cv2.cvtColor(scene, cv2.COLOR_RGB2GRAY)
+    assert blur_effect(grey) < blur_effect(cv2.GaussianBlur(grey, (0, 0), 1)) < 1
+
+
+def test_hashes_differ_by_what_is_seen() -> None:
+    index = HashIndex(np.zeros((0, 8), np.uint8))
+    assert index.difference(perceptual_hash(discs(0))) == 64
+    for seed in range(2000):
+        index.add(np.random.default_rng(seed).integers(0, 256, 8, dtype=np.uint8))
+    index.add(perceptual_hash(discs(0)))
+    brighter = np.clip(discs(0).astype(int) + 20, 0, 255).astype(np.uint8)
+    assert index.difference(perceptual_hash(discs(0))) == 0
+    assert index.difference(perceptual_hash(brighter)) < 8
+    assert index.difference(perceptual_hash(discs(1))) >= 8
+
+
+def test_key_frames_alone_are_looked_at_unless_all_are_asked_for(tmp_path: Path) -> None:
+    write_scene(tmp_path / "scene.mp4", 128, 96, Fraction(12), 2.0)  # one key frame
+    options = PrepareOptions(64, (96,), 1, every_seconds=0.5, min_difference=0)
+    assert counts(take(tmp_path / "scene.mp4", tmp_path / "a", options))["seen"] == 1
+    options = PrepareOptions(64, (96,), 1, every_seconds=0.5, min_difference=0, all_frames=True)
+    seen = counts(take(tmp_path / "scene.mp4", tmp_path / "b", options))
+    assert (seen["seen"], seen["too soon"]) == (4, 20)
+
+
+def test_max_is_spread_over_the_film(tmp_path: Path) -> None:
+    source = film(tmp_path / "film.mp4", [discs(seed) for seed in range(12)])
+    options = PrepareOptions(size=64, short_sides=(96,), crops=1, max_pictures=4)
+    assert take(source, tmp_path / "out", options).pictures == 4
+    seconds = [int(path.split("-")[2]) // 1000 for path in files(tmp_path / "out")]
+    assert seconds == [0, 3, 6, 9]
+
+
+# Again, and after an end.
+
+
+def test_a_second_run_does_nothing_and_a_new_source_only_adds(tmp_path: Path) -> None:
+    source, target = photos(tmp_path / "photos", range(4)), tmp_path / "out"
+    first = take(source, target)
+    before = {path: path.stat().st_mtime_ns for path in target.rglob("*.jpg")}
+    again = take(source, target)
+    assert (again.new_sources, again.new_pictures, again.pictures) == (0, 0, 4)
+    assert again.sources == first.sources, "nothing was looked at again"
+    photos(source, range(6))
+    more = take([source, film(tmp_path / "film.mp4", [discs(20)])], target)
+    assert (more.new_pictures, more.pictures) == (3, 7)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_what_a_user_took_out_stays_out(tmp_path: Path) -> None:
+    source, target = photos(tmp_path / "photos", range(3)), tmp_path / "out"
+    take(source, target)
+    unwanted = next(target.rglob("*.jpg"))
+    unwanted.unlink()
+    take(source, target)
+    assert not unwanted.exists() and len(files(target)) == 2
+
+
+def test_the_same_sources_elsewhere_give_the_same_files(tmp_path: Path) -> None:
+    source = photos(tmp_path / "photos", range(3))
+    film(source / "film.mp4", [discs(seed) for seed in range(10, 14)])
+    shutil.copytree(source, tmp_path / "copy")
+    take(source, tmp_path / "a")
+    take(tmp_path / "copy", tmp_path / "b")
+    assert files(tmp_path / "a") == files(tmp_path / "b")
+
+
+def test_a_killed_run_goes_on_to_the_same_set(tmp_path: Path) -> None:
+    source = photos(tmp_path / "photos", range(12))
+    film(source / "film.mp4", [discs(seed) for seed in range(50, 74)])
+    take(source, tmp_path / "whole")
+    target = tmp_path / "broken"
+    for goal in (5, 22):  # the last one inside the film
+        running = start_apart("prepare", source, "-o", target, *FLAGS, "-q")
+        while len(list(target.rglob("*.jpg"))) < goal and running.poll() is None:
+            time.sleep(0.002)
+        running.send_signal(signal.SIGKILL)
+        assert running.wait() == -signal.SIGKILL
+        assert all(cv2.imread(str(path)) is not None for path in target.rglob("*.jpg"))
+        with sqlite3.connect(target / LEDGER_NAME) as ledger:
+            entered = {row[0] for row in ledger.execute("SELECT path FROM pictures")}
+        ledger.close()
+        assert entered and entered <= files(target).keys()
+    last = take(source, target)
+    assert files(target) == files(tmp_path / "whole")
+    assert not list(target.rglob("*.part"))
+    assert last.sources == take(source, tmp_path / "whole").sources
+
+
+def test_leftovers_of_a_dead_run_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    source, target = photos(tmp_path / "photos", range(3)), tmp_path / "out"
+    take(source, target)
+    whole = files(target)
+    some = next(target.rglob("*.jpg"))
+    leftovers = ["old-000004-000000000-96-0.jpg", ".old-000004-000000000-96-0.jpg.12-34.part"]
+    for name in [*leftovers, "holiday.jpg"]:
+        (some.parent / name).write_bytes(b"")
+    take(source, target)
+    assert files(target) == whole | {"0000/holiday.jpg": b""}
+    assert not list(target.rglob("*.part"))
+
+
+def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = film(tmp_path / "film.mp4", [discs(seed) for seed in range(6)])
+    more = photos(tmp_path / "photos", range(20, 23))
+    take([more, source], tmp_path / "whole")
+    target, write = tmp_path / "out", prepare_module.write_atomically
+
+    def fail_in_the_film(path: Path, content: bytes) -> None:
+        if "000002000" in path.name:
+            raise TrainingError(f"cannot write {path}: No space left on device")
+        write(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(prepare_module, "write_atomically", fail_in_the_film)
+        with pytest.raises(TrainingError, match="No space left"):
+            take([more, source], target)
+    assert len(files(target)) == 3, "the photos are kept, the unfinished film is not"
+    take([more, source], target)
+    assert files(target) == files(tmp_path / "whole")
+
+
+def test_other_options_are_refused_by_name(tmp_path: Path) -> None:
+    source, target = photos(tmp_path / "photos", range(2)), tmp_path / "out"
+    take(source, target)
+    before = files(target)
+    with pytest.raises(TargetError, match=r"prepared with size 64 \(now 32\), crops 1 \(now 2\)"):
+        take(source, target, PrepareOptions(size=32, short_sides=(96,), crops=2))
+    assert files(target) == before
+
+
+def test_a_folder_of_another_version_is_refused(tmp_path: Path) -> None:
+    source, target = photos(tmp_path / "photos", range(2)), tmp_path / "out"
+    take(source, target)
+    with sqlite3.connect(target / LEDGER_NAME) as ledger:
+        ledger.execute("UPDATE settings SET value = '0' WHERE name = 'version'")
+    ledger.close()
+    with pytest.raises(TargetError, match="another version"):
+        take(source, target)
+
+
+def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:
+    source = photos(tmp_path / "photos", range(2))
+    with (
+        Ledger(tmp_path / "out", {}),
+        pytest.raises(TargetError, match="another toonvid is preparing"),
+    ):
+        take(source, tmp_path / "out")
+
+
+def test_a_damaged_ledger_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / LEDGER_NAME).write_bytes(b"no ledger at all" * 100)
+    with pytest.raises(TargetError, match=r"cannot write .*ledger"):
+        take(photos(tmp_path / "photos", [1]), tmp_path / "out")
+
+
+# Bad sources and places.
+
+
+def test_what_cannot_be_read_is_named_and_the_rest_is_kept(tmp_path: Path) -> None:
+    source = photos(tmp_path / "photos", range(3))
+    (source / "words.mp4").write_text("no film")
+    for name, codec in (("cut.png", "png"), ("cut.jpg", "mjpeg")):
+        whole = picture_file(discs(9), codec)
+        (source / name).write_bytes(whole[: len(whole) // 2])
+    report = take(source, tmp_path / "out")
+    assert counts(report)["written"] == 3
+    assert counts(report)["sources"] == 6
+    assert {Path(path).name for path in report.problems} == {"words.mp4", "cut.png", "cut.jpg"}
+    saved = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert saved["problems"] == report.problems
+    assert take(source, tmp_path / "out").new_sources == 0
+
+
+def test_sources_that_are_not_there_are_refused_before_anything(tmp_path: Path) -> None:
+    source, target = photos(tmp_path / "photos", [1]), tmp_path / "out"
+    with pytest.raises(SourceError, match="nowhere: no such file or folder"):
+        take([source, tmp_path / "nowhere"], target)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SourceError, match="empty: no films or pictures in this folder"):
+        take([source, tmp_path / "empty"], target)
+    assert files(target) == {}
+
+
+def test_nothing_kept_is_an_error_that_says_why(tmp_path: Path) -> None:
+    source = film(tmp_path / "black.mp4", [np.zeros((96, 128, 3), np.uint8)] * 3)
+    with pytest.raises(SourceError, match="nothing was kept: 3 blank"):
+        take(source, tmp_path / "out")
+    (tmp_path / "words.mp4").write_text("no film")
+    with pytest.raises(SourceError, match=r"nothing was kept: .*words.mp4 is not a film"):
+        take(tmp_path / "words.mp4", tmp_path / "out2")
+
+
+def test_folders_of_others_are_left_alone(tmp_path: Path) -> None:
+    source = photos(tmp_path / "photos", range(2))
+    with pytest.raises(TargetError, match=r"holds other files \(000.png\)"):
+        take(source, source)
+    with pytest.raises(TargetError, match="not a folder to write to"):
+        take(source, source / "000.png")
+    with pytest.raises(TrainingError, match="cannot write to"):
+        take(source, source / "000.png" / "out")
+
+
+def test_a_target_inside_of_its_source_is_not_read(tmp_path: Path) -> None:
+    source = photos(tmp_path / "photos", range(2))
+    take(source, source / "out")
+    assert take(source, source / "out").new_sources == 0
+
+
+def test_options_check_themselves() -> None:
+    for wrong in (
+        {"size": 0},
+        {"short_sides": (100,)},
+        {"short_sides": ()},
+        {"crops": 0},
+        {"every_seconds": -1},
+        {"max_pictures": 0},
+        {"max_blur": 2},
+        {"min_difference": 65},
+    ):
+        with pytest.raises(ValueError, match="self"):
+            PrepareOptions(**wrong)  # type: ignore[arg-type]
+
+
+# Memory.
+
+
+def test_no_more_than_a_few_frames_are_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_at, write = prepare_module.look_at, prepare_module.write_atomically
+    looks: list[weakref.ref[Look | End]] = []
+    alive: list[int] = []
+
+    def look_and_note(source: Source, options: PrepareOptions) -> Iterator[Look | End]:
+        for look in look_at(source, options):
+            looks.append(weakref.ref(look))
+            yield look
+
+    def write_slowly(path: Path, content: bytes) -> None:
+        time.sleep(0.02)  # so that whatever reads ahead is as far ahead as it may be
+        alive.append(sum(look() is not None for look in looks))
+        write(path, content)
+
+    monkeypatch.setattr(prepare_module, "look_at", look_and_note)
+    monkeypatch.setattr(prepare_module, "write_atomically", write_slowly)
+    source = photos(tmp_path / "photos", range(12))
+    film(source / "film.mp4", [discs(seed) for seed in range(20, 32)])
+    take(source, tmp_path / "out")
+    assert len(looks) == 12 * 2 + 12 + 1
+    assert max(alive) <= 3 + 3  # in the queue; before it, in hand, and not yet let go of
+
+
+def test_a_known_frame_takes_eight_bytes() -> None:
+    tracemalloc.start()
+    index = HashIndex(np.zeros((100_000, 8), np.uint8))
+    index.add(np.zeros(8, np.uint8))
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 100_000 * 8 * 2.1  # as much again is room for more
+
+
+# The command.
+
+
+def test_the_command_reports_and_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, target = photos(tmp_path / "photos", range(3)), tmp_path / "out"
+    ended = run_here(capsys, "prepare", source, "-o", target, *FLAGS, "--json")
+    report = json.loads(ended.out)
+    assert ended.code == 0
+    assert report["new_pictures"] == 3
+    assert "Added 3 pictures of 3 new sources" in ended.err
+    assert Path(report["sheet"]) == tmp_path / "out.sheet.png"
+    assert cv2.imread(report["sheet"]).shape == (144, 10 * 152 - 8, 3)
+    quiet = run_here(capsys, "prepare", source, "-o", target, *FLAGS, "-q")
+    assert (quiet.code, quiet.out, quiet.err) == (0, "", "")
+
+
+def test_the_command_refuses_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = photos(tmp_path / "photos", range(1))
+    for sides in ("96,x", "48"):
+        ended = run_here(
+            capsys,
+            "prepare",
+            source,
+            "-o",
+            tmp_path / "out",
+            "--size",
+            "64",
+            "--short-sides",
+            sides,
+        )
+        assert ended.code == 2
+    ended = run_here(capsys, "prepare", tmp_path / "none", "-o", tmp_path / "out")
+    assert (ended.code, ended.err.count("\n")) == (1, 1)
+
+
+def test_the_defaults_of_the_command_are_those_of_the_options(tmp_path: Path) -> None:
+    write_picture(tmp_path / "large.png", draw_discs(300, 400, 1))
+    code = (
+        "import sys; sys.modules['torch'] = None\n"  # and no PyTorch is needed
+        "from toonvid.cli import app; app()"
+    )
+    command = [sys.executable, "-c", code, "prepare", str(tmp_path / "large.png"), "-q", "-o"]
+    subprocess.run([*command, str(tmp_path / "a")], check=True)
+    report = prepare([str(tmp_path / "large.png")], tmp_path / "a")
+    assert report.new_sources == 0

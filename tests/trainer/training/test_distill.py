@@ -1,0 +1,108 @@
+"""A generator learns what a trained one makes of photos."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from support.pictures import draw_discs
+from support.tiny_engines import negative_engine
+
+from toonvid.errors import EngineError, TrainingError
+from trainer.config import TrainConfig, change_config
+from trainer.data.photos import PhotoCrops
+from trainer.presets import PRESETS
+from trainer.training.distill import open_teacher
+from trainer.training.game import load_trained_generator
+from trainer.training.run_folder import Run, Sources
+from trainer.training.sample_sheet import stylize
+from trainer.training.train import train
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def distilled(config: TrainConfig) -> TrainConfig:
+    """The initialization phase of the preset, tiny, with l1 alone."""
+    tiny = replace(config, content_target="teacher", save_every=200, log_every=10)
+    return change_config(
+        tiny,
+        [
+            *("initialization.steps=300", "initialization.pixel_only_steps=300", "batch_size=4"),
+            *("initialization.ink_weight=0", "initialization.learning_rate=0.003"),
+            "ema_decay=0",
+        ],
+    )
+
+
+def test_engine_draws_any_size(tmp_path: Path) -> None:
+    negative_engine(tmp_path, multiple_of=8)
+    photo = draw_discs(37, 41, 0)
+    drawing = open_teacher(str(tmp_path / "negative.onnx"), CPU)
+    assert np.array_equal(drawing.draw(photo, 37), 255 - photo)
+
+
+def test_run_draws_what_its_generator_makes(trained: Run, config: TrainConfig) -> None:
+    generator, _ = load_trained_generator(trained.states, config)
+    photo = draw_discs(40, 44, 0)
+    drawing = open_teacher(str(trained.folder), CPU)
+    assert np.array_equal(drawing.draw(photo, 40), stylize(generator, photo))
+    assert drawing.draw(photo[:37, :41], 37).shape == (37, 41, 3)
+
+
+def test_another_teacher_draws_anew(tmp_path: Path, photos: Path, trained: Run) -> None:
+    negative_engine(tmp_path)
+    teachers = [open_teacher(place, CPU) for place in (f"{tmp_path}/negative.onnx", trained.folder)]
+    crops = [
+        PhotoCrops(photos, tmp_path / "cache", teacher, frame_heights=(48,), crop=32, seed=1).crop(
+            0
+        )
+        for teacher in teachers
+    ]
+    assert np.array_equal(crops[0][0], crops[1][0])
+    assert not np.array_equal(crops[0][1], crops[1][1])
+
+
+def test_generator_comes_nearer_to_its_teacher(
+    tmp_path: Path, photos: Path, distilled: TrainConfig
+) -> None:
+    teacher = negative_engine(tmp_path / "engines").folder / "negative.onnx"
+    run, sources = Run(tmp_path / "run"), Sources(photos, teacher=str(teacher))
+    run.claim("distilled", distilled, sources)
+    train(run, distilled, sources)
+    generator, _ = load_trained_generator(run.states, distilled)
+    photo = draw_discs(48, 48, 0)
+    apart = np.abs(stylize(generator, photo).astype(int) - (255 - photo)).mean()
+    before = np.abs(photo.astype(int) - (255 - photo)).mean()
+    assert apart < 0.8 * before
+
+
+def test_teacher_is_part_of_the_run(tmp_path: Path, photos: Path, distilled: TrainConfig) -> None:
+    teacher = str(negative_engine(tmp_path / "engines").folder / "negative.onnx")
+    short = change_config(
+        distilled, ["initialization.steps=2", "initialization.pixel_only_steps=2"]
+    )
+    run = Run(tmp_path / "run")
+    run.claim("distilled", short, Sources(photos, teacher=teacher))
+    train(run, short, Sources(photos, teacher=teacher))
+    with pytest.raises(TrainingError, match="a run with another teacher"):
+        run.claim("distilled", short, Sources(photos, teacher="ink"))
+
+
+def test_missing_teacher_is_one_line(tmp_path: Path, photos: Path, distilled: TrainConfig) -> None:
+    run = Run(tmp_path / "run")
+    with pytest.raises(TrainingError, match=r"give --teacher RUN\|STYLE"):
+        train(run, distilled, Sources(photos))
+    with pytest.raises(EngineError, match="no style named 'nobody'"):
+        train(run, distilled, Sources(photos, teacher="nobody"))
+
+
+def test_preset_has_the_paired_losses() -> None:
+    preset = PRESETS["distilled"]
+    assert preset.content_target == "teacher"
+    for phase in (preset.initialization, preset.adversarial):
+        assert phase.pixel_weight and phase.content_weight and phase.total_variation_weight
+    assert preset.adversarial.adversarial_weight

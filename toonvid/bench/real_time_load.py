@@ -1,0 +1,61 @@
+"""Paced: how much of the processor is taken when frames are wanted at the film's own rate.
+
+A machine that is fast enough idles in between, and may slow its clocks down; a player takes each
+frame at its time and does not wait for those that come late.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from toonvid.backends import Backend
+from toonvid.bench.work_time import Work, timed
+from toonvid.pipeline import Progress, convert
+from toonvid.writing.options import EncodeOptions
+
+
+@dataclass(frozen=True)
+class Paced:
+    """How a film went that was converted while it played."""
+
+    work: Work
+    late_frames: int
+    """Finished more than a frame's time after they were due."""
+
+
+def run_paced(film: Path, target: Path, backend: Backend) -> Paced:
+    """Convert a film no faster than it plays.
+
+    Args:
+        film: At a constant rate.
+        target: Replaced if it is there.
+        backend: Open, and already used at this size.
+    """
+    player = _Player()
+
+    def run() -> int:
+        options = EncodeOptions(overwrite=True)
+        return convert(film, target, backend, encoding=options, on_progress=player.take).frames
+
+    return Paced(timed(run), player.late_frames)
+
+
+class _Player:
+    """Takes each frame at its time."""
+
+    def __init__(self) -> None:
+        self.late_frames = 0
+        self._zero: float | None = None  # on the clock, when the film's time was 0
+
+    def take(self, progress: Progress) -> None:
+        now = time.perf_counter()
+        if self._zero is None:
+            self._zero = now - progress.film_seconds
+        ahead = self._zero + progress.film_seconds - now
+        frame_seconds = float(1 / progress.info.frame_rate) if progress.info.frame_rate else 0.0
+        if ahead < -frame_seconds:
+            self.late_frames += 1
+        elif ahead > 0:
+            time.sleep(ahead)

@@ -1,0 +1,89 @@
+"""Join: finished segments become one film, with the source's other streams beside them.
+
+Nothing is decoded or encoded here but sound and text that the container cannot hold as they are.
+The order of all packets follows from the source and the segments alone, so the same segments always
+give the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from itertools import chain, islice
+from pathlib import Path
+
+from av.packet import Packet
+from av.stream import Stream
+
+from toonvid.errors import TargetError
+from toonvid.reading.decoder import VideoDecoder
+from toonvid.resume.segment_file import Segment, read_head, read_packets, read_times
+from toonvid.video import Frame
+from toonvid.writing.encoder import VideoEncoder
+
+
+def join(
+    decoder: VideoDecoder,
+    encoder: VideoEncoder,
+    like: Frame,
+    folder: Path,
+    segments: Sequence[Segment],
+) -> None:
+    """Write segments and companions.
+
+    Args:
+        decoder: Just entered, with companions; none of its frames is read.
+        encoder: Just entered, of the target and with the decoder's companions.
+        like: A frame such as the segments' encoder was opened for.
+        folder: Holds the segments.
+        segments: All of the film, in order.
+
+    Raises:
+        TargetError: The disk is full, or a segment was made by another encoder.
+    """
+    encoder.start(like)
+    for segment in segments:
+        if read_head(folder / segment.name)[1] != encoder.extradata:
+            raise TargetError(
+                f"{folder / segment.name} was made by another encoder: begin anew with --restart"
+            )
+    film = _packets(folder, segments)
+    packet = next(film, None)
+    for time in decoder.film_times():
+        # As far as the source itself has come, so that sound and pictures lie side by side.
+        while packet is not None and (packet.dts or 0) * packet.time_base <= time:
+            encoder.write_encoded(packet, _shown(packet))
+            packet = next(film, None)
+    while packet is not None:
+        encoder.write_encoded(packet, _shown(packet))
+        packet = next(film, None)
+
+
+def _packets(folder: Path, segments: Sequence[Segment]) -> Iterator[Packet[Stream]]:
+    """Yield all packets of the film, each with its time of decoding."""
+    paths = [folder / segment.name for segment in segments]
+    shown = chain.from_iterable(sorted(read_times(path)) for path in paths)
+    times = decoding_times(shown, max(segment.depth for segment in segments))
+    for packet, dts in zip(chain.from_iterable(map(read_packets, paths)), times, strict=False):
+        packet.dts = dts
+        yield packet
+
+
+def decoding_times(shown: Iterator[int], depth: int) -> Iterator[int]:
+    """Yield when each packet is decoded: strictly rising, none after it is shown.
+
+    Each segment's encoder began anew, and its own times of decoding reach back over the segment
+    before where frames come at uneven times. So they are made as one encoder would have made them.
+
+    Args:
+        shown: When frames are shown, rising.
+        depth: How many frames the order of packets puts a frame behind that.
+    """
+    first = list(islice(shown, depth + 1))
+    lead = first[-1] - first[0]
+    yield from (time - lead for time in first[:-1])
+    yield from chain(first, shown)
+
+
+def _shown(packet: Packet[Stream]) -> Fraction:
+    return (packet.pts or 0) * packet.time_base

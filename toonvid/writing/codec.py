@@ -1,0 +1,209 @@
+"""Codec: the video encoder of a target, with its options, its pixel format and the sizes it takes.
+
+Any encoder that FFmpeg has may be asked for by name; one in hardware has to work in this machine.
+What containers can hold is not known here.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+from av.codec.codec import UnknownCodecError
+from av.error import FFmpegError
+from av.video.codeccontext import VideoCodecContext
+
+from toonvid.errors import DeviceMissingError, TargetError
+from toonvid.ffmpeg.hardware import NVENC, encoder_problem, is_hardware_encoder
+
+_DEFAULT_CRF = {"libx264": 18, "libx265": 20, "libsvtav1": 26, "libvpx-vp9": 26}
+_DEFAULT_PRESETS = {"libx264": "superfast", "libx265": "fast", "libsvtav1": "9"}
+# With this much of veryfast, superfast makes cartoons as fine as veryfast's, a little larger, for
+# half the processor time (scripts/measure_presets.py). A preset that is asked for stays as it is.
+_DEFAULT_X264 = "mbtree=1:rc-lookahead=10"
+# NVENC's constant quality has a scale of its own, near the encoders' above it.
+_DEFAULT_CQ = {"h264_nvenc": 19, "hevc_nvenc": 21, "av1_nvenc": 27}
+# The AVX-512 code of x264's macroblock tree reads memory that nobody wrote: the same film would
+# give other bytes each time. In plain C, on all processors, it gives the same.
+_REPEATABLE = {"x264-params": "cpu-independent=1"}
+_OPTIONS = {
+    "libx264": _REPEATABLE,
+    "libx264rgb": _REPEATABLE,
+    "libvpx-vp9": {"row-mt": "1", "deadline": "realtime", "cpu-used": "6"},
+    "libx265": {"x265-params": "log-level=error"},  # it prints to standard error by itself
+    "mjpeg": {"qmin": "2", "qmax": "2"},  # FFmpeg's scale: 2 is the finest but one
+    "libwebp": {"quality": "92"},
+    # Of no rate in particular, or its 2 Mbit/s would rule; a key frame as often as x264's.
+    **{name: {"rc": "vbr", "b": "0", "g": "250"} for name in NVENC},
+    "png": {"pred": "mixed"},
+}
+_PICTURE_FORMATS = {"mjpeg": "yuvj444p", "png": "rgb24", "libwebp": "yuv420p"}
+_ALPHA_FORMATS = {"png": "rgba", "libwebp": "yuva420p"}
+_KEEPING_ASPECT = ("libx264", "libx265", "h264_", "hevc_", "mpeg4", "mpeg2video")
+_QUIET_SVT = ("SVT_LOG", "1")  # errors alone; SVT-AV1 too prints by itself
+
+
+@dataclass(frozen=True)
+class Codec:
+    """A video encoder and how it is to be used. None leaves a choice to a good default.
+
+    Raises:
+        TargetError: There is no such encoder, or it does not take these options.
+        DeviceMissingError: It is one in hardware, which this machine does not have.
+    """
+
+    name: str
+    """FFmpeg's name of the encoder."""
+    crf: int | None = None
+    """Constant quality, in the encoder's own scale; NVENC's `cq`."""
+    preset: str | None = None
+    pix_fmt: str | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            codec = av.Codec(self.name, "w")
+        except UnknownCodecError as error:
+            raise TargetError(f"there is no video codec {self.name!r} to encode with") from error
+        if codec.type != "video":
+            raise TargetError(f"{self.name!r} is not a video codec")
+        context = av.CodecContext.create(self.name, "w")
+        private = {option.name: option for option in context.supported_options.private}
+        for option, value in (("crf", self.crf), ("preset", self.preset)):
+            if value is not None and self._own_name(option) not in private:
+                raise TargetError(f"codec {self.name} takes no --{option}")
+        if self.name in NVENC and self.crf is not None:
+            most = int(private["cq"].max)
+            if not 1 <= self.crf <= most:  # 0 would leave the choice to the card
+                raise TargetError(f"codec {self.name} takes --crf from 1 to {most}")
+        if is_hardware_encoder(self.name) and (problem := encoder_problem(self.name)):
+            raise DeviceMissingError(
+                f"{self.name} does not encode here: {problem}; --codec auto takes software"
+            )
+
+    def options(self) -> dict[str, str]:
+        """What FFmpeg is told."""
+        options = dict(_OPTIONS.get(self.name, {}))
+        crf = self.crf if self.crf is not None else (_DEFAULT_CRF | _DEFAULT_CQ).get(self.name)
+        preset = self.preset or _DEFAULT_PRESETS.get(self.name)
+        if crf is not None:
+            options[self._own_name("crf")] = str(crf)
+        if preset is not None:
+            options["preset"] = preset
+        if self.name == "libx264" and self.preset is None:
+            options["x264-params"] += f":{_DEFAULT_X264}"
+        return options
+
+    @property
+    def notice(self) -> str | None:
+        """What of toonvid's promises the encoder does not keep."""
+        if self.name not in NVENC:
+            return None
+        return (
+            f"{self.name}: a film that is stopped and goes on has the same frames at the same"
+            " times, but is not byte for byte the same file"
+        )
+
+    @property
+    def crf_over_default(self) -> int:
+        """How much coarser than by default it is asked to encode; below 0: finer."""
+        default = _DEFAULT_CRF.get(self.name)
+        return 0 if self.crf is None or default is None else self.crf - default
+
+    def _own_name(self, option: str) -> str:
+        """What the encoder calls an option of the command line."""
+        return "cq" if option == "crf" and self.name in NVENC else option
+
+    def pixel_format(self, with_alpha: bool) -> str:
+        """FFmpeg's name of the pixel format in which pictures are encoded.
+
+        Args:
+            with_alpha: Whether the pictures let one see through.
+
+        Raises:
+            TargetError: The encoder does not know the format that was asked for.
+        """
+        known = [found.name for found in av.Codec(self.name, "w").video_formats or ()]
+        pix_fmt = self.pix_fmt
+        if pix_fmt is None:
+            pix_fmt = _PICTURE_FORMATS.get(self.name, "yuv420p")
+            if with_alpha:
+                pix_fmt = _ALPHA_FORMATS.get(self.name, pix_fmt)
+            if known and pix_fmt not in known:
+                pix_fmt = "pal8" if "pal8" in known else known[0]
+        if known and pix_fmt not in known:
+            raise TargetError(f"{self.name} has no --pix-fmt {pix_fmt}: {' '.join(known)}")
+        return pix_fmt
+
+    def keeps_alpha(self, pix_fmt: str) -> bool:
+        """Whether pictures in this format let one see through."""
+        return _ALPHA_FORMATS.get(self.name) == pix_fmt
+
+    def coded_size(
+        self, width: int, height: int, aspect: Fraction, pix_fmt: str
+    ) -> tuple[tuple[int, int], tuple[int, int]]:
+        """The size that pictures are encoded in, and how many columns and rows to double before.
+
+        Args:
+            width: Of the pictures, in pixels.
+            height: Likewise.
+            aspect: Width of a pixel over its height, when shown.
+            pix_fmt: As `pixel_format` gives it.
+
+        Raises:
+            TargetError: The encoder does not take them anyhow, or not with these options.
+        """
+        shown = self.shown_size(width, height, aspect)
+        extra = self.padding(*shown, pix_fmt)
+        padding = extra if shown == (width, height) else (0, 0)  # others are scaled to what fits
+        return (shown[0] + extra[0], shown[1] + extra[1]), padding
+
+    def shown_size(self, width: int, height: int, aspect: Fraction) -> tuple[int, int]:
+        """The size that pictures are encoded in: with square pixels where no others can be stated.
+
+        Args:
+            width: Of the pictures, in pixels.
+            height: Likewise.
+            aspect: Width of a pixel over its height, when shown.
+        """
+        if self.keeps_aspect or aspect == 1:
+            return width, height
+        one = Fraction(1)
+        return round(width * max(aspect, one)), round(height / min(aspect, one))
+
+    @property
+    def keeps_aspect(self) -> bool:
+        """Whether the encoder states the shape of a pixel in what it writes."""
+        return self.name.startswith(_KEEPING_ASPECT)
+
+    def padding(self, width: int, height: int, pix_fmt: str) -> tuple[int, int]:
+        """How many columns and rows to double so that the encoder takes the pictures.
+
+        Raises:
+            TargetError: It does not take them anyhow, or not with these options.
+        """
+        odd = (width % 2, height % 2)
+        for extra_x, extra_y in ((0, 0), odd):
+            if self._opens(width + extra_x, height + extra_y, pix_fmt, self.options()):
+                return extra_x, extra_y
+        if self._opens(width + odd[0], height + odd[1], pix_fmt, {}):
+            asked = {"--crf": self.crf, "--preset": self.preset}
+            values = " ".join(f"{name} {value}" for name, value in asked.items() if value)
+            raise TargetError(f"codec {self.name} does not take {values}")
+        raise TargetError(
+            f"codec {self.name} does not take frames of {width} x {height} in {pix_fmt}"
+        )
+
+    def _opens(self, width: int, height: int, pix_fmt: str, options: dict[str, str]) -> bool:
+        os.environ.setdefault(*_QUIET_SVT)
+        context = av.CodecContext.create(self.name, "w")
+        assert isinstance(context, VideoCodecContext)
+        context.width, context.height = width, height
+        context.pix_fmt, context.time_base = pix_fmt, Fraction(1, 25)
+        context.options = options
+        try:
+            context.open()
+        except (FFmpegError, ValueError):
+            return False
+        return True

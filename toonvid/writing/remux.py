@@ -1,0 +1,245 @@
+"""Carry: everything of a source that is not its pictures goes into the target.
+
+Audio, subtitles, cover pictures and attachments are copied as packets, byte for byte. What the
+target's container cannot hold is converted (text subtitles, audio) or left out, and then said so.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from io import BytesIO
+
+import av
+from av.audio.stream import AudioStream
+from av.codec.context import CodecContext
+from av.container import OutputContainer
+from av.error import FFmpegError, InvalidDataError
+from av.packet import Packet
+from av.stream import Stream
+from av.subtitles.stream import SubtitleStream
+
+from toonvid.video import Companions, is_cover
+from toonvid.writing.transcode import TEXT_SUBTITLES, AudioTranscoder, TextTranscoder
+
+logger = logging.getLogger(__name__)
+
+# What players find in a transport stream; FFmpeg would write anything into one.
+_MPEGTS_CODECS = {
+    "aac",
+    "ac3",
+    "dts",
+    "eac3",
+    "mp2",
+    "mp3",
+    "opus",
+    "truehd",
+    "dvb_subtitle",
+    "klv",
+}
+_COVER_TYPES = {"mjpeg": "image/jpeg", "png": "image/png"}
+_MOV_TEXT_FILLER = b"\0\0"  # a text of no letters
+# Said of the source's own file or streams, and false or taken in the target.
+_STALE_TAGS = {
+    "major_brand",
+    "minor_version",
+    "compatible_brands",
+    "encoder",
+    "duration",
+    "bps",
+    "number_of_frames",
+    "number_of_bytes",
+}
+
+
+@dataclass
+class _Route:
+    """How packets of one stream travel."""
+
+    stream: Stream
+    translate: Callable[[Packet[Stream]], Iterable[Packet[Stream]]]
+    finish: Callable[[], Iterable[Packet[Stream]]]
+    last_dts: int | None = None
+
+    def can_follow(self, dts: int) -> bool:
+        """Whether a container takes this time next; two texts may begin together."""
+        if self.last_dts is None or self.stream.type == "subtitle":
+            return self.last_dts is None or dts >= self.last_dts
+        return dts > self.last_dts
+
+
+class Carrier:
+    """Takes the companions of one source into one target."""
+
+    def __init__(
+        self, companions: Companions, target: OutputContainer, audio: bool, subtitles: bool
+    ) -> None:
+        """Add a stream to the target for each that it can hold.
+
+        Args:
+            companions: Of the source, whose decoder must stay open.
+            target: Open, with its video stream, its header not yet written.
+            audio: Whether audio is wanted.
+            subtitles: Whether subtitles are wanted.
+        """
+        self.notices: list[str] = []
+        """What was converted or left out, each in a few words."""
+        self._companions = companions
+        self._target = target
+        self._routes: dict[int, _Route] = {}
+        self.damage: str | None = None
+        """What of the source could not be taken along, known when finished; None when all was."""
+        self._disordered = self._damaged = 0
+        self._transcoders: list[AudioTranscoder | TextTranscoder] = []
+        wanted = {"audio": audio, "subtitle": subtitles}
+        for stream in companions.streams:
+            if wanted.get(stream.type, True):
+                self._add(stream)
+        self._covers = [cover for cover in companions.covers if cover.stream_index in self._routes]
+        target.metadata.update(kept_tags(companions.metadata))
+        if companions.chapters:
+            target.set_chapters(list(companions.chapters))
+
+    def write(self) -> None:
+        """Mux all packets that the decoder has handed over so far."""
+        packets = self._companions.packets
+        while self._covers or packets:
+            packet = self._covers.pop() if self._covers else packets.popleft()
+            route = self._routes.get(packet.stream_index)
+            if route is not None:
+                self._mux(route, route.translate(packet))
+
+    def finish(self) -> None:
+        """Mux the rest, when the decoder has come to its end."""
+        self.write()
+        for route in self._routes.values():
+            self._mux(route, route.finish())
+        if self._disordered:
+            self.notices.append(
+                f"audio or subtitle packets out of order and left out: {self._disordered}"
+            )
+        damaged = self._damaged + sum(t.lost_packets for t in self._transcoders)
+        if damaged:
+            self.damage = f"{damaged} damaged audio or subtitle packet{'s' * (damaged > 1)}"
+
+    def _mux(self, route: _Route, packets: Iterable[Packet[Stream]]) -> None:
+        for packet in packets:
+            if packet.dts is None:
+                packet.dts = packet.pts
+            if packet.dts is None or not route.can_follow(packet.dts):
+                self._disordered += 1
+                continue
+            route.last_dts = packet.dts
+            packet.stream = route.stream
+            try:
+                self._target.mux(packet)
+            except InvalidDataError as error:
+                logger.debug("%s: damaged packet: %s", _called(route.stream), error)
+                self._damaged += 1
+
+    def _add(self, source: Stream) -> None:
+        if source.type == "data" and self._companions.chapters:
+            logger.debug("data stream %d, chapters as text, is written anew", source.index)
+            return
+        if self._container == "matroska" and is_cover(source):
+            self._attach(source)
+            return
+        route = self._copied(source) or self._converted(source)
+        if route is None:
+            self.notices.append(f"{_called(source)} does not fit {self._container} and is left out")
+            return
+        route.stream.metadata.update(kept_tags(source.metadata))
+        route.stream.disposition = source.disposition
+        self._routes[source.index] = route
+
+    @property
+    def _container(self) -> str:
+        return self._target.format.name
+
+    def _attach(self, source: Stream) -> None:
+        """Matroska keeps a cover picture as an attachment."""
+        mime_type = _COVER_TYPES.get(_codec_name(source), "image/bmp")
+        name = source.metadata.get("filename", f"cover.{mime_type.removeprefix('image/')}")
+        for cover in self._companions.covers:
+            if cover.stream_index == source.index:
+                self._target.add_attachment(name, mime_type, bytes(cover))
+
+    def _copied(self, source: Stream) -> _Route | None:
+        if not _fits(source, self._container):
+            return None
+        stream = self._target.add_stream_from_template(source, opaque=True)
+        # FFmpeg fills the gaps between texts in mp4 by itself: those of the source would be twice.
+        filler = _MOV_TEXT_FILLER if _codec_name(source) == "mov_text" else None
+        return _Route(
+            stream, lambda packet: () if bytes(packet) == filler else (packet,), lambda: ()
+        )
+
+    def _converted(self, source: Stream) -> _Route | None:
+        try:
+            transcoder = self._transcoder(source)
+        except (ValueError, FFmpegError) as error:
+            logger.debug("%s cannot be converted: %s", _called(source), error)
+            return None
+        if transcoder is None:
+            return None
+        self._transcoders.append(transcoder)
+        name = _codec_name(transcoder.stream)
+        self.notices.append(f"{_called(source)} is converted to {name}")
+        return _Route(transcoder.stream, transcoder.translate, transcoder.finish)
+
+    def _transcoder(self, source: Stream) -> AudioTranscoder | TextTranscoder | None:
+        context: CodecContext | None = source.codec_context
+        if context is None:  # nothing here can decode it
+            return None
+        if isinstance(source, AudioStream):
+            return AudioTranscoder(source, self._target)
+        if isinstance(source, SubtitleStream) and _codec_name(source) in TEXT_SUBTITLES:
+            return TextTranscoder(source, self._target)
+        return None
+
+
+def kept_tags(metadata: dict[str, str]) -> dict[str, str]:
+    """The tags that are as true of the target as of the source."""
+    return {
+        name: value
+        for name, value in metadata.items()
+        if name.lower().split("-")[0] not in _STALE_TAGS and not name.startswith("_STATISTICS")
+    }
+
+
+def _fits(source: Stream, container: str) -> bool:
+    """Whether packets of the stream can lie in the container as they are, and be found there."""
+    codec = _codec_name(source)
+    if source.type == "video" and not is_cover(source):
+        return False  # a second film would be shown as it is
+    if source.type == "attachment" and container != "matroska":
+        return False
+    if source.type == "audio" and codec.startswith("pcm_") and container == "mp4":
+        return False  # FFmpeg can write it, few players can read it
+    if container == "mpegts" or source.type == "data":
+        return container == "mpegts" and codec in _MPEGTS_CODECS
+    return _header_takes(source, container)
+
+
+def _header_takes(source: Stream, container: str) -> bool:
+    """Write a header on trial; FFmpeg's table of what fits where promises more than it keeps."""
+    try:
+        with av.open(BytesIO(), "w", format=container) as trial:
+            trial.add_stream_from_template(source, opaque=True)
+            trial.start_encoding()
+    except (ValueError, FFmpegError) as error:
+        logger.debug("%s cannot be copied to %s: %s", _called(source), container, error)
+        return False
+    return True
+
+
+def _codec_name(stream: Stream) -> str:
+    # PyAV's annotations promise a codec context; streams of data and attachments have none.
+    context: CodecContext | None = stream.codec_context
+    return context.codec.canonical_name if context else getattr(stream, "name", None) or "unknown"
+
+
+def _called(stream: Stream) -> str:
+    kind = "cover picture" if is_cover(stream) else stream.type
+    return f"{kind} stream {stream.index} ({_codec_name(stream)})"

@@ -1,0 +1,50 @@
+"""How a run trains, in words: what an engine's card says of its making."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from trainer.config import PhaseConfig, PhaseName, TrainConfig
+from trainer.training.run_folder import RunRecord
+
+STATISTICS = {
+    "lite": "",
+    "paper": " (BatchNorm folded)",
+    "improved": " (instance norm: statistics of each picture, at run time, in float32)",
+}
+"""What a card says of a generator's normalisation."""
+
+
+def describe_recipe(record: RunRecord) -> str:
+    """How a run trains, in words."""
+    config = record.config
+    heights = ", ".join(str(height) for height in config.frame_heights)
+    scales = ", ".join(f"{scale:g}" for scale in config.cartoon_scales)
+    parts = [
+        f"preset {record.preset}: {config.generator} generator{STATISTICS[config.generator]}",
+        *([f"begun with that of state {record.start_sha256[:12]}"] if record.start_from else []),
+        f"{config.batch_size} crops of {config.crop} pixels a step",
+        f"from photos {heights} pixels high",
+        _describe_phase("initialization", config.initialization, config),
+        _describe_phase("adversarial", config.adversarial, config),
+        f"cartoons at {scales} of their size" if config.adversarial.steps else "",
+        f"precision {config.precision}, seed {config.seed}",
+    ]
+    return "; ".join(part for part in parts if part)
+
+
+def _describe_phase(name: PhaseName, phase: PhaseConfig, config: TrainConfig) -> str:
+    if not phase.steps:
+        return ""
+    fall = " falling to 0" if phase.fall == "cosine" else ""
+    weights = [f.name for f in fields(phase) if f.name.endswith("_weight")]
+    used = {n.removesuffix("_weight"): getattr(phase, n) for n in weights if getattr(phase, n)}
+    if not phase.adversarial_weight:
+        used.pop("smoothed", None)
+    losses = ", ".join(f"{n.replace('_', ' ')} {weight:g}" for n, weight in used.items())
+    against = f"content against the {config.content_target}"
+    alone = f" (pixel alone for {phase.pixel_only_steps})" if phase.pixel_only_steps else ""
+    return (
+        f"{name} phase of {phase.steps} steps{alone}, learning rate {phase.learning_rate:g}{fall}, "
+        f"weights {losses}, {against}"
+    )
