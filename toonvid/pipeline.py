@@ -100,9 +100,9 @@ def convert(
     stylizer = Stylizer(backend, stylizing)
     encode_seconds = film_seconds = first_frame_seconds = 0.0
     with (
-        VideoDecoder(source, decoding, with_companions=True) as decoder,
+        VideoDecoder(source, decoding, with_auxiliary=True) as decoder,
         VideoEncoder(
-            *(target, decoder.info, encoding, decoder.companions, backend.engine.card.style),
+            *(target, decoder.info, encoding, decoder.auxiliary, backend.engine.card.style),
             job=job,
         ) as encoder,
         closing(prefetch(decoder.frames(), DEPTH, decoder.interrupt)) as frames,

@@ -93,7 +93,7 @@ class VideoInfo:
 
 
 @dataclass(frozen=True)
-class Companions:
+class AuxiliaryStreams:
     """All of a source that is not its pictures. Only valid while its decoder is open."""
 
     streams: tuple[Stream, ...] = ()

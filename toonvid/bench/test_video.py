@@ -119,8 +119,8 @@ def _write_beginning(
 ) -> None:
     options = DecodeOptions(size, upscale=True, end=Fraction(seconds).limit_denominator(1000))
     with (
-        VideoDecoder(source, options, with_companions=True) as decoder,
-        VideoEncoder(target, decoder.info, companions=decoder.companions) as encoder,
+        VideoDecoder(source, options, with_auxiliary=True) as decoder,
+        VideoEncoder(target, decoder.info, auxiliary=decoder.auxiliary) as encoder,
     ):
         for frame in decoder.frames():
             encoder.write(frame)

@@ -15,7 +15,7 @@ from fractions import Fraction
 from toonvid.errors import CameraError, ToonvidError
 from toonvid.live.feed import CLOCK, Feed, Opener
 from toonvid.live.sound import Sound
-from toonvid.video import Companions, Frame, Pixels, seconds
+from toonvid.video import AuxiliaryStreams, Frame, Pixels, seconds
 
 logger = logging.getLogger(__name__)
 
@@ -161,7 +161,7 @@ class Camera:
                     try:
                         self._read(feed)
                     finally:
-                        self.sound.attach(Companions())
+                        self.sound.attach(AuxiliaryStreams())
             except ToonvidError as error:
                 lost = error
             except BaseException as error:  # our own mistake: for the reader to raise
@@ -182,7 +182,7 @@ class Camera:
         """Take the feed's frames until it ends."""
         came_back = self._arrived > 0
         self.frame_rate, self._offset = feed.frame_rate, None
-        self.sound.attach(feed.companions)
+        self.sound.attach(feed.auxiliary)
         for frame in feed.frames:
             pts = self._pts(frame, feed)
             if self._stopping.is_set():

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TypeAlias
 
-from toonvid.video import Companions, Frame
+from toonvid.video import AuxiliaryStreams, Frame
 
 CLOCK = Fraction(1, 90_000)
 """Seconds in one unit of the pts that a camera gives: usual frame rates are exact in it."""
@@ -39,7 +39,7 @@ class Feed:
     """Whether it is there beforehand: then it is played at its own pace, and ends for good."""
     has_clock: bool = False
     """Whether the frames' pts are when they were taken; else it is when they arrive."""
-    companions: Companions = field(default_factory=Companions)
+    auxiliary: AuxiliaryStreams = field(default_factory=AuxiliaryStreams)
     """Its sound among them, timed by the same clock as the frames."""
 
 

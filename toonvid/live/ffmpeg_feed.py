@@ -62,7 +62,7 @@ def open_stream(source: str, options: CameraOptions | None = None) -> Iterator[F
         # A pipe may be silent as long as it likes: whoever looks at it ends it.
         decoding = DecodeOptions(low_delay=own, stall_seconds=0, decode="software")
         decoder = stack.enter_context(
-            VideoDecoder(source, decoding, with_companions=True, opener=opener if own else None)
+            VideoDecoder(source, decoding, with_auxiliary=True, opener=opener if own else None)
         )
         info = decoder.info
         if info.is_picture and not is_remote:
@@ -72,7 +72,7 @@ def open_stream(source: str, options: CameraOptions | None = None) -> Iterator[F
             frame_rate=info.frame_rate,
             is_film=not own or is_drawn or (is_remote and info.duration_seconds is not None),
             has_clock=info.container not in _CLOCKLESS,
-            companions=decoder.companions,
+            auxiliary=decoder.auxiliary,
         )
 
 

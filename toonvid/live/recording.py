@@ -24,7 +24,7 @@ from toonvid.ffmpeg.color import TV_RANGE, encoder_graph, ready_frames
 from toonvid.live.camera import Camera
 from toonvid.live.feed import CLOCK
 from toonvid.stylizing.resize import boxed
-from toonvid.video import BT709, Companions, Frame
+from toonvid.video import BT709, AuxiliaryStreams, Frame
 from toonvid.writing.codec import Codec
 from toonvid.writing.containers import FILM_CONTAINERS
 from toonvid.writing.provenance import TAG, film_mark
@@ -64,7 +64,7 @@ class Recording:
         self._camera = camera
         self._name = FILM_CONTAINERS[target.suffix.lower()]
         self._codec = Codec("libvpx-vp9" if self._name == "webm" else "libx264")
-        self._companions = Companions()
+        self._auxiliary = AuxiliaryStreams()
         self._headings: dict[int, BitStreamFilterContext] = {}  # stream index -> what it needs
         self._stream: VideoStream | None = None
         self._start = self._last_pts = self._next_piece = 0
@@ -132,8 +132,8 @@ class Recording:
         context.color_primaries, context.color_trc = BT709.primaries, BT709.transfer
         stream.metadata[TAG] = film_mark(self._style)
         with self._camera.sound.streams() as streams:
-            self._companions = Companions(streams)
-            self._carrier = Carrier(self._companions, self._container, True, False)
+            self._auxiliary = AuxiliaryStreams(streams)
+            self._carrier = Carrier(self._auxiliary, self._container, True, False)
             if self._name in ("mp4", "mov"):
                 self._headings = {s.index: _heading(s) for s in streams if _lacks_heading(s)}
             self._container.start_encoding()
@@ -169,7 +169,7 @@ class Recording:
             heading = self._headings.get(packet.stream_index)
             if packet.pts >= 0:
                 moved = [packet] if heading is None else heading.filter(packet)
-                self._companions.packets.extend(moved)
+                self._auxiliary.packets.extend(moved)
 
     def _failure(self, error: FFmpegError | OSError) -> TargetError:
         reason = error.strerror or str(error)

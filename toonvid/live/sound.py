@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from toonvid.video import Companions
+from toonvid.video import AuxiliaryStreams
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -26,19 +26,19 @@ class Sound:
         """Whether somebody takes all of it; else only the last seconds are kept."""
         self._packets: deque[Packet[Stream]] = deque()
         self._lock = threading.Lock()
-        self._companions = Companions()
+        self._auxiliary = AuxiliaryStreams()
         self._source_lock = threading.Lock()
 
-    def attach(self, companions: Companions) -> None:
-        """From now on the sound is this source's; it has none before, and after `Companions()`."""
+    def attach(self, auxiliary: AuxiliaryStreams) -> None:
+        """From now on the sound is this source's; none before, and after `AuxiliaryStreams()`."""
         with self._source_lock:
-            self._companions = companions
+            self._auxiliary = auxiliary
 
     @contextmanager
     def streams(self) -> Iterator[tuple[Stream, ...]]:
         """Yield the source's streams of sound; they stay open inside the `with`."""
         with self._source_lock:
-            yield tuple(s for s in self._companions.streams if s.type == "audio")
+            yield tuple(s for s in self._auxiliary.streams if s.type == "audio")
 
     def collect(self, offset: Fraction, now: Fraction) -> None:
         """Take over the packets that have come.
@@ -47,7 +47,7 @@ class Sound:
             offset: From the source's clock to the camera's, in seconds.
             now: On the camera's clock, in seconds.
         """
-        packets = self._companions.packets
+        packets = self._auxiliary.packets
         with self._lock:
             while packets:
                 packet = packets.popleft()

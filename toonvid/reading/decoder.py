@@ -1,7 +1,7 @@
 """Decode: a source becomes `VideoInfo`, then upright RGB frames in the order in which they are
 shown.
 
-Audio, subtitles and the rest are not decoded: their packets are handed on as `Companions`. What is
+Audio, subtitles and the rest are not decoded: their packets are handed on as `AuxiliaryStreams`. What is
 in a source is `toonvid.reading.probe`'s to know, what decodes it `toonvid.reading.decoder_choice`'s, and how its
 pictures become frames `toonvid.reading.frames`'s. Cameras are not read here.
 """
@@ -30,8 +30,14 @@ from toonvid.reading.decoder_choice import choose_hardware, tell_decoder
 from toonvid.reading.demuxer import Demuxer
 from toonvid.reading.frames import upright_frames
 from toonvid.reading.options import DecodeOptions
-from toonvid.reading.probe import asked_span, describe, find_companions, find_film, is_picture
-from toonvid.video import PIPE, Companions, Frame, VideoInfo, is_cover
+from toonvid.reading.probe import (
+    asked_span,
+    describe,
+    find_auxiliary_streams,
+    find_film,
+    is_picture,
+)
+from toonvid.video import PIPE, AuxiliaryStreams, Frame, VideoInfo, is_cover
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +51,7 @@ class VideoDecoder:
 
     info: VideoInfo
     """Known once the decoder is entered."""
-    companions: Companions
+    auxiliary: AuxiliaryStreams
     """Streams beside the pictures; empty unless asked for."""
     decoded_by: Coder
     """Likewise known."""
@@ -54,7 +60,7 @@ class VideoDecoder:
         self,
         source: str | Path,
         options: DecodeOptions | None = None,
-        with_companions: bool = False,
+        with_auxiliary: bool = False,
         opener: Callable[[], InputContainer] | None = None,
     ) -> None:
         """Remember what to open.
@@ -62,13 +68,13 @@ class VideoDecoder:
         Args:
             source: A file, anything else that FFmpeg opens, or `-` for standard input.
             options: Part and size of the pictures; None for all of them as they are.
-            with_companions: Whether to hand on packets of the other streams. Someone has to take
-                them from `companions.packets`, or they pile up.
+            with_auxiliary: Whether to hand on packets of the other streams. Someone has to take
+                them from `auxiliary.packets`, or they pile up.
             opener: Opens the source where it is no file, pipe or plain URL.
         """
         self.source = str(source)
         self.options = options or DecodeOptions()
-        self.with_companions = with_companions
+        self.with_auxiliary = with_auxiliary
         self._opener = opener
         self.damage: str | None = None
         """What of the source could not be read; None while nothing is amiss."""
@@ -137,7 +143,7 @@ class VideoDecoder:
     def film_times(self) -> Iterator[Fraction]:
         """Read on without decoding: yield when each packet of the film is decoded, in seconds.
 
-        Companions are handed on as by `frames`, which is not to be read as well.
+        Auxiliary packets are handed on as by `frames`, which is not to be read as well.
         """
         for packet in self._packets:
             time = packet.pts if packet.dts is None else packet.dts
@@ -211,10 +217,10 @@ class VideoDecoder:
         for margin in _SEEK_MARGINS if can_seek else _SEEK_MARGINS[:1]:
             if start is not None and can_seek:
                 self._seek(container, start - margin)
-            self.companions = Companions()
-            if self.with_companions:
-                self.companions = find_companions(container, self._stream, self._span)
-            self._demuxer = Demuxer(container, self._stream, self.companions.streams, self._span)
+            self.auxiliary = AuxiliaryStreams()
+            if self.with_auxiliary:
+                self.auxiliary = find_auxiliary_streams(container, self._stream, self._span)
+            self._demuxer = Demuxer(container, self._stream, self.auxiliary.streams, self._span)
             self._packets = self._demuxer.packets()
             decoded = self._decoded_frames()
             first = next(decoded, None)
@@ -253,9 +259,9 @@ class VideoDecoder:
             yield from frames
 
     def _keep(self, packet: Packet[Stream]) -> None:
-        """Hand a companion's packet on."""
+        """Hand on a packet of an auxiliary stream."""
         if is_cover(packet.stream):
             packet.pts = packet.dts = 0  # most containers give it no time
-            self.companions.covers.append(packet)
+            self.auxiliary.covers.append(packet)
         elif (moved := self._span.packet(packet)) is not None:
-            self.companions.packets.append(moved)
+            self.auxiliary.packets.append(moved)

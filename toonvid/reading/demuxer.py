@@ -33,14 +33,14 @@ class Demuxer:
     """Reads packets of a film's streams, and knows at the end whether any are missing."""
 
     def __init__(
-        self, container: InputContainer, film: Stream, companions: tuple[Stream, ...], span: Span
+        self, container: InputContainer, film: Stream, auxiliary: tuple[Stream, ...], span: Span
     ) -> None:
         """Remember what to read.
 
         Args:
             container: Open, at the place from which to read.
             film: Its video stream.
-            companions: Streams whose packets are wanted too.
+            auxiliary: Streams whose packets are wanted too.
             span: Packets are read until all streams have come to its end.
         """
         self.lost_packets = 0
@@ -49,7 +49,7 @@ class Demuxer:
         """Whether nothing came any more, for as long as an address may be silent."""
         self._container = container
         self._film = film
-        self._streams = (film, *(s for s in companions if s.type != "attachment"))
+        self._streams = (film, *(s for s in auxiliary if s.type != "attachment"))
         self._span = span
         self._ends: dict[int, Fraction] = {}  # stream index -> how far it was read, in seconds
 

@@ -13,7 +13,7 @@ from toonvid.errors import SourceError
 from toonvid.ffmpeg.color import Orientation, target_color
 from toonvid.reading.options import DecodeOptions, fitted
 from toonvid.reading.trim import Span
-from toonvid.video import Companions, VideoInfo, is_cover
+from toonvid.video import AuxiliaryStreams, VideoInfo, is_cover
 
 
 def find_film(container: InputContainer, source: str) -> VideoStream:
@@ -51,9 +51,11 @@ def asked_span(container: InputContainer, options: DecodeOptions) -> Span:
     return Span(_on_own_clock(options.start, container), _on_own_clock(options.end, container))
 
 
-def find_companions(container: InputContainer, film: VideoStream, span: Span) -> Companions:
+def find_auxiliary_streams(
+    container: InputContainer, film: VideoStream, span: Span
+) -> AuxiliaryStreams:
     """All that is beside the film, none of its packets read so far."""
-    return Companions(
+    return AuxiliaryStreams(
         streams=tuple(s for s in container.streams if s.index != film.index),
         chapters=span.chapters(container.chapters()),
         metadata=dict(container.metadata),

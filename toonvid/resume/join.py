@@ -29,11 +29,11 @@ def join(
     folder: Path,
     segments: Sequence[Segment],
 ) -> None:
-    """Write segments and companions.
+    """Write segments and auxiliary streams.
 
     Args:
-        decoder: Just entered, with companions; none of its frames is read.
-        encoder: Just entered, of the target and with the decoder's companions.
+        decoder: Just entered, with auxiliary streams; none of its frames is read.
+        encoder: Just entered, of the target and with its auxiliary streams.
         like: A frame such as the segments' encoder was opened for.
         folder: Holds the segments.
         segments: All of the film, in order.

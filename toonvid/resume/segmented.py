@@ -173,7 +173,7 @@ class _Work:
         return self._encoding.overwrite
 
     def _decoder(self) -> VideoDecoder:
-        return VideoDecoder(self._source, self._decoding, with_companions=True)
+        return VideoDecoder(self._source, self._decoding, with_auxiliary=True)
 
     def _write_segments(self, decoder: VideoDecoder) -> dict[str, float]:
         """Write what is missing, to the end of the source; give the seconds of each stage."""
@@ -275,7 +275,7 @@ class _Work:
             self._decoder() as decoder,
             disk_errors(self._target),
             VideoEncoder(
-                *(self._target, decoder.info, self._encoding, decoder.companions, style, part),
+                *(self._target, decoder.info, self._encoding, decoder.auxiliary, style, part),
                 job=job.identity,
             ) as encoder,
         ):
@@ -293,7 +293,7 @@ def _alone(decoder: VideoDecoder, frames: Iterator[Frame]) -> Iterator[Frame]:
         SourceError: They end before their time, on a disk that may come back.
     """
     for frame in frames:
-        decoder.companions.packets.clear()
+        decoder.auxiliary.packets.clear()
         yield frame
     _refuse_trouble(decoder)
 

@@ -26,7 +26,7 @@ from av.video.stream import VideoStream
 
 from toonvid.errors import TargetError
 from toonvid.ffmpeg.color import encoder_graph, ready_frames
-from toonvid.video import PIPE, Companions, Frame, VideoInfo
+from toonvid.video import PIPE, AuxiliaryStreams, Frame, VideoInfo
 from toonvid.writing.codec import Codec
 from toonvid.writing.containers import (
     PICTURE_CODECS,
@@ -56,7 +56,7 @@ class VideoEncoder:
         target: str | Path,
         info: VideoInfo,
         options: EncodeOptions | None = None,
-        companions: Companions | None = None,
+        auxiliary: AuxiliaryStreams | None = None,
         style: str = "",
         part: PartFolder | None = None,
         sink: Callable[[Packet[VideoStream]], None] | None = None,
@@ -68,7 +68,7 @@ class VideoEncoder:
             target: A file whose suffix names its container, or `-` for Matroska on standard output.
             info: Of the source.
             options: None for the defaults.
-            companions: Streams of the source to take along; its decoder must stay open.
+            auxiliary: Streams of the source to take along; its decoder must stay open.
             style: Goes into the target's mark.
             part: Entered by the caller, who leaves it; None makes one of its own.
             sink: Takes the film's packets as they leave the encoder. Nothing else is written then,
@@ -84,10 +84,10 @@ class VideoEncoder:
         self.notices: list[str] = []
         """What was converted or left out."""
         self.damage: str | None = None
-        """What of the companions could not be taken along; None when all was."""
+        """What of the auxiliary streams could not be taken along; None when all was."""
         self.frame_count = 0
         self._info = info
-        self._companions = companions or Companions()
+        self._auxiliary = auxiliary or AuxiliaryStreams()
         self._style, self._job = style, job
         self._given_part = part
         self._sink = sink
@@ -213,11 +213,11 @@ class VideoEncoder:
         self._stream = self._video_stream(frame.time_base, *size)
         tag_colors(self._stream.codec_context, color, full_range)
         self._carrier = Carrier(
-            self._companions, self._container, self.options.audio, self.options.subtitles
+            self._auxiliary, self._container, self.options.audio, self.options.subtitles
         )
         if self._container_name == "mpegts":
             self._container.metadata["service_provider"] = picture_mark(self._style, self._job)
-        tags = self._companions.metadata
+        tags = self._auxiliary.metadata
         options = muxer_options(self._container, self._container_name, frame.time_base, tags)
         self._container.container_options.update(options)
         write_header(self._container, self._suffix, self.codec.name)
@@ -242,9 +242,9 @@ class VideoEncoder:
         stream.codec_context.time_base = stream.time_base = time_base
         stream.codec_context.flags |= Flags.frame_duration
         if not self._is_picture:
-            stream.metadata.update(kept_tags(self._companions.video_metadata))
+            stream.metadata.update(kept_tags(self._auxiliary.video_metadata))
             stream.metadata[TAG] = film_mark(self._style, self._job)
-            stream.disposition = Disposition(self._companions.video_disposition)
+            stream.disposition = Disposition(self._auxiliary.video_disposition)
         return stream
 
     def _encode(self, frame: Frame) -> None:

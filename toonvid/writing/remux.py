@@ -20,7 +20,7 @@ from av.packet import Packet
 from av.stream import Stream
 from av.subtitles.stream import SubtitleStream
 
-from toonvid.video import Companions, is_cover
+from toonvid.video import AuxiliaryStreams, is_cover
 from toonvid.writing.transcode import TEXT_SUBTITLES, AudioTranscoder, TextTranscoder
 
 logger = logging.getLogger(__name__)
@@ -70,22 +70,22 @@ class _Route:
 
 
 class Carrier:
-    """Takes the companions of one source into one target."""
+    """Takes the auxiliary streams of one source into one target."""
 
     def __init__(
-        self, companions: Companions, target: OutputContainer, audio: bool, subtitles: bool
+        self, auxiliary: AuxiliaryStreams, target: OutputContainer, audio: bool, subtitles: bool
     ) -> None:
         """Add a stream to the target for each that it can hold.
 
         Args:
-            companions: Of the source, whose decoder must stay open.
+            auxiliary: Of the source, whose decoder must stay open.
             target: Open, with its video stream, its header not yet written.
             audio: Whether audio is wanted.
             subtitles: Whether subtitles are wanted.
         """
         self.notices: list[str] = []
         """What was converted or left out, each in a few words."""
-        self._companions = companions
+        self._auxiliary = auxiliary
         self._target = target
         self._routes: dict[int, _Route] = {}
         self.damage: str | None = None
@@ -93,17 +93,17 @@ class Carrier:
         self._disordered = self._damaged = 0
         self._transcoders: list[AudioTranscoder | TextTranscoder] = []
         wanted = {"audio": audio, "subtitle": subtitles}
-        for stream in companions.streams:
+        for stream in auxiliary.streams:
             if wanted.get(stream.type, True):
                 self._add(stream)
-        self._covers = [cover for cover in companions.covers if cover.stream_index in self._routes]
-        target.metadata.update(kept_tags(companions.metadata))
-        if companions.chapters:
-            target.set_chapters(list(companions.chapters))
+        self._covers = [cover for cover in auxiliary.covers if cover.stream_index in self._routes]
+        target.metadata.update(kept_tags(auxiliary.metadata))
+        if auxiliary.chapters:
+            target.set_chapters(list(auxiliary.chapters))
 
     def write(self) -> None:
         """Mux all packets that the decoder has handed over so far."""
-        packets = self._companions.packets
+        packets = self._auxiliary.packets
         while self._covers or packets:
             packet = self._covers.pop() if self._covers else packets.popleft()
             route = self._routes.get(packet.stream_index)
@@ -139,7 +139,7 @@ class Carrier:
                 self._damaged += 1
 
     def _add(self, source: Stream) -> None:
-        if source.type == "data" and self._companions.chapters:
+        if source.type == "data" and self._auxiliary.chapters:
             logger.debug("data stream %d, chapters as text, is written anew", source.index)
             return
         if self._container == "matroska" and is_cover(source):
@@ -161,7 +161,7 @@ class Carrier:
         """Matroska keeps a cover picture as an attachment."""
         mime_type = _COVER_TYPES.get(_codec_name(source), "image/bmp")
         name = source.metadata.get("filename", f"cover.{mime_type.removeprefix('image/')}")
-        for cover in self._companions.covers:
+        for cover in self._auxiliary.covers:
             if cover.stream_index == source.index:
                 self._target.add_attachment(name, mime_type, bytes(cover))
 

@@ -354,12 +354,12 @@ def test_any_name_is_a_name(name, tmp_path, toon, monkeypatch):
         target.unlink()
 
 
-def test_frames_can_be_read_with_companions_unasked(tmp_path):
+def test_frames_can_be_read_without_auxiliary_streams(tmp_path):
     source = Film(sounds=(Sound(),)).write(tmp_path / "source.mp4")
     with VideoDecoder(source) as decoder:
         assert len(list(decoder.frames())) == 6
-        assert decoder.companions.streams == ()
-        assert not decoder.companions.packets
+        assert decoder.auxiliary.streams == ()
+        assert not decoder.auxiliary.packets
 
 
 def test_a_source_that_is_let_go_early_is_still_known(tmp_path: Path) -> None:
