@@ -20,7 +20,7 @@ from toonvid.engine import read_engine, shipped_engines
 from toonvid.reading.decoder import VideoDecoder
 from toonvid.stylizing.stylizer import Stylizer
 from toonvid.video import Frame, Pixels
-from toonvid.writing.contact_sheet import contact_sheet, write_picture
+from toonvid.writing.contact_sheet import contact_sheet, write_image
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 WIDTH, HEIGHT, SECONDS = 800, 450, 2.0
@@ -77,16 +77,16 @@ def main() -> None:
         # float32, so that every machine draws the same.
         with open_backend(engine, precision="f32") as backend:
             pair = contact_sheet([scene, stylized(backend, scene)], columns=2)
-            write_picture(IMAGES / f"scene-{style}.jpg", pair, overwrite=True)
+            write_image(IMAGES / f"scene-{style}.jpg", pair, overwrite=True)
             if not found:
                 continue
             sources = [frame for frames in found.values() for frame in frames.values()]
             sources += [draw_scene(1280, 720, seconds) for seconds in SCENE_SECONDS]
             pictures = [for_sheet(stylized(backend, source)) for source in sources]
             sheet = contact_sheet(pictures, SHEET_COLUMNS)
-            write_picture(IMAGES / f"sheet-{style}.jpg", sheet, overwrite=True)
+            write_image(IMAGES / f"sheet-{style}.jpg", sheet, overwrite=True)
             shown = stylized(backend, found[SHOWN[0]][SHOWN[1]])
-            write_picture(IMAGES / f"butterfly-{style}.jpg", shown, overwrite=True)
+            write_image(IMAGES / f"butterfly-{style}.jpg", shown, overwrite=True)
 
 
 main()

@@ -124,7 +124,7 @@ def watch_conversion(film: Path, target: Path, style: str) -> Held:
         while process.poll() is None:
             state, now = job_state(target), held_bytes(process.pid)
             if state is not None and state.segments:
-                (held.joining if state.is_whole else held.making).extend(now)
+                (held.joining if state.awaits_join else held.making).extend(now)
             time.sleep(LOOK_SECONDS)
     finally:
         process.kill()

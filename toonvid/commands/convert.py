@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from toonvid.reading.options import DecodeOptions
     from toonvid.stylizing.stylizer import StylizeOptions
     from toonvid.writing.options import EncodeOptions
-    from toonvid.writing.output_paths import Job
+    from toonvid.writing.output_paths import PlannedConversion
 
 _DAMAGED_SOURCE = 4  # exit code
 
@@ -184,7 +184,7 @@ def convert(
 
 
 def _convert_one(
-    job: Job,
+    job: PlannedConversion,
     backend: Backend,
     options: tuple[DecodeOptions, StylizeOptions, EncodeOptions],
     report: Report,
@@ -194,10 +194,10 @@ def _convert_one(
 ) -> int:
     """Convert one source and give its exit code; among several, an error does not stop the rest."""
     from toonvid.resume import segmented as segments
-    from toonvid.resume.finished_target import is_done
+    from toonvid.resume.finished_target import is_finished_target
 
     try:
-        if goes_on and is_done(job.source, job.target, backend, options):
+        if goes_on and is_finished_target(job.source, job.target, backend, options):
             report.show_done(job)
             return 0
         with report.progress(job, options[2]) as show:

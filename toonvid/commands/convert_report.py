@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from toonvid.ffmpeg.hardware import Decoding
     from toonvid.pipeline import Conversion, Progress
     from toonvid.writing.options import EncodeOptions
-    from toonvid.writing.output_paths import Job
+    from toonvid.writing.output_paths import PlannedConversion
 
 QUIET, NORMAL, VERBOSE = -1, 0, 1
 FAILED = 1
@@ -58,7 +58,9 @@ class Report:
             self._say(f"Decoding: {decoding.name} ({decoding.reason})", "dim")
 
     @contextmanager
-    def progress(self, job: Job, encoding: EncodeOptions) -> Iterator[Callable[[Progress], None]]:
+    def progress(
+        self, job: PlannedConversion, encoding: EncodeOptions
+    ) -> Iterator[Callable[[Progress], None]]:
         """A bar while a source is converted, where anybody sees it; and an eye on signals."""
         from toonvid.commands.gentle_stop import gentle_stop
         from toonvid.commands.progress_bar import progress_bar
@@ -98,14 +100,14 @@ class Report:
             missing = progress.missing_bytes / _MEGABYTE
             self._say(f"note: the disk lacks about {missing:.0f} MB for the whole film", "yellow")
 
-    def show_unfinished(self, job: Job) -> None:
+    def show_unfinished(self, job: PlannedConversion) -> None:
         """Say how to go on, if anything of a stopped conversion is kept."""
         from toonvid.resume.work_folder import job_state
 
         state = None if job.target == "-" else job_state(Path(job.target))
-        if state is not None and state.segments and state.process is None:
+        if state is not None and state.segments and state.process_id is None:
             self.console.print(
-                f"{clock(state.film_seconds)} of the film are finished and kept. Go on with\n"
+                f"{clock(state.finished_seconds)} of the film are finished and kept. Go on with\n"
                 f"  {state.job.command}",
                 style="yellow",
                 markup=False,
@@ -130,7 +132,7 @@ class Report:
             f" ({speed:.1f} a second; {done.slowest_stage} was the slowest)"
         )
 
-    def show_done(self, job: Job) -> None:
+    def show_done(self, job: PlannedConversion) -> None:
         """Note that an earlier run has written the target."""
         self.done_before += 1
         if self.as_json:
@@ -146,7 +148,7 @@ class Report:
         if len(codes) > 1 and failed:
             self.console.print(f"{failed} of {len(codes)} sources were not converted", style="red")
 
-    def show_failure(self, job: Job, error: ToonvidError) -> None:
+    def show_failure(self, job: PlannedConversion, error: ToonvidError) -> None:
         if self.as_json:
             typer.echo(json.dumps({"source": job.source, "error": str(error)}))
         self.console.print(f"toonvid: {error}", style="red", markup=False)

@@ -20,10 +20,10 @@ def show_job_status(target: str, as_json: bool) -> None:
         told: dict[str, object] = {"target": target, "finished": finished}
         if state is not None:
             told |= {
-                "process": state.process,
+                "process": state.process_id,
                 "segments": state.segments,
                 "frames": state.frames,
-                "film_seconds": state.film_seconds,
+                "film_seconds": state.finished_seconds,
                 "whole_seconds": state.job.seconds,
                 "command": state.job.command,
             }
@@ -33,11 +33,11 @@ def show_job_status(target: str, as_json: bool) -> None:
     else:
         whole = "" if state.job.seconds is None else f" of {clock(state.job.seconds)}"
         typer.echo(
-            f"{target}: {clock(state.film_seconds)}{whole} finished, {state.frames} frames in"
+            f"{target}: {clock(state.finished_seconds)}{whole} finished, {state.frames} frames in"
             f" {state.segments} segments"
         )
-        if state.process is not None:
-            typer.echo(f"process {state.process} is at work on it")
+        if state.process_id is not None:
+            typer.echo(f"process {state.process_id} is at work on it")
         else:
             typer.echo(f"nobody is at work on it; go on with\n  {state.job.command}")
     if state is None and not finished:

@@ -122,7 +122,7 @@ def try_all(
 
     from toonvid.backends import open_backend
     from toonvid.stylizing.stylizer import Stylizer
-    from toonvid.writing.contact_sheet import contact_sheet, write_picture
+    from toonvid.writing.contact_sheet import contact_sheet, write_image
 
     frame = _frame_at(film, parse_time(at))
     pictures, names = [frame.pixels], ["the source"]
@@ -131,7 +131,7 @@ def try_all(
             pictures += [cartoon.pixels for cartoon in Stylizer(backend).stylize([frame])]
         names.append(engine.card.style)
     columns = 2 if len(pictures) < 5 else 3
-    write_picture(output, contact_sheet(pictures, columns), overwrite)
+    write_image(output, contact_sheet(pictures, columns), overwrite)
     Console(highlight=False, soft_wrap=True).print(
         f"Wrote {output}: {', '.join(names)}, from left to right and down.", markup=False
     )

@@ -13,7 +13,7 @@ import numpy as np
 from toonvid.backends import Backend
 from toonvid.live.camera import Shot
 from toonvid.reading.options import DecodeOptions, fitted
-from toonvid.stylizing.resize import resized
+from toonvid.stylizing.resize import resize
 from toonvid.stylizing.stylizer import StylizeOptions, Stylizer
 from toonvid.video import Frame, Pixels
 
@@ -147,7 +147,7 @@ class Painter:
 
     def _in_size(self, pixels: Pixels) -> Pixels:
         height, width = pixels.shape[:2]
-        return resized(pixels, *fitted(width, height, DecodeOptions(self.size)))
+        return resize(pixels, *fitted(width, height, DecodeOptions(self.size)))
 
     def _change_style(self, style: str) -> None:
         opened = self._open_style(style).__enter__()

@@ -23,11 +23,11 @@ from toonvid.errors import TargetError
 from toonvid.ffmpeg.color import TV_RANGE, encoder_graph, ready_frames
 from toonvid.live.camera import Camera
 from toonvid.live.feed import CLOCK
-from toonvid.stylizing.resize import boxed
+from toonvid.stylizing.resize import letterbox
 from toonvid.video import BT709, AuxiliaryStreams, Frame
 from toonvid.writing.codec import Codec
 from toonvid.writing.containers import FILM_CONTAINERS
-from toonvid.writing.provenance import TAG, film_mark
+from toonvid.writing.provenance import TAG_KEY, video_tag
 from toonvid.writing.remux import Carrier
 
 _PIECE = round(1 / CLOCK)  # units of the clock from key frame to key frame, and from piece to piece
@@ -130,7 +130,7 @@ class Recording:
         context = stream.codec_context
         context.color_range, context.colorspace = TV_RANGE, BT709.matrix
         context.color_primaries, context.color_trc = BT709.primaries, BT709.transfer
-        stream.metadata[TAG] = film_mark(self._style)
+        stream.metadata[TAG_KEY] = video_tag(self._style)
         with self._camera.sound.streams() as streams:
             self._auxiliary = AuxiliaryStreams(streams)
             self._carrier = Carrier(self._auxiliary, self._container, True, False)
@@ -150,7 +150,7 @@ class Recording:
         pixels = frame.pixels
         if (pixels.shape[1] // 2, pixels.shape[0] // 2) == (width // 2, height // 2):
             pixels = pixels[:height, :width]
-        pixels = boxed(pixels, width, height)
+        pixels = letterbox(pixels, width, height)
         self._last_pts = max(frame.pts, self._last_pts + 1)
         self._graph.vpush(VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24"))
         for picture in ready_frames(self._graph):

@@ -17,7 +17,7 @@ from toonvid.errors import BackendError, EngineError
 from toonvid.live.camera import Camera, Shot
 from toonvid.live.live_stylizer import Cartoon, Fit, Look, Painter
 from toonvid.live.meter import Meter
-from toonvid.stylizing.compare import wiped
+from toonvid.stylizing.compare import draw_wipe
 from toonvid.video import Pixels
 
 _IN_FLIGHT = 2  # frames: one is painted while the one before it is shown
@@ -178,7 +178,7 @@ class Live:
         pixels, wipe = cartoon.frame.pixels, self._controls.wipe
         self._size = (pixels.shape[1], pixels.shape[0])
         if wipe is not None and pixels.shape == cartoon.source.shape:
-            pixels = wiped(cartoon.source, pixels, wipe)
+            pixels = draw_wipe(cartoon.source, pixels, wipe)
         return Picture(cartoon, pixels)
 
     # From here on it runs on the painter's thread.

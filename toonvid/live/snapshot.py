@@ -7,7 +7,7 @@ from itertools import count
 from pathlib import Path
 
 from toonvid.video import Pixels
-from toonvid.writing.contact_sheet import write_picture
+from toonvid.writing.contact_sheet import write_image
 
 
 def save_snapshot(pixels: Pixels) -> Path:
@@ -17,7 +17,7 @@ def save_snapshot(pixels: Pixels) -> Path:
         TargetError: It cannot be written.
     """
     path = free_path(Path(f"{dated_stem()}.png"))
-    write_picture(path, pixels)
+    write_image(path, pixels)
     return path
 
 

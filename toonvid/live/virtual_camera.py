@@ -10,7 +10,7 @@ import numpy as np
 
 from toonvid.errors import CameraError
 from toonvid.live.session import Picture
-from toonvid.stylizing.resize import boxed
+from toonvid.stylizing.resize import letterbox
 
 if TYPE_CHECKING:
     import pyvirtualcam
@@ -89,7 +89,7 @@ class VirtualCamera:
             self._camera = self._opened(pixels.shape[1], pixels.shape[0])
             name, size = self._camera.device, f"{self._camera.width}x{self._camera.height}"
             self._on_notice(f"choose {name} as your camera in other programs ({size})")
-        pixels = boxed(pixels, self._camera.width, self._camera.height)
+        pixels = letterbox(pixels, self._camera.width, self._camera.height)
         try:
             self._camera.send(np.ascontiguousarray(pixels))
         except (RuntimeError, OSError) as error:

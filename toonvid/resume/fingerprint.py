@@ -51,7 +51,7 @@ class Job:
     """How long the film lasts; None when the source does not say."""
 
     @classmethod
-    def of(
+    def describe(
         cls,
         source: Path,
         backend: Backend,

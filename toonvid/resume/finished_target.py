@@ -14,11 +14,11 @@ from toonvid.backends import Backend
 from toonvid.reading.options import DecodeOptions
 from toonvid.resume.fingerprint import Job
 from toonvid.resume.segmented import SEGMENT_SECONDS
-from toonvid.resume.work_folder import forget
+from toonvid.resume.work_folder import remove_leftovers
 from toonvid.stylizing.stylizer import StylizeOptions
 from toonvid.writing.options import EncodeOptions
 from toonvid.writing.part_folder import part_folder
-from toonvid.writing.provenance import is_marked
+from toonvid.writing.provenance import has_provenance_tag
 
 _ENDS = {
     b"\xff\xd8": b"\xff\xd9",  # JPEG: first bytes -> last bytes
@@ -30,7 +30,7 @@ _HEAD_BYTES = 1024
 _TS_PACKET_BYTES = 188
 
 
-def is_done(
+def is_finished_target(
     source: str,
     target: str,
     backend: Backend,
@@ -52,11 +52,11 @@ def is_done(
         return False
     if source_file.stat().st_mtime_ns > target_file.stat().st_mtime_ns:
         return False
-    job = Job.of(source_file, backend, options, SEGMENT_SECONDS)
-    if not (is_marked(target_file, job.identity) and _is_whole(target_file)):
+    job = Job.describe(source_file, backend, options, SEGMENT_SECONDS)
+    if not (has_provenance_tag(target_file, job.identity) and _is_whole(target_file)):
         return False
     if part_folder(target_file).is_dir():
-        forget(target_file)
+        remove_leftovers(target_file)
     return True
 
 

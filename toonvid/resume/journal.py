@@ -16,10 +16,10 @@ from typing import TypeAlias
 
 from toonvid.writing.part_folder import sync_folder
 
-Entry: TypeAlias = dict[str, object]
+JournalEntry: TypeAlias = dict[str, object]
 
 
-def read_journal(path: Path) -> list[Entry]:
+def read_journal(path: Path) -> list[JournalEntry]:
     """The entries up to the first line that is not whole; none where there is no journal."""
     return _whole_entries(path)[0]
 
@@ -38,7 +38,7 @@ class Journal:
         if path.exists() and path.stat().st_size > size:
             os.truncate(path, size)
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: JournalEntry) -> None:
         """Write one more entry, safe on disk when this returns.
 
         Raises:
@@ -66,9 +66,9 @@ def _line(text: bytes) -> bytes:
     return b"%08x %b\n" % (zlib.crc32(text), text)
 
 
-def _whole_entries(path: Path) -> tuple[list[Entry], int]:
+def _whole_entries(path: Path) -> tuple[list[JournalEntry], int]:
     """The entries, and how many bytes they take."""
-    entries: list[Entry] = []
+    entries: list[JournalEntry] = []
     size = 0
     try:
         content = path.read_bytes()

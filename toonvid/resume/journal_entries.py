@@ -1,4 +1,4 @@
-"""Finished: what the journal of a conversion says of a segment, and of the whole source."""
+"""FinishedSegment: what the journal of a conversion says of a segment, and of the whole source."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from fractions import Fraction
 
 import numpy as np
 
-from toonvid.resume.journal import Entry
+from toonvid.resume.journal import JournalEntry
 from toonvid.resume.segment_file import Segment
 from toonvid.video import Frame
 
 
 @dataclass(frozen=True)
-class Finished:
+class FinishedSegment:
     """A finished segment, and what has to be known to go on behind it."""
 
     number: int
@@ -29,7 +29,7 @@ class Finished:
     """Width, height and time base of the film's first cartoon, and whether one sees through it."""
 
     @classmethod
-    def of(
+    def describe(
         cls,
         number: int,
         segment: Segment,
@@ -37,14 +37,14 @@ class Finished:
         tail: list[list[str]],
         whole: bool,
         first: Frame,
-    ) -> Finished:
+    ) -> FinishedSegment:
         """Put together what was just written."""
         height, width = first.pixels.shape[:2]
         like = [str(width), str(height), str(first.time_base), str(first.alpha is not None)]
         return cls(number, segment, film_seconds, tail, whole, like)
 
     @classmethod
-    def from_entry(cls, entry: Entry) -> Finished:
+    def from_entry(cls, entry: JournalEntry) -> FinishedSegment:
         """Read a line of the journal."""
         segment = Segment(**entry["segment"])  # type: ignore[arg-type]
         return cls(**{**entry, "segment": segment})  # type: ignore[arg-type]
@@ -59,7 +59,7 @@ class Finished:
 
 
 @dataclass(frozen=True)
-class Whole:
+class SourceEnd:
     """What is known once the source was read to its end."""
 
     segments: int

@@ -28,9 +28,9 @@ from toonvid.resume.disk_space import least_target_bytes
 from toonvid.resume.eligibility import why_in_one_go
 from toonvid.resume.fingerprint import SIZE, Job, fingerprint
 from toonvid.resume.join import join
-from toonvid.resume.journal_entries import Finished
+from toonvid.resume.journal_entries import FinishedSegment
 from toonvid.resume.segment_file import SegmentWriter
-from toonvid.resume.work_folder import Unfinished, disk_errors
+from toonvid.resume.work_folder import WorkFolder, disk_errors
 from toonvid.stylizing.stylizer import StylizeOptions, Stylizer
 from toonvid.video import Frame
 from toonvid.writing.encoder import VideoEncoder
@@ -87,7 +87,7 @@ def convert(
     if why_in_one_go(source, target, options[2]) is not None:
         mark = ""
         if Path(source).is_file():
-            mark = Job.of(Path(source), backend, options, segment_seconds).identity
+            mark = Job.describe(Path(source), backend, options, segment_seconds).identity
         return pipeline.convert(source, target, backend, *options, on_progress, mark)
     pipeline.refuse_same(Path(source), Path(target))
     work = _Work(Path(source), Path(target), backend, options, segment_seconds, on_progress)
@@ -121,7 +121,7 @@ class _Work:
         with self._decoder() as decoder, PartFolder(self._target, self._overwrite) as part:
             self._info = decoder.info
             length = self._info.duration_seconds
-            job = Job.of(
+            job = Job.describe(
                 self._source,
                 self._backend,
                 self._options,
@@ -130,7 +130,7 @@ class _Work:
                 length,
                 decoder.decoded_by,
             )
-            with Unfinished(self._target, job, restart) as self._kept:
+            with WorkFolder(self._target, job, restart) as self._kept:
                 resumed = self._kept.frames
                 stage_seconds = dict.fromkeys(("decode", "stylize", "encode"), 0.0)
                 if self._kept.whole is None:
@@ -252,7 +252,7 @@ class _Work:
                     self._report(kept_before, encoder.frame_count, _end(last))
             segment = writer.finish()
         tail, whole = self._ends.pop(number)
-        self._kept.add(Finished.of(number, segment, _end(last), tail, whole, like))
+        self._kept.add(FinishedSegment.describe(number, segment, _end(last), tail, whole, like))
         self._report(self._progress(), 0, _end(last))
 
     def _progress(self) -> Progress:

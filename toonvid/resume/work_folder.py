@@ -15,8 +15,8 @@ from pathlib import Path
 from toonvid.engine import file_sha256
 from toonvid.errors import TargetError, UnlikeJobError
 from toonvid.resume.fingerprint import Job
-from toonvid.resume.journal import Entry, Journal, read_journal
-from toonvid.resume.journal_entries import Finished, Whole
+from toonvid.resume.journal import Journal, JournalEntry, read_journal
+from toonvid.resume.journal_entries import FinishedSegment, SourceEnd
 from toonvid.resume.segment_file import Segment
 from toonvid.video import Frame
 from toonvid.writing.part_folder import PartFolder, part_folder, running_process, sync_folder
@@ -34,15 +34,15 @@ class JobState:
     job: Job
     segments: int
     frames: int
-    film_seconds: float
+    finished_seconds: float
     """How much of the film is finished."""
-    is_whole: bool
+    awaits_join: bool
     """Whether all segments are there, and only the join is missing."""
-    process: int | None
+    process_id: int | None
     """Who is at work on it now; None when nobody is."""
 
 
-class Unfinished:
+class WorkFolder:
     """Keeps what is finished of one job. A context manager: nothing finished, nothing kept."""
 
     def __init__(self, target: Path, job: Job, restart: bool) -> None:
@@ -64,7 +64,7 @@ class Unfinished:
             self.done = self._checked()
             """Number -> segment; there may be gaps where files went missing."""
 
-    def __enter__(self) -> Unfinished:
+    def __enter__(self) -> WorkFolder:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -73,11 +73,11 @@ class Unfinished:
                 self.remove()
 
     @property
-    def whole(self) -> Whole | None:
+    def whole(self) -> SourceEnd | None:
         """What the source's end has told; None when it was not reached, or segments are missing."""
         for entry in self._journal.entries:
             if "whole" in entry:
-                whole = Whole(**entry["whole"])  # type: ignore[arg-type]
+                whole = SourceEnd(**entry["whole"])  # type: ignore[arg-type]
                 return whole if len(self.done) == whole.segments else None
         return None
 
@@ -108,7 +108,7 @@ class Unfinished:
         """Where a segment lies."""
         return self.folder / f"{number:06}{_SUFFIX}"
 
-    def add(self, finished: Finished) -> None:
+    def add(self, finished: FinishedSegment) -> None:
         """Keep one more segment; its file is safe on disk already."""
         with disk_errors(self.target):
             sync_folder(self.folder)  # its name must be as safe as what the journal says of it
@@ -117,7 +117,7 @@ class Unfinished:
 
     def end(self, notices: tuple[str, ...], damage: str | None) -> None:
         """Note that the source was read to its end."""
-        whole = Whole(len(self.done), self.frames, self.film_seconds, list(notices), damage)
+        whole = SourceEnd(len(self.done), self.frames, self.film_seconds, list(notices), damage)
         with disk_errors(self.target):
             self._journal.add({"whole": asdict(whole)})
 
@@ -196,7 +196,7 @@ class Unfinished:
                 " anew with --restart; nothing was deleted"
             )
 
-    def _checked(self) -> dict[int, Finished]:
+    def _checked(self) -> dict[int, FinishedSegment]:
         """The segments whose files are as they were written."""
         done = {finished.number: finished for finished in _finished(self._journal.entries)}
         return {n: finished for n, finished in done.items() if self._is_good(finished.segment)}
@@ -217,13 +217,13 @@ def job_state(target: Path) -> JobState | None:
         job=job,
         segments=len(done),
         frames=sum(finished.segment.frames for finished in done.values()),
-        film_seconds=max((finished.film_seconds for finished in done.values()), default=0.0),
-        is_whole="whole" in entries[-1],
-        process=running_process(target),
+        finished_seconds=max((finished.film_seconds for finished in done.values()), default=0.0),
+        awaits_join="whole" in entries[-1],
+        process_id=running_process(target),
     )
 
 
-def forget(target: Path) -> None:
+def remove_leftovers(target: Path) -> None:
     """Delete what is left of a conversion whose target is in its place: a run that ended between
     the two.
     """
@@ -247,7 +247,7 @@ def _remove(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _job(entries: list[Entry]) -> Job | None:
+def _job(entries: list[JournalEntry]) -> Job | None:
     """The job that a journal begins with; None where it is damaged, or another version's."""
     try:
         job = Job(**entries[0]["job"])  # type: ignore[arg-type]
@@ -257,5 +257,7 @@ def _job(entries: list[Entry]) -> Job | None:
     return job
 
 
-def _finished(entries: list[Entry]) -> Iterator[Finished]:
-    return (Finished.from_entry(entry["finished"]) for entry in entries if "finished" in entry)  # type: ignore[arg-type]
+def _finished(entries: list[JournalEntry]) -> Iterator[FinishedSegment]:
+    for entry in entries:
+        if "finished" in entry:
+            yield FinishedSegment.from_entry(entry["finished"])  # type: ignore[arg-type]

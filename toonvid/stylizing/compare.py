@@ -15,7 +15,7 @@ _LINE_FRACTION = 400  # the dividing line is the width of the frame divided by t
 _WHITE = 255
 
 
-def compared(source: Frame, cartoon: Frame, comparison: Comparison) -> Frame:
+def compose_comparison(source: Frame, cartoon: Frame, comparison: Comparison) -> Frame:
     """Show both in one frame.
 
     Args:
@@ -37,10 +37,10 @@ def compared(source: Frame, cartoon: Frame, comparison: Comparison) -> Frame:
 def _wiped(source: Frame, cartoon: Frame) -> Pixels:
     # At time 0 the line stands in the middle, so that a still picture shows both.
     phase = (source.seconds / _WIPE_SECONDS + Fraction(1, 4)) % 1
-    return wiped(source.pixels, cartoon.pixels, float(1 - abs(1 - 2 * phase)))
+    return draw_wipe(source.pixels, cartoon.pixels, float(1 - abs(1 - 2 * phase)))
 
 
-def wiped(source: Pixels, cartoon: Pixels, share: float) -> Pixels:
+def draw_wipe(source: Pixels, cartoon: Pixels, share: float) -> Pixels:
     """The source, (H, W, 3), on the left of a line, the cartoon on its right.
 
     Args:

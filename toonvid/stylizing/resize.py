@@ -9,7 +9,7 @@ from av.video.reformatter import Interpolation
 from toonvid.video import Pixels
 
 
-def resized(pixels: Pixels, width: int, height: int) -> Pixels:
+def resize(pixels: Pixels, width: int, height: int) -> Pixels:
     """A picture, (H, W, 3), stretched to (height, width, 3)."""
     if pixels.shape[:2] == (height, width):
         return pixels
@@ -20,13 +20,13 @@ def resized(pixels: Pixels, width: int, height: int) -> Pixels:
     return np.asarray(picture.to_ndarray(), np.uint8)
 
 
-def boxed(pixels: Pixels, width: int, height: int) -> Pixels:
+def letterbox(pixels: Pixels, width: int, height: int) -> Pixels:
     """A picture, (H, W, 3), whole and in its own shape, in a black one of (height, width, 3)."""
     own_height, own_width = pixels.shape[:2]
     if (own_height, own_width) == (height, width):
         return pixels
     scale = min(width / own_width, height / own_height)
-    inner = resized(pixels, max(1, round(own_width * scale)), max(1, round(own_height * scale)))
+    inner = resize(pixels, max(1, round(own_width * scale)), max(1, round(own_height * scale)))
     box = np.zeros((height, width, 3), np.uint8)
     top, left = (height - inner.shape[0]) // 2, (width - inner.shape[1]) // 2
     box[top : top + inner.shape[0], left : left + inner.shape[1]] = inner

@@ -12,7 +12,7 @@ import numpy as np
 
 from toonvid.backends import Backend
 from toonvid.choices import COMPARISONS, Comparison
-from toonvid.stylizing.compare import compared
+from toonvid.stylizing.compare import compose_comparison
 from toonvid.video import Frame, Pixels
 
 _Batches: TypeAlias = deque[tuple[list[Frame], Pixels]]
@@ -59,14 +59,16 @@ class Stylizer:
             batch, sources = under_way.popleft()
             cartoons = self._finished(sources, whole)
             for source, pixels in zip(batch, cartoons, strict=True):
-                yield compared(source, replace(source, pixels=pixels), self.options.compare)
+                yield compose_comparison(
+                    source, replace(source, pixels=pixels), self.options.compare
+                )
 
     def _batches(self, frames: Iterator[Frame], under_way: _Batches) -> Iterator[Pixels]:
         """Yield what the engine takes, (N, H, W, 3), and remember of which frames it is made."""
         while batch := list(islice(frames, self.backend.batch_size)):
             sources = _stacked(batch)
             under_way.append((batch, sources))
-            yield padded(sources, self.backend.engine.card.multiple_of)
+            yield pad_to_multiple(sources, self.backend.engine.card.multiple_of)
 
     def _finished(self, sources: Pixels, whole: Pixels) -> Pixels:
         """Cut the padding off the cartoons and blend; shape (N, H, W, 3) in and out."""
@@ -86,7 +88,7 @@ def _stacked(batch: list[Frame]) -> Pixels:
     return np.stack([frame.pixels for frame in batch])
 
 
-def padded(frames: Pixels, multiple_of: int) -> Pixels:
+def pad_to_multiple(frames: Pixels, multiple_of: int) -> Pixels:
     """Frames (N, H, W, 3), their right and lower edges reflected until both sides are multiples."""
     height, width = frames.shape[1:3]
     below, right = -height % multiple_of, -width % multiple_of

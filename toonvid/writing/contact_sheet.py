@@ -33,7 +33,7 @@ def contact_sheet(pictures: Sequence[Pixels], columns: int) -> Pixels:
     return sheet
 
 
-def write_picture(target: Path, pixels: Pixels, overwrite: bool = False) -> None:
+def write_image(target: Path, pixels: Pixels, overwrite: bool = False) -> None:
     """Write one picture; its format is told by the target's suffix.
 
     Raises:

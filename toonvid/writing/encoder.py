@@ -38,7 +38,7 @@ from toonvid.writing.containers import (
 )
 from toonvid.writing.options import EncodeOptions
 from toonvid.writing.part_folder import PartFolder
-from toonvid.writing.provenance import TAG, film_mark, mark_picture, picture_mark
+from toonvid.writing.provenance import TAG_KEY, image_tag, tag_image, video_tag
 from toonvid.writing.remux import Carrier, kept_tags
 from toonvid.writing.rgb_input import is_full_range, rgb_picture, tag_colors, written_color
 from toonvid.writing.verify import verify
@@ -216,7 +216,7 @@ class VideoEncoder:
             self._auxiliary, self._container, self.options.audio, self.options.subtitles
         )
         if self._container_name == "mpegts":
-            self._container.metadata["service_provider"] = picture_mark(self._style, self._job)
+            self._container.metadata["service_provider"] = image_tag(self._style, self._job)
         tags = self._auxiliary.metadata
         options = muxer_options(self._container, self._container_name, frame.time_base, tags)
         self._container.container_options.update(options)
@@ -243,7 +243,7 @@ class VideoEncoder:
         stream.codec_context.flags |= Flags.frame_duration
         if not self._is_picture:
             stream.metadata.update(kept_tags(self._auxiliary.video_metadata))
-            stream.metadata[TAG] = film_mark(self._style, self._job)
+            stream.metadata[TAG_KEY] = video_tag(self._style, self._job)
             stream.disposition = Disposition(self._auxiliary.video_disposition)
         return stream
 
@@ -278,7 +278,7 @@ class VideoEncoder:
             self.damage = self._carrier.damage
             if self._file is not None:
                 if self._is_picture or self._container_name == "gif":
-                    mark_picture(self._file, self._style, self._job)
+                    tag_image(self._file, self._style, self._job)
                 times = None if self._is_picture or not self._info.frame_rate else self._times
                 verify(self._file, self.target, self.frame_count, times)
                 self._part.publish()

@@ -10,14 +10,14 @@ from urllib.parse import unquote, urlsplit
 from toonvid.errors import SourceError, TargetError
 from toonvid.video import PIPE
 from toonvid.writing.containers import FILM_CONTAINERS, PICTURE_CODECS
-from toonvid.writing.provenance import is_marked
+from toonvid.writing.provenance import has_provenance_tag
 
 # What a folder run takes for a film or a picture; a file named by a user may end in anything.
-FILM_SUFFIXES = {
+VIDEO_SUFFIXES = {
     *FILM_CONTAINERS,
     *(".mpg", ".mpeg", ".m2ts", ".mts", ".wmv", ".flv", ".3gp", ".ogv", ".vob", ".y4m"),
 }
-PICTURE_SUFFIXES = {*PICTURE_CODECS, ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".ppm", ".tga"}
+IMAGE_SUFFIXES = {*PICTURE_CODECS, ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".ppm", ".tga"}
 # Containers that keep all that a film has; sources in any other become mp4, or mkv from webm,
 # whose audio fits mp4 in few players.
 _KEPT_SUFFIXES = {".mp4", ".m4v", ".mov", ".mkv", *PICTURE_CODECS}
@@ -26,14 +26,14 @@ _TEMPLATE_FIELDS = ("stem", "style", "ext")
 
 
 @dataclass(frozen=True)
-class Job:
+class PlannedConversion:
     """One source and the target that it becomes."""
 
     source: str
     target: str
 
 
-def plan_targets(sources: list[str], output: str | None, style: str) -> list[Job]:
+def plan_targets(sources: list[str], output: str | None, style: str) -> list[PlannedConversion]:
     """Find the sources in folders and name a target for each.
 
     Args:
@@ -48,7 +48,9 @@ def plan_targets(sources: list[str], output: str | None, style: str) -> list[Job
             has an unknown field.
     """
     found = [pair for source in sources for pair in _expanded(source)]
-    jobs = [Job(s, _target(s, inside, output, style, len(found))) for s, inside in found]
+    jobs = [
+        PlannedConversion(s, _target(s, inside, output, style, len(found))) for s, inside in found
+    ]
     taken: dict[Path, str] = {}
     for job in jobs:
         if job.target == PIPE:
@@ -70,11 +72,11 @@ def _expanded(source: str) -> list[tuple[str, Path]]:
     candidates = sorted(
         path
         for path in root.rglob("*")
-        if path.suffix.lower() in FILM_SUFFIXES | PICTURE_SUFFIXES
+        if path.suffix.lower() in VIDEO_SUFFIXES | IMAGE_SUFFIXES
         and not any(part.startswith(".") for part in path.relative_to(root).parts)
         and path.is_file()
     )
-    own = [path for path in candidates if not is_marked(path)]
+    own = [path for path in candidates if not has_provenance_tag(path)]
     if not own:
         written = f" but toonvid's own ({len(candidates)})" if candidates else ""
         raise SourceError(f"{source}: no films or pictures in this folder{written}")
@@ -112,7 +114,7 @@ def _name(source: str) -> PurePosixPath | Path:
 
 
 def _fallback(suffix: str) -> str:
-    return ".png" if suffix in PICTURE_SUFFIXES else ".mp4"
+    return ".png" if suffix in IMAGE_SUFFIXES else ".mp4"
 
 
 def _filled(template: str, values: dict[str, str]) -> str:

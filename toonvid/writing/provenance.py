@@ -14,18 +14,18 @@ from pathlib import Path
 import av
 from av.error import FFmpegError
 
-TAG = "handler_name"
+TAG_KEY = "handler_name"
 _PREFIX = "toonvid "
 _PICTURE_PREFIX = "toonvid style="
 _SEARCHED_BYTES = 1024  # at either end of a file
 
 
-def film_mark(style: str, job: str = "") -> str:
+def video_tag(style: str, job: str = "") -> str:
     """The handler name of a film in this style; `job` tells its conversion from any other."""
     return _PREFIX + style + _job(job)
 
 
-def picture_mark(style: str, job: str = "") -> str:
+def image_tag(style: str, job: str = "") -> str:
     """The comment in a picture of this style."""
     return _PICTURE_PREFIX + style + _job(job)
 
@@ -34,10 +34,10 @@ def _job(job: str) -> str:
     return f" job={job}" if job else ""
 
 
-def mark_picture(path: Path, style: str, job: str = "") -> None:
+def tag_image(path: Path, style: str, job: str = "") -> None:
     """Write the mark into a JPEG, PNG, WebP or GIF file; any other is left as it is."""
     data = path.read_bytes()
-    text = picture_mark(style, job).encode()
+    text = image_tag(style, job).encode()
     if data.startswith(b"\xff\xd8"):
         segment = b"\xff\xfe" + struct.pack(">H", len(text) + 2) + text  # COM, after SOI
         data = data[:2] + segment + data[2:]
@@ -56,7 +56,7 @@ def mark_picture(path: Path, style: str, job: str = "") -> None:
     path.write_bytes(data)
 
 
-def is_marked(path: Path, job: str = "") -> bool:
+def has_provenance_tag(path: Path, job: str = "") -> bool:
     """Whether a file was written by toonvid, and by this job if one is named. A file that cannot be
     opened was not.
     """
@@ -70,7 +70,7 @@ def is_marked(path: Path, job: str = "") -> bool:
                     return True
         with av.open(f"file:{path}", metadata_errors="replace") as container:
             return any(
-                name.lower() == TAG and value.startswith(_PREFIX) and value.endswith(_job(job))
+                name.lower() == TAG_KEY and value.startswith(_PREFIX) and value.endswith(_job(job))
                 for stream in container.streams.video
                 for name, value in stream.metadata.items()
             )

@@ -20,7 +20,7 @@ from toonvid.errors import SourceError
 from toonvid.reading.decoder import VideoDecoder
 from toonvid.reading.options import DecodeOptions
 from toonvid.video import Frame, Pixels, VideoInfo
-from toonvid.writing.output_paths import FILM_SUFFIXES, PICTURE_SUFFIXES
+from toonvid.writing.output_paths import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from trainer.prepare.manifest import LEDGER_NAME, Source, sheet_path
 from trainer.prepare.quality_filter import HASH_BITS, Fault, content_box, find_fault
 
@@ -208,7 +208,7 @@ def _files_in(root: Path, target: Path) -> Iterator[Path]:
         for name in sorted(names):
             suffix = Path(name).suffix.lower()
             is_own = name.startswith(".") or name in sheets
-            if suffix in FILM_SUFFIXES | PICTURE_SUFFIXES and not is_own:
+            if suffix in VIDEO_SUFFIXES | IMAGE_SUFFIXES and not is_own:
                 yield here / name
 
 

@@ -29,7 +29,7 @@ import numpy as np
 from toonvid.errors import SourceError, TrainingError
 from toonvid.prefetch import prefetch
 from toonvid.video import Pixels
-from toonvid.writing.contact_sheet import contact_sheet, write_picture
+from toonvid.writing.contact_sheet import contact_sheet, write_image
 from trainer.files import write_atomically
 from trainer.prepare.crops import cut_crops
 from trainer.prepare.frame_extraction import End, Look, PrepareOptions, find_sources, look_at
@@ -224,7 +224,7 @@ def _write_sheet(ledger: Ledger) -> Path | None:
     if not tiles:
         return None
     sheet = sheet_path(ledger.folder)
-    write_picture(sheet, contact_sheet(tiles, _SHEET_COLUMNS), overwrite=True)
+    write_image(sheet, contact_sheet(tiles, _SHEET_COLUMNS), overwrite=True)
     return sheet
 
 

@@ -21,7 +21,7 @@ import torch
 
 from toonvid.backends import open_backend
 from toonvid.engine import find_engine
-from toonvid.stylizing.stylizer import Stylizer, padded
+from toonvid.stylizing.stylizer import Stylizer, pad_to_multiple
 from toonvid.video import Frame, Pixels
 from trainer.data.photos import Drawing
 from trainer.training.game import load_trained_generator
@@ -55,7 +55,7 @@ def _run_drawing(run: Run, device: torch.device) -> Drawing:
     def draw(photo: Pixels, frame_height: int) -> Pixels:
         height, width = photo.shape[:2]
         with taking_turns:
-            return stylize(generator, padded(photo[None], multiple_of)[0])[:height, :width]
+            return stylize(generator, pad_to_multiple(photo[None], multiple_of)[0])[:height, :width]
 
     state = find_state(run.folder)
     return Drawing(draw, hashlib.sha256(state.read_bytes()).hexdigest())

@@ -121,9 +121,9 @@ def test_what_cannot_be_opened(source: str, error: type[Exception], line: str) -
 
 def test_picture_is_no_camera(tmp_path: Path) -> None:
     from toonvid.bench.demo_scene import draw_scene
-    from toonvid.writing.contact_sheet import write_picture
+    from toonvid.writing.contact_sheet import write_image
 
-    write_picture(tmp_path / "a.png", draw_scene(32, 32, 0))
+    write_image(tmp_path / "a.png", draw_scene(32, 32, 0))
     with pytest.raises(CameraError, match=r"a\.png is a picture, not a camera"):
         open_stream(str(tmp_path / "a.png")).__enter__()
 

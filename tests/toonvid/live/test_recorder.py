@@ -28,7 +28,7 @@ from toonvid.live.recorder import Recorder, RecordOptions
 from toonvid.live.recording import Recording
 from toonvid.live.session import Controls, Live, Picture
 from toonvid.video import Frame, Pixels
-from toonvid.writing.provenance import is_marked
+from toonvid.writing.provenance import has_provenance_tag
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_frames_keep_their_times(suffix: str, tmp_path: Path, silent_camera: Cam
     for found, asked in zip(kept, pts, strict=True):
         assert abs(found - kept[0] - (asked - pts[0]) * CLOCK) <= tick
     assert levels(film) == pytest.approx([0, 40, 80, 120, 160, 200], abs=4)
-    assert suffix == "ts" or is_marked(film)
+    assert suffix == "ts" or has_provenance_tag(film)
 
 
 def test_another_size_goes_into_the_first(tmp_path: Path, silent_camera: Camera) -> None:

@@ -130,7 +130,7 @@ def complaint(code: int, said: str, target: Path) -> str | None:
         return "more than one line"
     if part_folder(target).exists():
         state = job_state(target)  # all segments are good, and their container takes none of them
-        if code != 1 or state is None or not state.is_whole:
+        if code != 1 or state is None or not state.awaits_join:
             return "the folder of the unfinished target is still there"
     if code == 1:
         return "it failed, and there is a target" if target.exists() else None

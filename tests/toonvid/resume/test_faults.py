@@ -69,7 +69,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(film, whole, engin
         frames = 0 if state is None else state.frames
         assert frames >= done_before  # nothing that was finished is ever lost
         done_before = frames
-        assert state is None or state.process is None
+        assert state is None or state.process_id is None
     assert finish(start(film, target, engine)) == (0, "")
     assert not part_folder(target).exists()
     assert target.read_bytes() == whole

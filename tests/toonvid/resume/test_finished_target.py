@@ -13,7 +13,7 @@ from support.run_toonvid import Ended, run_here
 
 from toonvid.backends import Backend
 from toonvid.reading.options import DecodeOptions
-from toonvid.resume.finished_target import is_done
+from toonvid.resume.finished_target import is_finished_target
 from toonvid.resume.segmented import convert
 from toonvid.stylizing.stylizer import StylizeOptions
 from toonvid.writing.options import EncodeOptions
@@ -46,7 +46,7 @@ def made(source: Path, identity: Backend, tmp_path: Path) -> Callable[[str], tup
 
 
 def done(pair: tuple[Path, Path], backend: Backend, options: Options = USUAL) -> bool:
-    return is_done(str(pair[0]), str(pair[1]), backend, options)
+    return is_finished_target(str(pair[0]), str(pair[1]), backend, options)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

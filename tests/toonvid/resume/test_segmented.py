@@ -34,7 +34,7 @@ from toonvid.resume import segmented as segments
 from toonvid.resume.eligibility import JOINABLE_CODECS, why_in_one_go
 from toonvid.resume.join import decoding_times
 from toonvid.resume.journal import Journal, read_journal
-from toonvid.resume.work_folder import Unfinished, job_state
+from toonvid.resume.work_folder import WorkFolder, job_state
 from toonvid.stylizing.stylizer import StylizeOptions
 from toonvid.writing.options import EncodeOptions
 from toonvid.writing.part_folder import PartFolder, part_folder
@@ -319,14 +319,14 @@ def test_a_segment_is_not_written_through_a_link(film, run, tmp_path):
 
 
 def test_what_cannot_be_tidied_away_is_no_failure(film, run, tmp_path, monkeypatch):
-    remove = Unfinished.remove
+    remove = WorkFolder.remove
 
-    def fail_at_the_end(self: Unfinished) -> None:
+    def fail_at_the_end(self: WorkFolder) -> None:
         if self.target.exists():
             raise OSError("stale file handle")
         remove(self)
 
-    monkeypatch.setattr(Unfinished, "remove", fail_at_the_end)
+    monkeypatch.setattr(WorkFolder, "remove", fail_at_the_end)
     assert run(film).frames == 48
     assert (tmp_path / "target.mp4").exists()
 
@@ -337,7 +337,7 @@ def test_only_the_join_is_done_again_when_it_was_stopped(film, run, tmp_path, mo
     with pytest.raises(Stopped):
         run(film)
     state = job_state(tmp_path / "target.mp4")
-    assert state is not None and state.is_whole and state.frames == 48
+    assert state is not None and state.awaits_join and state.frames == 48
     monkeypatch.undo()
     assert run(film).resumed_frames == 48
     assert (tmp_path / "target.mp4").read_bytes() == (tmp_path / "whole.mp4").read_bytes()
@@ -469,7 +469,7 @@ def test_a_source_whose_disk_goes_away_is_waited_for_and_not_cut_short(
     ):
         run(source, "target.mkv")
     state = job_state(tmp_path / "target.mkv")
-    assert state is None or state.is_whole or state.frames % 5 == 0
+    assert state is None or state.awaits_join or state.frames % 5 == 0
     monkeypatch.undo()
     run(source, "target.mkv")
     assert (tmp_path / "target.mkv").read_bytes() == (tmp_path / "whole.mkv").read_bytes()

@@ -9,7 +9,7 @@ import pytest
 from support.clips import flat
 
 from toonvid.choices import COMPARISONS
-from toonvid.stylizing.compare import compared
+from toonvid.stylizing.compare import compose_comparison
 from toonvid.video import Frame
 
 F = Fraction
@@ -19,12 +19,12 @@ CARTOON = Frame(flat((200, 210, 220)), 0, F(1, 25), 1, ALPHA)
 
 
 def test_none_is_the_cartoon_alone():
-    assert compared(SOURCE, CARTOON, "none") is CARTOON
+    assert compose_comparison(SOURCE, CARTOON, "none") is CARTOON
 
 
 @pytest.mark.parametrize(("comparison", "axis"), [("horizontal", 1), ("vertical", 0)])
 def test_both_stand_side_by_side_with_their_opacity(comparison, axis):
-    both = compared(SOURCE, CARTOON, comparison)
+    both = compose_comparison(SOURCE, CARTOON, comparison)
     assert np.array_equal(both.pixels, np.concatenate([SOURCE.pixels, CARTOON.pixels], axis))
     assert both.alpha is not None
     assert np.array_equal(both.alpha, np.concatenate([ALPHA, ALPHA], axis))
@@ -34,7 +34,9 @@ def test_both_stand_side_by_side_with_their_opacity(comparison, axis):
 @pytest.mark.parametrize(("time", "column"), [(0, 32), (F(3, 2), 64), (F(9, 2), 0), (6, 32)])
 def test_wipe_moves_the_line_from_left_to_right_and_back(time, column):
     at = {"pts": int(time * 2), "time_base": F(1, 2)}
-    wiped = compared(Frame(SOURCE.pixels, **at), Frame(CARTOON.pixels, **at), "wipe").pixels
+    wiped = compose_comparison(
+        Frame(SOURCE.pixels, **at), Frame(CARTOON.pixels, **at), "wipe"
+    ).pixels
     assert wiped.shape == CARTOON.pixels.shape
     assert (wiped[:, : max(0, column - 1)] == SOURCE.pixels[0, 0]).all()
     assert (wiped[:, column + 1 :] == CARTOON.pixels[0, 0]).all()
@@ -45,4 +47,4 @@ def test_wipe_moves_the_line_from_left_to_right_and_back(time, column):
 @pytest.mark.parametrize("comparison", COMPARISONS)
 def test_a_frame_of_one_pixel_can_be_compared(comparison):
     one = Frame(flat((1, 2, 3), (1, 1)), 0, F(1))
-    assert compared(one, one, comparison).pixels.size >= 3
+    assert compose_comparison(one, one, comparison).pixels.size >= 3

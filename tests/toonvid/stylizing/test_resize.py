@@ -3,26 +3,26 @@ from __future__ import annotations
 import numpy as np
 
 from toonvid.bench.demo_scene import draw_scene
-from toonvid.stylizing.resize import boxed, resized
+from toonvid.stylizing.resize import letterbox, resize
 
 
 def test_picture_in_its_own_size_is_the_picture() -> None:
     pixels = draw_scene(64, 48, 0)
-    assert resized(pixels, 64, 48) is pixels
-    assert boxed(pixels, 64, 48) is pixels
+    assert resize(pixels, 64, 48) is pixels
+    assert letterbox(pixels, 64, 48) is pixels
 
 
 def test_size_changes_and_colours_do_not() -> None:
     pixels = np.full((48, 64, 3), (200, 30, 90), np.uint8)
     for width, height in ((32, 24), (128, 96), (63, 47)):
-        changed = resized(pixels, width, height)
+        changed = resize(pixels, width, height)
         assert changed.shape == (height, width, 3)
         assert np.abs(changed.astype(int) - (200, 30, 90)).max() <= 2
 
 
 def test_box_keeps_the_shape_and_is_black_around() -> None:
     pixels = np.full((50, 50, 3), 255, np.uint8)
-    box = boxed(pixels, 120, 40)
+    box = letterbox(pixels, 120, 40)
     assert box.shape == (40, 120, 3)
     assert box[:, 41:79].min() > 250
     assert box[:, :40].max() == box[:, 80:].max() == 0

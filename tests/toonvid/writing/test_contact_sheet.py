@@ -5,7 +5,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from toonvid.writing.contact_sheet import contact_sheet, write_picture
+from toonvid.writing.contact_sheet import contact_sheet, write_image
 
 
 def test_pictures_stand_in_rows_with_gaps() -> None:
@@ -20,7 +20,7 @@ def test_pictures_stand_in_rows_with_gaps() -> None:
 
 def test_written_picture_holds_its_pixels(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (9, 11, 3), np.uint8)
-    write_picture(tmp_path / "a.png", pixels)
+    write_image(tmp_path / "a.png", pixels)
     with av.open(tmp_path / "a.png") as picture:
         read = next(picture.decode(video=0)).to_ndarray(format="rgb24")
     assert np.array_equal(read, pixels)

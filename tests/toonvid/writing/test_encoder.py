@@ -27,7 +27,7 @@ from toonvid.errors import TargetError, ToonvidError
 from toonvid.video import Frame, VideoInfo
 from toonvid.writing.encoder import VideoEncoder
 from toonvid.writing.options import EncodeOptions
-from toonvid.writing.provenance import is_marked
+from toonvid.writing.provenance import has_provenance_tag
 
 F = Fraction
 INFO = VideoInfo("clip", "mov", 64, 48, F(1, 25), frame_rate=F(25))
@@ -330,10 +330,10 @@ def test_targets_are_marked_and_read_by_others(suffix, tmp_path, toon):
     cv2 = pytest.importorskip("cv2")
     is_picture = suffix in ("png", "jpg", "webp")
     source = Film(moving_pictures(1 if is_picture else 6)).write(tmp_path / "source.mp4")
-    assert not is_marked(source)
+    assert not has_provenance_tag(source)
     target = tmp_path / f"target.{suffix}"
     toon(source, target.name)
-    assert is_marked(target)
+    assert has_provenance_tag(target)
     assert np.abs(decoded(target)[0].astype(int) - decoded(source)[0]).mean() < 10
     seen = cv2.imread(str(target)) if is_picture else cv2.VideoCapture(str(target)).read()[1]
     assert np.abs(seen[:, :, ::-1].astype(int) - decoded(source)[0]).mean() < 10

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from toonvid.errors import SourceError, TargetError
-from toonvid.writing.contact_sheet import write_picture
-from toonvid.writing.output_paths import Job, plan_targets
-from toonvid.writing.provenance import mark_picture
+from toonvid.writing.contact_sheet import write_image
+from toonvid.writing.output_paths import PlannedConversion, plan_targets
+from toonvid.writing.provenance import tag_image
 
 
 def touch(folder: Path, *names: str) -> list[str]:
@@ -36,7 +36,7 @@ def touch(folder: Path, *names: str) -> list[str]:
 )
 def test_default_target_lies_beside_its_source(tmp_path: Path, source: str, target: str) -> None:
     [path] = touch(tmp_path, source)
-    assert plan_targets([path], None, "ink") == [Job(path, str(tmp_path / target))]
+    assert plan_targets([path], None, "ink") == [PlannedConversion(path, str(tmp_path / target))]
 
 
 def test_template_is_filled_for_each_source(tmp_path: Path) -> None:
@@ -66,10 +66,10 @@ def test_folder_run_leaves_its_own_targets_out(tmp_path: Path) -> None:
     import numpy as np
 
     for name in ("own.png", "other.png"):
-        write_picture(tmp_path / name, np.zeros((8, 8, 3), np.uint8))
+        write_image(tmp_path / name, np.zeros((8, 8, 3), np.uint8))
     plain = tmp_path / "other.png"
     plain.write_bytes(plain.read_bytes().replace(b"toonvid style=", b"something else"))
-    mark_picture(tmp_path / "own.png", "ink")
+    tag_image(tmp_path / "own.png", "ink")
     assert [job.source for job in plan_targets([str(tmp_path)], None, "ink")] == [str(plain)]
 
 
