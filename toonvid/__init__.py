@@ -1,11 +1,35 @@
-"""toonvid turns any film, picture or webcam into a cartoon.
+"""toonvid turns videos, images and webcams into cartoons.
 
-    from toonvid import convert, find_engine, open_backend
+Images that are in memory, as NumPy arrays of shape (height, width, 3), uint8, RGB:
 
-    with open_backend(find_engine("ink")) as backend:
-        convert("movie.mp4", "movie.toon.mp4", backend)
+    stylize(image, style="ink")     one image
+    open_style("ink")               many images: a context manager that compiles the engine once
 
-Names are loaded when they are first used, so that `import toonvid` costs nothing.
+Files, with audio, subtitles and frame times:
+
+    convert(source, target, backend)    a video or an image; goes on where a stopped run ended
+    DecodeOptions, StylizeOptions, EncodeOptions    what is read, drawn and written
+    Progress, Conversion                what the progress callback and the caller are given
+
+Styles and the libraries that run them:
+
+    list_engines(), find_engine("ink")  the styles on this machine: Engine, EngineCard
+    open_backend(engine)                an engine that is ready to run: Backend
+
+Errors, all of them ToonvidError:
+
+    SourceError, TargetError, UnlikeJobError, EngineError, BackendError, DeviceMissingError,
+    RefusedError, CameraError, TrainingError
+
+Example:
+
+    import toonvid
+
+    with toonvid.open_backend(toonvid.find_engine("ink")) as backend:
+        toonvid.convert("movie.mp4", "movie.toon.mp4", backend)
+
+docs/python-api.md says more; docs/ also has pages on the command line, which is `toonvid --help`.
+Names are loaded when they are first used, so that `import toonvid` takes no time.
 """
 
 from __future__ import annotations
@@ -33,6 +57,7 @@ if TYPE_CHECKING:
     from toonvid.pipeline import Conversion, Progress
     from toonvid.reading.options import DecodeOptions
     from toonvid.resume.segmented import convert
+    from toonvid.stylizing.image import OpenStyle, open_style, stylize
     from toonvid.stylizing.stylizer import StylizeOptions
     from toonvid.writing.options import EncodeOptions
 
@@ -55,6 +80,7 @@ _HOMES = {
     ),
     "toonvid.pipeline": ("Conversion", "Progress"),
     "toonvid.resume.segmented": ("convert",),
+    "toonvid.stylizing.image": ("OpenStyle", "open_style", "stylize"),
     "toonvid.stylizing.stylizer": ("StylizeOptions",),
 }
 
@@ -69,6 +95,7 @@ __all__ = [
     "Engine",
     "EngineCard",
     "EngineError",
+    "OpenStyle",
     "Progress",
     "RefusedError",
     "SourceError",
@@ -82,6 +109,8 @@ __all__ = [
     "find_engine",
     "list_engines",
     "open_backend",
+    "open_style",
+    "stylize",
 ]
 
 

@@ -5,6 +5,7 @@ Leaves out how an engine is run (`toonvid.backends`) and how one is made (`train
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import os
@@ -182,8 +183,12 @@ def find_engine(style: str) -> Engine:
     for folder in engine_folders():
         if (folder / f"{style}.json").is_file():
             return read_engine(folder / f"{style}.json")
-    names = ", ".join(engine.card.style for engine in list_engines()) or "none"
-    raise EngineError(f"no style named {style!r}; there are: {names}")
+    names = [engine.card.style for engine in list_engines()]
+    # A beginning is what people try first; else the name with the most letters in common.
+    close = [name for name in names if style and name.startswith(style.lower())]
+    close = close or difflib.get_close_matches(style.lower(), names, n=1)
+    advice = f"; did you mean {close[0]}?" if close else ""
+    raise EngineError(f"no style named {style!r}; there are: {', '.join(names) or 'none'}{advice}")
 
 
 def list_engines() -> list[Engine]:

@@ -70,6 +70,23 @@ def test_unknown_style_names_those_there_are(folders):
         find_engine("inc")
 
 
+@pytest.mark.parametrize(
+    ("asked", "meant"), [("ident", "identity"), ("Identity", "identity"), ("negativ", "negative")]
+)
+def test_unknown_style_names_the_one_that_is_most_like_it(asked, meant, folders):
+    identity_engine(folders["user"])
+    negative_engine(folders["user"])
+    with pytest.raises(EngineError, match=f"identity, negative; did you mean {meant}\\?$"):
+        find_engine(asked)
+
+
+@pytest.mark.parametrize("asked", ["nobody", ""])
+def test_unknown_style_that_is_like_no_other_gets_no_advice(asked, folders):
+    identity_engine(folders["user"])
+    with pytest.raises(EngineError, match="there are: identity$"):
+        find_engine(asked)
+
+
 def test_shipped_engines_lie_at_the_top_of_a_checkout():
     assert engines.shipped_engines().name == "engines"
 

@@ -34,9 +34,9 @@ class StylizeOptions:
 
     def __post_init__(self) -> None:
         if not 0 <= self.strength <= 1:
-            raise ValueError(f"{self.strength = }")
+            raise ValueError(f"strength is between 0 and 1, not {self.strength}")
         if self.compare not in COMPARISONS:
-            raise ValueError(f"{self.compare = }")
+            raise ValueError(f"compare is one of {', '.join(COMPARISONS)}, not {self.compare!r}")
 
 
 class Stylizer:
