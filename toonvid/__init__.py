@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from toonvid.reading.options import DecodeOptions
     from toonvid.resume.segmented import convert
     from toonvid.stylizing.image import OpenStyle, open_style, stylize
-    from toonvid.stylizing.stylizer import StylizeOptions
+    from toonvid.stylizing.options import StylizeOptions
     from toonvid.writing.options import EncodeOptions
 
 _HOMES = {
@@ -81,7 +81,7 @@ _HOMES = {
     "toonvid.pipeline": ("Conversion", "Progress"),
     "toonvid.resume.segmented": ("convert",),
     "toonvid.stylizing.image": ("OpenStyle", "open_style", "stylize"),
-    "toonvid.stylizing.stylizer": ("StylizeOptions",),
+    "toonvid.stylizing.options": ("StylizeOptions",),
 }
 
 __all__ = [

@@ -13,7 +13,8 @@ from toonvid.errors import TargetError
 from toonvid.prefetch import prefetch
 from toonvid.reading.decoder import VideoDecoder
 from toonvid.reading.options import DecodeOptions
-from toonvid.stylizing.stylizer import StylizeOptions, Stylizer
+from toonvid.stylizing.options import StylizeOptions
+from toonvid.stylizing.stylizer import Stylizer
 from toonvid.video import VideoInfo
 from toonvid.writing.encoder import VideoEncoder
 from toonvid.writing.options import EncodeOptions

@@ -17,7 +17,7 @@ from toonvid.engine import find_engine
 from toonvid.pipeline import Conversion, convert
 from toonvid.reading.options import DecodeOptions
 from toonvid.resume import segmented as segments
-from toonvid.stylizing.stylizer import StylizeOptions
+from toonvid.stylizing.options import StylizeOptions
 from toonvid.writing.options import EncodeOptions
 
 F = Fraction

@@ -30,7 +30,7 @@ from toonvid.errors import ToonvidError
 if TYPE_CHECKING:
     from toonvid.backends import Backend
     from toonvid.reading.options import DecodeOptions
-    from toonvid.stylizing.stylizer import StylizeOptions
+    from toonvid.stylizing.options import StylizeOptions
     from toonvid.writing.options import EncodeOptions
     from toonvid.writing.output_paths import PlannedConversion
 
@@ -140,7 +140,7 @@ def convert(
     from toonvid.engine import find_engine
     from toonvid.ffmpeg.hardware import choose_decoding
     from toonvid.reading.options import DecodeOptions
-    from toonvid.stylizing.stylizer import StylizeOptions
+    from toonvid.stylizing.options import StylizeOptions
     from toonvid.writing.codec import Codec
     from toonvid.writing.options import EncodeOptions
     from toonvid.writing.output_paths import plan_targets

@@ -33,7 +33,7 @@ def demo(
     from toonvid.bench.demo_scene import write_scene
     from toonvid.engine import find_engine
     from toonvid.pipeline import convert
-    from toonvid.stylizing.stylizer import StylizeOptions
+    from toonvid.stylizing.options import StylizeOptions
     from toonvid.writing.options import EncodeOptions
 
     console = Console(stderr=True, highlight=False, soft_wrap=True)

@@ -111,7 +111,7 @@ def live(
     from toonvid.live.live_stylizer import Look, Painter
     from toonvid.live.recorder import Recorder, RecordOptions
     from toonvid.live.session import Controls, Live
-    from toonvid.stylizing.stylizer import StylizeOptions
+    from toonvid.stylizing.options import StylizeOptions
 
     box = None if size == _AUTO else parse_size(size)
     rate = None if fps is None else Fraction(fps).limit_denominator(1001)

@@ -13,8 +13,9 @@ import numpy as np
 from toonvid.backends import Backend
 from toonvid.live.camera import Shot
 from toonvid.reading.options import DecodeOptions, fitted
+from toonvid.stylizing.options import StylizeOptions
 from toonvid.stylizing.resize import resize
-from toonvid.stylizing.stylizer import StylizeOptions, Stylizer
+from toonvid.stylizing.stylizer import Stylizer
 from toonvid.video import Frame, Pixels
 
 SHORT_SIDES = (1080, 720, 540, 480, 432, 360, 288, 240, 192, 144, 96)

@@ -16,7 +16,7 @@ from toonvid.errors import SourceError
 from toonvid.ffmpeg.hardware import NVENC, Coder, encoding_card
 from toonvid.reading.options import DecodeOptions
 from toonvid.reading.stall_guard import patiently
-from toonvid.stylizing.stylizer import StylizeOptions
+from toonvid.stylizing.options import StylizeOptions
 from toonvid.writing.options import EncodeOptions
 
 SIZE = "the source's size"

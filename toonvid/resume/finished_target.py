@@ -15,7 +15,7 @@ from toonvid.reading.options import DecodeOptions
 from toonvid.resume.fingerprint import Job
 from toonvid.resume.segmented import SEGMENT_SECONDS
 from toonvid.resume.work_folder import remove_leftovers
-from toonvid.stylizing.stylizer import StylizeOptions
+from toonvid.stylizing.options import StylizeOptions
 from toonvid.writing.options import EncodeOptions
 from toonvid.writing.part_folder import part_folder
 from toonvid.writing.provenance import has_provenance_tag

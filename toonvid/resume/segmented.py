@@ -31,7 +31,8 @@ from toonvid.resume.join import join
 from toonvid.resume.journal_entries import FinishedSegment
 from toonvid.resume.segment_file import SegmentWriter
 from toonvid.resume.work_folder import WorkFolder, disk_errors
-from toonvid.stylizing.stylizer import StylizeOptions, Stylizer
+from toonvid.stylizing.options import StylizeOptions
+from toonvid.stylizing.stylizer import Stylizer
 from toonvid.video import Frame
 from toonvid.writing.encoder import VideoEncoder
 from toonvid.writing.options import EncodeOptions

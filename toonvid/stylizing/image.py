@@ -16,7 +16,8 @@ import numpy as np
 from toonvid.backends import Backend, open_backend
 from toonvid.choices import AskedPrecision, BackendName
 from toonvid.engine import DEFAULT_STYLE, find_engine
-from toonvid.stylizing.stylizer import StylizeOptions, Stylizer
+from toonvid.stylizing.options import StylizeOptions
+from toonvid.stylizing.stylizer import Stylizer
 from toonvid.video import Frame, Pixels
 
 _EXPECTED = "an image is a NumPy array of shape (height, width, 3) and dtype uint8, RGB"

@@ -4,39 +4,21 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from typing import TypeAlias
 
 import numpy as np
 
 from toonvid.backends import Backend
-from toonvid.choices import COMPARISONS, Comparison
 from toonvid.stylizing.compare import compose_comparison
+from toonvid.stylizing.options import StylizeOptions
 from toonvid.video import Frame, Pixels
 
 _Batches: TypeAlias = deque[tuple[list[Frame], Pixels]]
 """Batches that a backend has not given back yet, each with its pixels, (N, H, W, 3)."""
 
 _LUMA_WEIGHTS = (77, 150, 29)  # BT.601, of 256
-
-
-@dataclass(frozen=True)
-class StylizeOptions:
-    """How much of a cartoon a frame becomes."""
-
-    strength: float = 1.0
-    """Share of the cartoon in the picture, 0..1; the rest is the source."""
-    keep_color: bool = False
-    """Whether the source keeps its colours and takes only the cartoon's light and dark."""
-    compare: Comparison = "none"
-    """Whether the source is shown beside its cartoon."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.strength <= 1:
-            raise ValueError(f"strength is between 0 and 1, not {self.strength}")
-        if self.compare not in COMPARISONS:
-            raise ValueError(f"compare is one of {', '.join(COMPARISONS)}, not {self.compare!r}")
 
 
 class Stylizer:

@@ -42,7 +42,7 @@ from toonvid.reading.options import DecodeOptions
 from toonvid.resume import fingerprint as job
 from toonvid.resume import segmented as segments
 from toonvid.resume.eligibility import why_in_one_go
-from toonvid.stylizing.stylizer import StylizeOptions
+from toonvid.stylizing.options import StylizeOptions
 from toonvid.writing import codec as codec_module
 from toonvid.writing.codec import Codec
 from toonvid.writing.options import EncodeOptions

@@ -15,7 +15,7 @@ from toonvid.errors import EngineError
 from toonvid.live.camera import Shot
 from toonvid.live.feed import CLOCK
 from toonvid.live.live_stylizer import Look, Painter
-from toonvid.stylizing.stylizer import StylizeOptions
+from toonvid.stylizing.options import StylizeOptions
 from toonvid.video import Frame
 
 

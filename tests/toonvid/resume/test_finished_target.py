@@ -15,7 +15,7 @@ from toonvid.backends import Backend
 from toonvid.reading.options import DecodeOptions
 from toonvid.resume.finished_target import is_finished_target
 from toonvid.resume.segmented import convert
-from toonvid.stylizing.stylizer import StylizeOptions
+from toonvid.stylizing.options import StylizeOptions
 from toonvid.writing.options import EncodeOptions
 from toonvid.writing.part_folder import part_folder
 

@@ -35,7 +35,7 @@ from toonvid.resume.eligibility import JOINABLE_CODECS, why_in_one_go
 from toonvid.resume.join import decoding_times
 from toonvid.resume.journal import Journal, read_journal
 from toonvid.resume.work_folder import WorkFolder, job_state
-from toonvid.stylizing.stylizer import StylizeOptions
+from toonvid.stylizing.options import StylizeOptions
 from toonvid.writing.options import EncodeOptions
 from toonvid.writing.part_folder import PartFolder, part_folder
 

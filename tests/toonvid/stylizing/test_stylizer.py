@@ -13,7 +13,8 @@ from support.tiny_engines import identity_engine, negative_engine
 
 from toonvid.backends import open_backend
 from toonvid.engine import Engine
-from toonvid.stylizing.stylizer import StylizeOptions, Stylizer
+from toonvid.stylizing.options import StylizeOptions
+from toonvid.stylizing.stylizer import Stylizer
 from toonvid.video import Frame, Pixels
 
 F = Fraction

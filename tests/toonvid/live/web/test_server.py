@@ -26,7 +26,7 @@ from toonvid.live.live_stylizer import Cartoon, Look
 from toonvid.live.session import Controls, Figures, Picture
 from toonvid.live.web.remote_control import apply_changes
 from toonvid.live.web.server import ServeOptions, Server
-from toonvid.stylizing.stylizer import StylizeOptions
+from toonvid.stylizing.options import StylizeOptions
 from toonvid.video import Frame, Pixels
 
 pytest.importorskip("aiohttp", reason="the extra live is not installed")

@@ -1,0 +1,28 @@
+"""Options of stylizing. Loads no numpy, so that the command line can show their defaults.
+
+The frames themselves are stylized in `toonvid.stylizing.stylizer`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from toonvid.choices import COMPARISONS, Comparison
+
+
+@dataclass(frozen=True)
+class StylizeOptions:
+    """How the cartoon is mixed with its source and shown beside it."""
+
+    strength: float = 1.0
+    """Share of the cartoon in the output, 0..1; the rest is the source frame."""
+    keep_color: bool = False
+    """Whether the output keeps the source's colors and takes only the luma from the cartoon."""
+    compare: Comparison = "none"
+    """Layout that shows the source beside its cartoon; `none` shows the cartoon alone."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.strength <= 1:
+            raise ValueError(f"strength is between 0 and 1, not {self.strength}")
+        if self.compare not in COMPARISONS:
+            raise ValueError(f"compare is one of {', '.join(COMPARISONS)}, not {self.compare!r}")
