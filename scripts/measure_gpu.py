@@ -25,7 +25,7 @@ from rich.table import Table
 
 from toonvid.backends import open_backend
 from toonvid.bench.demo_scene import draw_scene
-from toonvid.bench.work_time import timed
+from toonvid.bench.work_time import time_work
 from toonvid.engine import Engine, EngineCard
 from toonvid.errors import ToonvidError
 from toonvid.ffmpeg.nvidia import find_nvidia
@@ -44,13 +44,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     nvidia = find_nvidia()
-    if not nvidia.cards:
+    if not nvidia.gpus:
         sys.exit(f"nothing to measure: {nvidia.problem}")
     import torch
 
     if not torch.cuda.is_available():
         sys.exit(f"nothing to measure: this PyTorch ({torch.__version__}) has no CUDA")
-    table = Table(title=f"{nvidia.cards[0].name}, driver {nvidia.driver}: frames a second, f16")
+    table = Table(title=f"{nvidia.gpus[0].name}, driver {nvidia.driver}: frames a second, f16")
     for title in ("net", "way", *(f"{width} x {height}" for width, height in SIZES), "apart"):
         table.add_column(title, justify="left" if title in ("net", "way") else "right")
     for name, generator in generators().items():
@@ -191,7 +191,7 @@ def rate(stream: Stream, frame: Pixels, count: int, rounds: int) -> float:
         return sum(1 for _ in stream([frame] * count))
 
     go()
-    return median(timed(go).rate for _ in range(rounds))
+    return median(time_work(go).rate for _ in range(rounds))
 
 
 if __name__ == "__main__":

@@ -19,9 +19,9 @@ import av
 import numpy as np
 
 from toonvid.backends import open_backend
-from toonvid.bench.stages import Held, encode_alone, hold_frames, repeated
-from toonvid.bench.test_video import write_film
-from toonvid.bench.work_time import Work
+from toonvid.bench.stages import HeldFrames, encode_alone, hold_frames, repeat_frames
+from toonvid.bench.test_video import write_test_video
+from toonvid.bench.work_time import WorkTime
 from toonvid.engine import find_engine
 from toonvid.ffmpeg.color import encoder_graph
 
@@ -39,11 +39,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4, help="length of the film")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    work: dict[str, list[Work]] = {preset: [] for preset in PRESETS}
+    work: dict[str, list[WorkTime]] = {preset: [] for preset in PRESETS}
     sizes, apart = {}, {}
     with tempfile.TemporaryDirectory(prefix="toonvid-presets-") as name:
         film, target = Path(name) / "film.mp4", Path(name) / "target.mp4"
-        write_film(film, options.source, int(options.size.rstrip("p")), options.seconds)
+        write_test_video(film, options.source, int(options.size.rstrip("p")), options.seconds)
         with open_backend(find_engine(options.style)) as backend:
             held = hold_frames(film, backend)
         for _ in range(options.rounds):
@@ -61,14 +61,14 @@ def main() -> None:
         print(f"{preset:10s} {rate:9.1f} {cpu_ms:21.1f} {kilobytes:11.1f} {apart[preset]:17.2f}")
 
 
-def luma_psnr(held: Held, target: Path) -> float:
+def luma_psnr(held: HeldFrames, target: Path) -> float:
     """How near a target comes to the cartoons as the encoder got them, in decibels."""
     height, width = held.cartoons[0].pixels.shape[:2]
     color = held.info.color
     graph = encoder_graph(width, height, (width, height), "yuv420p", color, False, False)
     errors = []
     with av.open(str(target)) as container:
-        cartoons = repeated(held.cartoons, held.frames)
+        cartoons = repeat_frames(held.cartoons, held.frames)
         for cartoon, found in zip(cartoons, container.decode(video=0), strict=True):
             given = av.VideoFrame.from_numpy_buffer(cartoon.pixels, format="rgb24")
             given.pts, given.time_base = cartoon.pts, Fraction(1, av.time_base)

@@ -22,8 +22,8 @@ from statistics import median
 import av
 
 from toonvid.bench.demo_scene import write_scene
-from toonvid.bench.test_video import RATE, repeat_film, wide_size
-from toonvid.bench.work_time import core_count, processor_name
+from toonvid.bench.test_video import RATE, repeat_video, wide_size
+from toonvid.bench.work_time import core_count, cpu_name
 from toonvid.resume.work_folder import job_state
 
 DRAWN_SECONDS = 10.0
@@ -36,7 +36,7 @@ MEGABYTE = 2**20
 
 
 @dataclass
-class Held:
+class HeldMemory:
     """Bytes that the process held, look by look."""
 
     making: list[int] = field(default_factory=list)
@@ -65,7 +65,7 @@ def main() -> int:
     is_flat = growth <= ALLOWED_GROWTH and joining <= end + room
     report = f"""# Memory over a long film
 
-{processor_name()}, {core_count()} cores. `{" ".join(["python", *sys.argv])}`
+{cpu_name()}, {core_count()} cores. `{" ".join(["python", *sys.argv])}`
 
 A film of {options.minutes:g} minutes at {options.size}, {float(RATE):g} frames a second, in the
 style {options.style}, took {seconds:.0f} s.
@@ -107,7 +107,7 @@ def write_long_film(film: Path, short_side: int, minutes: float) -> None:
     once = film.with_name("once.mp4")
     seconds = min(DRAWN_SECONDS, minutes * 60)
     write_scene(once, *wide_size(short_side), RATE, seconds)
-    repeat_film(once, film, max(1, round(minutes * 60 / seconds)))
+    repeat_video(once, film, max(1, round(minutes * 60 / seconds)))
     once.unlink()
 
 
@@ -116,10 +116,10 @@ def count_packets(film: Path) -> int:
         return sum(stream.frames for stream in container.streams)
 
 
-def watch_conversion(film: Path, target: Path, style: str) -> Held:
+def watch_conversion(film: Path, target: Path, style: str) -> HeldMemory:
     command = [sys.executable, "-m", "toonvid", "convert", str(film), "-o", str(target), "-q"]
     process = subprocess.Popen([*command, "--style", style])
-    held = Held()
+    held = HeldMemory()
     try:
         while process.poll() is None:
             state, now = job_state(target), held_bytes(process.pid)

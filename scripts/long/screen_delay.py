@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
 from support.screen_delay import measure_screen_delay
 
-from toonvid.bench.work_time import core_count, processor_name
+from toonvid.bench.work_time import core_count, cpu_name
 from toonvid.engine import DEFAULT_STYLE
 
 
@@ -29,7 +29,7 @@ def main() -> None:
     asked = parser.parse_args()
     width, height = (int(side) for side in asked.size.split("x"))
     found = measure_screen_delay(width, height, asked.fps, asked.seconds, asked.style, {})
-    print(f"{processor_name()}, {core_count()} cores; {asked.style}, {asked.size}, {asked.fps:g}/s")
+    print(f"{cpu_name()}, {core_count()} cores; {asked.style}, {asked.size}, {asked.fps:g}/s")
     for what, (median, most) in (
         ("toonvid live tells", found.told),
         ("seen on the screen", found.seen),

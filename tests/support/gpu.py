@@ -12,12 +12,12 @@ from toonvid.backends.tensorrt.library import OLDEST_CAPABILITY
 from toonvid.ffmpeg.nvidia import find_nvidia
 
 
-def require_gpu() -> None:
+def require_tensorrt_gpu() -> None:
     """Skip the test where TensorRT has no card to run on; fail it where one was promised."""
     _require(_why_not())
 
 
-def require_card() -> None:
+def require_nvidia_gpu() -> None:
     """Skip or fail likewise where there is no card at all: its coders need no TensorRT."""
     _require(find_nvidia().problem)
 
@@ -32,8 +32,8 @@ def _require(reason: str) -> None:
 @cache
 def _why_not() -> str:
     nvidia = find_nvidia()
-    if not nvidia.cards:
+    if not nvidia.gpus:
         return nvidia.problem
-    if nvidia.cards[0].capability < OLDEST_CAPABILITY:
-        return f"{nvidia.cards[0].name} is too old"
+    if nvidia.gpus[0].capability < OLDEST_CAPABILITY:
+        return f"{nvidia.gpus[0].name} is too old"
     return "" if is_tensorrt_installed() else "TensorRT is not installed"

@@ -28,11 +28,11 @@ def candidates(
     if device is not None:
         return [_backend_of(device.lower().split(":")[0])], []
     nvidia = nvidia or find_nvidia()
-    if not nvidia.cards:  # a machine without a card owes nobody a reason
+    if not nvidia.gpus:  # a machine without a card owes nobody a reason
         return ["openvino"], []
     names: list[BackendName] = []
     reasons = []
-    card = nvidia.cards[0]
+    card = nvidia.gpus[0]
     if precision not in _TENSORRT_PRECISIONS:
         reasons.append(f"TensorRT does not run {precision} engines")
     elif card.capability < OLDEST_CAPABILITY:
@@ -47,7 +47,7 @@ def candidates(
 
 
 def is_tensorrt_installed() -> bool:
-    """Whether there is any flavour of TensorRT; it may still be broken."""
+    """Whether there is any library of TensorRT; it may still be broken."""
     return any(find_spec(package) for package in TENSORRT_PACKAGES)
 
 

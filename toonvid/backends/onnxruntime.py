@@ -1,6 +1,6 @@
 """Run engines with ONNX Runtime: CUDA on cards too old for TensorRT, CoreML, DirectML, processors.
 
-Which of them there are depends on the flavour of the package that is installed.
+Which of them there are depends on the library of the package that is installed.
 """
 
 from __future__ import annotations
@@ -158,6 +158,6 @@ def load_library() -> ModuleType:
 
 
 def find_devices(library: ModuleType) -> list[str]:
-    """The devices this flavour of ONNX Runtime was made for, the fastest first."""
+    """The devices this library of ONNX Runtime was made for, the fastest first."""
     there = library.get_available_providers()
     return [device for device, provider in DEVICES.items() if provider in there]

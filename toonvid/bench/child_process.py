@@ -19,7 +19,7 @@ _LOOK_SECONDS = 0.02  # between two looks at the memory that a process has held
 
 
 @dataclass(frozen=True)
-class Apart:
+class SubprocessRun:
     """How a process went that converted one source."""
 
     frames: int
@@ -33,9 +33,9 @@ class Apart:
     """The most memory it held; None where the system does not say."""
 
 
-def convert_apart(
+def convert_in_subprocess(
     source: Path, target: Path, options: Iterable[str], cores: set[int] | None = None
-) -> Apart:
+) -> SubprocessRun:
     """Run `toonvid convert`.
 
     Args:
@@ -82,10 +82,10 @@ def _only_on(cores: set[int] | None) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def _read(done: dict[str, float], seconds: float, peak: int | None) -> Apart:
+def _read(done: dict[str, float], seconds: float, peak: int | None) -> SubprocessRun:
     frames, first = int(done["frames"]), done["first_frame_seconds"]
     after_first = done["seconds"] - first
-    return Apart(
+    return SubprocessRun(
         frames=frames,
         seconds=seconds,
         first_frame_seconds=seconds - after_first,

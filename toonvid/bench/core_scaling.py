@@ -7,12 +7,12 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
-from toonvid.bench.child_process import convert_apart
+from toonvid.bench.child_process import convert_in_subprocess
 from toonvid.bench.measure import BenchOptions
-from toonvid.bench.test_video import write_film
+from toonvid.bench.test_video import write_test_video
 
 
-def rates_by_cores(
+def measure_rates_by_cores(
     counts: list[int], size: tuple[int, int] | int, options: BenchOptions
 ) -> dict[int, float]:
     """Frames a second after the first, by number of cores.
@@ -28,10 +28,10 @@ def rates_by_cores(
     found: dict[int, list[float]] = {count: [] for count in counts}
     with tempfile.TemporaryDirectory(prefix="toonvid-bench-") as name:
         film, target = Path(name) / "film.mp4", Path(name) / "target.mp4"
-        write_film(film, options.source, size, options.seconds)
+        write_test_video(film, options.source, size, options.seconds)
         for _ in range(options.rounds):
             for count in counts:
-                done = convert_apart(film, target, options.apart or (), set(here[:count]))
+                done = convert_in_subprocess(film, target, options.apart or (), set(here[:count]))
                 assert done.frames_per_second is not None, "a film has more than one frame"
                 found[count].append(done.frames_per_second)
     return {count: median(rates) for count, rates in found.items()}

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import av
 
-from toonvid.bench.child_process import convert_apart
+from toonvid.bench.child_process import convert_in_subprocess
 from toonvid.bench.demo_scene import draw_scene
 
 _SIZE = (1280, 720)
 
 
-def still_picture_seconds(options: tuple[str, ...]) -> float:
+def measure_image_seconds(options: tuple[str, ...]) -> float:
     """Convert a picture of our own scene, 1280x720, in a new process.
 
     Args:
@@ -28,4 +28,4 @@ def still_picture_seconds(options: tuple[str, ...]) -> float:
             drawn = av.VideoFrame.from_ndarray(draw_scene(*_SIZE, 0.0), format="rgb24")
             container.mux(stream.encode(drawn))
             container.mux(stream.encode(None))
-        return convert_apart(picture, Path(name) / "cartoon.png", options).seconds
+        return convert_in_subprocess(picture, Path(name) / "cartoon.png", options).seconds

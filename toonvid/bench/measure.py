@@ -10,13 +10,13 @@ from pathlib import Path
 from statistics import median_low
 
 from toonvid.backends import Backend
-from toonvid.bench.child_process import Apart, convert_apart
-from toonvid.bench.null_pipeline import run_null
-from toonvid.bench.real_time_load import Paced, run_paced
-from toonvid.bench.results import SizeFigures
+from toonvid.bench.child_process import SubprocessRun, convert_in_subprocess
+from toonvid.bench.null_pipeline import run_null_pipeline
+from toonvid.bench.real_time_load import RealTimeRun, run_in_real_time
+from toonvid.bench.results import SizeResults
 from toonvid.bench.stages import decode_alone, encode_alone, hold_frames, stylize_alone
-from toonvid.bench.test_video import write_film
-from toonvid.bench.work_time import Work, core_count, timed
+from toonvid.bench.test_video import write_test_video
+from toonvid.bench.work_time import WorkTime, core_count, time_work
 from toonvid.pipeline import Conversion, convert
 from toonvid.writing.options import EncodeOptions
 
@@ -45,7 +45,7 @@ def measure_size(
     options: BenchOptions,
     peak_multiply_adds: float | None = None,
     on_step: Callable[[str], None] = lambda _: None,
-) -> SizeFigures:
+) -> SizeResults:
     """Measure a film of one size.
 
     What is compared takes turns in each round, so that a machine that slows down slows all of it.
@@ -61,18 +61,18 @@ def measure_size(
         folder = Path(name)
         film = folder / "film.mp4"
         on_step("its film")
-        write_film(film, options.source, size, options.seconds)
+        write_test_video(film, options.source, size, options.seconds)
         cold, paced = None, None
         if options.apart is not None:
             on_step("a new process")
-            cold = convert_apart(film, folder / "apart.mp4", options.apart)
+            cold = convert_in_subprocess(film, folder / "apart.mp4", options.apart)
         bench = _Bench(film, folder, backend)
         for step in _rounds(options):
             on_step(step)
             bench.go_round()
         if options.paced:
             on_step("at the film's own rate")
-            paced = run_paced(film, folder / "paced.mp4", backend)
+            paced = run_in_real_time(film, folder / "paced.mp4", backend)
         return bench.figures(cold, paced, peak_multiply_adds)
 
 
@@ -92,7 +92,7 @@ class _Bench:
     def __init__(self, film: Path, folder: Path, backend: Backend) -> None:
         self._film, self._folder, self._backend = film, folder, backend
         self._held = hold_frames(film, backend)
-        self._rounds: list[dict[str, Work]] = []
+        self._rounds: list[dict[str, WorkTime]] = []
         self._first_frames: list[float] = []
 
     def go_round(self) -> None:
@@ -108,18 +108,21 @@ class _Bench:
                 "decode": decode_alone(self._film),
                 "stylize": stylize_alone(self._held, self._backend),
                 "encode": encode_alone(self._held, self._folder / "encode.mp4"),
-                "pipeline": timed(run),
-                "null": run_null(self._film, self._folder / "null.mp4"),
+                "pipeline": time_work(run),
+                "null": run_null_pipeline(self._film, self._folder / "null.mp4"),
             }
         )
         self._first_frames.append(done[0].first_frame_seconds)
 
     def figures(
-        self, cold: Apart | None, paced: Paced | None, peak_multiply_adds: float | None
-    ) -> SizeFigures:
+        self,
+        cold: SubprocessRun | None,
+        paced: RealTimeRun | None,
+        peak_multiply_adds: float | None,
+    ) -> SizeResults:
         """What all rounds but the first gave."""
         info = self._held.info
-        return SizeFigures(
+        return SizeResults(
             width=info.width,
             height=info.height,
             cores=core_count(),
@@ -138,7 +141,7 @@ class _Bench:
             peak_multiply_adds=peak_multiply_adds,
         )
 
-    def _median(self, name: str) -> Work:
+    def _median(self, name: str) -> WorkTime:
         by_rate = sorted((found[name] for found in self._rounds[1:]), key=lambda work: work.rate)
         return by_rate[(len(by_rate) - 1) // 2]
 

@@ -17,21 +17,21 @@ from av.stream import Stream
 from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
-from toonvid.bench.work_time import Work, timed
+from toonvid.bench.work_time import WorkTime, time_work
 from toonvid.prefetch import prefetch
 from toonvid.writing.codec import Codec
 
 _DEPTH = 4  # as in `toonvid.pipeline`
 
 
-def run_null(film: Path, target: Path) -> Work:
+def run_null_pipeline(film: Path, target: Path) -> WorkTime:
     """Time the null pipeline.
 
     Args:
         film: Its pictures in yuv420p.
         target: Replaced if it is there.
     """
-    return timed(lambda: _copy(film, target))
+    return time_work(lambda: _copy(film, target))
 
 
 def _copy(film: Path, target: Path) -> int:

@@ -17,7 +17,7 @@ _SIDE = 1536  # of the matrices: large enough for all cores, small enough for a 
 _ROUNDS = 12
 
 
-def peak_multiply_adds(backend: Backend) -> float | None:
+def measure_peak_multiply_adds(backend: Backend) -> float | None:
     """Multiply-adds a second in a matrix product, at the precision of a backend.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Paced: how much of the processor is taken when frames are wanted at the film's own rate.
+"""RealTimeRun: how much of the processor is taken when frames are wanted at the film's own rate.
 
 A machine that is fast enough idles in between, and may slow its clocks down; a player takes each
 frame at its time and does not wait for those that come late.
@@ -11,21 +11,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toonvid.backends import Backend
-from toonvid.bench.work_time import Work, timed
+from toonvid.bench.work_time import WorkTime, time_work
 from toonvid.pipeline import Progress, convert
 from toonvid.writing.options import EncodeOptions
 
 
 @dataclass(frozen=True)
-class Paced:
+class RealTimeRun:
     """How a film went that was converted while it played."""
 
-    work: Work
+    work: WorkTime
     late_frames: int
     """Finished more than a frame's time after they were due."""
 
 
-def run_paced(film: Path, target: Path, backend: Backend) -> Paced:
+def run_in_real_time(film: Path, target: Path, backend: Backend) -> RealTimeRun:
     """Convert a film no faster than it plays.
 
     Args:
@@ -39,7 +39,7 @@ def run_paced(film: Path, target: Path, backend: Backend) -> Paced:
         options = EncodeOptions(overwrite=True)
         return convert(film, target, backend, encoding=options, on_progress=player.take).frames
 
-    return Paced(timed(run), player.late_frames)
+    return RealTimeRun(time_work(run), player.late_frames)
 
 
 class _Player:

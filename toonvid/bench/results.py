@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from toonvid.bench.work_time import Work
+from toonvid.bench.work_time import WorkTime
 
 _BUSY = 0.9  # share of the cores from which on only less work makes it faster
 _MUCH = 0.05  # of the work; less is not worth a word
 
 
 @dataclass(frozen=True)
-class SizeFigures:
+class SizeResults:
     """A film of one size; of several rounds the median, by rate."""
 
     width: int
@@ -19,15 +19,15 @@ class SizeFigures:
     cores: int
     rounds: int
     """How many were counted."""
-    decode: Work
+    decode: WorkTime
     """Alone; likewise the next two."""
-    stylize: Work
-    encode: Work
-    pipeline: Work
+    stylize: WorkTime
+    encode: WorkTime
+    pipeline: WorkTime
     """All three at once, from opening the source to the finished target."""
-    null: Work
+    null: WorkTime
     """Decoded and encoded again in its own pixels."""
-    paced: Work | None
+    paced: WorkTime | None
     """Converted while it plays; None when that was not asked for."""
     late_frames: int | None
     """Of those, finished after they were due."""

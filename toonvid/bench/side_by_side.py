@@ -11,13 +11,13 @@ from types import TracebackType
 
 from toonvid.backends import Backend
 from toonvid.bench.measure import BenchOptions, run_pipeline
-from toonvid.bench.test_video import write_film
-from toonvid.bench.work_time import timed
+from toonvid.bench.test_video import write_test_video
+from toonvid.bench.work_time import time_work
 from toonvid.video import Pixels
 
 
 @dataclass(frozen=True)
-class Contest:
+class SideBySide:
     """How two pipelines went, turn by turn, in frames a second."""
 
     first: tuple[float, ...]
@@ -40,22 +40,22 @@ class Contest:
         return min(self.ratios), max(self.ratios)
 
 
-def contest(
+def run_side_by_side(
     first: Backend, second: Backend, size: tuple[int, int] | int, options: BenchOptions
-) -> Contest:
+) -> SideBySide:
     """Let two backends convert one film by turns, `options.rounds` times, after one not counted."""
     with tempfile.TemporaryDirectory(prefix="toonvid-bench-") as name:
         folder = Path(name)
         film = folder / "film.mp4"
-        write_film(film, options.source, size, options.seconds)
+        write_test_video(film, options.source, size, options.seconds)
         turns = [
             tuple(_rate(film, folder / "target.mp4", backend) for backend in (first, second))
             for _ in range(options.rounds + 1)
         ][1:]
-    return Contest(tuple(a for a, _ in turns), tuple(b for _, b in turns))
+    return SideBySide(tuple(a for a, _ in turns), tuple(b for _, b in turns))
 
 
-class OneByOne:
+class OneBatchAtATime:
     """A backend that finishes each batch before it takes the next: how a camera is served."""
 
     def __init__(self, backend: Backend) -> None:
@@ -72,7 +72,7 @@ class OneByOne:
         """See `toonvid.backends.Backend.stream`."""
         yield from map(self._backend.run, batches)
 
-    def __enter__(self) -> OneByOne:
+    def __enter__(self) -> OneBatchAtATime:
         self._backend.__enter__()
         return self
 
@@ -86,4 +86,4 @@ class OneByOne:
 
 
 def _rate(film: Path, target: Path, backend: Backend) -> float:
-    return timed(lambda: run_pipeline(film, target, backend).frames).rate
+    return time_work(lambda: run_pipeline(film, target, backend).frames).rate

@@ -11,7 +11,7 @@ from itertools import chain, cycle, islice
 from pathlib import Path
 
 from toonvid.backends import Backend
-from toonvid.bench.work_time import Work, timed
+from toonvid.bench.work_time import WorkTime, time_work
 from toonvid.reading.decoder import VideoDecoder
 from toonvid.stylizing.stylizer import Stylizer
 from toonvid.video import Frame, VideoInfo
@@ -23,7 +23,7 @@ _HELD_FRAMES = (4, 48)  # the fewest and the most of them
 
 
 @dataclass(frozen=True)
-class Held:
+class HeldFrames:
     """Some pictures of a film, decoded, with their cartoons."""
 
     info: VideoInfo
@@ -33,7 +33,7 @@ class Held:
     cartoons: list[Frame]
 
 
-def hold_frames(film: Path, backend: Backend) -> Held:
+def hold_frames(film: Path, backend: Backend) -> HeldFrames:
     """Decode a film to its end, and keep as many of its first pictures as memory should hold."""
     with VideoDecoder(film) as decoder:
         pixels = decoder.info.width * decoder.info.height
@@ -42,39 +42,39 @@ def hold_frames(film: Path, backend: Backend) -> Held:
         frames = decoder.frames()
         sources = list(islice(frames, count))
         total = len(sources) + sum(1 for _ in frames)
-        return Held(decoder.info, total, sources, list(Stylizer(backend).stylize(sources)))
+        return HeldFrames(decoder.info, total, sources, list(Stylizer(backend).stylize(sources)))
 
 
-def decode_alone(film: Path) -> Work:
+def decode_alone(film: Path) -> WorkTime:
     """From packets to RGB."""
 
     def decode() -> int:
         with VideoDecoder(film) as decoder:
             return sum(1 for _ in decoder.frames())
 
-    return timed(decode)
+    return time_work(decode)
 
 
-def stylize_alone(held: Held, backend: Backend) -> Work:
+def stylize_alone(held: HeldFrames, backend: Backend) -> WorkTime:
     """From RGB to the cartoon's RGB."""
-    frames = repeated(held.sources, held.frames)
-    return timed(lambda: sum(1 for _ in Stylizer(backend).stylize(frames)))
+    frames = repeat_frames(held.sources, held.frames)
+    return time_work(lambda: sum(1 for _ in Stylizer(backend).stylize(frames)))
 
 
-def encode_alone(held: Held, target: Path, preset: str | None = None) -> Work:
+def encode_alone(held: HeldFrames, target: Path, preset: str | None = None) -> WorkTime:
     """From RGB to a finished target, which is replaced if it is there."""
     options = EncodeOptions(preset=preset, overwrite=True)
 
     def encode() -> int:
         with VideoEncoder(target, held.info, options) as encoder:
-            for cartoon in repeated(held.cartoons, held.frames):
+            for cartoon in repeat_frames(held.cartoons, held.frames):
                 encoder.write(cartoon)
         return encoder.frame_count
 
-    return timed(encode)
+    return time_work(encode)
 
 
-def repeated(frames: list[Frame], count: int) -> Iterator[Frame]:
+def repeat_frames(frames: list[Frame], count: int) -> Iterator[Frame]:
     """Yield `count` frames at rising times: forth and back, so that nothing jumps."""
     rounds = cycle(chain(frames, frames[-2:0:-1]))
     step = frames[0].duration or 1

@@ -23,7 +23,7 @@ _FILM_PIXELS = 192 * 1280 * 720  # in all, where that leaves a length within the
 _FILM_SECONDS = (1.0, 16.0)
 
 
-def write_film(
+def write_test_video(
     target: Path, source: Path | None, size: tuple[int, int] | int, seconds: float | None = None
 ) -> None:
     """Write a film to measure on: H.264 in yuv420p, with sound.
@@ -33,7 +33,7 @@ def write_film(
         source: Its beginning is scaled; None takes our own scene.
         size: A box or a short side in pixels, as `DecodeOptions.size`; even for the scene.
         seconds: How long it is to be; the scene comes out with a frame more or less for each time
-            it is repeated, a source at its own length when it is shorter. None: about the same
+            it is repeat_frames, a source at its own length when it is shorter. None: about the same
             work at each size, so that a start counts for little, and large films end.
     """
     seconds = seconds or _fitting_seconds(size)
@@ -66,7 +66,7 @@ def _even_size(size: tuple[int, int] | int) -> tuple[int, int]:
     return size if isinstance(size, tuple) else wide_size(size)
 
 
-def repeat_film(film: Path, target: Path, times: int) -> None:
+def repeat_video(film: Path, target: Path, times: int) -> None:
     """Write a film's packets over and over, without decoding any.
 
     Args:
@@ -110,7 +110,7 @@ def _write_drawn(target: Path, size: tuple[int, int], seconds: float) -> None:
     frames = max(1, round(seconds * RATE))
     times = math.ceil(frames / _DRAWN_FRAMES)
     write_scene(once, *size, RATE, round(frames / times) / float(RATE))
-    repeat_film(once, target, times)
+    repeat_video(once, target, times)
     once.unlink()
 
 

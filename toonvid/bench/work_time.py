@@ -1,4 +1,4 @@
-"""Work: what some frames took, on the clock and of the processor."""
+"""WorkTime: what some frames took, on the clock and of the processor."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Work:
+class WorkTime:
     """What was done, and what it took."""
 
     frames: int
@@ -34,11 +34,11 @@ class Work:
         return self.cpu_seconds / (cores * self.seconds)
 
 
-def timed(job: Callable[[], int]) -> Work:
+def time_work(job: Callable[[], int]) -> WorkTime:
     """Do a job, which tells how many frames it went through."""
     began, cpu_began = time.perf_counter(), time.process_time()
     frames = job()
-    return Work(frames, time.perf_counter() - began, time.process_time() - cpu_began)
+    return WorkTime(frames, time.perf_counter() - began, time.process_time() - cpu_began)
 
 
 def core_count() -> int:
@@ -48,7 +48,7 @@ def core_count() -> int:
     return os.cpu_count() or 1
 
 
-def processor_name() -> str:
+def cpu_name() -> str:
     """As the maker calls it; where that is not known, its architecture."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
@@ -59,7 +59,7 @@ def processor_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def others_load() -> float | None:
+def system_load() -> float | None:
     """Processes that want a core, over the last minute; None where the system does not count them.
 
     To be asked before anything is measured: then they are all somebody else's.

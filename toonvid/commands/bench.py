@@ -119,32 +119,32 @@ def bench(
         if other is not None:
             sizes = parse_sizes(size, _ONE_SIZE)
             with _open_other(other, style, backend, device, precision) as second:
-                _bench_contest(opened, second, compare_with or "", sizes, options, as_json)
+                _bench_side_by_side(opened, second, compare_with or "", sizes, options, as_json)
         else:
             _bench_sizes(opened, parse_sizes(size, _SIZES), options, as_json)
 
 
 def _bench_sizes(backend: Backend, sizes: list[Size], options: BenchOptions, as_json: bool) -> None:
-    from toonvid.bench.image_time import still_picture_seconds
+    from toonvid.bench.image_time import measure_image_seconds
     from toonvid.bench.measure import measure_size
-    from toonvid.bench.peak_arithmetic import peak_multiply_adds
-    from toonvid.bench.work_time import core_count, others_load, processor_name
+    from toonvid.bench.peak_arithmetic import measure_peak_multiply_adds
+    from toonvid.bench.work_time import core_count, cpu_name, system_load
     from toonvid.commands.bench_tables import progress, show_sizes
 
-    load = others_load()
+    load = system_load()
 
     with progress() as show:
         show("a large matrix product")
-        peak = peak_multiply_adds(backend)
+        peak = measure_peak_multiply_adds(backend)
         still = None
         if options.apart is not None:
             show("a still picture")
-            still = still_picture_seconds(options.apart)
+            still = measure_image_seconds(options.apart)
         found = []
         for size in sizes:
             say = partial(_say_step, show, describe(size))
             found.append(measure_size(backend, size, options, peak, say))
-    machine = f"{processor_name()}, {core_count()} core{'s' * (core_count() > 1)}"
+    machine = f"{cpu_name()}, {core_count()} core{'s' * (core_count() > 1)}"
     runs_on = f"{backend.name} on {backend.device}, {backend.precision}"
     if not as_json:
         show_sizes(backend.engine.card.style, runs_on, machine, found, still, load)
@@ -152,7 +152,7 @@ def _bench_sizes(backend: Backend, sizes: list[Size], options: BenchOptions, as_
     whole = {
         "style": backend.engine.card.style,
         "runs_on": runs_on,
-        "processor": processor_name(),
+        "processor": cpu_name(),
         "cores": core_count(),
         "load_before": load,
         "still_picture_seconds": still,
@@ -165,7 +165,7 @@ def _say_step(show: Callable[[str], None], size: str, step: str) -> None:
     show(f"{size}: {step}")
 
 
-def _bench_contest(
+def _bench_side_by_side(
     first: Backend,
     second: Backend,
     other: str,
@@ -173,21 +173,21 @@ def _bench_contest(
     options: BenchOptions,
     as_json: bool,
 ) -> None:
-    from toonvid.bench.side_by_side import contest
-    from toonvid.commands.bench_tables import progress, show_contest
+    from toonvid.bench.side_by_side import run_side_by_side
+    from toonvid.commands.bench_tables import progress, show_side_by_side
 
     names = (first.engine.card.style, other)
     for size in sizes:
         with progress() as show:
             show(f"{names[0]} and {names[1]} by turns, {describe(size)}")
-            found = contest(first, second, size, options)
+            found = run_side_by_side(first, second, size, options)
         if as_json:
             low, high = found.spread
             extra = {"ratio": found.ratio, "lowest": low, "highest": high}
             said = {"size": describe(size), "compared": names}
             typer.echo(json.dumps(said | asdict(found) | extra))
         else:
-            show_contest(names, describe(size), found)
+            show_side_by_side(names, describe(size), found)
 
 
 def _bench_cores(
@@ -199,13 +199,13 @@ def _bench_cores(
 ) -> None:
     from dataclasses import replace
 
-    from toonvid.bench.core_scaling import rates_by_cores
+    from toonvid.bench.core_scaling import measure_rates_by_cores
     from toonvid.commands.bench_tables import progress, show_cores
 
     for size in sizes:
         with progress() as show:
             show(f"{describe(size)} with fewer cores")
-            rates = rates_by_cores(counts, size, replace(options, apart=words))
+            rates = measure_rates_by_cores(counts, size, replace(options, apart=words))
         if as_json:
             typer.echo(json.dumps({"size": describe(size), "rates": rates}))
         else:
@@ -240,7 +240,7 @@ def _open_other(
 ) -> Iterator[Backend]:
     """Open what is compared with; what it leaves out is as in the first."""
     from toonvid.backends import open_backend
-    from toonvid.bench.side_by_side import OneByOne
+    from toonvid.bench.side_by_side import OneBatchAtATime
     from toonvid.engine import find_engine
 
     names: dict[str, BackendName] = {name: name for name in BACKENDS}
@@ -252,4 +252,4 @@ def _open_other(
         precisions[other["precision"]] if "precision" in other else precision,
     )
     with opened:
-        yield OneByOne(opened) if "at-once" in other else opened
+        yield OneBatchAtATime(opened) if "at-once" in other else opened

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from toonvid.bench.results import SizeFigures
-    from toonvid.bench.side_by_side import Contest
+    from toonvid.bench.results import SizeResults
+    from toonvid.bench.side_by_side import SideBySide
 
 _GIGA, _MEGA = 10**9, 2**20
 _QUIET_LOAD = 0.5  # what a desktop does by itself
@@ -30,7 +30,7 @@ def show_sizes(
     style: str,
     runs_on: str,
     machine: str,
-    found: list[SizeFigures],
+    found: list[SizeResults],
     still_picture_seconds: float | None,
     load_before: float | None,
 ) -> None:
@@ -58,7 +58,7 @@ def show_sizes(
         )
 
 
-def show_contest(names: tuple[str, str], size: str, found: Contest) -> None:
+def show_side_by_side(names: tuple[str, str], size: str, found: SideBySide) -> None:
     """A row for each, and the ratio with its spread."""
     console = Console(highlight=False)
     table = Table(title=f"{size}, by turns")
@@ -86,32 +86,32 @@ def show_cores(size: str, rates: dict[int, float]) -> None:
     Console(highlight=False).print(table)
 
 
-def _rate(name: str) -> Callable[[SizeFigures], str]:
+def _rate(name: str) -> Callable[[SizeResults], str]:
     return lambda figures: f"{getattr(figures, name).rate:.1f}"
 
 
-def _paced(figures: SizeFigures) -> str:
+def _paced(figures: SizeResults) -> str:
     if figures.paced is None:
         return _UNKNOWN
     return f"{figures.paced.cores_busy(figures.cores):.0%}, {figures.late_frames} late"
 
 
-def _cold(figures: SizeFigures) -> str:
+def _cold(figures: SizeResults) -> str:
     seconds = figures.cold_first_frame_seconds
     return _UNKNOWN if seconds is None else f"{seconds:.2f} s"
 
 
-def _memory(figures: SizeFigures) -> str:
+def _memory(figures: SizeResults) -> str:
     return _UNKNOWN if figures.peak_bytes is None else f"{figures.peak_bytes / _MEGA:.0f} MiB"
 
 
-def _peak(figures: SizeFigures) -> str:
+def _peak(figures: SizeResults) -> str:
     peak = figures.peak_multiply_adds
     return _UNKNOWN if peak is None else f"{peak / _GIGA:.0f}"
 
 
 # What a row is called, and what stands in it; an empty name draws a line.
-_ROWS: tuple[tuple[str, Callable[[SizeFigures], str]], ...] = (
+_ROWS: tuple[tuple[str, Callable[[SizeResults], str]], ...] = (
     ("decode alone", _rate("decode")),
     ("stylize alone", _rate("stylize")),
     ("encode alone", _rate("encode")),

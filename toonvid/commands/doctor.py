@@ -14,8 +14,8 @@ from toonvid.errors import DeviceMissingError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from toonvid.doctor.check import Check
-    from toonvid.doctor.examine import Report
+    from toonvid.doctor.check_result import CheckResult
+    from toonvid.doctor.examine import DoctorReport
 
 _STYLES = {"ok": "green", "missing": "yellow", "broken": "bold red"}
 
@@ -56,7 +56,7 @@ def doctor(
             raise DeviceMissingError(f"{name} is required and cannot be used{words}")
 
 
-def _table(report: Report) -> Table:
+def _table(report: DoctorReport) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -72,7 +72,7 @@ def _table(report: Report) -> Table:
     return table
 
 
-def _add(table: Table, check: Check) -> None:
+def _add(table: Table, check: CheckResult) -> None:
     from rich.text import Text
 
     words = Text(check.words)
@@ -81,6 +81,6 @@ def _add(table: Table, check: Check) -> None:
     table.add_row(Text(check.state, style=_STYLES[check.state]), check.name, words)
 
 
-def _summary(report: Report) -> str:
+def _summary(report: DoctorReport) -> str:
     counts = {state: sum(c.state == state for c in report.checks) for state in _STYLES}
     return ", ".join(f"{count} {state}" for state, count in counts.items())

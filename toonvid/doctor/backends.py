@@ -12,8 +12,8 @@ from toonvid.backends import open_backend
 from toonvid.backends.choice import is_tensorrt_installed
 from toonvid.backends.tensorrt.library import TENSORRT_INSTALL
 from toonvid.choices import BackendName
-from toonvid.doctor.check import Check
-from toonvid.doctor.gpu import look_intel
+from toonvid.doctor.check_result import CheckResult
+from toonvid.doctor.gpu import check_intel_gpu
 from toonvid.engine import DEFAULT_STYLE, find_engine
 from toonvid.errors import ToonvidError
 from toonvid.ffmpeg.nvidia import find_nvidia
@@ -23,12 +23,12 @@ _ONNXRUNTIME_INSTALL = "pip install 'toonvid[onnxruntime]'"
 _ONNXRUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml")
 
 
-def look_auto() -> list[Check]:
+def check_auto() -> list[CheckResult]:
     """Let `auto` choose."""
     return [_tried("auto", "auto", "")]
 
 
-def look_openvino() -> list[Check]:
+def check_openvino() -> list[CheckResult]:
     """Name OpenVINO's devices, and run on its best."""
     import openvino as ov  # after toonvid.backends, which keeps its telemetry out
 
@@ -40,17 +40,17 @@ def look_openvino() -> list[Check]:
     devices = ", ".join(f"{device} ({name})" for device, name in names.items())
     told = f"{ov.__version__.split('-')[0]} on {devices}"
     ran = _tried("openvino", "openvino", told, {"devices": list(names)})
-    return [ran, *look_intel(list(names))]
+    return [ran, *check_intel_gpu(list(names))]
 
 
-def look_onnxruntime() -> list[Check]:
+def check_onnxruntime() -> list[CheckResult]:
     """Run on ONNX Runtime's best device."""
     if find_spec("onnxruntime") is None:
         return [_missing("onnxruntime", "not installed", _ONNXRUNTIME_INSTALL)]
     return [_tried("onnxruntime", "onnxruntime", _version(*_ONNXRUNTIMES))]
 
 
-def look_tensorrt() -> list[Check]:
+def check_tensorrt() -> list[CheckResult]:
     """Load TensorRT; where there is a card, run on it."""
     nvidia = find_nvidia()
     problem = nvidia.problem.partition(": ")[0]
@@ -60,13 +60,13 @@ def look_tensorrt() -> list[Check]:
         if problem:
             return [_missing("tensorrt", f"not installed, and {problem}")]
         return [_missing("tensorrt", "not installed", TENSORRT_INSTALL)]
-    from toonvid.backends.tensorrt.library import load_flavour
+    from toonvid.backends.tensorrt.library import load_tensorrt
 
     try:
-        name = load_flavour().name
+        name = load_tensorrt().name
     except ToonvidError as error:
         words = str(error).removesuffix(f": {TENSORRT_INSTALL}")
-        return [Check("backends", "tensorrt", "broken", words, TENSORRT_INSTALL)]
+        return [CheckResult("backends", "tensorrt", "broken", words, TENSORRT_INSTALL)]
     if problem:
         return [_missing("tensorrt", f"{name} loads, but {problem}")]
     return [_tried("tensorrt", "tensorrt", name)]
@@ -77,7 +77,7 @@ def _tried(
     backend: BackendName,
     told: str,
     facts: dict[str, str | int | list[str]] | None = None,
-) -> Check:
+) -> CheckResult:
     """Run one frame, and say on what and how."""
     try:
         engine = find_engine(DEFAULT_STYLE)
@@ -91,16 +91,16 @@ def _tried(
             }
     except ToonvidError as error:
         words = f"{told}: {error}" if told else str(error)
-        return Check("backends", name, "broken", words, facts={**(facts or {})})
+        return CheckResult("backends", name, "broken", words, facts={**(facts or {})})
     how = f"{opened.device}, {opened.precision}"
     words = f"{told}; ran {DEFAULT_STYLE} on {how}" if told else f"{opened.name} on {how}"
     if name == "auto" and opened.reason:
         words += f": {opened.reason}"
-    return Check("backends", name, "ok", words, facts={**(facts or {}), **ran})
+    return CheckResult("backends", name, "ok", words, facts={**(facts or {}), **ran})
 
 
-def _missing(name: str, words: str, mend: str = "") -> Check:
-    return Check("backends", name, "missing", words, mend)
+def _missing(name: str, words: str, mend: str = "") -> CheckResult:
+    return CheckResult("backends", name, "missing", words, mend)
 
 
 def _version(*packages: str) -> str:

@@ -9,7 +9,7 @@ from av.audio.codeccontext import AudioCodecContext
 from av.codec.codec import Codec, UnknownCodecError
 from av.error import FFmpegError
 
-from toonvid.doctor.check import Check, State
+from toonvid.doctor.check_result import CheckResult, State
 from toonvid.ffmpeg.hardware import NVENC, encoder_problem, is_hardware_encoder, nvdec_problem
 from toonvid.ffmpeg.nvidia import Nvidia, find_nvidia
 
@@ -35,7 +35,7 @@ _WANTED = ("h264_", "hevc_", "av1_")  # of the hardware encoders that are no NVE
 _RATE = 48000  # of sound, in Hz
 
 
-def look_software() -> list[Check]:
+def check_software_codecs() -> list[CheckResult]:
     """Open what films are mostly read and written with."""
     os.environ.setdefault("SVT_LOG", "1")
     return [
@@ -44,34 +44,34 @@ def look_software() -> list[Check]:
     ]
 
 
-def look_nvidia(nvidia: Nvidia | None = None) -> list[Check]:
+def check_nvidia_codecs(nvidia: Nvidia | None = None) -> list[CheckResult]:
     """Try NVDEC and NVENC."""
     nvidia = nvidia or find_nvidia()
-    if not nvidia.cards:
+    if not nvidia.gpus:
         words = nvidia.problem.partition(": ")[0]
-        return [Check("coders", name, "missing", words) for name in ("nvdec", "nvenc")]
+        return [CheckResult("coders", name, "missing", words) for name in ("nvdec", "nvenc")]
     problem = nvdec_problem()
     state: State = "broken" if problem else "ok"
-    return [Check("coders", "nvdec", state, problem or "decodes H.264"), _nvenc()]
+    return [CheckResult("coders", "nvdec", state, problem or "decodes H.264"), _nvenc()]
 
 
-def look_others() -> list[Check]:
+def check_other_hardware() -> list[CheckResult]:
     """Try the encoders of other makers' chips that this FFmpeg has."""
     names = sorted(name for name in av.codecs_available if _is_other(name))
     here = [name for name in names if not encoder_problem(name)]
     words = ", ".join(here) or f"none of {', '.join(names) or 'this FFmpeg'} works here"
     facts: dict[str, str | int | list[str]] = {"works": [*here], "tried": [*names]}
     state: State = "ok" if here else "missing"
-    return [Check("coders", "other-hardware", state, words, facts=facts)]
+    return [CheckResult("coders", "other-hardware", state, words, facts=facts)]
 
 
-def _nvenc() -> Check:
+def _nvenc() -> CheckResult:
     problems = {name: encoder_problem(name) for name in NVENC}
     here = [name for name, problem in problems.items() if not problem]
     refused = [f"{name}: {problem}" for name, problem in problems.items() if problem]
     words = "; ".join([", ".join(here), *refused] if here else refused)
     # A card need not have all: AV1 came with the RTX 40.
-    return Check("coders", "nvenc", "ok" if here else "broken", words, facts={"works": here})
+    return CheckResult("coders", "nvenc", "ok" if here else "broken", words, facts={"works": here})
 
 
 def _is_other(name: str) -> bool:
@@ -83,12 +83,12 @@ def _is_other(name: str) -> bool:
         return False
 
 
-def _summed(name: str, faults: dict[str, str]) -> Check:
+def _summed(name: str, faults: dict[str, str]) -> CheckResult:
     here = [label for label, fault in faults.items() if not fault]
     amiss = [f"{label} ({fault})" for label, fault in faults.items() if fault]
     words = "; ".join(filter(None, [", ".join(here), "not " * bool(amiss) + ", ".join(amiss)]))
     mend = "pip install --force-reinstall av" if amiss else ""
-    return Check("coders", name, "broken" if amiss else "ok", words, mend, {"works": here})
+    return CheckResult("coders", name, "broken" if amiss else "ok", words, mend, {"works": here})
 
 
 def _encoder_fault(name: str) -> str:

@@ -9,7 +9,7 @@ import os
 import platform
 from pathlib import Path
 
-from toonvid.doctor.check import Check, State
+from toonvid.doctor.check_result import CheckResult, State
 
 _CPUINFO = Path("/proc/cpuinfo")
 # The kernel's word for a unit, which it leaves out where it does not let programs use it -> ours.
@@ -30,18 +30,18 @@ _UNITS_ARM = {
 }
 
 
-def look(cpuinfo: Path = _CPUINFO) -> list[Check]:
+def check_cpu(cpuinfo: Path = _CPUINFO) -> list[CheckResult]:
     """Name the processor; on Linux, its vector units too."""
     told = _read(cpuinfo)
     name = told.get("model name") or platform.processor() or platform.machine()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     words = f"{name}, {cores} logical core{'s' * (cores != 1)}"
-    found = Check("processor", "processor", "ok", words, facts={"cores": cores or 0})
+    found = CheckResult("processor", "processor", "ok", words, facts={"cores": cores or 0})
     flags = set((told.get("flags") or told.get("Features") or "").split())
     return [found, _units(flags, "Features" in told)] if flags else [found]
 
 
-def _units(flags: set[str], is_arm: bool) -> Check:
+def _units(flags: set[str], is_arm: bool) -> CheckResult:
     units = _UNITS_ARM if is_arm else _UNITS_X86
     here = [name for flag, name in units.items() if flag in flags]
     lacking = [name for flag, name in units.items() if flag not in flags]
@@ -49,7 +49,9 @@ def _units(flags: set[str], is_arm: bool) -> Check:
     words = ", ".join(here) or "none that speeds engines up"
     if lacking:
         words += f" (not {', '.join(lacking)})"
-    return Check("processor", "vector-units", state, words, facts={"has": here, "lacks": lacking})
+    return CheckResult(
+        "processor", "vector-units", state, words, facts={"has": here, "lacks": lacking}
+    )
 
 
 def _read(cpuinfo: Path) -> dict[str, str]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
-from toonvid.doctor.check import Check, State
+from toonvid.doctor.check_result import CheckResult, State
 from toonvid.errors import CameraError
 from toonvid.live.display import display_problem
 
@@ -21,7 +21,7 @@ _LIVE_INSTALL = "pip install 'toonvid[live]'"
 _MAY_NOT = "sudo usermod -aG video $USER, and log in again"
 
 
-def look_cameras(dev: Path = _DEV) -> list[Check]:
+def check_cameras(dev: Path = _DEV) -> list[CheckResult]:
     """Linux is asked which cameras there are; elsewhere camera 0 is opened for a moment."""
     if sys.platform != "linux":
         return [_first_camera()]
@@ -35,26 +35,26 @@ def look_cameras(dev: Path = _DEV) -> list[Check]:
     return [_camera("missing", "none is plugged in")]
 
 
-def look_virtual_camera() -> list[Check]:
+def check_virtual_camera() -> list[CheckResult]:
     """Open the virtual camera for a moment."""
     if find_spec("pyvirtualcam") is None:
         words = "pyvirtualcam is not installed"
-        return [Check("live", "virtual-camera", "missing", words, _LIVE_INSTALL)]
+        return [CheckResult("live", "virtual-camera", "missing", words, _LIVE_INSTALL)]
     from toonvid.live.virtual_camera import advice, find_virtual_camera
 
     try:
-        return [Check("live", "virtual-camera", "ok", find_virtual_camera())]
+        return [CheckResult("live", "virtual-camera", "ok", find_virtual_camera())]
     except CameraError as error:
         words = str(error).removesuffix(f": {advice()}")
-        return [Check("live", "virtual-camera", "missing", words, advice())]
+        return [CheckResult("live", "virtual-camera", "missing", words, advice())]
 
 
-def look_display() -> list[Check]:
+def check_display() -> list[CheckResult]:
     """Open a window for a moment."""
     if problem := display_problem():
         mend = "toonvid live --serve needs no display"
-        return [Check("live", "display", "missing", problem, mend)]
-    return [Check("live", "display", "ok", "a window opens")]
+        return [CheckResult("live", "display", "missing", problem, mend)]
+    return [CheckResult("live", "display", "ok", "a window opens")]
 
 
 def _camera_name(path: Path) -> str | None:
@@ -81,7 +81,7 @@ def camera_name(answer: bytes) -> str | None:
     return str(name.split(b"\0")[0].decode(errors="replace"))
 
 
-def _first_camera() -> Check:
+def _first_camera() -> CheckResult:
     from toonvid.live.webcam import open_webcam
 
     try:
@@ -93,5 +93,5 @@ def _first_camera() -> Check:
     return _camera("ok", f"camera 0 gives pictures of {width}x{height}", devices=["0"])
 
 
-def _camera(state: State, words: str, mend: str = "", devices: Iterable[str] = ()) -> Check:
-    return Check("live", "camera", state, words, mend, {"devices": [*devices]})
+def _camera(state: State, words: str, mend: str = "", devices: Iterable[str] = ()) -> CheckResult:
+    return CheckResult("live", "camera", state, words, mend, {"devices": [*devices]})

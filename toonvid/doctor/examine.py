@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from toonvid._version import __version__
 from toonvid.doctor import cpu, files
-from toonvid.doctor.check import Check
-from toonvid.doctor.child_process import Look
+from toonvid.doctor.check_result import CheckResult
+from toonvid.doctor.child_process import SubprocessCheck
 
 REPORT_VERSION = 1
 """Of the JSON's shape: raised when a name in it goes or means something else."""
@@ -22,43 +22,47 @@ _PATIENCE_SECONDS = (
 _REINSTALL = "pip install --force-reinstall"
 
 
-def _apart(group: str, name: str, place: str, seconds: float = 20.0, package: str = "") -> Look:
+def _in_subprocess(
+    group: str, name: str, place: str, seconds: float = 20.0, package: str = ""
+) -> SubprocessCheck:
     mend = f"{_REINSTALL} {package}" if package else ""
-    return Look(group, name, f"toonvid.doctor.{place}", seconds, mend)
+    return SubprocessCheck(group, name, f"toonvid.doctor.{place}", seconds, mend)
 
 
-_LOOKS: tuple[Callable[[], list[Check]], ...] = (
-    cpu.look,
-    _apart("graphics", "nvidia-card", "gpu:look"),
-    _apart("backends", "auto", "backends:look_auto", _PATIENCE_SECONDS),
-    _apart("backends", "openvino", "backends:look_openvino", package="openvino"),
-    _apart(
+_CHECKS: tuple[Callable[[], list[CheckResult]], ...] = (
+    cpu.check_cpu,
+    _in_subprocess("graphics", "nvidia-card", "gpu:check_gpus"),
+    _in_subprocess("backends", "auto", "backends:check_auto", _PATIENCE_SECONDS),
+    _in_subprocess("backends", "openvino", "backends:check_openvino", package="openvino"),
+    _in_subprocess(
         "backends",
         "tensorrt",
-        "backends:look_tensorrt",
+        "backends:check_tensorrt",
         _PATIENCE_SECONDS,
         package="'toonvid[tensorrt]'",
     ),
-    _apart("backends", "onnxruntime", "backends:look_onnxruntime", package="onnxruntime"),
-    _apart("training", "torch", "training:look", _PATIENCE_SECONDS),
-    _apart("coders", "encoders", "codecs:look_software", package="av"),
-    _apart("coders", "nvdec", "codecs:look_nvidia"),
-    _apart("coders", "other-hardware", "codecs:look_others"),
-    _apart("live", "camera", "devices:look_cameras"),
-    _apart("live", "virtual-camera", "devices:look_virtual_camera", package="pyvirtualcam"),
-    _apart("live", "display", "devices:look_display", _PATIENCE_SECONDS),
-    files.look,
+    _in_subprocess("backends", "onnxruntime", "backends:check_onnxruntime", package="onnxruntime"),
+    _in_subprocess("training", "torch", "training:check_torch", _PATIENCE_SECONDS),
+    _in_subprocess("coders", "encoders", "codecs:check_software_codecs", package="av"),
+    _in_subprocess("coders", "nvdec", "codecs:check_nvidia_codecs"),
+    _in_subprocess("coders", "other-hardware", "codecs:check_other_hardware"),
+    _in_subprocess("live", "camera", "devices:check_cameras"),
+    _in_subprocess(
+        "live", "virtual-camera", "devices:check_virtual_camera", package="pyvirtualcam"
+    ),
+    _in_subprocess("live", "display", "devices:check_display", _PATIENCE_SECONDS),
+    files.check_files,
 )
-_SPARE_LOOKS = 1  # beside one for each core: some only wait
+_EXTRA_THREADS = 1  # beside one for each core: some only wait
 
 
 @dataclass(frozen=True)
-class Report:
+class DoctorReport:
     """All that was looked at."""
 
-    checks: tuple[Check, ...]
+    checks: tuple[CheckResult, ...]
 
-    def find(self, name: str) -> Check | None:
+    def find(self, name: str) -> CheckResult | None:
         """The check of a name; of several cards the first."""
         return next((check for check in self.checks if check.name == name), None)
 
@@ -73,8 +77,8 @@ class Report:
         }
 
 
-def examine() -> Report:
+def examine() -> DoctorReport:
     """Look at everything. Nothing is raised for what is broken."""
-    with ThreadPoolExecutor((os.cpu_count() or 1) + _SPARE_LOOKS) as pool:
-        found = list(pool.map(lambda look: look(), _LOOKS))
-    return Report(tuple(check for checks in found for check in checks))
+    with ThreadPoolExecutor((os.cpu_count() or 1) + _EXTRA_THREADS) as pool:
+        found = list(pool.map(lambda check: check(), _CHECKS))
+    return DoctorReport(tuple(check for checks in found for check in checks))

@@ -7,22 +7,22 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from toonvid.backends.tensorrt.plan_cache import PlanCache, user_cache
-from toonvid.doctor.check import Check
+from toonvid.doctor.check_result import CheckResult
 from toonvid.engine import engine_folders, read_engine, user_engines
 from toonvid.errors import BackendError, EngineError
 
 _MEGABYTE = 10**6
 
 
-def look() -> list[Check]:
+def check_files() -> list[CheckResult]:
     """Engines first, then caches."""
-    return [*look_engines(), look_plans(), look_weights()]
+    return [*check_engines(), check_plans(), check_weights()]
 
 
-def look_engines(folders: Iterable[Path] | None = None) -> list[Check]:
+def check_engines(folders: Iterable[Path] | None = None) -> list[CheckResult]:
     """Compare every file of every engine with its card."""
     good: list[str] = []
-    broken: list[Check] = []
+    broken: list[CheckResult] = []
     files = 0
     seen: set[str] = set()
     for card in (card for f in folders or engine_folders() for card in sorted(f.glob("*.json"))):
@@ -36,41 +36,41 @@ def look_engines(folders: Iterable[Path] | None = None) -> list[Check]:
                 files += 1
             good.append(engine.card.style)
         except EngineError as error:
-            broken.append(Check("files", "engine", "broken", str(error), _mend(card)))
+            broken.append(CheckResult("files", "engine", "broken", str(error), _mend(card)))
     if not good:
-        return [*broken, Check("files", "engines", "broken", "there are none", _reinstall())]
+        return [*broken, CheckResult("files", "engines", "broken", "there are none", _reinstall())]
     words = f"{', '.join(good)}: {files} files, each the one that its card describes"
-    return [Check("files", "engines", "ok", words, facts={"styles": good}), *broken]
+    return [CheckResult("files", "engines", "ok", words, facts={"styles": good}), *broken]
 
 
-def look_plans() -> Check:
+def check_plans() -> CheckResult:
     """How large TensorRT's plans are."""
     folder = user_cache() / "plans"
     if not folder.is_dir():
-        return Check("files", "plans", "ok", "none are kept", facts={"bytes": 0})
+        return CheckResult("files", "plans", "ok", "none are kept", facts={"bytes": 0})
     try:
         PlanCache(folder)
     except BackendError as error:
         words, _, mend = str(error).rpartition(": ")
-        return Check("files", "plans", "broken", words, mend)
+        return CheckResult("files", "plans", "broken", words, mend)
     return _sized("plans", folder, "*.plan")
 
 
-def look_weights() -> Check:
+def check_weights() -> CheckResult:
     """How large the weights are that training has fetched, where PyTorch keeps them."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     home = Path(os.environ.get("TORCH_HOME") or cache / "torch")
     return _sized("fetched-weights", home / "hub" / "checkpoints", "*")
 
 
-def _sized(name: str, folder: Path, pattern: str) -> Check:
+def _sized(name: str, folder: Path, pattern: str) -> CheckResult:
     counted = [path for path in folder.glob(pattern) if path.is_file()]
     size = sum(path.stat().st_size for path in folder.glob("*") if path.is_file())
     facts: dict[str, str | int | list[str]] = {"bytes": size, "folder": str(folder)}
     if not counted:
-        return Check("files", name, "ok", "none are kept", facts=facts)
+        return CheckResult("files", name, "ok", "none are kept", facts=facts)
     words = f"{len(counted)}, with {size / _MEGABYTE:.1f} MB in {folder}"
-    return Check("files", name, "ok", words, facts=facts)
+    return CheckResult("files", name, "ok", words, facts=facts)
 
 
 def _mend(card: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from toonvid.doctor.check import Check
+from toonvid.doctor.check_result import CheckResult
 from toonvid.ffmpeg.nvidia import Nvidia, find_nvidia
 
 _PCI = Path("/sys/bus/pci/devices")
@@ -17,12 +17,12 @@ _INTEL_DRIVER = (
 _GIBI = 2**30
 
 
-def look(nvidia: Nvidia | None = None, pci: Path = _PCI) -> list[Check]:
+def check_gpus(nvidia: Nvidia | None = None, pci: Path = _PCI) -> list[CheckResult]:
     """Ask the driver; where there is none, look for a card on the bus."""
     nvidia = nvidia or find_nvidia()
-    if not nvidia.cards:
-        return [_without_cards(nvidia, pci)]
-    driver = Check(
+    if not nvidia.gpus:
+        return [_without_gpus(nvidia, pci)]
+    driver = CheckResult(
         "graphics",
         "nvidia-driver",
         "ok",
@@ -30,7 +30,7 @@ def look(nvidia: Nvidia | None = None, pci: Path = _PCI) -> list[Check]:
         facts={"version": nvidia.driver, "cuda": nvidia.cuda},
     )
     cards = [
-        Check(
+        CheckResult(
             "graphics",
             "nvidia-card",
             "ok",
@@ -43,28 +43,28 @@ def look(nvidia: Nvidia | None = None, pci: Path = _PCI) -> list[Check]:
                 "capability": f"{card.capability[0]}.{card.capability[1]}",
             },
         )
-        for card in nvidia.cards
+        for card in nvidia.gpus
     ]
     return [*cards, driver]
 
 
-def _without_cards(nvidia: Nvidia, pci: Path) -> Check:
+def _without_gpus(nvidia: Nvidia, pci: Path) -> CheckResult:
     words, _, mend = nvidia.problem.partition(": ")
     if _is_on_bus(_NVIDIA, pci):
-        return Check(
+        return CheckResult(
             "graphics", "nvidia-card", "broken", f"one is in this machine, but {words}", mend
         )
     if mend and not words.startswith("there is no"):  # a driver that fails
-        return Check("graphics", "nvidia-card", "broken", words, mend)
-    return Check("graphics", "nvidia-card", "missing", words)
+        return CheckResult("graphics", "nvidia-card", "broken", words, mend)
+    return CheckResult("graphics", "nvidia-card", "missing", words)
 
 
-def look_intel(devices: list[str], pci: Path = _PCI) -> list[Check]:
+def check_intel_gpu(devices: list[str], pci: Path = _PCI) -> list[CheckResult]:
     """Say so where Intel's graphics are in the machine and not among OpenVINO's devices."""
     if not _is_on_bus(_INTEL, pci) or any(device.startswith("GPU") for device in devices):
         return []
     words = "Intel graphics are in this machine, and OpenVINO finds no driver for them"
-    return [Check("backends", "intel-graphics", "missing", words, _INTEL_DRIVER)]
+    return [CheckResult("backends", "intel-graphics", "missing", words, _INTEL_DRIVER)]
 
 
 def _is_on_bus(vendor: str, pci: Path) -> bool:

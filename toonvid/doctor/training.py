@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from toonvid.doctor.check import Check
+from toonvid.doctor.check_result import CheckResult
 from toonvid.ffmpeg.nvidia import Nvidia, find_nvidia
 
 _CUDA = re.compile(r"^cuda\b[^=]*=\s*'([\d.]+)'", re.MULTILINE)
@@ -22,11 +22,11 @@ _INSTALL = "pip install 'toonvid[train]'"
 _NEWER = "see pytorch.org/get-started for the build for this card's CUDA"
 
 
-def look(nvidia: Nvidia | None = None) -> list[Check]:
+def check_torch(nvidia: Nvidia | None = None) -> list[CheckResult]:
     """Read PyTorch's own files, and let it try the card."""
     spec = find_spec("torch")
     if spec is None or spec.origin is None:
-        return [Check("training", "torch", "missing", "not installed", _INSTALL)]
+        return [CheckResult("training", "torch", "missing", "not installed", _INSTALL)]
     try:
         release = version("torch")
     except PackageNotFoundError:
@@ -35,15 +35,15 @@ def look(nvidia: Nvidia | None = None) -> list[Check]:
     nvidia = nvidia or find_nvidia()
     build = f"{release}, built for {f'CUDA {cuda}' if cuda else 'the processor alone'}"
     facts: dict[str, str | int | list[str]] = {"version": release, "cuda": cuda}
-    if not nvidia.cards:
-        return [Check("training", "torch", "ok", build, facts=facts)]
-    name = nvidia.cards[0].name
+    if not nvidia.gpus:
+        return [CheckResult("training", "torch", "ok", build, facts=facts)]
+    name = nvidia.gpus[0].name
     if not cuda:
         words = f"{build}, beside {name}"
-        return [Check("training", "torch", "broken", words, _reinstall(), facts)]
+        return [CheckResult("training", "torch", "broken", words, _reinstall(), facts)]
     if problem := _problem():
-        return [Check("training", "torch", "broken", f"{build}: {problem}", _NEWER, facts)]
-    return [Check("training", "torch", "ok", f"{build}; works on {name}", facts=facts)]
+        return [CheckResult("training", "torch", "broken", f"{build}: {problem}", _NEWER, facts)]
+    return [CheckResult("training", "torch", "ok", f"{build}; works on {name}", facts=facts)]
 
 
 def built_for(version_file: Path) -> str:

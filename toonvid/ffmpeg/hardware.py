@@ -63,14 +63,14 @@ def choose_decoding(asked: DecoderName, nvidia: Nvidia | None = None) -> Decodin
     if asked == "software":
         return Decoding("software")
     nvidia = nvidia or find_nvidia()
-    problem = nvdec_problem() if nvidia.cards else nvidia.problem
+    problem = nvdec_problem() if nvidia.gpus else nvidia.problem
     if not problem:
-        return Decoding("nvdec", f"{nvidia.cards[0].name} decodes")
+        return Decoding("nvdec", f"{nvidia.gpus[0].name} decodes")
     if asked == "nvdec":
         raise DeviceMissingError(f"NVDEC cannot be used: {problem}")
-    if not nvidia.cards:  # a machine without a card owes nobody a reason
+    if not nvidia.gpus:  # a machine without a card owes nobody a reason
         return Decoding("software")
-    return Decoding("software", f"NVDEC of {nvidia.cards[0].name} does not work: {problem}")
+    return Decoding("software", f"NVDEC of {nvidia.gpus[0].name} does not work: {problem}")
 
 
 def accelerator() -> HWAccel:
@@ -125,14 +125,14 @@ def is_hardware_encoder(name: str) -> bool:
 def encoding_card() -> str:
     """What an encoder's bytes depend on beside its options: the card and its driver."""
     nvidia = find_nvidia()
-    names = [card.name for card in nvidia.cards[:1]] or ["none"]
+    names = [card.name for card in nvidia.gpus[:1]] or ["none"]
     return f"{names[0]}, driver {nvidia.driver or 'for CUDA ' + nvidia.cuda}"
 
 
 @cache
 def encoder_problem(name: str) -> str:
     """Why an encoder in hardware does not encode a tiny picture; empty when it does."""
-    if name in NVENC and not (nvidia := find_nvidia()).cards:
+    if name in NVENC and not (nvidia := find_nvidia()).gpus:
         return nvidia.problem
     with _heard() as complaints:
         try:

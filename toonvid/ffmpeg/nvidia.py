@@ -22,7 +22,7 @@ _INSTALL_DRIVER = "install NVIDIA's driver, from nvidia.com/drivers or your syst
 
 
 @dataclass(frozen=True)
-class Card:
+class Gpu:
     """One graphics card."""
 
     index: int
@@ -43,7 +43,7 @@ class Card:
 class Nvidia:
     """What there is of NVIDIA in this machine."""
 
-    cards: tuple[Card, ...] = ()
+    gpus: tuple[Gpu, ...] = ()
     cuda_version: int = 0
     """The newest CUDA that the driver knows, 1000 * major + 10 * minor; 0 without a driver."""
     problem: str = ""
@@ -88,8 +88,8 @@ def find_nvidia(driver: Driver | None = None) -> Nvidia:
     if failed:
         problem = f"the NVIDIA driver cannot start (CUDA error {failed}): restart the machine"
         return Nvidia((), version.value, problem)
-    cards = tuple(_describe(driver, index) for index in range(count.value))
-    return Nvidia(cards, version.value, driver=_driver_version())
+    gpus = tuple(_describe(driver, index) for index in range(count.value))
+    return Nvidia(gpus, version.value, driver=_driver_version())
 
 
 def _driver_version() -> str:
@@ -106,7 +106,7 @@ def _driver_version() -> str:
     return "" if failed else version.value.decode(errors="replace")
 
 
-def _describe(driver: Driver, index: int) -> Card:
+def _describe(driver: Driver, index: int) -> Gpu:
     name = ctypes.create_string_buffer(_LONGEST_NAME)
     major, minor, size = ctypes.c_int(), ctypes.c_int(), ctypes.c_size_t()
     driver.cuDeviceGetName(name, _LONGEST_NAME, index)
@@ -114,4 +114,4 @@ def _describe(driver: Driver, index: int) -> Card:
     driver.cuDeviceGetAttribute(ctypes.byref(minor), _CAPABILITY_MINOR, index)
     driver.cuDeviceTotalMem_v2(ctypes.byref(size), index)
     capability = (major.value, minor.value)
-    return Card(index, name.value.decode(errors="replace"), capability, size.value)
+    return Gpu(index, name.value.decode(errors="replace"), capability, size.value)

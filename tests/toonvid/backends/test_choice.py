@@ -11,10 +11,10 @@ from support.tiny_engines import identity_engine, write_engine
 from toonvid.backends import choice, open_backend
 from toonvid.backends.choice import candidates
 from toonvid.errors import BackendError, DeviceMissingError, EngineError, RefusedError
-from toonvid.ffmpeg.nvidia import Card, Nvidia, find_nvidia
+from toonvid.ffmpeg.nvidia import Gpu, Nvidia, find_nvidia
 
-LAPTOP = Card(0, "NVIDIA GeForce RTX 3050 Laptop GPU", (8, 6), 4 * 2**30)
-OLD = Card(0, "NVIDIA GeForce GTX 1060", (6, 1), 6 * 2**30)
+LAPTOP = Gpu(0, "NVIDIA GeForce RTX 3050 Laptop GPU", (8, 6), 4 * 2**30)
+OLD = Gpu(0, "NVIDIA GeForce GTX 1060", (6, 1), 6 * 2**30)
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def installed(monkeypatch):
     return install
 
 
-def nvidia(card: Card) -> Nvidia:
+def nvidia(card: Gpu) -> Nvidia:
     return Nvidia((card,), 13000)
 
 
@@ -36,9 +36,9 @@ def test_without_a_card_openvino_is_taken_without_a_word(installed):
     assert candidates(None, "auto", Nvidia(problem="no driver")) == (["openvino"], [])
 
 
-@pytest.mark.parametrize("flavour", ["tensorrt", "tensorrt_rtx"])
-def test_tensorrt_comes_first_where_a_card_is_there(flavour, installed):
-    installed(flavour)
+@pytest.mark.parametrize("library", ["tensorrt", "tensorrt_rtx"])
+def test_tensorrt_comes_first_where_a_card_is_there(library, installed):
+    installed(library)
     assert candidates(None, "auto", nvidia(LAPTOP)) == (["tensorrt", "openvino"], [])
     assert candidates(None, "f16", nvidia(LAPTOP))[0] == ["tensorrt", "openvino"]
 
@@ -82,7 +82,7 @@ def test_a_device_decides_by_its_name(device, packages, name, installed):
 
 def test_the_reason_of_each_that_failed_is_kept(tmp_path, monkeypatch):
     """Without a card TensorRT cannot be opened: `auto` says so, and takes what comes next."""
-    if find_nvidia().cards:
+    if find_nvidia().gpus:
         pytest.skip("there is a card")
     monkeypatch.setattr(choice, "find_nvidia", lambda: nvidia(LAPTOP))
     monkeypatch.setattr(choice, "is_tensorrt_installed", lambda: True)

@@ -15,7 +15,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 from support.clips import moving_pictures
-from support.gpu import require_gpu
+from support.gpu import require_tensorrt_gpu
 from support.tiny_engines import OPSET, identity_engine, negative_engine, write_model
 
 from toonvid.backends import Backend, open_backend
@@ -34,7 +34,7 @@ SHAPE = ["N", "H", "W", 3]
 )
 def name(request) -> str:
     if request.param == "tensorrt":
-        require_gpu()
+        require_tensorrt_gpu()
     return request.param
 
 

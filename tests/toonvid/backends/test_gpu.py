@@ -11,12 +11,12 @@ from statistics import median
 import numpy as np
 import pytest
 from support.clips import moving_pictures
-from support.gpu import require_gpu
+from support.gpu import require_tensorrt_gpu
 
 from toonvid.backends import Backend, open_backend
 from toonvid.backends.tensorrt.backend import TensorRTBackend
 from toonvid.bench.measure import BenchOptions, measure_size
-from toonvid.bench.work_time import timed
+from toonvid.bench.work_time import time_work
 from toonvid.engine import Engine, read_engine, shipped_engines
 from toonvid.video import Pixels
 
@@ -30,7 +30,7 @@ SLOWEST_STREAM = 1.1  # times what one frame after the other takes: overlap must
 
 @pytest.fixture(autouse=True)
 def card() -> None:
-    require_gpu()
+    require_tensorrt_gpu()
 
 
 @pytest.fixture
@@ -115,7 +115,8 @@ def test_frames_in_flight_are_no_slower_than_one_after_the_other(ink):
     with open_backend(ink, "tensorrt") as backend:
         in_flight(backend)
         ratios = [
-            timed(lambda: in_flight(backend)).seconds / timed(lambda: one_by_one(backend)).seconds
+            time_work(lambda: in_flight(backend)).seconds
+            / time_work(lambda: one_by_one(backend)).seconds
             for _ in range(5)
         ]
     assert median(ratios) <= SLOWEST_STREAM, ratios

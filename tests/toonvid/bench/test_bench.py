@@ -15,16 +15,16 @@ from support.clips import Film, Sound, decoded
 
 from toonvid.backends import Backend
 from toonvid.bench import peak_arithmetic as arithmetic
-from toonvid.bench.child_process import can_pin, convert_apart
-from toonvid.bench.core_scaling import rates_by_cores
+from toonvid.bench.child_process import can_pin, convert_in_subprocess
+from toonvid.bench.core_scaling import measure_rates_by_cores
 from toonvid.bench.measure import BenchOptions, measure_size
-from toonvid.bench.null_pipeline import run_null
-from toonvid.bench.real_time_load import _Player, run_paced
-from toonvid.bench.results import SizeFigures
-from toonvid.bench.side_by_side import Contest, OneByOne, contest
+from toonvid.bench.null_pipeline import run_null_pipeline
+from toonvid.bench.real_time_load import _Player, run_in_real_time
+from toonvid.bench.results import SizeResults
+from toonvid.bench.side_by_side import OneBatchAtATime, SideBySide, run_side_by_side
 from toonvid.bench.stages import decode_alone, encode_alone, hold_frames, stylize_alone
-from toonvid.bench.test_video import repeat_film, wide_size, write_film
-from toonvid.bench.work_time import Work, core_count, timed
+from toonvid.bench.test_video import repeat_video, wide_size, write_test_video
+from toonvid.bench.work_time import WorkTime, core_count, time_work
 from toonvid.errors import ToonvidError
 from toonvid.pipeline import Progress
 from toonvid.reading.decoder import VideoDecoder
@@ -47,7 +47,7 @@ def packets(film: Path, kind: str) -> list[tuple[Fraction, bytes]]:
 
 
 def test_work_counts_by_the_second_and_by_the_core() -> None:
-    work = Work(frames=10, seconds=2.0, cpu_seconds=3.0)
+    work = WorkTime(frames=10, seconds=2.0, cpu_seconds=3.0)
     assert (work.rate, work.cpu_seconds_per_frame) == (5.0, 0.3)
     assert work.cores_busy(2) == 0.75
 
@@ -57,14 +57,14 @@ def test_idle_time_is_no_processor_time() -> None:
         time.sleep(0.05)
         return 3
 
-    work = timed(rest)
+    work = time_work(rest)
     assert work.frames == 3
     assert work.cpu_seconds < work.seconds >= 0.05
 
 
 def test_a_drawn_film_is_repeated_without_a_gap(tmp_path: Path) -> None:
     film = tmp_path / "film.mp4"
-    write_film(film, None, (64, 48), 6)
+    write_test_video(film, None, (64, 48), 6)
     found = times(film)
     assert found == [Fraction(n, 24) for n in range(144)]
     pictures = decoded(film)
@@ -80,7 +80,7 @@ def test_a_large_film_is_drawn_small_and_enlarged(
 ) -> None:
     monkeypatch.setattr("toonvid.bench.test_video._DRAWN_PIXELS", 64 * 48)
     film = tmp_path / "film.mp4"
-    write_film(film, None, (128, 96), 0.5)
+    write_test_video(film, None, (128, 96), 0.5)
     assert decoded(film)[0].shape == (96, 128, 3)
     assert times(film) == [Fraction(n, 24) for n in range(12)]
     assert packets(film, "audio")
@@ -89,7 +89,7 @@ def test_a_large_film_is_drawn_small_and_enlarged(
 
 def test_the_length_that_is_asked_for_is_kept_where_the_scene_is_repeated(tmp_path: Path) -> None:
     film = tmp_path / "film.mp4"
-    write_film(film, None, (32, 32), 2.75)
+    write_test_video(film, None, (32, 32), 2.75)
     assert len(times(film)) == 66
 
 
@@ -99,7 +99,7 @@ def test_a_film_has_as_many_pixels_as_any_other_where_its_length_allows(
 ) -> None:
     monkeypatch.setattr("toonvid.bench.test_video._FILM_PIXELS", pixels)
     monkeypatch.setattr("toonvid.bench.test_video._FILM_SECONDS", (1.0, 2.0))
-    write_film(tmp_path / "film.mp4", None, (32, 32))
+    write_test_video(tmp_path / "film.mp4", None, (32, 32))
     assert len(times(tmp_path / "film.mp4")) == frames
 
 
@@ -107,7 +107,7 @@ def test_a_source_gives_its_beginning_at_the_size_asked_for(
     scene_film: Path, tmp_path: Path
 ) -> None:
     film = tmp_path / "film.mp4"
-    write_film(film, scene_film, 128, 0.5)  # larger than it is
+    write_test_video(film, scene_film, 128, 0.5)  # larger than it is
     with VideoDecoder(film) as decoder:
         assert (decoder.info.width, decoder.info.height) == (192, 128)
     assert times(film) == times(scene_film)[:6]
@@ -121,7 +121,7 @@ def test_a_short_side_alone_is_wide_and_even(side: int, size: tuple[int, int]) -
 
 def test_null_pipeline_changes_nothing_but_the_coding(scene_film: Path, tmp_path: Path) -> None:
     target = tmp_path / "null.mp4"
-    work = run_null(scene_film, target)
+    work = run_null_pipeline(scene_film, target)
     assert work.frames == len(times(scene_film))
     assert times(target) == times(scene_film)
     assert [b for _, b in packets(target, "audio")] == [b for _, b in packets(scene_film, "audio")]
@@ -134,7 +134,7 @@ def test_null_pipeline_changes_nothing_but_the_coding(scene_film: Path, tmp_path
 
 def test_null_pipeline_leaves_the_choice_of_key_frames_to_the_encoder(tmp_path: Path) -> None:
     source = Film(options={"g": "1"}, sounds=(Sound(),)).write(tmp_path / "source.mp4")
-    run_null(source, tmp_path / "null.mp4")
+    run_null_pipeline(source, tmp_path / "null.mp4")
     with av.open(str(tmp_path / "null.mp4")) as container:
         keys = [p.is_keyframe for p in container.demux(video=0) if p.size]
     assert keys == [True] + [False] * 5
@@ -154,10 +154,10 @@ def test_each_stage_goes_through_the_whole_film(
     assert np.abs(pictures[0] - pictures[4]).mean() < np.abs(pictures[0] - pictures[2]).mean()
 
 
-def figures(**changes: object) -> SizeFigures:
+def figures(**changes: object) -> SizeResults:
     """Of 10 frames on 2 cores: 1, 2 and 1 processor seconds alone, 2 seconds together."""
-    work = Work(10, 1.0, 1.0)
-    found = SizeFigures(
+    work = WorkTime(10, 1.0, 1.0)
+    found = SizeResults(
         width=64,
         height=48,
         cores=2,
@@ -188,7 +188,7 @@ def test_figures_follow_from_what_was_measured() -> None:
 
 
 def test_cores_that_never_wait_may_have_more_to_do_side_by_side() -> None:
-    found = figures(pipeline=Work(10, 2.5, 4.8))
+    found = figures(pipeline=WorkTime(10, 2.5, 4.8))
     assert (found.efficiency, found.extra_work) == (0.8, pytest.approx(0.2))
     assert "the cores are busy; stylize" in found.bottleneck
     assert "20% more work side by side than alone" in found.bottleneck
@@ -196,7 +196,7 @@ def test_cores_that_never_wait_may_have_more_to_do_side_by_side() -> None:
 
 @pytest.mark.parametrize("slowest", ["decode", "stylize", "encode"])
 def test_idle_cores_are_put_down_to_the_slowest_stage(slowest: str) -> None:
-    found = figures(pipeline=Work(10, 8.0, 4.0), **{slowest: Work(10, 4.0, 1.0)})
+    found = figures(pipeline=WorkTime(10, 8.0, 4.0), **{slowest: WorkTime(10, 4.0, 1.0)})
     assert found.slowest_stage == slowest
     assert f"wait for each other; {slowest} is the slowest, 2.5 frames" in found.bottleneck
 
@@ -227,7 +227,7 @@ def test_rounds_that_take_too_long_are_fewer(identity: Backend, limit: float, co
 def test_a_paced_film_takes_no_less_than_it_lasts(
     scene_film: Path, tmp_path: Path, identity: Backend
 ) -> None:
-    found = run_paced(scene_film, tmp_path / "paced.mp4", identity)
+    found = run_in_real_time(scene_film, tmp_path / "paced.mp4", identity)
     assert found.work.frames == 12
     assert found.work.seconds >= 11 / 12  # from the first frame to the last
     assert 0 <= found.late_frames <= 12
@@ -245,20 +245,22 @@ def test_a_frame_is_late_when_the_player_had_to_wait_for_it() -> None:
 
 
 def test_turns_are_compared_one_by_one() -> None:
-    found = Contest(first=(2.0, 3.0, 8.0), second=(1.0, 2.0, 2.0))
+    found = SideBySide(first=(2.0, 3.0, 8.0), second=(1.0, 2.0, 2.0))
     assert found.ratios == (2.0, 1.5, 4.0)
     assert (found.ratio, found.spread) == (2.0, (1.5, 4.0))
 
 
 def test_both_sides_of_a_contest_get_their_turns(identity: Backend) -> None:
-    found = contest(identity, OneByOne(identity), (32, 32), replace(QUICK, seconds=0.1, rounds=2))
+    found = run_side_by_side(
+        identity, OneBatchAtATime(identity), (32, 32), replace(QUICK, seconds=0.1, rounds=2)
+    )
     assert len(found.first) == len(found.second) == 2
 
 
 def test_one_by_one_gives_the_same_cartoons(scene_film: Path, identity: Backend) -> None:
     with VideoDecoder(scene_film) as decoder:
         sources = list(decoder.frames())
-    found = Stylizer(OneByOne(identity)).stylize(sources)
+    found = Stylizer(OneBatchAtATime(identity)).stylize(sources)
     assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(found, sources, strict=True))
 
 
@@ -268,7 +270,7 @@ def test_a_process_apart_tells_how_it_went(
     style = ("--style", str(engines_folder / "negative.json"))
     before = os.sched_getaffinity(0) if can_pin() else None
     cores = {min(before)} if before else None
-    found = convert_apart(scene_film, tmp_path / "target.mp4", style, cores)
+    found = convert_in_subprocess(scene_film, tmp_path / "target.mp4", style, cores)
     assert found.frames == 12
     assert found.seconds > found.first_frame_seconds > 0
     assert found.frames_per_second is not None and found.frames_per_second > 0
@@ -280,19 +282,19 @@ def test_a_process_apart_tells_how_it_went(
 
 def test_a_process_apart_that_fails_says_why(scene_film: Path, tmp_path: Path) -> None:
     with pytest.raises(ToonvidError, match="no style named 'nobody'"):
-        convert_apart(scene_film, tmp_path / "target.mp4", ("--style", "nobody"))
+        convert_in_subprocess(scene_film, tmp_path / "target.mp4", ("--style", "nobody"))
 
 
 @pytest.mark.skipif(not can_pin(), reason="this system pins no process to cores")
 def test_cores_that_are_not_there_are_refused() -> None:
     with pytest.raises(ValueError, match="counts ="):
-        rates_by_cores([core_count() + 1], (32, 32), QUICK)
+        measure_rates_by_cores([core_count() + 1], (32, 32), QUICK)
 
 
 @pytest.mark.skipif(not can_pin(), reason="this system pins no process to cores")
 def test_rates_are_told_by_the_number_of_cores(engines_folder: Path) -> None:
     words = ("--style", str(engines_folder / "negative.json"))
-    found = rates_by_cores([1], (32, 32), replace(QUICK, seconds=0.2, apart=words))
+    found = measure_rates_by_cores([1], (32, 32), replace(QUICK, seconds=0.2, apart=words))
     assert list(found) == [1]
     assert found[1] > 0
 
@@ -303,7 +305,7 @@ def test_a_matrix_product_runs_at_the_precision_asked_for(
     import openvino as ov
 
     monkeypatch.setattr(arithmetic, "_SIDE", 64)
-    peak = arithmetic.peak_multiply_adds(identity)
+    peak = arithmetic.measure_peak_multiply_adds(identity)
     assert peak is not None and peak > 0
     for quantized, inside in ((False, "f32"), (True, "i8")):
         model = arithmetic._matrix_product(quantized)
@@ -316,6 +318,6 @@ def test_a_matrix_product_runs_at_the_precision_asked_for(
 
 
 def test_repeating_keeps_every_packet_of_the_pictures(scene_film: Path, tmp_path: Path) -> None:
-    repeat_film(scene_film, tmp_path / "thrice.mp4", 3)
+    repeat_video(scene_film, tmp_path / "thrice.mp4", 3)
     once = [b for _, b in packets(scene_film, "video")]
     assert [b for _, b in packets(tmp_path / "thrice.mp4", "video")] == once * 3

@@ -12,10 +12,10 @@ from support.run_toonvid import run_here
 from support.tiny_engines import negative_engine, write_engine
 
 from toonvid.backends import choice
-from toonvid.backends.tensorrt import library as flavour
+from toonvid.backends.tensorrt import library
 from toonvid.backends.tensorrt import plan as plans
 from toonvid.commands.build import build_where_possible
-from toonvid.ffmpeg.nvidia import Card, Nvidia
+from toonvid.ffmpeg.nvidia import Gpu, Nvidia
 
 Capsys = pytest.CaptureFixture[str]
 
@@ -35,11 +35,11 @@ def cache(monkeypatch, tmp_path, engines_folder) -> Path:
 
 @pytest.fixture
 def no_tensorrt(monkeypatch):
-    flavour.load_flavour.cache_clear()
-    for module in (flavour, choice):
+    library.load_tensorrt.cache_clear()
+    for module in (library, choice):
         monkeypatch.setattr(module, "find_spec", lambda name: None)
     yield
-    flavour.load_flavour.cache_clear()
+    library.load_tensorrt.cache_clear()
 
 
 @with_tensorrt
@@ -106,7 +106,7 @@ def test_bad_words_get_one_line_and_an_exit_code(arguments, code, line, capsys: 
 
 @with_tensorrt
 def test_tensorrt_that_is_too_new_for_a_card_is_told(monkeypatch, capsys: Capsys):
-    old = Nvidia((Card(0, "NVIDIA GeForce GTX 1060", (6, 1), 6 * 2**30),), 12040)
+    old = Nvidia((Gpu(0, "NVIDIA GeForce GTX 1060", (6, 1), 6 * 2**30),), 12040)
     monkeypatch.setattr(plans, "find_nvidia", lambda: old)
     ended = run_here(capsys, "build", "negative")
     assert ended.code == 3

@@ -11,30 +11,27 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.doctor_looks import __file__ as looks_file
-from support.gpu import require_gpu
+from support.failing_checks import __file__ as failing_checks_file
+from support.gpu import require_tensorrt_gpu
 from support.run_toonvid import Ended, run_here
 from support.tiny_engines import identity_engine, negative_engine
 from support.virtual_display import virtual_display
 
 from toonvid.choices import REQUIREMENTS
-from toonvid.doctor import codecs as coders
-from toonvid.doctor import cpu as processor
-from toonvid.doctor import devices, files, training
-from toonvid.doctor import gpu as graphics
-from toonvid.doctor.check import Check
-from toonvid.doctor.child_process import Look
-from toonvid.doctor.examine import Report
-from toonvid.ffmpeg.nvidia import Card, Nvidia, find_nvidia
+from toonvid.doctor import codecs, cpu, devices, files, gpu, training
+from toonvid.doctor.check_result import CheckResult
+from toonvid.doctor.child_process import SubprocessCheck
+from toonvid.doctor.examine import DoctorReport
+from toonvid.ffmpeg.nvidia import Gpu, Nvidia, find_nvidia
 
 Capsys = pytest.CaptureFixture[str]
 
 LAPTOP = Nvidia(
-    (Card(0, "NVIDIA GeForce RTX 3050 Laptop GPU", (8, 6), 4 * 2**30),), 13000, driver="580.95.05"
+    (Gpu(0, "NVIDIA GeForce RTX 3050 Laptop GPU", (8, 6), 4 * 2**30),), 13000, driver="580.95.05"
 )
 NO_DRIVER = Nvidia(problem="there is no NVIDIA driver: install NVIDIA's driver")
 
-without_card = pytest.mark.skipif(bool(find_nvidia().cards), reason="there is a card here")
+without_gpu = pytest.mark.skipif(bool(find_nvidia().gpus), reason="there is a card here")
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="other systems are asked otherwise")
 
 
@@ -73,7 +70,7 @@ def broken_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISPLAY", ":12345")
 
 
-def only(checks: list[Check]) -> Check:
+def only(checks: list[CheckResult]) -> CheckResult:
     [check] = checks
     return check
 
@@ -126,7 +123,7 @@ def test_packages_that_fail_on_import_take_nothing_else_with_them(
     assert checks["virtual-camera"]["words"] == "it crashed the process that tried it (SIGABRT)"
     assert checks["virtual-camera"]["mend"] == "pip install --force-reinstall pyvirtualcam"
     assert checks["display"]["state"] == "missing"
-    if not find_nvidia().cards:
+    if not find_nvidia().gpus:
         assert checks["torch"]["state"] == "ok", "its files are read, and it is not loaded"
 
 
@@ -137,7 +134,7 @@ def test_what_is_required_and_works_ends_with_0(name: str, doctor: Callable[...,
     assert doctor("--require", name).code == 0
 
 
-@without_card
+@without_gpu
 def test_what_is_required_and_does_not_work_ends_with_3_and_says_why(
     doctor: Callable[..., Ended],
 ) -> None:
@@ -160,13 +157,13 @@ def test_what_cannot_be_required_is_refused_before_anything_is_looked_at(
 def test_what_was_not_found_at_all_is_not_there(
     doctor: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("toonvid.doctor.examine.examine", lambda: Report(()))
+    monkeypatch.setattr("toonvid.doctor.examine.examine", lambda: DoctorReport(()))
     assert doctor("--require", "camera").code == 3
 
 
 @pytest.mark.gpu
 def test_on_a_card_tensorrt_is_what_auto_takes(doctor: Callable[..., Ended]) -> None:
-    require_gpu()
+    require_tensorrt_gpu()
     ended = doctor("--require", "tensorrt", "--require", "nvdec", "--json")
     checks = {check["name"]: check for check in json.loads(ended.out)["checks"]}
     for name in ("nvidia-card", "nvidia-driver", "tensorrt", "nvdec"):
@@ -185,23 +182,29 @@ def test_on_a_card_tensorrt_is_what_auto_takes(doctor: Callable[..., Ended]) -> 
         ("crash", 20.0, "it crashed the process that tried it (SIGSEGV)"),
         ("leave", 20.0, "exit code 7"),
         ("fail", 20.0, "OSError: libcudart.so.99: cannot open shared object file"),
-        ("nowhere", 20.0, "AttributeError: module 'doctor_looks' has no attribute 'nowhere'"),
+        ("nowhere", 20.0, "AttributeError: module 'failing_checks' has no attribute 'nowhere'"),
     ],
 )
 def test_a_look_that_does_not_come_back_is_a_broken_check(
     place: str, seconds: float, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = os.pathsep.join([str(Path(looks_file).parent), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join(
+        [str(Path(failing_checks_file).parent), os.environ.get("PYTHONPATH", "")]
+    )
     monkeypatch.setenv("PYTHONPATH", path)
-    look = Look("backends", "thing", f"doctor_looks:{place}", seconds, "mend it")
-    assert look() == [Check("backends", "thing", "broken", words, "mend it")]
+    check = SubprocessCheck("backends", "thing", f"failing_checks:{place}", seconds, "mend it")
+    assert check() == [CheckResult("backends", "thing", "broken", words, "mend it")]
 
 
 def test_what_libraries_print_is_not_taken_for_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    path = os.pathsep.join([str(Path(looks_file).parent), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join(
+        [str(Path(failing_checks_file).parent), os.environ.get("PYTHONPATH", "")]
+    )
     monkeypatch.setenv("PYTHONPATH", path)
-    found = only(Look("backends", "thing", "doctor_looks:chatter")())
-    assert found == Check("backends", "chatter", "ok", "words", facts={"n": 1, "names": ["ä"]})
+    found = only(SubprocessCheck("backends", "thing", "failing_checks:chatter")())
+    assert found == CheckResult(
+        "backends", "chatter", "ok", "words", facts={"n": 1, "names": ["ä"]}
+    )
 
 
 # The processor.
@@ -226,14 +229,14 @@ def test_vector_units_are_those_that_the_kernel_tells(
 ) -> None:
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text(text)
-    found, units = processor.look(cpuinfo)
+    found, units = cpu.check_cpu(cpuinfo)
     assert "logical core" in found.words
     assert (units.state, units.facts["has"]) == (state, has)
     assert words in units.words
 
 
 def test_nothing_is_said_of_vector_units_where_nobody_tells(tmp_path: Path) -> None:
-    assert only(processor.look(tmp_path / "none")).name == "processor"
+    assert only(cpu.check_cpu(tmp_path / "none")).name == "processor"
 
 
 # Graphics cards.
@@ -248,13 +251,13 @@ def bus(folder: Path, vendor: str, kind: str) -> Path:
 
 
 def test_a_card_and_its_driver_are_told(tmp_path: Path) -> None:
-    card, driver = graphics.look(LAPTOP, tmp_path)
-    assert card.words == (
+    laptop, driver = gpu.check_gpus(LAPTOP, tmp_path)
+    assert laptop.words == (
         "NVIDIA GeForce RTX 3050 Laptop GPU, 4.0 GiB, compute capability 8.6 (cuda:0)"
     )
-    assert card.facts["memory_bytes"] == 4 * 2**30
+    assert laptop.facts["memory_bytes"] == 4 * 2**30
     assert driver.words == "580.95.05, for CUDA up to 13.0"
-    assert card.state == driver.state == "ok"
+    assert laptop.state == driver.state == "ok"
 
 
 @pytest.mark.parametrize(
@@ -270,16 +273,16 @@ def test_a_card_and_its_driver_are_told(tmp_path: Path) -> None:
 def test_a_card_without_a_driver_is_broken_and_no_card_is_missing(
     vendor: str, kind: str, problem: str, state: str, mend: str, tmp_path: Path
 ) -> None:
-    found = only(graphics.look(Nvidia(problem=problem), bus(tmp_path, vendor, kind)))
+    found = only(gpu.check_gpus(Nvidia(problem=problem), bus(tmp_path, vendor, kind)))
     assert (found.state, found.mend) == (state, mend)
 
 
 def test_intels_graphics_that_openvino_does_not_find_are_told_of(tmp_path: Path) -> None:
     pci = bus(tmp_path, "0x8086", "0x038000")
-    [found] = graphics.look_intel(["CPU"], pci)
+    [found] = gpu.check_intel_gpu(["CPU"], pci)
     assert found.state == "missing" and "intel-opencl-icd" in found.mend
-    assert graphics.look_intel(["CPU", "GPU.0"], pci) == []
-    assert graphics.look_intel(["CPU"], tmp_path / "none") == []
+    assert gpu.check_intel_gpu(["CPU", "GPU.0"], pci) == []
+    assert gpu.check_intel_gpu(["CPU"], tmp_path / "none") == []
 
 
 # PyTorch.
@@ -320,10 +323,10 @@ def test_pytorch_for_the_processor_beside_a_card_is_broken(
     torch_for: Callable[[str], None],
 ) -> None:
     torch_for("")
-    found = only(training.look(LAPTOP))
+    found = only(training.check_torch(LAPTOP))
     assert found.state == "broken" and found.mend
-    assert found.words.endswith("built for the processor alone, beside " + LAPTOP.cards[0].name)
-    assert only(training.look(NO_DRIVER)).state == "ok"
+    assert found.words.endswith("built for the processor alone, beside " + LAPTOP.gpus[0].name)
+    assert only(training.check_torch(NO_DRIVER)).state == "ok"
 
 
 @pytest.mark.parametrize(
@@ -343,7 +346,7 @@ def test_pytorch_for_cuda_tries_the_card_in_a_process_of_its_own(
 ) -> None:
     torch_for("12.8")
     monkeypatch.setattr(training, "_PROBE", probe)
-    found = only(training.look(LAPTOP))
+    found = only(training.check_torch(LAPTOP))
     assert found.state == state and words in found.words
 
 
@@ -351,16 +354,16 @@ def test_pytorch_for_cuda_tries_the_card_in_a_process_of_its_own(
 
 
 def test_codecs_are_opened_and_a_missing_one_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    encoders, decoders = coders.look_software()
+    encoders, decoders = codecs.check_software_codecs()
     assert encoders.facts["works"] == ["x264", "x265", "AV1", "VP9", "AAC", "Opus"]
     assert decoders.state == "ok"
-    monkeypatch.setattr(coders, "_ENCODERS", {"x264": "libx264", "Daala": "daala"})
-    encoders, _ = coders.look_software()
+    monkeypatch.setattr(codecs, "_ENCODERS", {"x264": "libx264", "Daala": "daala"})
+    encoders, _ = codecs.check_software_codecs()
     assert (encoders.state, encoders.words) == ("broken", "x264; not Daala (this FFmpeg has none)")
 
 
 def test_nvidias_coders_without_a_card_are_missing() -> None:
-    found = coders.look_nvidia(NO_DRIVER)
+    found = codecs.check_nvidia_codecs(NO_DRIVER)
     assert [(check.name, check.state) for check in found] == [
         ("nvdec", "missing"),
         ("nvenc", "missing"),
@@ -369,17 +372,17 @@ def test_nvidias_coders_without_a_card_are_missing() -> None:
 
 
 def test_a_card_need_not_have_every_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(coders, "nvdec_problem", lambda: "")
+    monkeypatch.setattr(codecs, "nvdec_problem", lambda: "")
     problems = {"av1_nvenc": "Codec not supported"}
-    monkeypatch.setattr(coders, "encoder_problem", lambda name: problems.get(name, ""))
-    nvdec, nvenc = coders.look_nvidia(LAPTOP)
+    monkeypatch.setattr(codecs, "encoder_problem", lambda name: problems.get(name, ""))
+    nvdec, nvenc = codecs.check_nvidia_codecs(LAPTOP)
     assert nvdec.state == nvenc.state == "ok"
     assert nvenc.words == "h264_nvenc, hevc_nvenc; av1_nvenc: Codec not supported"
 
 
-@without_card
+@without_gpu
 def test_a_card_whose_coders_fail_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = coders.look_nvidia(LAPTOP)
+    found = codecs.check_nvidia_codecs(LAPTOP)
     assert [check.state for check in found] == ["broken", "broken"]
 
 
@@ -399,27 +402,27 @@ def test_a_camera_is_what_gives_pictures() -> None:
 
 @on_linux
 def test_cameras_that_are_no_devices_are_no_cameras(tmp_path: Path) -> None:
-    assert only(devices.look_cameras(tmp_path)).words == "none is plugged in"
+    assert only(devices.check_cameras(tmp_path)).words == "none is plugged in"
     (tmp_path / "video0").write_text("a file")
-    assert only(devices.look_cameras(tmp_path)).state == "missing"
+    assert only(devices.check_cameras(tmp_path)).state == "missing"
 
 
 @on_linux
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may open everything")
 def test_cameras_that_may_not_be_opened_are_broken(tmp_path: Path) -> None:
     (tmp_path / "video0").touch(0)
-    assert "usermod" in only(devices.look_cameras(tmp_path)).mend
+    assert "usermod" in only(devices.check_cameras(tmp_path)).mend
 
 
 @on_linux
 def test_a_display_is_told_by_opening_a_window(monkeypatch: pytest.MonkeyPatch) -> None:
-    absent = only(devices.look_display())
+    absent = only(devices.check_display())
     assert absent.state == "missing" and "DISPLAY is not set" in absent.words
     monkeypatch.setenv("DISPLAY", ":12345")
-    assert "display :12345" in only(devices.look_display()).words
+    assert "display :12345" in only(devices.check_display()).words
     with virtual_display(320, 240) as display:
         monkeypatch.setenv("DISPLAY", display)
-        assert only(devices.look_display()).state == "ok"
+        assert only(devices.check_display()).state == "ok"
 
 
 @on_linux
@@ -430,7 +433,7 @@ def test_opencv_that_cannot_be_loaded_is_said(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setenv("DISPLAY", ":0")
     words = "OpenCV cannot be loaded (ImportError: libGL.so.1: cannot open)"
-    assert only(devices.look_display()).words == words
+    assert only(devices.check_display()).words == words
 
 
 # Files.
@@ -443,15 +446,15 @@ def test_engines_are_held_against_their_cards(tmp_path: Path) -> None:
     identity_engine(first)
     negative_engine(first)
     negative_engine(second)
-    found = only(files.look_engines([first, second]))
+    found = only(files.check_engines([first, second]))
     assert found.words == "identity, negative: 2 files, each the one that its card describes"
     with (first / "negative.onnx").open("ab") as file:
         file.write(b"more")
-    good, broken = files.look_engines([first, second])
+    good, broken = files.check_engines([first, second])
     assert good.facts["styles"] == ["identity"]
     assert broken.state == "broken" and "SHA-256 differs" in broken.words
     assert broken.mend == "pip install --force-reinstall toonvid"
-    assert only(files.look_engines([tmp_path])).words == "there are none"
+    assert only(files.check_engines([tmp_path])).words == "there are none"
 
 
 def test_an_engine_of_the_user_is_not_mended_by_an_install() -> None:
@@ -459,20 +462,20 @@ def test_an_engine_of_the_user_is_not_mended_by_an_install() -> None:
 
     user_engines().mkdir(parents=True)
     (user_engines() / "mine.json").write_text("{")
-    [broken] = [check for check in files.look_engines() if check.state == "broken"]
+    [broken] = [check for check in files.check_engines() if check.state == "broken"]
     assert "mine.json" in broken.mend and "pip" not in broken.mend
 
 
 def test_plans_are_counted_and_a_folder_open_to_others_is_broken(tmp_path: Path) -> None:
-    assert files.look_plans().words == "none are kept"
+    assert files.check_plans().words == "none are kept"
     folder = tmp_path / "cache" / "toonvid" / "plans"
     folder.mkdir(parents=True, mode=0o700)
     (folder / "ink-f16-0-1280x720.plan").write_bytes(bytes(1_500_000))
     (folder / "ink-f16-0.kernels").write_bytes(bytes(500_000))
-    found = files.look_plans()
+    found = files.check_plans()
     assert found.words == f"1, with 2.0 MB in {folder}" and found.facts["bytes"] == 2_000_000
     folder.chmod(0o777)
-    found = files.look_plans()
+    found = files.check_plans()
     assert found.state == "broken" and "chmod 700" in found.words + found.mend
 
 
@@ -480,14 +483,14 @@ def test_weights_that_training_fetched_are_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    assert files.look_weights().facts["bytes"] == 0
+    assert files.check_weights().facts["bytes"] == 0
     folder = tmp_path / "torch" / "hub" / "checkpoints"
     folder.mkdir(parents=True)
     (folder / "vgg19.pth").write_bytes(bytes(3000))
-    assert files.look_weights().facts["bytes"] == 3000
+    assert files.check_weights().facts["bytes"] == 3000
 
 
 def test_a_report_finds_its_checks() -> None:
-    check = Check("live", "camera", "ok", "one")
-    report = Report((check, replace(check, words="two")))
+    check = CheckResult("live", "camera", "ok", "one")
+    report = DoctorReport((check, replace(check, words="two")))
     assert report.find("camera") == check and report.find("display") is None

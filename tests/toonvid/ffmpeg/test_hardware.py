@@ -16,7 +16,7 @@ from av.codec.hwaccel import HWAccel
 from av.error import FFmpegError
 from av.error import PermissionError as NoLibraryError
 from support.clips import Film, decoded, flat, frame_times, moving_pictures, picture_file
-from support.gpu import require_card
+from support.gpu import require_nvidia_gpu
 from support.run_toonvid import run_here
 
 from toonvid.backends import Backend
@@ -33,7 +33,7 @@ from toonvid.ffmpeg.hardware import (
     is_tried_picture,
     nvdec_problem,
 )
-from toonvid.ffmpeg.nvidia import Card, Nvidia, find_nvidia
+from toonvid.ffmpeg.nvidia import Gpu, Nvidia, find_nvidia
 from toonvid.pipeline import Conversion, Progress
 from toonvid.reading import decoder as decode
 from toonvid.reading import decoder_choice
@@ -48,12 +48,12 @@ from toonvid.writing.codec import Codec
 from toonvid.writing.options import EncodeOptions
 
 F = Fraction
-LAPTOP = Nvidia((Card(0, "NVIDIA GeForce RTX 3050 Laptop GPU", (8, 6), 4 * 2**30),), 13000)
+LAPTOP = Nvidia((Gpu(0, "NVIDIA GeForce RTX 3050 Laptop GPU", (8, 6), 4 * 2**30),), 13000)
 NO_DRIVER = Nvidia(problem="there is no NVIDIA driver: install one")
 LEFT_TO_SOFTWARE = "software decodes it: NVDEC is not taken for this kind of"
 LARGE = (320, 192)  # as NVENC and NVDEC take them
 
-without_card = pytest.mark.skipif(bool(find_nvidia().cards), reason="there is a card here")
+without_gpu = pytest.mark.skipif(bool(find_nvidia().gpus), reason="there is a card here")
 
 
 def rgb(film: Path, **options: object) -> tuple[VideoDecoder, list[np.ndarray], list[Fraction]]:
@@ -84,7 +84,7 @@ def test_a_card_that_works_is_taken_and_named(monkeypatch: pytest.MonkeyPatch) -
     assert choose_decoding("software", LAPTOP) == Decoding("software", "")
 
 
-@without_card
+@without_gpu
 def test_a_card_whose_nvdec_fails_is_told_of_with_ffmpegs_own_words() -> None:
     told = choose_decoding("auto", LAPTOP)
     assert told.name == "software"
@@ -97,7 +97,7 @@ def test_nvdec_that_is_asked_for_and_not_there_is_an_error() -> None:
         choose_decoding("nvdec", NO_DRIVER)
 
 
-@without_card
+@without_gpu
 def test_nvdec_is_really_tried() -> None:
     assert nvdec_problem()
 
@@ -111,7 +111,7 @@ def test_what_is_tried_with_is_known_again() -> None:
     assert not is_tried_picture(black)
 
 
-@without_card
+@without_gpu
 def test_asked_for_and_not_there_ends_with_3_and_one_line(
     film: Path, engines_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -230,7 +230,7 @@ def test_an_encoder_is_tried_with_a_picture() -> None:
     assert encoder_problem("libx264") == encoder_problem("mpeg4") == ""
 
 
-@without_card
+@without_gpu
 @pytest.mark.parametrize("name", [*NVENC, "h264_qsv", "h264_amf"])
 def test_an_encoder_of_hardware_that_is_not_here_is_an_error_of_one_line(name: str) -> None:
     with pytest.raises(DeviceMissingError, match=f"{name} does not encode here: .") as refused:
@@ -255,7 +255,7 @@ def opening(options: dict[str, str], name: str = "h264_nvenc") -> type[Exception
     return refused.type
 
 
-@without_card
+@without_gpu
 @pytest.mark.usefixtures("card_for_words")
 @pytest.mark.parametrize("name", NVENC)
 def test_ffmpeg_takes_the_options_of_nvenc_and_only_then_misses_the_card(name: str) -> None:
@@ -320,7 +320,7 @@ def test_another_decoder_does_not_go_on_with_what_was_begun(
     assert convert(film, target, identity, decoding=asked).resumed_frames == 10
 
 
-@without_card
+@without_gpu
 def test_another_coder_or_card_does_not_go_on_with_what_was_begun(
     film: Path, identity: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -332,7 +332,7 @@ def test_another_coder_or_card_does_not_go_on_with_what_was_begun(
     begun = described("h264_nvenc", LAPTOP)
     assert begun.difference(described("h264_nvenc", LAPTOP)) is None
     assert "--codec was h264_nvenc, is None" in (begun.difference(described(None, LAPTOP)) or "")
-    other = Nvidia((Card(0, "NVIDIA RTX 4090", (8, 9), 2**34),), 13000)
+    other = Nvidia((Gpu(0, "NVIDIA RTX 4090", (8, 9), 2**34),), 13000)
     assert "the card that encodes was NVIDIA GeForce RTX 3050 Laptop GPU, driver for CUDA 13.0" in (
         begun.difference(described("h264_nvenc", other)) or ""
     )
@@ -350,7 +350,7 @@ def test_films_of_nvenc_go_on_too(film: Path) -> None:
 @pytest.mark.gpu
 @pytest.mark.parametrize("codec", ["libx264", "libx265", "libvpx-vp9", "libsvtav1"])
 def test_nvdec_gives_the_very_frames_of_software(codec: str, tmp_path: Path) -> None:
-    require_card()
+    require_nvidia_gpu()
     film = Film(moving_pictures(24, LARGE), codec=codec).write(tmp_path / "film.mkv")
     plain, expected, times = rgb(film, decode="software")
     decoder, found, found_times = rgb(film)
@@ -365,7 +365,7 @@ def test_nvdec_gives_the_very_frames_of_software(codec: str, tmp_path: Path) -> 
 def test_nvenc_keeps_frames_and_times_over_the_joins(
     codec: str, film: Path, identity: Backend, tmp_path: Path
 ) -> None:
-    require_card()
+    require_nvidia_gpu()
     if problem := encoder_problem(codec):
         pytest.skip(problem)  # AV1 needs RTX 40, and some data-centre cards encode nothing
     encoding = EncodeOptions(codec)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from toonvid.ffmpeg.nvidia import Card, Nvidia, find_nvidia
+from toonvid.ffmpeg.nvidia import Gpu, Nvidia, find_nvidia
 
 
 class FakeDriver:
@@ -44,10 +44,10 @@ class FakeDriver:
 def test_cards_are_described_as_the_driver_tells_them():
     found = find_nvidia(FakeDriver())
     assert replace(found, driver="") == Nvidia(
-        (Card(0, "NVIDIA GeForce RTX 4060", (8, 9), 8 * 2**30),), 12040
+        (Gpu(0, "NVIDIA GeForce RTX 4060", (8, 9), 8 * 2**30),), 12040
     )
     assert found.cuda == "12.4"
-    assert found.cards[0].device == "cuda:0"
+    assert found.gpus[0].device == "cuda:0"
 
 
 @pytest.mark.parametrize(
@@ -61,5 +61,5 @@ def test_cards_are_described_as_the_driver_tells_them():
 )
 def test_a_driver_that_fails_says_how(driver, problem):
     found = find_nvidia(driver)
-    assert found.cards == ()
+    assert found.gpus == ()
     assert re.search(problem, found.problem)

@@ -14,13 +14,13 @@ import numpy as np
 
 from toonvid.backends.contract import frames_failed
 from toonvid.backends.tensorrt.cuda import Cuda, OutOfMemoryError
-from toonvid.backends.tensorrt.inference import IN_FLIGHT, Runner
-from toonvid.backends.tensorrt.library import load_flavour
+from toonvid.backends.tensorrt.inference import IN_FLIGHT, Inference
+from toonvid.backends.tensorrt.library import load_tensorrt
 from toonvid.backends.tensorrt.plan import (
     DEFAULT_SIZE,
     best_precision,
-    card_and_driver,
     find_plan,
+    gpu_and_driver,
     largest_side,
     make_plan,
     plan_key,
@@ -30,7 +30,7 @@ from toonvid.backends.tensorrt.plan_cache import PlanCache, PlanPrecision
 from toonvid.choices import AskedPrecision
 from toonvid.engine import Engine, Precision
 from toonvid.errors import BackendError, DeviceMissingError
-from toonvid.ffmpeg.nvidia import Card, Nvidia, find_nvidia
+from toonvid.ffmpeg.nvidia import Gpu, Nvidia, find_nvidia
 from toonvid.video import Pixels
 
 _SHORT_SIDES = (2160, 1440, 1080, 720, 540, 480, 360, 240)  # what --size is told when memory ends
@@ -59,17 +59,17 @@ class TensorRTBackend:
         """
         self.engine = engine
         nvidia = find_nvidia()
-        self._card = _find_card(device, nvidia)
+        self._card = _find_gpu(device, nvidia)
         self.device = self._card.device
         chosen, self.reason = _chosen_precision(engine, precision, self._card)
         self.precision: Precision = chosen
-        self._flavour = load_flavour()
-        target = target_of(self._flavour, self._card, nvidia)
+        self._library = load_tensorrt()
+        target = target_of(self._library, self._card, nvidia)
         self._cuda = Cuda(self._card.index, nvidia)
         self._cache = PlanCache()
-        self._key = plan_key(self._flavour, engine, chosen, target, DEFAULT_SIZE)
-        self._compiled_for = card_and_driver(self._card, nvidia)
-        self._runner = self._opened_runner()
+        self._key = plan_key(self._library, engine, chosen, target, DEFAULT_SIZE)
+        self._compiled_for = gpu_and_driver(self._card, nvidia)
+        self._inference = self._open_inference()
 
     def run(self, frames: Pixels) -> Pixels:
         """See `toonvid.backends.Backend.run`."""
@@ -85,7 +85,7 @@ class TensorRTBackend:
                 self._check_size(batch)
                 cartoons = np.empty_like(batch, order="C")  # the caller's own, and so made anew
                 # Frames of another size cannot start until those before them are done.
-                most = IN_FLIGHT if self._runner.shape == batch.shape[1:] else 1
+                most = IN_FLIGHT if self._inference.shape == batch.shape[1:] else 1
                 for at, frame in enumerate(batch):
                     while len(in_flight) >= most:
                         yield from self._finished(in_flight)
@@ -95,21 +95,21 @@ class TensorRTBackend:
             while in_flight:
                 yield from self._finished(in_flight)
         finally:
-            self._runner.settle()
+            self._inference.settle()
 
     def __enter__(self) -> TensorRTBackend:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._cuda.use()
-        compiled = self._runner.kernels()
+        compiled = self._inference.kernels()
         if compiled and compiled != self._compiled:
             self._cache.keep_kernels(self._key, self._compiled_for, compiled)
-        self._runner.close()
+        self._inference.close()
 
-    def _opened_runner(self) -> Runner:
+    def _open_inference(self) -> Inference:
         """Load the plan; one that was kept and does not load is built again."""
-        plan = find_plan(self._flavour, self.engine, self._key, self._cache)
+        plan = find_plan(self._library, self.engine, self._key, self._cache)
         self._compiled = self._cache.find_kernels(self._key, self._compiled_for)
         try:
             return self._open(plan.content)
@@ -118,10 +118,10 @@ class TensorRTBackend:
         except BackendError:
             if plan.build_seconds:  # it was new
                 raise
-        return self._open(make_plan(self._flavour, self.engine, self._key, self._cache).content)
+        return self._open(make_plan(self._library, self.engine, self._key, self._cache).content)
 
-    def _open(self, plan: bytes) -> Runner:
-        runner = Runner(self._flavour, self._cuda, self.engine)
+    def _open(self, plan: bytes) -> Inference:
+        runner = Inference(self._library, self._cuda, self.engine)
         try:
             runner.open(plan, self._compiled)
         except BaseException:
@@ -132,7 +132,7 @@ class TensorRTBackend:
     def _finished(self, in_flight: _InFlight) -> Iterator[Pixels]:
         """Wait for the frame that was started first; yield its batch if it was the last of it."""
         target, batch = in_flight.popleft()
-        self._runner.finish(target)
+        self._inference.finish(target)
         if batch is not None:
             yield batch
 
@@ -145,9 +145,9 @@ class TensorRTBackend:
 
     def _start(self, frame: Pixels) -> None:
         try:
-            self._runner.start(frame)
+            self._inference.start(frame)
         except OutOfMemoryError as error:
-            self._runner.release()
+            self._inference.release()
             raise BackendError(self._size_that_fits(*frame.shape[:2])) from error
 
     def _size_that_fits(self, height: int, width: int) -> str:
@@ -157,7 +157,7 @@ class TensorRTBackend:
         for short_side in _SHORT_SIDES:
             scale = short_side / min(height, width)
             smaller = (-(-round(side * scale) // step) * step for side in (height, width))
-            if scale < 1 and self._runner.bytes_needed((*smaller, 3)) <= free:
+            if scale < 1 and self._inference.bytes_needed((*smaller, 3)) <= free:
                 return f"{words}: --size {short_side}p fits"
         return f"{words}: close what else uses the card, or use --backend openvino"
 
@@ -166,7 +166,7 @@ class TensorRTBackend:
         return f"{self._card.name} has {free:.1f} of {whole:.1f} GiB of memory free, too little"
 
 
-def _find_card(device: str | None, nvidia: Nvidia) -> Card:
+def _find_gpu(device: str | None, nvidia: Nvidia) -> Gpu:
     """The card that was asked for.
 
     Raises:
@@ -174,16 +174,16 @@ def _find_card(device: str | None, nvidia: Nvidia) -> Card:
     """
     kind, _, number = (device or "cuda").lower().partition(":")
     is_name = kind == "cuda" and (number or "0").isdecimal()
-    if is_name and not nvidia.cards:
+    if is_name and not nvidia.gpus:
         raise DeviceMissingError(f"TensorRT needs an NVIDIA card: {nvidia.problem}")
-    if not is_name or int(number or 0) >= len(nvidia.cards):
-        here = ", ".join(card.device for card in nvidia.cards) or "none"
+    if not is_name or int(number or 0) >= len(nvidia.gpus):
+        here = ", ".join(card.device for card in nvidia.gpus) or "none"
         raise DeviceMissingError(f"TensorRT finds no device {device!r}; it finds {here}")
-    return nvidia.cards[int(number or 0)]
+    return nvidia.gpus[int(number or 0)]
 
 
 def _chosen_precision(
-    engine: Engine, asked: AskedPrecision, card: Card
+    engine: Engine, asked: AskedPrecision, card: Gpu
 ) -> tuple[PlanPrecision, str]:
     if asked == "auto":
         best = best_precision(engine)

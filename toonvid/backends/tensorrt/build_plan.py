@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from toonvid.backends.contract import one_line
-from toonvid.backends.tensorrt.library import Flavour
+from toonvid.backends.tensorrt.library import TensorRTLibrary
 from toonvid.backends.tensorrt.plan_cache import PlanKey
 from toonvid.engine import Engine, Precision
 from toonvid.errors import BackendError
@@ -51,7 +51,7 @@ class ParsedEngine:
     """Owns the network's weights."""
 
 
-def build_plan(flavour: Flavour, engine: Engine, onnx: bytes, key: PlanKey) -> bytes:
+def build_plan(library: TensorRTLibrary, engine: Engine, onnx: bytes, key: PlanKey) -> bytes:
     """Compile an engine.
 
     Args:
@@ -60,40 +60,40 @@ def build_plan(flavour: Flavour, engine: Engine, onnx: bytes, key: PlanKey) -> b
     Raises:
         BackendError: TensorRT refuses the engine, or the network is not what the card promises.
     """
-    parsed = parse_engine(flavour, engine, onnx)
+    parsed = parse_engine(library, engine, onnx)
     check_network(parsed.network, engine, key.precision)
     config = parsed.builder.create_builder_config()
-    config.clear_flag(flavour.trt.BuilderFlag.TF32)  # f32 means f32
+    config.clear_flag(library.trt.BuilderFlag.TF32)  # f32 means f32
     profile = make_profile(parsed.builder, engine, key)
     if not profile or config.add_optimization_profile(profile) < 0:
-        raise BackendError(f"TensorRT refuses frames of {key.size}: {flavour.take_complaint()}")
-    if flavour.is_portable and key.target != AMPERE_AND_NEWER:
+        raise BackendError(f"TensorRT refuses frames of {key.size}: {library.take_complaint()}")
+    if library.is_portable and key.target != AMPERE_AND_NEWER:
         name = "SM" + key.target.replace(".", "")
         config.num_compute_capabilities = 1
-        config.set_compute_capability(getattr(flavour.trt.ComputeCapability, name), 0)
+        config.set_compute_capability(getattr(library.trt.ComputeCapability, name), 0)
     with _told_when_slow(f"TensorRT compiles {key.style} ({key.precision}) for {key.target}"):
         plan = parsed.builder.build_serialized_network(parsed.network, config)
     if plan is None:
-        raise BackendError(f"TensorRT cannot compile {key.style}: {flavour.take_complaint()}")
+        raise BackendError(f"TensorRT cannot compile {key.style}: {library.take_complaint()}")
     return bytes(plan)
 
 
-def parse_engine(flavour: Flavour, engine: Engine, onnx: bytes) -> ParsedEngine:
+def parse_engine(library: TensorRTLibrary, engine: Engine, onnx: bytes) -> ParsedEngine:
     """Let TensorRT read an engine's file.
 
     Raises:
         BackendError: It cannot.
     """
-    trt = flavour.trt
-    flavour.complaints.clear()
+    trt = library.trt
+    library.complaints.clear()
     # Strongly typed: every type is the one in the file, so that f16 is what the trainer compared.
     # The newest TensorRT knows no other networks, and may have dropped the flag.
-    builder = trt.Builder(flavour.logger)
+    builder = trt.Builder(library.logger)
     flag = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
     network = builder.create_network(0 if flag is None else 1 << int(flag))
-    parser = trt.OnnxParser(network, flavour.logger)
+    parser = trt.OnnxParser(network, library.logger)
     if not parser.parse(onnx):
-        reason = _parser_words(parser) or flavour.take_complaint()
+        reason = _parser_words(parser) or library.take_complaint()
         raise BackendError(f"TensorRT cannot read {engine.card.style}: {reason}")
     return ParsedEngine(builder, network, parser)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from toonvid.backends.tensorrt.cuda import Cuda, OutOfMemoryError
-from toonvid.backends.tensorrt.library import Flavour
+from toonvid.backends.tensorrt.library import TensorRTLibrary
 from toonvid.engine import Engine
 from toonvid.errors import BackendError
 from toonvid.video import Pixels
@@ -41,18 +41,18 @@ class _Slot:
         return [self.uploaded, self.computed, self.downloaded]
 
 
-class Runner:
+class Inference:
     """A plan on the card: slots that take turns, three streams, one scratch memory.
 
     Copies go through streams of their own, so that one frame is copied while another is worked on.
     Work itself is in one stream, and so the slots can share the memory for features.
     """
 
-    def __init__(self, flavour: Flavour, cuda: Cuda, engine: Engine) -> None:
+    def __init__(self, library: TensorRTLibrary, cuda: Cuda, engine: Engine) -> None:
         """Take no memory yet: see `open`."""
         self.shape: tuple[int, ...] = ()
         """(H, W, 3) of the frames for which there is memory; empty when there is none."""
-        self._flavour, self._cuda = flavour, cuda
+        self._library, self._cuda = library, cuda
         self._names = (engine.card.input, engine.card.output)
         self._slots: list[_Slot] = []
         self._streams: list[cudaStream_t] = []
@@ -71,9 +71,9 @@ class Runner:
             OutOfMemoryError: The card has not enough memory for the plan.
             BackendError: It does not load, or is not a plan of this engine.
         """
-        trt = self._flavour.trt
-        self._flavour.complaints.clear()
-        self._runtime = trt.Runtime(self._flavour.logger)
+        trt = self._library.trt
+        self._library.complaints.clear()
+        self._runtime = trt.Runtime(self._library.logger)
         self._loaded = self._runtime.deserialize_cuda_engine(plan)
         if self._loaded is None:
             raise self._failure("load its plan")
@@ -197,9 +197,9 @@ class Runner:
             slot.pinned.append(self._cuda.allocate_pinned(shape))
             if not slot.context.set_tensor_address(name, slot.addresses[-1]):
                 raise self._failure("take its memory")
-        self._flavour.complaints.clear()
+        self._library.complaints.clear()
         slot.context.set_device_memory(self._scratch, scratch_size)
-        if self._flavour.complaints:  # the only way in which it tells
+        if self._library.complaints:  # the only way in which it tells
             raise self._failure("take its memory")
 
     def _free(self) -> None:
@@ -223,7 +223,7 @@ class Runner:
             raise BackendError(f"the plan holds {', '.join(names)}, not {', '.join(self._names)}")
 
     def _failure(self, what: str) -> BackendError:
-        if self._flavour.is_out_of_memory():
-            self._flavour.complaints.clear()
+        if self._library.is_out_of_memory():
+            self._library.complaints.clear()
             return OutOfMemoryError("the card is out of memory")
-        return BackendError(f"TensorRT cannot {what}: {self._flavour.take_complaint()}")
+        return BackendError(f"TensorRT cannot {what}: {self._library.take_complaint()}")

@@ -25,7 +25,7 @@ _OUT_OF_MEMORY = ("out of memory", "outofmemory", "cudaerrormemoryallocation")
 
 
 @dataclass(frozen=True)
-class Flavour:
+class TensorRTLibrary:
     """A TensorRT, and what it has complained of."""
 
     package: str
@@ -63,7 +63,7 @@ class Flavour:
 
 
 @cache
-def load_flavour() -> Flavour:
+def load_tensorrt() -> TensorRTLibrary:
     """Load the TensorRT that is installed.
 
     Raises:
@@ -77,7 +77,7 @@ def load_flavour() -> Flavour:
             trt = import_module(package)
             complaints: list[str] = []
             logger = _make_logger(trt, complaints)
-            return Flavour(package, trt.__version__, trt, logger, complaints)
+            return TensorRTLibrary(package, trt.__version__, trt, logger, complaints)
         except (ImportError, OSError, AttributeError, RuntimeError) as error:
             failures.append(f"{package} cannot be loaded: {' '.join(str(error).split())}")
     reason = "; ".join(failures) or "TensorRT is not installed"

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toonvid.backends.tensorrt.build_plan import AMPERE_AND_NEWER, build_plan
-from toonvid.backends.tensorrt.library import OLDEST_CAPABILITY, Flavour, load_flavour
+from toonvid.backends.tensorrt.library import OLDEST_CAPABILITY, TensorRTLibrary, load_tensorrt
 from toonvid.backends.tensorrt.plan_cache import PlanCache, PlanKey, PlanPrecision
 from toonvid.engine import Engine
 from toonvid.errors import BackendError, DeviceMissingError
-from toonvid.ffmpeg.nvidia import Card, Nvidia, find_nvidia
+from toonvid.ffmpeg.nvidia import Gpu, Nvidia, find_nvidia
 
 TURING = "7.5"
 """Target of a portable plan: compute capability 7.5, which has to be named on its own."""
@@ -51,22 +51,22 @@ def build_plans(engine: Engine, size: tuple[int, int] = DEFAULT_SIZE) -> list[Pl
         EngineError: The engine cannot be trusted.
         BackendError: TensorRT refuses the engine, or the plans' folder is not safe.
     """
-    flavour, nvidia = load_flavour(), find_nvidia()
-    if nvidia.cards:
-        targets = [target_of(flavour, nvidia.cards[0], nvidia)]
-    elif flavour.is_portable:
+    library, nvidia = load_tensorrt(), find_nvidia()
+    if nvidia.gpus:
+        targets = [target_of(library, nvidia.gpus[0], nvidia)]
+    elif library.is_portable:
         targets = [AMPERE_AND_NEWER, TURING]
     else:
-        raise DeviceMissingError(f"{flavour.name} builds on a card alone, and {nvidia.problem}")
+        raise DeviceMissingError(f"{library.name} builds on a card alone, and {nvidia.problem}")
     precision, cache = best_precision(engine), PlanCache()
     return [
-        find_plan(flavour, engine, plan_key(flavour, engine, precision, target, size), cache, size)
+        find_plan(library, engine, plan_key(library, engine, precision, target, size), cache, size)
         for target in targets
     ]
 
 
 def find_plan(
-    flavour: Flavour,
+    library: TensorRTLibrary,
     engine: Engine,
     key: PlanKey,
     cache: PlanCache,
@@ -84,17 +84,17 @@ def find_plan(
     """
     if (found := cache.find(key, size is not None)) is not None:
         return Plan(key, *found, 0.0)
-    return make_plan(flavour, engine, key, cache)
+    return make_plan(library, engine, key, cache)
 
 
-def make_plan(flavour: Flavour, engine: Engine, key: PlanKey, cache: PlanCache) -> Plan:
+def make_plan(library: TensorRTLibrary, engine: Engine, key: PlanKey, cache: PlanCache) -> Plan:
     """Build the plan of an engine, whatever is kept, and keep it.
 
     Raises:
         EngineError, BackendError: As `build_plans`.
     """
     began = time.perf_counter()
-    content = build_plan(flavour, engine, engine.path(key.precision).read_bytes(), key)
+    content = build_plan(library, engine, engine.path(key.precision).read_bytes(), key)
     seconds = time.perf_counter() - began
     return Plan(key, content, cache.keep(key, content), seconds)
 
@@ -105,7 +105,11 @@ def best_precision(engine: Engine) -> PlanPrecision:
 
 
 def plan_key(
-    flavour: Flavour, engine: Engine, precision: PlanPrecision, target: str, size: tuple[int, int]
+    library: TensorRTLibrary,
+    engine: Engine,
+    precision: PlanPrecision,
+    target: str,
+    size: tuple[int, int],
 ) -> PlanKey:
     """What a plan has to be.
 
@@ -125,7 +129,7 @@ def plan_key(
         style=card.style,
         engine_sha256=card.sha256[card.file_name(precision)],
         precision=precision,
-        library=f"{flavour.package} {flavour.version}",
+        library=f"{library.package} {library.version}",
         target=target,
         smallest=(card.multiple_of, card.multiple_of),
         size=(width, height),
@@ -138,7 +142,7 @@ def largest_side(engine: Engine) -> int:
     return LARGEST_SIDE // engine.card.multiple_of * engine.card.multiple_of
 
 
-def target_of(flavour: Flavour, card: Card, nvidia: Nvidia) -> str:
+def target_of(library: TensorRTLibrary, card: Gpu, nvidia: Nvidia) -> str:
     """What a plan for a card is made for; with the driver, where the plan depends on it.
 
     Raises:
@@ -150,11 +154,11 @@ def target_of(flavour: Flavour, card: Card, nvidia: Nvidia) -> str:
             f"{card.name} is too old for TensorRT: its compute capability is {major}.{minor},"
             " 7.5 (RTX 20, GTX 16) is the oldest; --backend onnxruntime or openvino run without"
         )
-    if not flavour.is_portable:
-        return card_and_driver(card, nvidia)
+    if not library.is_portable:
+        return gpu_and_driver(card, nvidia)
     return TURING if card.capability == OLDEST_CAPABILITY else AMPERE_AND_NEWER
 
 
-def card_and_driver(card: Card, nvidia: Nvidia) -> str:
+def gpu_and_driver(card: Gpu, nvidia: Nvidia) -> str:
     """What code that is compiled on a card depends on."""
     return f"{card.name}, driver {nvidia.driver or 'unknown'} for CUDA {nvidia.cuda}"

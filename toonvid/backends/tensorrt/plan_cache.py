@@ -38,7 +38,7 @@ class PlanKey:
     """Of the engine's file."""
     precision: PlanPrecision
     library: str
-    """Flavour and version of TensorRT."""
+    """TensorRTLibrary and version of TensorRT."""
     target: str
     """Cards it is made for; with the driver, where a plan depends on it."""
     smallest: tuple[int, int]

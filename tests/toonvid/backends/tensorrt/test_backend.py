@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from support.clips import moving_pictures
-from support.simulated_card import (
+from support.simulated_gpu import (
     SCRATCH_BYTES_PER_PIXEL,
     SimulatedContext,
     SimulatedCuda,
@@ -25,16 +25,16 @@ from toonvid.backends import open_backend
 from toonvid.backends.tensorrt import backend as tensorrt
 from toonvid.backends.tensorrt import cuda
 from toonvid.backends.tensorrt.inference import IN_FLIGHT
-from toonvid.backends.tensorrt.library import load_flavour
+from toonvid.backends.tensorrt.library import load_tensorrt
 from toonvid.backends.tensorrt.plan_cache import user_cache
 from toonvid.choices import AskedPrecision
 from toonvid.engine import find_engine, shipped_engines
 from toonvid.errors import BackendError, DeviceMissingError, EngineError
-from toonvid.ffmpeg.nvidia import Card, Nvidia, find_nvidia
+from toonvid.ffmpeg.nvidia import Gpu, Nvidia, find_nvidia
 from toonvid.stylizing.stylizer import Stylizer
 from toonvid.video import Pixels
 
-CARD = Card(0, "NVIDIA GeForce RTX 3050 Laptop GPU", (8, 6), 4 * 2**30)
+GPU = Gpu(0, "NVIDIA GeForce RTX 3050 Laptop GPU", (8, 6), 4 * 2**30)
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("tensorrt_rtx") is None
@@ -53,17 +53,17 @@ def simulate(monkeypatch):
     """Puts a simulated card into this machine."""
 
     def start(
-        card: Card = CARD,
+        gpu: Gpu = GPU,
         loads=lambda plan: True,
         names: tuple[str, str] = ("frame", "cartoon"),
         **of_cuda: int,
     ) -> SimulatedCuda:
         simulated = SimulatedCuda(**of_cuda)
-        flavour = load_flavour()
-        trt = simulated_runtime(flavour.trt, simulated, loads, names)
+        library = load_tensorrt()
+        trt = simulated_runtime(library.trt, simulated, loads, names)
         monkeypatch.setattr(cuda, "import_module", lambda name: simulated)
-        monkeypatch.setattr(tensorrt, "load_flavour", lambda: replace(flavour, trt=trt))
-        monkeypatch.setattr(tensorrt, "find_nvidia", lambda: Nvidia((card,), 13000))
+        monkeypatch.setattr(tensorrt, "load_tensorrt", lambda: replace(library, trt=trt))
+        monkeypatch.setattr(tensorrt, "find_nvidia", lambda: Nvidia((gpu,), 13000))
         return simulated
 
     return start
@@ -86,7 +86,7 @@ def test_the_simulated_card_has_the_calls_of_the_real_libraries():
         if inspect.isfunction(ours := getattr(SimulatedCuda, name)):
             theirs = inspect.signature(getattr(runtime, name)).parameters
             assert len(inspect.signature(ours).parameters) - 1 == len(theirs), name
-    trt = load_flavour().trt
+    trt = load_tensorrt().trt
     for ours, real in (
         (SimulatedContext, trt.IExecutionContext),
         (SimulatedKernels, trt.IRuntimeCache),
@@ -156,7 +156,7 @@ def test_too_little_memory_is_told_with_the_size_that_fits(simulate, tmp_path):
     with open_negative(tmp_path) as backend:
         with pytest.raises(BackendError, match=r"1920x1080: --size 720p fits") as failed:
             backend.run(pictures(1, 1920, 1080))
-        assert CARD.name in str(failed.value)
+        assert GPU.name in str(failed.value)
         assert not simulated.blocks  # nothing of it is kept
         frames = pictures(1, 1280, 720)
         assert np.array_equal(backend.run(frames), 255 - frames)
@@ -183,7 +183,7 @@ def test_frames_that_the_plan_does_not_take_are_told(size, simulate, tmp_path):
 
 def test_memory_that_tensorrt_does_not_take_is_told_and_given_back(simulate, tmp_path, monkeypatch):
     def refuse(self, memory, size):
-        load_flavour().complaints.append("[runtime] too small")
+        load_tensorrt().complaints.append("[runtime] too small")
 
     simulated = simulate()
     monkeypatch.setattr(SimulatedContext, "set_device_memory", refuse)
@@ -226,7 +226,7 @@ def test_kernels_are_kept_for_this_card_and_taken_up_again(simulate, tmp_path):
     with open_negative(tmp_path):
         pass
     assert kept.stat().st_mtime_ns == written  # nothing new was compiled
-    simulate(card=replace(CARD, name="NVIDIA GeForce RTX 4090", capability=(8, 9)))
+    simulate(gpu=replace(GPU, name="NVIDIA GeForce RTX 4090", capability=(8, 9)))
     with open_negative(tmp_path):
         pass
     assert len(list((user_cache() / "plans").glob("*.kernels"))) == 2
@@ -256,7 +256,7 @@ def test_too_little_memory_for_the_plan_itself_is_told_and_builds_nothing_again(
 
     def loads(plan: bytes) -> bool:
         complaints.append("CUDA error: out of memory")
-        load_flavour().complaints.append(complaints[-1])
+        load_tensorrt().complaints.append(complaints[-1])
         return False
 
     simulate(loads=loads)
@@ -287,7 +287,7 @@ def test_the_real_library_without_a_driver_is_told(tmp_path):
     if find_nvidia().cuda_version:
         pytest.skip("there is a driver")
     with pytest.raises(DeviceMissingError, match=r"the NVIDIA driver is too old: .* is needed"):
-        cuda.Cuda(0, Nvidia((CARD,), 12040))
+        cuda.Cuda(0, Nvidia((GPU,), 12040))
 
 
 def test_missing_cuda_bindings_are_told_with_the_remedy(monkeypatch):
@@ -296,4 +296,4 @@ def test_missing_cuda_bindings_are_told_with_the_remedy(monkeypatch):
 
     monkeypatch.setattr(cuda, "import_module", missing)
     with pytest.raises(DeviceMissingError, match=r"cuda-bindings is missing: pip install"):
-        cuda.Cuda(0, Nvidia((CARD,), 13000))
+        cuda.Cuda(0, Nvidia((GPU,), 13000))

@@ -23,12 +23,12 @@ from toonvid.backends.tensorrt.build_plan import (
     make_profile,
     parse_engine,
 )
-from toonvid.backends.tensorrt.library import load_flavour
+from toonvid.backends.tensorrt.library import load_tensorrt
 from toonvid.backends.tensorrt.plan import TURING, build_plans, plan_key, target_of
 from toonvid.backends.tensorrt.plan_cache import PlanCache, PlanKey, PlanPrecision
 from toonvid.engine import Engine, read_engine, shipped_engines
 from toonvid.errors import BackendError, DeviceMissingError, EngineError
-from toonvid.ffmpeg.nvidia import Card, Nvidia
+from toonvid.ffmpeg.nvidia import Gpu, Nvidia
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("tensorrt_rtx") is None
@@ -38,14 +38,14 @@ pytestmark = pytest.mark.skipif(
 
 SHIPPED = sorted(card.stem for card in shipped_engines().glob("*.json"))
 CAPABILITIES = (TURING, "8.6", "8.9", "12.0", AMPERE_AND_NEWER)
-NO_CARD = Nvidia(problem="there is no card")
-CARD = Card(0, "NVIDIA GeForce RTX 3050 Laptop GPU", (8, 6), 4 * 2**30)
+NO_GPU = Nvidia(problem="there is no card")
+GPU = Gpu(0, "NVIDIA GeForce RTX 3050 Laptop GPU", (8, 6), 4 * 2**30)
 
 
 @pytest.fixture(autouse=True)
 def cache(monkeypatch, tmp_path) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(plans, "find_nvidia", lambda: NO_CARD)
+    monkeypatch.setattr(plans, "find_nvidia", lambda: NO_GPU)
     return tmp_path / "cache" / "toonvid" / "plans"
 
 
@@ -67,12 +67,12 @@ def engine(request) -> Engine:
 
 
 def key_of(engine: Engine, precision: PlanPrecision = "f16", target: str = "8.6") -> PlanKey:
-    return plan_key(load_flavour(), engine, precision, target, (1280, 720))
+    return plan_key(load_tensorrt(), engine, precision, target, (1280, 720))
 
 
 def build(engine: Engine, precision: PlanPrecision = "f16", target: str = "8.6") -> bytes:
     content = engine.path(precision).read_bytes()
-    return build_plan(load_flavour(), engine, content, key_of(engine, precision, target))
+    return build_plan(load_tensorrt(), engine, content, key_of(engine, precision, target))
 
 
 @pytest.mark.parametrize("target", CAPABILITIES)
@@ -84,7 +84,7 @@ def test_a_plan_is_built_for_every_family_of_cards(engine, target):
 @pytest.mark.parametrize(("precision", "kind"), [("f16", "HALF"), ("f32", "FLOAT")])
 def test_the_parsed_network_is_what_the_card_promises(engine, precision, kind):
     path = engine.path(precision)
-    network = parse_engine(load_flavour(), engine, path.read_bytes()).network
+    network = parse_engine(load_tensorrt(), engine, path.read_bytes()).network
     assert (network.num_inputs, network.num_outputs) == (1, 1)
     frame, cartoon = network.get_input(0), network.get_output(0)
     assert (frame.name, frame.dtype.name, tuple(frame.shape)) == ("frame", "UINT8", (-1, -1, -1, 3))
@@ -98,8 +98,8 @@ def test_the_parsed_network_is_what_the_card_promises(engine, precision, kind):
 
 
 def test_the_profile_goes_from_small_to_4k(engine):
-    flavour, key = load_flavour(), key_of(engine)
-    parsed = parse_engine(flavour, engine, engine.path("f16").read_bytes())
+    library, key = load_tensorrt(), key_of(engine)
+    parsed = parse_engine(library, engine, engine.path("f16").read_bytes())
     profile = make_profile(parsed.builder, engine, key)
     smallest, best, largest = (tuple(shape) for shape in profile.get_shape("frame"))
     step = engine.card.multiple_of
@@ -108,7 +108,7 @@ def test_the_profile_goes_from_small_to_4k(engine):
 
 def test_int8_files_are_not_offered_because_they_do_not_parse(ink):
     with pytest.raises(BackendError, match="TensorRT cannot read ink: DequantizeLinear") as refused:
-        parse_engine(load_flavour(), ink, ink.path("int8").read_bytes())
+        parse_engine(load_tensorrt(), ink, ink.path("int8").read_bytes())
     assert "\n" not in str(refused.value)
 
 
@@ -146,19 +146,19 @@ def test_a_size_that_is_asked_for_is_built_and_another_does_not_do(tmp_path):
 
 def test_with_a_card_only_its_plan_is_built(tmp_path, monkeypatch):
     for capability, target in (((8, 6), AMPERE_AND_NEWER), ((12, 0), AMPERE_AND_NEWER)):
-        here = Nvidia((replace(CARD, capability=capability),), 13000)
+        here = Nvidia((replace(GPU, capability=capability),), 13000)
         monkeypatch.setattr(plans, "find_nvidia", lambda here=here: here)
         [plan] = build_plans(negative_engine(tmp_path))
         assert plan.key.target == target
-    turing = replace(CARD, capability=(7, 5))
-    assert target_of(load_flavour(), turing, NO_CARD) == TURING
+    turing = replace(GPU, capability=(7, 5))
+    assert target_of(load_tensorrt(), turing, NO_GPU) == TURING
 
 
 def test_a_plan_that_is_not_portable_is_for_one_card_and_driver(tmp_path, monkeypatch):
-    flavour = replace(load_flavour(), package="tensorrt")
-    here = Nvidia((CARD,), 13000, driver="580.95.05")
-    assert target_of(flavour, CARD, here) == f"{CARD.name}, driver 580.95.05 for CUDA 13.0"
-    monkeypatch.setattr(plans, "load_flavour", lambda: flavour)
+    library = replace(load_tensorrt(), package="tensorrt")
+    here = Nvidia((GPU,), 13000, driver="580.95.05")
+    assert target_of(library, GPU, here) == f"{GPU.name}, driver 580.95.05 for CUDA 13.0"
+    monkeypatch.setattr(plans, "load_tensorrt", lambda: library)
     with pytest.raises(DeviceMissingError, match="builds on a card alone, and there is no card"):
         build_plans(negative_engine(tmp_path))
 
@@ -231,7 +231,7 @@ def test_engines_that_break_the_contract_are_refused(model, message, tmp_path):
 def test_a_convolution_of_another_precision_is_refused(ink):
     content = ink.path("f32").read_bytes()
     with pytest.raises(BackendError, match="computes in FLOAT, not in HALF; export it again"):
-        build_plan(load_flavour(), ink, content, key_of(ink, "f16"))
+        build_plan(load_tensorrt(), ink, content, key_of(ink, "f16"))
 
 
 def test_an_operator_that_tensorrt_does_not_know_is_one_line(tmp_path):
@@ -254,9 +254,9 @@ def test_what_cannot_be_compiled_is_one_line(tmp_path):
 
 
 def test_a_card_that_is_too_old_is_told_with_what_runs_instead():
-    old = replace(CARD, name="NVIDIA GeForce GTX 1060", capability=(6, 1))
+    old = replace(GPU, name="NVIDIA GeForce GTX 1060", capability=(6, 1))
     with pytest.raises(DeviceMissingError, match=r"GTX 1060 is too old .* 6\.1, 7\.5") as refused:
-        target_of(load_flavour(), old, NO_CARD)
+        target_of(load_tensorrt(), old, NO_GPU)
     assert refused.value.exit_code == 3
 
 

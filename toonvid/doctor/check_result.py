@@ -10,7 +10,7 @@ Fact: TypeAlias = str | int | list[str]
 
 
 @dataclass(frozen=True)
-class Check:
+class CheckResult:
     """One line of the doctor's."""
 
     group: str

@@ -6,29 +6,29 @@ import os
 import signal
 import time
 
-from toonvid.doctor.check import Check
+from toonvid.doctor.check_result import CheckResult
 
 
-def hang() -> list[Check]:
+def hang() -> list[CheckResult]:
     time.sleep(600)
     return []
 
 
-def crash() -> list[Check]:
+def crash() -> list[CheckResult]:
     os.kill(os.getpid(), signal.SIGSEGV)
     return []
 
 
-def leave() -> list[Check]:
+def leave() -> list[CheckResult]:
     os._exit(7)
 
 
-def fail() -> list[Check]:
+def fail() -> list[CheckResult]:
     raise OSError("libcudart.so.99: cannot open shared object file")
 
 
-def chatter() -> list[Check]:
+def chatter() -> list[CheckResult]:
     """Print where the answer goes, as C libraries do."""
     os.write(1, b"Could not load library\n")
     print("A warning")
-    return [Check("backends", "chatter", "ok", "words", facts={"n": 1, "names": ["ä"]})]
+    return [CheckResult("backends", "chatter", "ok", "words", facts={"n": 1, "names": ["ä"]})]
