@@ -15,9 +15,10 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import msgspec
 from torch import Tensor
 
 from toonvid.engine import DataSource
@@ -28,15 +29,15 @@ PHOTO_SOURCES = (
         "nips2017, its CC BY 2.0 part",
         "584 photographers on Flickr, each named in ink.credits.csv",
         "CC-BY-2.0",
-        pictures=905,
+        images=905,
     ),
     DataSource(
         "cameras: sample pictures of cameras and phones",
         "not stated by the set",
         "free to use",
-        pictures=172,
+        images=172,
     ),
-    DataSource("photostream", "not stated by the set", "MIT", pictures=59),
+    DataSource("photostream", "not stated by the set", "MIT", images=59),
 )
 
 
@@ -79,7 +80,7 @@ PEPPER = Cartoons(
         "David Revoy",
         "CC-BY-4.0",
         "https://www.peppercarrot.com",
-        pictures=414,
+        images=414,
     ),
     sha256="18fefedc43003e4bdfa412c369467f7c92d9f17da3fdd4677de9bc6a861eacfe",
     held_out=r"e(08|19)p",
@@ -92,7 +93,7 @@ WIEHAN = Cartoons(
         "Wiehan de Jager",
         "CC-BY",
         "https://www.africanstorybook.org",
-        pictures=338,
+        images=338,
     ),
     sha256="7d47c06e1b6fa45b84d4e2584dbea2a49c67695a6014be2fd949225917d2eadd",
     held_out=r"(0072|0115|0202|0289)_",
@@ -461,7 +462,7 @@ def train(recipe: Recipe, options: argparse.Namespace) -> None:
 
     sources = (*PHOTO_SOURCES, *([recipe.cartoons.source] if recipe.cartoons else []))
     credits = folder / "credits.json"
-    credits.write_text(json.dumps([asdict(source) for source in sources]), encoding="utf-8")
+    credits.write_text(json.dumps(msgspec.to_builtins(sources)), encoding="utf-8")
     words = ("--description", recipe.description, "--licence", recipe.licence)
     given = ("--credits", credits, "--calibration", options.photos)
     run("export", folder, "--style", recipe.style, "-o", runs / "engines", *words, *given)

@@ -1,6 +1,7 @@
-"""Engines: exported generators (`.onnx`) with their cards (`.json`), and where they are found.
+"""Engines: exported generators (`.onnx`) and their cards (`.json`), and where they are found.
 
-Leaves out how an engine is run (`toonvid.backends`) and how one is made (`trainer.exporting.export`).
+In: the name of a style, or a path. Out: an `Engine`, whose `path` gives a checked ONNX file. How an
+engine is run is left to `toonvid.backends`, how one is made to `trainer.exporting`.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ import hashlib
 import json
 import os
 import re
-import sys
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
+
+import msgspec
+from platformdirs import user_data_path
 
 from toonvid.errors import EngineError
 from toonvid.onnx_file import refuse_foreign_parts
@@ -24,66 +27,74 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 CARD_VERSION = 1
 DEFAULT_STYLE = "ink"
 FILE_SUFFIXES: dict[Precision, str] = {"f32": ".onnx", "f16": ".f16.onnx", "int8": ".int8.onnx"}
-"""How an engine's file of each precision ends. bf16 has no file: backends make it from f32."""
+"""Suffix of an engine's file of each precision. bf16 has no file: backends convert f32."""
 STYLE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-_JSON_TYPES = {"str": str, "int": int, "dict": dict, "tuple": list}  # of a card's fields
 
-_LARGEST_BYTES = 2**30  # half of what ONNX's own format can hold in one file
-_LARGEST_CARD_BYTES = 2**20
+_MAX_ENGINE_BYTES = 2**30  # half of the 2 GiB that one ONNX file (a protobuf message) can hold
+_MAX_CARD_BYTES = 2**20
 
 _PACKAGE = Path(__file__).resolve().parent
 
 
-@dataclass(frozen=True)
-class DataSource:
-    """One set of pictures that an engine learned from."""
+class DataSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One dataset that an engine was trained on."""
 
     name: str
-    """What the set is called, and which part of it was used."""
+    """Name of the dataset, and of the part that was used."""
     author: str
-    licence: str
-    """SPDX identifier, or the words of the author."""
+    license: str = msgspec.field(name="licence")
+    """SPDX identifier, or the author's own words."""
     url: str = ""
-    pictures: int = 0
-    """How many pictures of it were used; 0 means not counted."""
+    images: int = msgspec.field(default=0, name="pictures")
+    """Number of images that were used. 0: not counted."""
 
 
-@dataclass(frozen=True)
-class EngineCard:
-    """All that is known about an engine; written by the trainer, read by the runtime."""
+# A msgspec structure and not a dataclass: msgspec checks the types of all fields, nested ones too,
+# while it reads. Names in the file are those that version 1 of the format began with.
+class EngineCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Model card of an engine; written by the trainer, read by the runtime.
+
+    `msgspec.structs.replace` makes a changed copy.
+    """
 
     style: str
-    """Name of the look, as `--style` takes it: lower case letters, digits, `-` and `_`."""
+    """Value of `--style` that selects the engine: lower-case letters, digits, `-` and `_`."""
     title: str
     description: str
     sha256: dict[str, str]
-    """File name -> SHA-256 in hexadecimal, one for each file of the engine."""
+    """File name -> SHA-256 in hexadecimal, one entry for each file of the engine."""
     parameters: int
+    """Number of weights of the generator."""
     multiply_adds_per_pixel: int
-    """Multiplications with addition for one picture, divided by its pixels."""
-    licence: str
+    """Multiply-add operations for one frame, divided by the number of its pixels."""
+    license: str = msgspec.field(name="licence")
+    """License of the engine: SPDX identifier, or the author's own words."""
     trained_on: tuple[DataSource, ...] = ()
     recipe: str = ""
-    """How it was trained, in words: preset, phases, steps, seed."""
+    """Description of the training: preset, phases, steps, seed."""
     training_step: int = 0
-    metrics: dict[str, float] = field(default_factory=dict)
-    """Measured figures by name, for instance `warping_error_ratio`."""
+    """Step of the training state that was exported."""
+    metrics: dict[str, int | float] = msgspec.field(default_factory=dict)
+    """Measured values by name, for instance `warping_error_ratio`."""
     source_commit: str = ""
-    """Commit of the code that trained it; empty when not known."""
-    tolerance: dict[str, int] = field(default_factory=lambda: {"f32": 1})
-    """Precision -> the most levels (0..255) by which a backend may differ from the generator."""
+    """Git commit of the code that trained it; empty: not known."""
+    tolerance: dict[str, int] = msgspec.field(default_factory=lambda: {"f32": 1})
+    """Precision -> largest difference, in levels of 0..255, between a backend and the generator."""
     input: str = "frame"
-    """Name of the graph's input: uint8 (N, H, W, 3), RGB."""
+    """Name of the graph's input: (N, H, W, 3) uint8, RGB."""
     output: str = "cartoon"
-    """Name of the graph's output: uint8 (N, H, W, 3), RGB."""
+    """Name of the graph's output: (N, H, W, 3) uint8, RGB."""
     multiple_of: int = 1
-    """H and W of the input must be multiples of this."""
+    """H and W of the input must be multiples of this number of pixels."""
     opset: int = 17
+    """Version of the ONNX operator set."""
     card_version: int = CARD_VERSION
+    """Version of the card's format."""
 
     def __post_init__(self) -> None:
         if self.card_version != CARD_VERSION:
             raise ValueError(f"card version {self.card_version}; this toonvid reads {CARD_VERSION}")
+        # The name becomes part of paths: nothing in it may lead out of the folder.
         if not STYLE_NAME.fullmatch(self.style):
             raise ValueError(f"style name {self.style!r}: use a-z, 0-9, - and _")
         if self.multiple_of < 1:
@@ -96,61 +107,50 @@ class EngineCard:
 
     @property
     def precisions(self) -> tuple[Precision, ...]:
-        """The precisions that have a file of their own."""
+        """Precisions that have a file of their own."""
         return tuple(p for p in FILE_SUFFIXES if self.file_name(p) in self.sha256)
 
     def file_name(self, precision: Precision) -> str:
-        """Name of the engine's file for one precision."""
+        """Return the name of the engine's file of one precision."""
         return self.style + FILE_SUFFIXES[precision]
 
     def to_json(self) -> str:
-        """The card as text, for the `.json` beside the `.onnx`."""
-        return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
+        """Return the content of the `.json` file that lies beside the `.onnx`."""
+        # Not msgspec's encoder, which writes numbers otherwise: 1e-05 as 0.00001.
+        return json.dumps(msgspec.to_builtins(self), indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> EngineCard:
         """Read a card.
 
         Raises:
-            ValueError: The text is not JSON, or not a card of this version.
+            ValueError: The text is not JSON, or not a card of this version. The message names the
+                field, as in "Expected `int`, got `str` - at `$.multiple_of`".
         """
         try:
-            values = json.loads(text)
+            return msgspec.json.decode(text, type=cls)
         except RecursionError as error:
             raise ValueError("nested too deep") from error
-        if not isinstance(values, dict):
-            raise ValueError("not a JSON object")
-        names = {f.name for f in fields(cls)}
-        if unknown := sorted(set(values) - names):
-            raise ValueError(f"unknown field {unknown[0]!r}")
-        for found in (f for f in fields(cls) if f.name in values):
-            kind = str(found.type).split("[")[0]
-            if not isinstance(values[found.name], _JSON_TYPES[kind]):
-                raise ValueError(f"{found.name} is no {kind}")
-        try:
-            sources = tuple(DataSource(**source) for source in values.pop("trained_on", ()))
-            return cls(**values, trained_on=sources)
-        except TypeError as error:
-            raise ValueError(str(error)) from error
 
 
 @dataclass(frozen=True)
 class Engine:
-    """An engine on disk: its card, and the folder that holds its files."""
+    """An engine on disk: its card, and the folder with its files."""
 
     card: EngineCard
     folder: Path
 
     @property
     def card_path(self) -> Path:
+        """Path of the card."""
         return self.folder / f"{self.card.style}.json"
 
     def path(self, precision: Precision = "f32") -> Path:
-        """The engine's file of one precision, checked before anything loads it.
+        """Return the path of the file of one precision, after checking the file.
 
         Raises:
-            EngineError: There is none, it is not the file that the card describes, it reads other
-                files, or it needs operators outside the ONNX standard.
+            EngineError: There is no such file, its hash is not the one in the card, it refers to
+                other files, or it needs operators outside the ONNX standard.
         """
         name = self.card.file_name(precision)
         if name not in self.card.sha256:
@@ -158,7 +158,7 @@ class Engine:
             raise EngineError(f"style {self.card.style} has no {precision} engine (it has {have})")
         path = self.folder / name
         try:
-            refuse_huge(path, _LARGEST_BYTES)
+            refuse_huge(path, _MAX_ENGINE_BYTES)
             found = file_sha256(path)
         except OSError as error:
             raise EngineError(f"cannot read {path}: {error.strerror}") from error
@@ -171,8 +171,8 @@ class Engine:
 def find_engine(style: str) -> Engine:
     """Find an engine by the name of its style, or by the path of its `.onnx` or `.json`.
 
-    Names are looked up in `$TOONVID_ENGINES`, the user's data folder and the shipped engines, in
-    this order.
+    Names are searched for in `$TOONVID_ENGINES`, the user's data folder and the shipped engines,
+    in this order.
 
     Raises:
         EngineError: There is no such engine, or its card cannot be read.
@@ -192,7 +192,7 @@ def find_engine(style: str) -> Engine:
 
 
 def list_engines() -> list[Engine]:
-    """Every engine that a name finds, in order of its name; broken cards are left out."""
+    """List the engines that can be found by name, sorted by name; broken cards are left out."""
     found: dict[str, Engine] = {}
     for card in (card for folder in engine_folders() for card in sorted(folder.glob("*.json"))):
         try:
@@ -203,17 +203,17 @@ def list_engines() -> list[Engine]:
 
 
 def read_engine(path: Path) -> Engine:
-    """Read the card beside an engine's file. The file itself is checked by `Engine.path`.
+    """Read the card beside an engine's file. `Engine.path` checks the file itself.
 
     Args:
-        path: The `.json`, or any `.onnx` of the engine.
+        path: The engine's `.json`, or any of its `.onnx` files.
 
     Raises:
         EngineError: There is no card, or it cannot be read.
     """
     card_path = path.with_name(path.name.split(".", 1)[0] + ".json")
     try:
-        refuse_huge(card_path, _LARGEST_CARD_BYTES)
+        refuse_huge(card_path, _MAX_CARD_BYTES)
         card = EngineCard.from_json(card_path.read_text(encoding="utf-8"))
     except OSError as error:
         raise EngineError(f"cannot read the engine card {card_path}: {error.strerror}") from error
@@ -227,46 +227,43 @@ def read_engine(path: Path) -> Engine:
 
 
 def engine_folders() -> list[Path]:
-    """Where engines are looked for, first come first served."""
-    asked = os.environ.get("TOONVID_ENGINES", "")
+    """Return the folders in which engines are searched for, in this order."""
+    listed = os.environ.get("TOONVID_ENGINES", "")
     return [
-        *(Path(folder) for folder in asked.split(os.pathsep) if folder),
+        *(Path(folder) for folder in listed.split(os.pathsep) if folder),
         user_engines(),
         shipped_engines(),
     ]
 
 
 def user_engines() -> Path:
-    """The user's own engines: where `toonvid train` and `toonvid styles add` put theirs."""
-    home = Path.home()
-    if sys.platform == "win32":
-        data = Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local"))
-    elif sys.platform == "darwin":
-        data = home / "Library" / "Application Support"
-    else:
-        data = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
-    return data / "toonvid" / "engines"
+    """Return the user's own folder of engines.
+
+    `toonvid train` and `toonvid styles add` write into it. On Linux it is
+    `$XDG_DATA_HOME/toonvid/engines`, by default `~/.local/share/toonvid/engines`.
+    """
+    return user_data_path("toonvid", appauthor=False) / "engines"
 
 
 def shipped_engines() -> Path:
-    """The engines that come with toonvid, in the installed package or at the top of a checkout."""
+    """Return the folder of shipped engines: in the installed package, or at a checkout's root."""
     installed = _PACKAGE / "engines"
     return installed if installed.is_dir() else _PACKAGE.parent / "engines"
 
 
-def refuse_huge(path: Path, largest_bytes: int) -> None:
-    """Refuse a file that is too large to be what it should be, before it is read.
+def refuse_huge(path: Path, max_bytes: int) -> None:
+    """Refuse a file that is too large to be an engine or a card, before it is read.
 
     Raises:
-        EngineError: It has more bytes.
-        OSError: There is none.
+        EngineError: It is larger than `max_bytes`.
+        OSError: There is no such file.
     """
     size = path.stat().st_size
-    if size > largest_bytes:
-        raise EngineError(f"{path} has {size} bytes: an engine's has {largest_bytes} at the most")
+    if size > max_bytes:
+        raise EngineError(f"{path} has {size} bytes; at most {max_bytes} are allowed")
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
+    """Return the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -33,7 +33,7 @@ def paper_engine(folder: Path) -> Engine:
         sha256={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
         parameters=0,
         multiply_adds_per_pixel=0,
-        licence="MIT",
+        license="MIT",
         multiple_of=Generator.multiple_of,
         opset=OPSET,
     )

@@ -45,7 +45,7 @@ def write_model(folder: Path, style: str, model: onnx.ModelProto, multiple_of: i
         sha256={f"{style}.onnx": hashlib.sha256(data).hexdigest()},
         parameters=0,
         multiply_adds_per_pixel=0,
-        licence="MIT",
+        license="MIT",
         multiple_of=multiple_of,
         opset=OPSET,
     )

@@ -1,41 +1,48 @@
-"""Engines and their cards: where they are found, and what is not trusted."""
+"""Engines and their cards: where they are found, and which files are refused."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+import os
+import sys
 from pathlib import Path
 
 import pytest
+from msgspec.structs import asdict, replace
 from support.tiny_engines import identity_engine, negative_engine
 
-from toonvid import engine as engines
+from toonvid import engine as engine_module
 from toonvid.engine import DataSource, Engine, EngineCard, find_engine, list_engines, user_engines
 from toonvid.errors import EngineError
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="about XDG_DATA_HOME")
 
 
 @pytest.fixture
 def folders(tmp_path, monkeypatch) -> dict[str, Path]:
-    """The three places where a name is looked up, all empty."""
+    """The folders in which a name is searched for, in order of preference; all are empty."""
     data = tmp_path / "data"
     monkeypatch.setenv("XDG_DATA_HOME", str(data))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(engines.sys, "platform", "linux")
-    asked = [tmp_path / "first", tmp_path / "second"]
-    monkeypatch.setenv("TOONVID_ENGINES", ":".join(map(str, asked)))
-    monkeypatch.setattr(engines, "shipped_engines", lambda: tmp_path / "shipped")
-    found = {"first": asked[0], "second": asked[1], "user": data / "toonvid" / "engines"}
+    listed = [tmp_path / "first", tmp_path / "second"]
+    monkeypatch.setenv("TOONVID_ENGINES", os.pathsep.join(map(str, listed)))
+    monkeypatch.setattr(engine_module, "shipped_engines", lambda: tmp_path / "shipped")
+    found = {"first": listed[0], "second": listed[1], "user": data / "toonvid" / "engines"}
     return found | {"shipped": tmp_path / "shipped"}
 
 
-def test_names_are_looked_up_in_order(folders):
+@on_linux
+def test_names_are_searched_for_in_order_of_the_folders(folders):
     for name in ("shipped", "user", "second", "first"):
         identity_engine(folders[name])
         assert find_engine("identity").folder == folders[name]
     assert user_engines() == folders["user"]
 
 
-def test_without_the_variables_the_usual_places_are_searched(folders, monkeypatch, tmp_path):
+@on_linux
+def test_without_environment_variables_the_default_folders_are_searched(
+    folders, monkeypatch, tmp_path
+):
     monkeypatch.delenv("TOONVID_ENGINES")
     monkeypatch.delenv("XDG_DATA_HOME")
     home = tmp_path / "home" / ".local" / "share" / "toonvid" / "engines"
@@ -44,13 +51,13 @@ def test_without_the_variables_the_usual_places_are_searched(folders, monkeypatc
     assert find_engine("identity").folder == home
 
 
-def test_a_path_needs_no_search(tmp_path):
+def test_a_path_is_not_searched_for(tmp_path):
     folder = identity_engine(tmp_path / "any where").folder
     for name in ("identity.onnx", "identity.json", "identity.int8.onnx"):
         assert find_engine(str(folder / name)).card.style == "identity"
 
 
-def test_engines_are_listed_once_each_and_broken_cards_left_out(folders):
+def test_engines_are_listed_once_and_broken_cards_are_left_out(folders):
     identity_engine(folders["shipped"])
     identity_engine(folders["user"])
     negative_engine(folders["shipped"])
@@ -83,12 +90,12 @@ def test_unknown_style_names_the_one_that_is_most_like_it(asked, meant, folders)
 @pytest.mark.parametrize("asked", ["nobody", ""])
 def test_unknown_style_that_is_like_no_other_gets_no_advice(asked, folders):
     identity_engine(folders["user"])
-    with pytest.raises(EngineError, match="there are: identity$"):
+    with pytest.raises(EngineError, match=r"there are: identity$"):
         find_engine(asked)
 
 
 def test_shipped_engines_lie_at_the_top_of_a_checkout():
-    assert engines.shipped_engines().name == "engines"
+    assert engine_module.shipped_engines().name == "engines"
 
 
 # Cards.
@@ -96,39 +103,65 @@ def test_shipped_engines_lie_at_the_top_of_a_checkout():
 CARD = EngineCard(
     style="ink",
     title="Ink",
-    description="Lines and “flat” colours.",
+    description="Lines and “flat” colors.",
     sha256={"ink.onnx": "00", "ink.int8.onnx": "11"},
     parameters=12,
     multiply_adds_per_pixel=13,
-    licence="MIT",
+    license="MIT",
     trained_on=(DataSource("photos", "somebody", "CC0-1.0", "https://example.org", 7),),
     metrics={"warping_error_ratio": 1.5},
     multiple_of=4,
 )
 
 
-def test_a_card_comes_back_from_its_text_as_it_was():
+def test_a_card_survives_a_round_trip_through_json():
     assert EngineCard.from_json(CARD.to_json()) == CARD
     assert "“" in CARD.to_json()
     assert CARD.precisions == ("f32", "int8")
     assert CARD.file_name("int8") == "ink.int8.onnx"
 
 
+def test_a_card_keeps_the_field_names_of_format_version_1():
+    values = json.loads(CARD.to_json())
+    assert values["licence"] == "MIT"
+    assert values["trained_on"] == [
+        {
+            "name": "photos",
+            "author": "somebody",
+            "licence": "CC0-1.0",
+            "url": "https://example.org",
+            "pictures": 7,
+        }
+    ]
+
+
+def test_shipped_cards_are_written_back_byte_for_byte():
+    cards = sorted(engine_module.shipped_engines().glob("*.json"))
+    assert cards
+    for path in cards:
+        text = path.read_text(encoding="utf-8")
+        assert EngineCard.from_json(text).to_json() == text
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"card_version": 2}, "card version 2; this toonvid reads 1"),
-        ({"colour": "red"}, "unknown field 'colour'"),
+        ({"colour": "red"}, "unknown field `colour`"),
         ({"style": "../evil"}, "style name '../evil'"),
         ({"style": "Ink"}, "style name 'Ink'"),
-        ({"style": 7}, ""),
+        ({"style": 7}, r"Expected `str`, got `int` - at `\$\.style`"),
         ({"multiple_of": 0}, "multiple_of"),
         ({"sha256": {"other.onnx": "00"}}, "unknown file 'other.onnx'"),
         ({"sha256": {"ink.int8.onnx": "00"}}, "no SHA-256 of the float32 file"),
-        ({"sha256": 5}, ""),
-        ({"trained_on": [{"nickname": "x"}]}, "nickname"),
-        ({"trained_on": 3}, ""),
-        ({"multiple_of": "4"}, ""),
+        ({"sha256": 5}, r"Expected `object`, got `int` - at `\$\.sha256`"),
+        ({"sha256": {"ink.onnx": 5}}, r"Expected `str`, got `int` - at `\$\.sha256\["),
+        (
+            {"trained_on": [{"nickname": "x"}]},
+            r"unknown field `nickname` - at `\$\.trained_on\[0\]`",
+        ),
+        ({"trained_on": 3}, r"Expected `array`, got `int` - at `\$\.trained_on`"),
+        ({"multiple_of": "4"}, r"Expected `int`, got `str` - at `\$\.multiple_of`"),
     ],
 )
 def test_a_card_that_does_not_fit_is_refused_in_one_line(change, message, tmp_path):
@@ -142,19 +175,19 @@ def test_a_card_that_does_not_fit_is_refused_in_one_line(change, message, tmp_pa
 @pytest.mark.parametrize(
     "text", ["", "{", "[1, 2]", "null", "\x00\x01", '{"style": "ink"}', "{}", "[" * 100000]
 )
-def test_garbage_is_no_card(text, tmp_path):
+def test_text_that_is_not_a_card_is_refused(text, tmp_path):
     (tmp_path / "ink.json").write_text(text)
     with pytest.raises(EngineError, match="is not an engine card"):
         find_engine(str(tmp_path / "ink.onnx"))
 
 
-def test_bytes_that_are_no_text_are_no_card(tmp_path):
+def test_bytes_that_are_not_utf8_are_refused(tmp_path):
     (tmp_path / "ink.json").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(EngineError, match="is not an engine card"):
         find_engine(str(tmp_path / "ink.json"))
 
 
-def test_a_missing_card_is_one_line(tmp_path):
+def test_a_missing_card_is_an_error_of_one_line(tmp_path):
     with pytest.raises(EngineError, match=r"cannot read the engine card .*ink\.json: No such file"):
         find_engine(str(tmp_path / "ink.onnx"))
 
@@ -168,7 +201,7 @@ def test_a_card_under_another_name_is_refused(tmp_path):
 # Files.
 
 
-def test_the_file_a_card_describes_is_given(tmp_path):
+def test_path_returns_the_file_that_the_card_describes(tmp_path):
     engine = identity_engine(tmp_path)
     assert engine.path() == tmp_path / "identity.onnx"
     assert engine.card_path == tmp_path / "identity.json"
@@ -194,7 +227,7 @@ def test_a_precision_without_a_file_is_refused(tmp_path):
         identity_engine(tmp_path).path("int8")
 
 
-def test_values_are_frozen(tmp_path):
+def test_replace_leaves_the_original_card_unchanged(tmp_path):
     engine = identity_engine(tmp_path)
     assert isinstance(engine, Engine)
     changed = replace(engine.card, title="Other")
@@ -206,9 +239,9 @@ def test_a_file_too_large_for_an_engine_is_refused_before_it_is_read(tmp_path):
     engine = identity_engine(tmp_path)
     with engine.path().open("r+b") as file:
         file.truncate(2**30 + 1)  # a hole: it takes no room
-    with pytest.raises(EngineError, match="1073741825 bytes: an engine's has 1073741824 at the"):
+    with pytest.raises(EngineError, match="1073741825 bytes; at most 1073741824 are allowed"):
         engine.path()
     with engine.card_path.open("r+b") as file:
         file.truncate(2**20 + 1)
-    with pytest.raises(EngineError, match="1048577 bytes: an engine's has 1048576 at the most"):
-        engines.read_engine(engine.card_path)
+    with pytest.raises(EngineError, match="1048577 bytes; at most 1048576 are allowed"):
+        engine_module.read_engine(engine.card_path)

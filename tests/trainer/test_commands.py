@@ -90,7 +90,7 @@ def test_export_writes_the_card_as_told(
     assert ended.code == 0, ended.err
     assert "Wrote told.onnx and told.f16.onnx" in ended.out
     card = find_engine(str(tmp_path / "told.json")).card
-    assert (card.title, card.licence, card.trained_on[0].author) == ("As told", "MIT", "b")
+    assert (card.title, card.license, card.trained_on[0].author) == ("As told", "MIT", "b")
 
 
 def test_an_engine_goes_to_the_users_own_unless_told(

@@ -53,7 +53,7 @@ def list_all(context: typer.Context) -> None:
             card.title,
             f"{size / 1e6:.1f} MB",
             f"{card.multiply_adds_per_pixel:,}",
-            card.licence,
+            card.license,
             " ".join(card.precisions),
         )
     Console().print(table)
@@ -72,9 +72,9 @@ def show(style: Annotated[str, typer.Argument(help="Name of a style, or path.")]
         "",
         f"parameters: {card.parameters:,}",
         f"multiply-adds a pixel: {card.multiply_adds_per_pixel:,}",
-        f"licence: {card.licence}",
+        f"licence: {card.license}",
         f"recipe: {card.recipe}",
-        *(f"trained on: {s.name}, {s.author}, {s.licence}" for s in card.trained_on),
+        *(f"trained on: {s.name}, {s.author}, {s.license}" for s in card.trained_on),
         *(f"{name}: {value:g}" for name, value in card.metrics.items()),
         *(f"{name}: sha256 {digest}" for name, digest in card.sha256.items()),
         f"in: {engine.folder}",

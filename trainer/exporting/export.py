@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import json
 import tempfile
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import torch
+from msgspec.structs import replace
 from torch import Tensor, nn
 
 from toonvid.backends import open_backend
@@ -143,11 +144,10 @@ def read_credits(path: Path) -> tuple[DataSource, ...]:
         TrainingError: The file cannot be read, or is not such a list.
     """
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-        return tuple(DataSource(**entry) for entry in entries)
+        return msgspec.json.decode(path.read_bytes(), type=tuple[DataSource, ...])
     except OSError as error:
         raise TrainingError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, TypeError) as error:
+    except ValueError as error:
         raise TrainingError(f"{path} is not a list of data sets: {error}") from error
 
 
@@ -169,7 +169,7 @@ def _write_card(
         },
         parameters=count_parameters(generator),
         multiply_adds_per_pixel=round(count_multiply_adds(fold_enlarging(generator))),
-        licence=text.licence,
+        license=text.licence,
         trained_on=text.trained_on or _undescribed_source(record),
         recipe=describe_recipe(record),
         training_step=step,

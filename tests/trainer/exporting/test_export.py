@@ -26,7 +26,7 @@ from trainer.training.sample_sheet import stylize
 
 @pytest.fixture(scope="module")
 def engine(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    sources = (DataSource("made-up", author="nobody", licence="CC0-1.0", pictures=5),)
+    sources = (DataSource("made-up", author="nobody", license="CC0-1.0", images=5),)
     text = EngineText("tiny-ink", description="For tests.", licence="MIT", trained_on=sources)
     return export(trained, text, tmp_path_factory.mktemp("engines"))
 
@@ -126,7 +126,7 @@ def test_an_engine_that_differs_is_not_written(
 
 def test_photos_without_credits_are_named(trained: Run, tmp_path: Path) -> None:
     (source,) = export(trained, EngineText("plain"), tmp_path).card.trained_on
-    assert source.author == source.licence == "not stated"
+    assert source.author == source.license == "not stated"
     assert source.name == Path(trained.record().photos).name
 
 

@@ -32,7 +32,7 @@ def engine(tmp_path: Path) -> Engine:
         sha256={"small.onnx": hashlib.sha256(content).hexdigest()},
         parameters=0,
         multiply_adds_per_pixel=0,
-        licence="MIT",
+        license="MIT",
         multiple_of=4,
     )
     (tmp_path / "small.json").write_text(card.to_json(), encoding="utf-8")

@@ -66,8 +66,8 @@ def test_every_file_is_the_one_its_card_describes(engine: Engine) -> None:
 def test_every_card_names_what_it_learned_from(engine: Engine) -> None:
     assert engine.card.trained_on
     for source in engine.card.trained_on:
-        assert source.licence != "not stated"
-        assert source.pictures > 0
+        assert source.license != "not stated"
+        assert source.images > 0
     assert engine.card.recipe
     assert engine.card.source_commit
     assert engine.card.metrics["levels_apart_f32"] <= engine.card.tolerance["f32"] == 1
