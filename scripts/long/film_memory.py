@@ -24,7 +24,7 @@ import av
 from toonvid.bench.demo_scene import write_scene
 from toonvid.bench.test_video import RATE, repeat_video, wide_size
 from toonvid.bench.work_time import core_count, cpu_name
-from toonvid.resume.work_folder import job_state
+from toonvid.resume.job_state import read_job_state
 
 DRAWN_SECONDS = 10.0
 LOOK_SECONDS = 0.5  # between two looks
@@ -122,7 +122,7 @@ def watch_conversion(film: Path, target: Path, style: str) -> HeldMemory:
     held = HeldMemory()
     try:
         while process.poll() is None:
-            state, now = job_state(target), held_bytes(process.pid)
+            state, now = read_job_state(target), held_bytes(process.pid)
             if state is not None and state.segments:
                 (held.joining if state.awaits_join else held.making).extend(now)
             time.sleep(LOOK_SECONDS)

@@ -102,9 +102,9 @@ class Report:
 
     def show_unfinished(self, job: PlannedConversion) -> None:
         """Say how to go on, if anything of a stopped conversion is kept."""
-        from toonvid.resume.work_folder import job_state
+        from toonvid.resume.job_state import read_job_state
 
-        state = None if job.target == "-" else job_state(Path(job.target))
+        state = None if job.target == "-" else read_job_state(Path(job.target))
         if state is not None and state.segments and state.process_id is None:
             self.console.print(
                 f"{clock(state.finished_seconds)} of the film are finished and kept. Go on with\n"

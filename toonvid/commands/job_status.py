@@ -12,9 +12,9 @@ _NOTHING = 1  # exit code
 
 def show_job_status(target: str, as_json: bool) -> None:
     """Print where the conversion to a target stands; exit 1 when there is none."""
-    from toonvid.resume.work_folder import job_state
+    from toonvid.resume.job_state import read_job_state
 
-    state = job_state(Path(target))
+    state = read_job_state(Path(target))
     finished = state is None and Path(target).is_file()
     if as_json:
         told: dict[str, object] = {"target": target, "finished": finished}
@@ -24,14 +24,15 @@ def show_job_status(target: str, as_json: bool) -> None:
                 "segments": state.segments,
                 "frames": state.frames,
                 "film_seconds": state.finished_seconds,
-                "whole_seconds": state.job.seconds,
+                "whole_seconds": state.job.duration_seconds,
                 "command": state.job.command,
             }
         typer.echo(json.dumps(told))
     elif state is None:
         typer.echo(f"{target}: {'finished' if finished else 'no conversion to it is known'}")
     else:
-        whole = "" if state.job.seconds is None else f" of {clock(state.job.seconds)}"
+        duration = state.job.duration_seconds
+        whole = "" if duration is None else f" of {clock(duration)}"
         typer.echo(
             f"{target}: {clock(state.finished_seconds)}{whole} finished, {state.frames} frames in"
             f" {state.segments} segments"

@@ -1,4 +1,8 @@
-"""What makes two runs the same conversion: the same source, options, engine and versions."""
+"""What makes two runs the same conversion: the same source, options, engine and versions.
+
+A source, options and an open backend go in; a `Job` comes out, whose values can be compared with
+those of an earlier run. Where the job is kept is left out (`toonvid.resume.journal_entries`).
+"""
 
 from __future__ import annotations
 
@@ -19,36 +23,39 @@ from toonvid.reading.stall_guard import patiently
 from toonvid.stylizing.options import StylizeOptions
 from toonvid.writing.options import EncodeOptions
 
-SIZE = "the source's size"
-"""In a fingerprint: the number of bytes."""
-_TIME = "the source's time of change"
-_DECODER = "--decode"
-_SAMPLES = 64  # blocks of a source that are looked at, the first and the last among them
+# The keys below are in journals, and are what a user reads where two jobs differ.
+SIZE_KEY = "the source's size"
+"""Key of a fingerprint: the source's size in bytes."""
+_TIME_KEY = "the source's time of change"
+_CONTENT_KEY = "the source's content"
+_DECODER_KEY = "--decode"
+_SAMPLES = 64  # blocks of the source that are hashed, the first and the last among them
 _SAMPLE_BYTES = 65536
-# Backend -> the packages it may come in, the one it takes first of all before the others.
+# Backend -> packages that it may come from, in the order in which the backend looks for them.
 _DISTRIBUTIONS = {
     "tensorrt": ("tensorrt", "tensorrt-rtx"),
     "onnxruntime": ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml"),
 }
-# Options that change nothing in the target's bytes.
-_FREE_OPTIONS = {"overwrite", "max_pixels", "stall_seconds"}
+# Options that do not change the target's bytes.
+_OPTIONS_WITHOUT_EFFECT = {"overwrite", "max_pixels", "stall_seconds"}
 
 
 @dataclass(frozen=True)
 class Job:
-    """A conversion, as its journal remembers it."""
+    """A conversion, as its journal keeps it."""
 
     source: str
-    """Its absolute path. It may move: what counts is the fingerprint."""
+    """Absolute path of the source. A source may be moved: its fingerprint is compared, not this."""
     fingerprint: dict[str, str]
+    """Size, time of change and hash of the source."""
     options: dict[str, str]
-    """Name on the command line -> value, defaults too."""
+    """Option -> value, those at their default too. Names are those of the command line."""
     versions: dict[str, str]
-    """Of all that has a hand in the target's bytes."""
+    """Versions of everything that takes part in making the target's bytes."""
     command: str = ""
-    """How the user asked for it; empty when not from the command line."""
-    seconds: float | None = None
-    """How long the film lasts; None when the source does not say."""
+    """Command line that started the conversion; empty if it was started from Python."""
+    duration_seconds: float | None = None
+    """Duration of the video in seconds; None when the source does not say."""
 
     @classmethod
     def describe(
@@ -58,10 +65,19 @@ class Job:
         options: tuple[DecodeOptions, StylizeOptions, EncodeOptions],
         segment_seconds: Fraction,
         command: str = "",
-        seconds: float | None = None,
+        duration_seconds: float | None = None,
         decoded_by: Coder = "software",
     ) -> Job:
-        """Describe a conversion that is about to be done.
+        """Describes a conversion that is about to be done.
+
+        Args:
+            source: The source's file.
+            backend: Open backend with the engine of the style.
+            options: What is read, drawn and written.
+            segment_seconds: Length of a segment.
+            command: Command line, to be shown to who asks how to go on.
+            duration_seconds: Duration of the video; None when not known.
+            decoded_by: Decoder in use.
 
         Raises:
             SourceError: The source cannot be read.
@@ -69,17 +85,17 @@ class Job:
         return cls(
             source=str(source.absolute()),
             fingerprint=fingerprint(source, options[0].stall_seconds),
-            options=_named(backend, options)
+            options=_named_options(backend, options)
             | _coders(options[2].codec, decoded_by)
             | {"a segment": f"{segment_seconds} s"},
             versions=_versions(backend),
             command=command,
-            seconds=seconds,
+            duration_seconds=duration_seconds,
         )
 
     def difference(self, other: Job) -> str | None:
-        """What of another job is not as in this one, in words; None when they are the same."""
-        mine, its = self._values(), other._values()
+        """Returns how another job differs from this one, in words; None when they are the same."""
+        mine, its = self._compared_values(), other._compared_values()
         differing = [
             f"{name} was {mine.get(name, 'not there')}, is {its.get(name, 'not there')}"
             for name in {**mine, **its}
@@ -89,27 +105,32 @@ class Job:
 
     @property
     def identity(self) -> str:
-        """The same for the same content and options, whenever the source was written, whatever
-        decoded it, and whatever the versions are.
-        """
-        known = {**self.fingerprint, **self.options}
-        values = sorted((name, known[name]) for name in known.keys() - {_TIME, _DECODER})
-        return hashlib.sha256(repr(values).encode()).hexdigest()[:16]
+        """Sixteen hexadecimal digits for the source's content and the options.
 
-    def _values(self) -> dict[str, str]:
+        Targets carry it. The source's time of change, the decoder and the versions are left out, so
+        that a finished target is known again after an update or on another machine.
+        """
+        values = {**self.fingerprint, **self.options}
+        kept = sorted((name, values[name]) for name in values.keys() - {_TIME_KEY, _DECODER_KEY})
+        return hashlib.sha256(repr(kept).encode()).hexdigest()[:16]
+
+    def _compared_values(self) -> dict[str, str]:
         return {**self.fingerprint, **self.options, **self.versions}
 
 
 def fingerprint(source: Path, stall_seconds: float) -> dict[str, str]:
-    """What tells a file from another, or from itself before it was changed: quickly, so no hash of
-    all of a long film.
+    """Returns values that tell a file from others, and from itself before it was changed.
+
+    Hashing all of a long video would take minutes, so large files are hashed in samples; the size
+    and the time of change are compared beside the hash.
 
     Args:
         source: The file.
-        stall_seconds: How long its disk may stay silent; 0: as long as it likes.
+        stall_seconds: Seconds after which a disk or network mount that gives no answer is given up;
+            0 waits without limit.
 
     Raises:
-        SourceError: It cannot be read.
+        SourceError: The file cannot be read.
     """
     try:
         return patiently(lambda: _fingerprint(source), stall_seconds)
@@ -121,28 +142,33 @@ def _fingerprint(source: Path) -> dict[str, str]:
     found = source.stat()
     digest = hashlib.sha256()
     with source.open("rb") as file:
-        last = max(0, found.st_size - _SAMPLE_BYTES)
-        places = {last * number // (_SAMPLES - 1) for number in range(_SAMPLES)}
-        if found.st_size <= _SAMPLES * _SAMPLE_BYTES:
-            places = set(range(0, found.st_size, _SAMPLE_BYTES))  # all of it
-        for place in sorted(places):
-            file.seek(place)
+        for offset in _sample_offsets(found.st_size):
+            file.seek(offset)
             digest.update(file.read(_SAMPLE_BYTES))
     return {
-        SIZE: str(found.st_size),
-        _TIME: str(found.st_mtime_ns),
-        "the source's content": digest.hexdigest()[:16],
+        SIZE_KEY: str(found.st_size),
+        _TIME_KEY: str(found.st_mtime_ns),
+        _CONTENT_KEY: digest.hexdigest()[:16],
     }
 
 
-def _named(
+def _sample_offsets(size: int) -> list[int]:
+    """Where the hashed blocks begin; blocks that cover the file where it is small."""
+    if size <= _SAMPLES * _SAMPLE_BYTES:
+        return list(range(0, size, _SAMPLE_BYTES))
+    last = size - _SAMPLE_BYTES
+    return sorted({last * number // (_SAMPLES - 1) for number in range(_SAMPLES)})
+
+
+def _named_options(
     backend: Backend, options: tuple[DecodeOptions, StylizeOptions, EncodeOptions]
 ) -> dict[str, str]:
+    """Option -> value. Fields of the option classes are named as on the command line."""
     named = {
         f"--{field.name.replace('_', '-')}": str(getattr(values, field.name))
         for values in options
         for field in fields(values)
-        if field.name not in _FREE_OPTIONS
+        if field.name not in _OPTIONS_WITHOUT_EFFECT
     }
     card = backend.engine.card
     return named | {
@@ -155,9 +181,9 @@ def _named(
 
 
 def _coders(codec: str | None, decoded_by: Coder) -> dict[str, str]:
-    """What decoded, whatever was asked for; and the card, where a card encodes."""
-    card = {"the card that encodes": encoding_card()} if codec in NVENC else {}
-    return {_DECODER: decoded_by, **card}
+    """The decoder in use, which "auto" leaves open, and the GPU where a GPU encodes."""
+    gpu = {"the card that encodes": encoding_card()} if codec in NVENC else {}
+    return {_DECODER_KEY: decoded_by, **gpu}
 
 
 def _versions(backend: Backend) -> dict[str, str]:
@@ -165,16 +191,17 @@ def _versions(backend: Backend) -> dict[str, str]:
         f"{library}'s version": ".".join(map(str, numbers))
         for library, numbers in sorted(av.library_versions.items())
     }
-    running = filter(None, map(_version, _DISTRIBUTIONS.get(backend.name, (backend.name,))))
+    packages = _DISTRIBUTIONS.get(backend.name, (backend.name,))
+    installed = filter(None, map(_installed_version, packages))
     return {
         "toonvid's version": __version__,
         **libraries,
-        f"{backend.name}'s version": next(running, "unknown"),
+        f"{backend.name}'s version": next(installed, "unknown"),
     }
 
 
-def _version(distribution: str) -> str:
-    """Of what pip installed; empty if it did not."""
+def _installed_version(distribution: str) -> str:
+    """The version of a package that pip installed; empty if it is not installed."""
     try:
         return version(distribution)
     except PackageNotFoundError:

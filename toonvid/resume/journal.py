@@ -1,8 +1,8 @@
-"""The journal of an unfinished conversion: lines that are only ever added, each safe on disk before
-the work goes on, each with a checksum.
+"""The journal of an unfinished conversion: a file of lines that are only ever appended.
 
-A line that a crash or a full disk cut short is as good as never written. What the lines say is
-`toonvid.resume.segmented`'s.
+JSON objects go in and come out, one on each line, with a checksum before it. A line is safe on disk
+before the conversion goes on. A line that a crash or a full disk cut short counts as never written.
+The meaning of the objects is left out; it is in `toonvid.resume.journal_entries`.
 """
 
 from __future__ import annotations
@@ -16,33 +16,40 @@ from typing import TypeAlias
 
 from toonvid.writing.part_folder import sync_folder
 
+JOURNAL_NAME = "journal"
+"""Name of the file in the work folder."""
+
 JournalEntry: TypeAlias = dict[str, object]
+"""One line of a journal, as JSON reads it."""
 
 
 def read_journal(path: Path) -> list[JournalEntry]:
-    """The entries up to the first line that is not whole; none where there is no journal."""
-    return _whole_entries(path)[0]
+    """Returns the entries before the first incomplete line; an empty list if there is no file."""
+    return _read_complete_lines(path)[0]
 
 
 class Journal:
-    """A journal that is added to. Whoever does it holds the folder's lock."""
+    """A journal that can be appended to, by the one process that holds the work folder's lock."""
 
     def __init__(self, path: Path) -> None:
-        """Cut off what is not whole at the end of a journal that is there.
+        """Reads the journal, if there is one, and cuts off an incomplete line at its end.
+
+        Args:
+            path: The file. It need not exist; the folder must.
 
         Raises:
-            OSError: It cannot be read or written.
+            OSError: The file cannot be read or written.
         """
         self.path = path
-        self.entries, size = _whole_entries(path)
+        self.entries, size = _read_complete_lines(path)
         if path.exists() and path.stat().st_size > size:
             os.truncate(path, size)
 
-    def add(self, entry: JournalEntry) -> None:
-        """Write one more entry, safe on disk when this returns.
+    def append(self, entry: JournalEntry) -> None:
+        """Appends one entry, which is safe on disk when this returns.
 
         Raises:
-            OSError: The disk refuses it. The journal is then as it was.
+            OSError: The disk is full or fails. The journal is then as it was before.
         """
         text = json.dumps(entry, ensure_ascii=False)
         size = self.path.stat().st_size if self.path.exists() else 0
@@ -52,6 +59,7 @@ class Journal:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError:
+            # Half a line would hide the lines that a later run appends behind it.
             with suppress(OSError):
                 os.truncate(self.path, size)
                 if size == 0:
@@ -63,11 +71,12 @@ class Journal:
 
 
 def _line(text: bytes) -> bytes:
+    """One line of the file: CRC-32 in eight hexadecimal digits, a space, the JSON text."""
     return b"%08x %b\n" % (zlib.crc32(text), text)
 
 
-def _whole_entries(path: Path) -> tuple[list[JournalEntry], int]:
-    """The entries, and how many bytes they take."""
+def _read_complete_lines(path: Path) -> tuple[list[JournalEntry], int]:
+    """Returns the entries before the first incomplete line, and how many bytes they take."""
     entries: list[JournalEntry] = []
     size = 0
     try:

@@ -1,61 +1,67 @@
-"""FinishedSegment: what the journal of a conversion says of a segment, and of the whole source."""
+"""What the lines of a conversion's journal say.
+
+A journal has three kinds of lines, in this order:
+
+- `{"job": ...}` once: which conversion it is (`toonvid.resume.fingerprint.Job`);
+- `{"finished": ...}` for each segment that is safe on disk (`FinishedSegment`);
+- `{"whole": ...}` once, after the last frame of the source was read (`SourceEnd`).
+
+Names in the file are those of toonvid 0.1 and must not change: a conversion that was started by an
+older toonvid is at least recognized and named. The tables below map them to the fields.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 
 import numpy as np
 
+from toonvid.resume.fingerprint import Job
 from toonvid.resume.journal import JournalEntry
 from toonvid.resume.segment_file import Segment
 from toonvid.video import Frame
 
+_JOB, _FINISHED_SEGMENT, _SOURCE_END = "job", "finished", "whole"
+# Field -> name in the file, where the two differ.
+_JOB_NAMES = {"duration_seconds": "seconds"}
+_SEGMENT_NAMES = {
+    "end_seconds": "film_seconds",
+    "last_source_frames": "tail",
+    "source_is_intact": "whole",
+    "frame_kind": "like",
+}
+_SOURCE_END_NAMES = {"end_seconds": "film_seconds"}
+
 
 @dataclass(frozen=True)
 class FinishedSegment:
-    """A finished segment, and what has to be known to go on behind it."""
+    """A segment that is safe on disk, and what must be known to go on after it."""
 
     number: int
-    """From 0."""
+    """Place among the segments of the video, counted from 0."""
     segment: Segment
-    film_seconds: float
-    """Where its last frame ends."""
-    tail: list[list[str]]
-    """(time, hash) of its last source frames."""
-    whole: bool
-    """Whether the source was in order so far."""
-    like: list[str]
-    """Width, height and time base of the film's first cartoon, and whether one sees through it."""
-
-    @classmethod
-    def describe(
-        cls,
-        number: int,
-        segment: Segment,
-        film_seconds: float,
-        tail: list[list[str]],
-        whole: bool,
-        first: Frame,
-    ) -> FinishedSegment:
-        """Put together what was just written."""
-        height, width = first.pixels.shape[:2]
-        like = [str(width), str(height), str(first.time_base), str(first.alpha is not None)]
-        return cls(number, segment, film_seconds, tail, whole, like)
-
-    @classmethod
-    def from_entry(cls, entry: JournalEntry) -> FinishedSegment:
-        """Read a line of the journal."""
-        segment = Segment(**entry["segment"])  # type: ignore[arg-type]
-        return cls(**{**entry, "segment": segment})  # type: ignore[arg-type]
+    """The segment's file."""
+    end_seconds: float
+    """End of the segment's last frame, in seconds of the video."""
+    last_source_frames: list[list[str]]
+    """(time in seconds as a fraction, hash of the pixels) of the last source frames of the segment.
+    A later run looks for them in the source to find where the next segment begins."""
+    source_is_intact: bool
+    """Whether the source was read without damage up to here."""
+    frame_kind: list[str]
+    """Width, height, time base and "True" for opacity below 1, of the video's first cartoon. All
+    segments are encoded for this kind of frame."""
 
     @property
-    def first(self) -> Frame:
-        """A black frame of the first cartoon's kind."""
-        width, height = int(self.like[0]), int(self.like[1])
-        alpha = np.zeros((height, width), np.uint8) if self.like[3] == str(True) else None
+    def template_frame(self) -> Frame:
+        """A black frame of `frame_kind`, to open an encoder with."""
+        width, height = int(self.frame_kind[0]), int(self.frame_kind[1])
+        has_alpha = self.frame_kind[3] == str(True)
+        alpha = np.zeros((height, width), np.uint8) if has_alpha else None
         pixels = np.zeros((height, width, 3), np.uint8)
-        return Frame(pixels, 0, Fraction(self.like[2]), alpha=alpha)
+        return Frame(pixels, 0, Fraction(self.frame_kind[2]), alpha=alpha)
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,79 @@ class SourceEnd:
     """What is known once the source was read to its end."""
 
     segments: int
+    """Number of segments of the whole video."""
     frames: int
-    film_seconds: float
+    """Number of frames of the whole video."""
+    end_seconds: float
+    """End of the last frame, in seconds."""
     notices: list[str]
+    """What was converted, mapped or left out on the way, one line each."""
     damage: str | None
+    """What of the source could not be read; None when all of it was."""
+
+
+def frame_kind(frame: Frame) -> list[str]:
+    """Returns the `FinishedSegment.frame_kind` of a frame."""
+    height, width = frame.pixels.shape[:2]
+    return [str(width), str(height), str(frame.time_base), str(frame.alpha is not None)]
+
+
+def job_entry(job: Job) -> JournalEntry:
+    """Returns the first line of a journal."""
+    return {_JOB: _to_stored(asdict(job), _JOB_NAMES)}
+
+
+def segment_entry(finished: FinishedSegment) -> JournalEntry:
+    """Returns the line of one finished segment."""
+    return {_FINISHED_SEGMENT: _to_stored(asdict(finished), _SEGMENT_NAMES)}
+
+
+def source_end_entry(end: SourceEnd) -> JournalEntry:
+    """Returns the last line of a journal."""
+    return {_SOURCE_END: _to_stored(asdict(end), _SOURCE_END_NAMES)}
+
+
+def read_job(entries: list[JournalEntry]) -> Job | None:
+    """Returns the job of a journal; None where it is damaged or another version's."""
+    try:
+        job = Job(**_from_stored(entries[0][_JOB], _JOB_NAMES))  # type: ignore[arg-type]
+        read_segments(entries)
+        read_source_end(entries)
+    except (IndexError, KeyError, TypeError, ValueError):
+        return None
+    return job
+
+
+def read_segments(entries: list[JournalEntry]) -> dict[int, FinishedSegment]:
+    """Returns the finished segments of a journal by number; the last line of a number counts.
+
+    Raises:
+        KeyError, TypeError, ValueError: A line is not one of this version.
+    """
+    finished = {}
+    for entry in entries:
+        if _FINISHED_SEGMENT in entry:
+            values = _from_stored(entry[_FINISHED_SEGMENT], _SEGMENT_NAMES)
+            segment = Segment(**values.pop("segment"))  # type: ignore[arg-type]
+            read = FinishedSegment(segment=segment, **values)  # type: ignore[arg-type]
+            finished[read.number] = read
+    return finished
+
+
+def read_source_end(entries: list[JournalEntry]) -> SourceEnd | None:
+    """Returns what the end of the source told; None where it was not reached."""
+    for entry in entries:
+        if _SOURCE_END in entry:
+            return SourceEnd(**_from_stored(entry[_SOURCE_END], _SOURCE_END_NAMES))  # type: ignore[arg-type]
+    return None
+
+
+def _to_stored(values: dict[str, object], names: Mapping[str, str]) -> dict[str, object]:
+    return {names.get(field, field): value for field, value in values.items()}
+
+
+def _from_stored(stored: object, names: Mapping[str, str]) -> dict[str, object]:
+    if not isinstance(stored, dict):
+        raise TypeError("a journal's entry is a JSON object")
+    fields = {name: field for field, name in names.items()}
+    return {fields.get(str(name), str(name)): value for name, value in stored.items()}

@@ -26,9 +26,9 @@ from toonvid.reading.options import DecodeOptions
 from toonvid.resume.boundaries import Cutter, digest, is_found, remembered
 from toonvid.resume.disk_space import least_target_bytes
 from toonvid.resume.eligibility import why_in_one_go
-from toonvid.resume.fingerprint import SIZE, Job, fingerprint
+from toonvid.resume.fingerprint import SIZE_KEY, Job, fingerprint
 from toonvid.resume.join import join
-from toonvid.resume.journal_entries import FinishedSegment
+from toonvid.resume.journal_entries import FinishedSegment, frame_kind
 from toonvid.resume.segment_file import SegmentWriter
 from toonvid.resume.work_folder import WorkFolder, disk_errors
 from toonvid.stylizing.options import StylizeOptions
@@ -68,7 +68,7 @@ def convert(
         encoding: How the target is written.
         on_progress: Called after each frame and each segment. What it raises ends the run.
         restart: Whether to throw away what an earlier run has finished.
-        command: What the user typed, for `job_state`.
+        command: What the user typed, for `read_job_state`.
         segment_seconds: How much of the film a segment holds.
 
     Returns:
@@ -123,23 +123,23 @@ class _Work:
             self._info = decoder.info
             length = self._info.duration_seconds
             job = Job.describe(
-                self._source,
-                self._backend,
-                self._options,
-                self._segment_seconds,
-                command,
-                length,
-                decoder.decoded_by,
+                source=self._source,
+                backend=self._backend,
+                options=self._options,
+                segment_seconds=self._segment_seconds,
+                command=command,
+                duration_seconds=length,
+                decoded_by=decoder.decoded_by,
             )
             with WorkFolder(self._target, job, restart) as self._kept:
-                resumed = self._kept.frames
+                resumed = self._kept.finished_frames
                 stage_seconds = dict.fromkeys(("decode", "stylize", "encode"), 0.0)
-                if self._kept.whole is None:
-                    source_bytes = int(job.fingerprint[SIZE])
-                    self._kept.refuse_small_disk(length, self._least_bytes(source_bytes))
+                if self._kept.source_end is None:
+                    source_bytes = int(job.fingerprint[SIZE_KEY])
+                    self._kept.check_space_for_video(length, self._least_bytes(source_bytes))
                     stage_seconds = self._write_segments(decoder)
                 decoder.close()  # containers list all of a film's packets: once is enough
-                whole = self._kept.whole
+                whole = self._kept.source_end
                 assert whole is not None
                 joined = self._join(part, job)
                 changed = self._is_changed(job)
@@ -150,7 +150,7 @@ class _Work:
             source=str(self._source),
             target=str(self._target),
             frames=whole.frames,
-            film_seconds=whole.film_seconds,
+            film_seconds=whole.end_seconds,
             seconds=time.perf_counter() - self._began,
             stage_seconds=stage_seconds,
             notices=(*whole.notices, *joined.notices),
@@ -189,9 +189,9 @@ class _Work:
             )
             for number, numbered in groupby(cartoons, key=lambda pair: pair[0]):
                 self._write_segment(number, (cartoon for _, cartoon in numbered))
-        if not self._kept.done:
+        if not self._kept.finished:
             raise TargetError(f"nothing to write: {self._source} has no frames there")
-        self._kept.end(tuple(decoder.notices), decoder.damage)
+        self._kept.record_source_end(tuple(decoder.notices), decoder.damage)
         return {
             "decode": frames.working_seconds,
             "stylize": cartoons.working_seconds - frames.waiting_seconds,
@@ -203,11 +203,15 @@ class _Work:
     ) -> tuple[VideoDecoder, Iterator[Frame], Cutter]:
         """Where to read on: behind the finished segments if they are found, else at the start."""
         first = self._kept.first_missing
-        before = self._kept.done.get(first - 1)
-        if before is not None and before.whole and self._info.container in _EXACT_SEEKERS:
-            decoder.skip_to(Fraction(before.tail[0][0]))
+        before = self._kept.finished.get(first - 1)
+        if (
+            before is not None
+            and before.source_is_intact
+            and self._info.container in _EXACT_SEEKERS
+        ):
+            decoder.skip_to(Fraction(before.last_source_frames[0][0]))
             frames = decoder.frames()
-            if is_found(before.tail, frames):
+            if is_found(before.last_source_frames, frames):
                 return decoder, frames, Cutter(self._segment_seconds, first)
             decoder = stack.enter_context(self._decoder())
         return decoder, decoder.frames(), Cutter(self._segment_seconds, 0)
@@ -218,7 +222,7 @@ class _Work:
         """Yield each cartoon with the number of its segment; no batch crosses into the next."""
         stylizer = Stylizer(self._backend, self._stylizing)
         for number, group in groupby(frames, key=cutter):
-            if number in self._kept.done:
+            if number in self._kept.finished:
                 deque(group, maxlen=0)
                 continue
             tail: deque[Frame] = deque(maxlen=_TAIL)
@@ -228,13 +232,13 @@ class _Work:
             self._ends[number] = (marks, decoder.is_whole)
 
     def _write_segment(self, number: int, cartoons: Iterator[Frame]) -> None:
-        self._kept.refuse_full_disk()
+        self._kept.check_space()
         kept_before = self._progress()
         last = first = next(cartoons)
-        like = self._kept.like or first
+        like = self._kept.template_frame or first
         with (
             disk_errors(self._target),
-            SegmentWriter(self._kept.path(number)) as writer,
+            SegmentWriter(self._kept.segment_path(number)) as writer,
         ):
             with VideoEncoder(
                 self._target,
@@ -253,14 +257,25 @@ class _Work:
                     self._report(kept_before, encoder.frame_count, _end(last))
             segment = writer.finish()
         tail, whole = self._ends.pop(number)
-        self._kept.add(FinishedSegment.describe(number, segment, _end(last), tail, whole, like))
+        self._kept.record_segment(
+            FinishedSegment(
+                number=number,
+                segment=segment,
+                end_seconds=_end(last),
+                last_source_frames=tail,
+                source_is_intact=whole,
+                frame_kind=frame_kind(like),
+            )
+        )
         self._report(self._progress(), 0, _end(last))
 
     def _progress(self) -> Progress:
         """How far the finished segments reach."""
         kept = self._kept
         missing = kept.missing_bytes(self._info.duration_seconds)
-        return Progress(self._info, kept.frames, kept.film_seconds, kept.film_seconds, missing)
+        return Progress(
+            self._info, kept.finished_frames, kept.finished_seconds, kept.finished_seconds, missing
+        )
 
     def _report(self, kept: Progress, new_frames: int, film_seconds: float) -> None:
         if self._on_progress is not None:
@@ -270,7 +285,7 @@ class _Work:
     def _join(self, part: PartFolder, job: Job) -> VideoEncoder:
         """Put the target in its place; the encoder knows what could not be taken along."""
         kept = self._kept
-        kept.refuse_full_disk(kept.size)
+        kept.check_space(kept.finished_bytes)
         style = self._backend.engine.card.style
         with (
             self._decoder() as decoder,
@@ -280,9 +295,9 @@ class _Work:
                 job=job.identity,
             ) as encoder,
         ):
-            assert kept.like is not None
-            segments = [kept.done[number].segment for number in sorted(kept.done)]
-            join(decoder, encoder, kept.like, kept.folder, segments)
+            assert kept.template_frame is not None
+            segments = [kept.finished[number].segment for number in sorted(kept.finished)]
+            join(decoder, encoder, kept.template_frame, kept.folder, segments)
             _refuse_trouble(decoder)
         return encoder
 

@@ -19,7 +19,7 @@ from support.clips import Film, Sound
 from support.damaged import clips, damaged_files
 
 from toonvid.errors import SourceError
-from toonvid.resume.work_folder import job_state
+from toonvid.resume.job_state import read_job_state
 from toonvid.writing.part_folder import part_folder
 
 COUNT = int(os.environ.get("TOONVID_DAMAGED", "100"))
@@ -129,7 +129,8 @@ def complaint(code: int, said: str, target: Path) -> str | None:
     if "<NEW LINE>" in said:
         return "more than one line"
     if part_folder(target).exists():
-        state = job_state(target)  # all segments are good, and their container takes none of them
+        # All segments are good, and their container takes none of them.
+        state = read_job_state(target)
         if code != 1 or state is None or not state.awaits_join:
             return "the folder of the unfinished target is still there"
     if code == 1:

@@ -82,7 +82,7 @@ def test_a_disk_that_cannot_hold_the_film_is_refused_before_it_is_begun(
     )
     written: list[Progress] = []
     free(needed - 1)
-    with pytest.raises(TargetError, match=r"its disk has 1 MB left, and the film needs at least 1"):
+    with pytest.raises(TargetError, match=r"has 1 MB left, and the video needs at least 1"):
         segments.convert(film, target, identity, on_progress=written.append)
     assert written == []
     assert not part_folder(target).exists()
@@ -110,7 +110,7 @@ def test_what_is_finished_corrects_the_forecast(identity, tmp_path, free):
     size = sum(path.stat().st_size for path in part_folder(target).iterdir())
     assert size > MB
     free(2 * size)  # of about 7 that are needed
-    with pytest.raises(TargetError, match="the film needs at least"):
+    with pytest.raises(TargetError, match="the video needs at least"):
         run()
     told: list[int] = []
     free(5 * size)  # too little, but that is not certain: it is noted

@@ -19,7 +19,7 @@ from support.faults import finish, start, write_film
 from support.run_toonvid import start_apart
 
 from toonvid.bench.demo_scene import write_scene
-from toonvid.resume.work_folder import job_state
+from toonvid.resume.job_state import read_job_state
 from toonvid.writing.part_folder import part_folder
 
 KILLS = int(os.environ.get("TOONVID_KILLS", "4"))  # scripts/long/faults asks for 25
@@ -65,7 +65,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(film, whole, engin
             shutil.rmtree(part_folder(target), ignore_errors=True)
             done_before = 0
             continue
-        state = job_state(target)
+        state = read_job_state(target)
         frames = 0 if state is None else state.frames
         assert frames >= done_before  # nothing that was finished is ever lost
         done_before = frames
@@ -137,7 +137,7 @@ VideoEncoder._encode = fail
     code, said = finish(start(film, target, engine, before=broken))
     assert (code, said.count("\n")) == (1, 1)
     assert said.startswith("TargetError cannot write")
-    state = job_state(target)
+    state = read_job_state(target)
     assert state is not None and state.frames == 50
     assert finish(start(film, target, engine)) == (0, "")
     assert target.read_bytes() == whole
@@ -188,7 +188,7 @@ def test_a_signal_finishes_the_segment_and_says_how_to_go_on(
     arguments = ("convert", film, "-o", target, "--style", "negative", "--restart")
     folder = {"TOONVID_ENGINES": str(engines_folder)}
     running = start_apart(*arguments, env=folder, stderr=subprocess.PIPE)
-    while (state := job_state(target)) is None or not state.segments:
+    while (state := read_job_state(target)) is None or not state.segments:
         assert running.poll() is None
         time.sleep(0.02)
     running.send_signal(number)

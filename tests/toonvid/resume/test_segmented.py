@@ -32,9 +32,10 @@ from toonvid.reading.options import DecodeOptions
 from toonvid.reading.stall_guard import PatientFile
 from toonvid.resume import segmented as segments
 from toonvid.resume.eligibility import JOINABLE_CODECS, why_in_one_go
+from toonvid.resume.job_state import read_job_state
 from toonvid.resume.join import decoding_times
 from toonvid.resume.journal import Journal, read_journal
-from toonvid.resume.work_folder import WorkFolder, job_state
+from toonvid.resume.work_folder import WorkFolder
 from toonvid.stylizing.options import StylizeOptions
 from toonvid.writing.options import EncodeOptions
 from toonvid.writing.part_folder import PartFolder, part_folder
@@ -280,12 +281,12 @@ def test_a_journal_of_another_kind_is_refused_and_nothing_deleted(spoil, film, r
     else:
         entries[0] = {"job": {"source": "film.mp4", "mood": "good"}}
     for entry in entries:
-        Journal(journal).add(entry)
+        Journal(journal).append(entry)
     before = kept(target)
     with pytest.raises(UnlikeJobError, match=r"cannot be read; --restart begins anew"):
         run(film)
     assert kept(target) == before
-    assert job_state(target) is None
+    assert read_job_state(target) is None
 
 
 def test_all_that_the_journal_tells_is_on_disk_before_it(film, run, tmp_path, monkeypatch):
@@ -336,7 +337,7 @@ def test_only_the_join_is_done_again_when_it_was_stopped(film, run, tmp_path, mo
     monkeypatch.setattr(segments, "join", lambda *_: (_ for _ in ()).throw(Stopped))
     with pytest.raises(Stopped):
         run(film)
-    state = job_state(tmp_path / "target.mp4")
+    state = read_job_state(tmp_path / "target.mp4")
     assert state is not None and state.awaits_join and state.frames == 48
     monkeypatch.undo()
     assert run(film).resumed_frames == 48
@@ -468,7 +469,7 @@ def test_a_source_whose_disk_goes_away_is_waited_for_and_not_cut_short(
         SourceError, match=r"cannot be read(?: on)?: it said nothing for 30 seconds"
     ):
         run(source, "target.mkv")
-    state = job_state(tmp_path / "target.mkv")
+    state = read_job_state(tmp_path / "target.mkv")
     assert state is None or state.awaits_join or state.frames % 5 == 0
     monkeypatch.undo()
     run(source, "target.mkv")

@@ -1,0 +1,65 @@
+"""A fingerprint changes with the file; a job's identity with what changes the target."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from toonvid.errors import SourceError
+from toonvid.resume.fingerprint import SIZE_KEY, Job, fingerprint
+
+LARGE = 64 * 65536 + 1000  # more than is read of a file
+TIME = "the source's time of change"
+
+
+@pytest.fixture(params=[0, 100, LARGE])
+def source(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    path = tmp_path / "film.mp4"
+    path.write_bytes(bytes(range(250)) * (request.param // 250) + b"x" * (request.param % 250))
+    return path
+
+
+def test_the_same_file_has_the_same_fingerprint(source):
+    assert fingerprint(source, 0) == fingerprint(source, 30)
+    assert fingerprint(source, 0)[SIZE_KEY] == str(source.stat().st_size)
+
+
+def test_a_changed_end_changes_the_fingerprint_even_at_the_same_time(source):
+    before, status = fingerprint(source, 0), source.stat()
+    with source.open("r+b") as file:
+        file.seek(max(0, status.st_size - 1))
+        file.write(b"\0")
+    os.utime(source, ns=(status.st_atime_ns, status.st_mtime_ns))
+    after = fingerprint(source, 0)
+    assert after != before
+    assert after[TIME] == before[TIME]
+
+
+def test_a_missing_source_is_named(tmp_path):
+    with pytest.raises(SourceError, match=r"film\.mp4 cannot be read: No such file"):
+        fingerprint(tmp_path / "film.mp4", 0)
+
+
+def test_identity_is_that_of_content_and_options_alone():
+    job = Job("a.mp4", {SIZE_KEY: "1", TIME: "1"}, {"--crf": "18", "--decode": "software"}, {})
+    for same in (
+        replace(job, source="b.mp4", versions={"toonvid's version": "9"}, command="x"),
+        replace(job, fingerprint={SIZE_KEY: "1", TIME: "2"}),
+        replace(job, options={"--crf": "18", "--decode": "nvdec"}),
+    ):
+        assert same.identity == job.identity
+    for other in (
+        replace(job, fingerprint={SIZE_KEY: "2", TIME: "1"}),
+        replace(job, options={"--crf": "19", "--decode": "software"}),
+    ):
+        assert other.identity != job.identity
+
+
+def test_a_difference_names_what_differs():
+    job = Job("a.mp4", {}, {"--crf": "18"}, {"toonvid's version": "1"})
+    assert job.difference(replace(job, source="b.mp4")) is None
+    assert job.difference(replace(job, options={"--crf": "20"})) == "--crf was 18, is 20"
+    assert job.difference(replace(job, versions={})) == "toonvid's version was 1, is not there"

@@ -1,0 +1,49 @@
+"""How far an unfinished conversion has come, for `toonvid convert --status`.
+
+Reads the journal beside a target. Nothing is changed or locked, so that it may be called while
+another process converts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from toonvid.resume.fingerprint import Job
+from toonvid.resume.journal import JOURNAL_NAME, read_journal
+from toonvid.resume.journal_entries import read_job, read_segments, read_source_end
+from toonvid.writing.part_folder import part_folder, running_process
+
+
+@dataclass(frozen=True)
+class JobState:
+    """How far an unfinished conversion has come."""
+
+    job: Job
+    segments: int
+    """Number of finished segments."""
+    frames: int
+    """Number of frames in the finished segments."""
+    finished_seconds: float
+    """How much of the video the finished segments cover, in seconds."""
+    awaits_join: bool
+    """Whether all segments are finished, so that only joining them is left."""
+    process_id: int | None
+    """The process that works on the conversion now; None when none does."""
+
+
+def read_job_state(target: Path) -> JobState | None:
+    """Returns how far the conversion to a target has come; None when nothing of it is kept."""
+    entries = read_journal(part_folder(target) / JOURNAL_NAME)
+    job = read_job(entries)
+    if job is None:
+        return None
+    finished = read_segments(entries).values()
+    return JobState(
+        job=job,
+        segments=len(finished),
+        frames=sum(each.segment.frames for each in finished),
+        finished_seconds=max((each.end_seconds for each in finished), default=0.0),
+        awaits_join=read_source_end(entries[-1:]) is not None,
+        process_id=running_process(target),
+    )
