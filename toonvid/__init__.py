@@ -18,8 +18,8 @@ Styles and the libraries that run them:
 
 Errors, all of them ToonvidError:
 
-    SourceError, TargetError, UnlikeJobError, EngineError, BackendError, DeviceMissingError,
-    RefusedError, CameraError, TrainingError
+    SourceError, TargetError, JobMismatchError, EngineError, BackendError, DeviceMissingError,
+    UnsupportedEngineError, CameraError, TrainingError
 
 Example:
 
@@ -47,12 +47,12 @@ if TYPE_CHECKING:
         CameraError,
         DeviceMissingError,
         EngineError,
-        RefusedError,
+        JobMismatchError,
         SourceError,
         TargetError,
         ToonvidError,
         TrainingError,
-        UnlikeJobError,
+        UnsupportedEngineError,
     )
     from toonvid.pipeline import Conversion, Progress
     from toonvid.reading.options import DecodeOptions
@@ -71,12 +71,12 @@ _HOMES = {
         "CameraError",
         "DeviceMissingError",
         "EngineError",
-        "RefusedError",
+        "UnsupportedEngineError",
         "SourceError",
         "TargetError",
         "ToonvidError",
         "TrainingError",
-        "UnlikeJobError",
+        "JobMismatchError",
     ),
     "toonvid.pipeline": ("Conversion", "Progress"),
     "toonvid.resume.segmented": ("convert",),
@@ -95,15 +95,15 @@ __all__ = [
     "Engine",
     "EngineCard",
     "EngineError",
+    "JobMismatchError",
     "OpenStyle",
     "Progress",
-    "RefusedError",
     "SourceError",
     "StylizeOptions",
     "TargetError",
     "ToonvidError",
     "TrainingError",
-    "UnlikeJobError",
+    "UnsupportedEngineError",
     "__version__",
     "convert",
     "find_engine",

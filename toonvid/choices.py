@@ -7,8 +7,8 @@ from typing import Literal, TypeAlias, get_args
 BackendName: TypeAlias = Literal["auto", "openvino", "tensorrt", "onnxruntime"]
 BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
 
-AskedPrecision: TypeAlias = Literal["auto", "f32", "f16", "bf16", "int8"]
-ASKED_PRECISIONS: tuple[AskedPrecision, ...] = get_args(AskedPrecision)
+RequestedPrecision: TypeAlias = Literal["auto", "f32", "f16", "bf16", "int8"]
+REQUESTED_PRECISIONS: tuple[RequestedPrecision, ...] = get_args(RequestedPrecision)
 
 Comparison: TypeAlias = Literal["none", "horizontal", "vertical", "wipe"]
 COMPARISONS: tuple[Comparison, ...] = get_args(Comparison)
@@ -16,7 +16,7 @@ COMPARISONS: tuple[Comparison, ...] = get_args(Comparison)
 DecoderName: TypeAlias = Literal["auto", "software", "nvdec"]
 DECODERS: tuple[DecoderName, ...] = get_args(DecoderName)
 
-REQUIREMENTS = (
+REQUIRABLE_CHECKS = (
     *("openvino", "tensorrt", "onnxruntime", "torch"),
     *("nvdec", "nvenc", "camera", "virtual-camera", "display"),
 )

@@ -6,10 +6,10 @@ do.
         ├── SourceError             a source cannot be opened or read
         ├── EngineError             an engine or its card is missing, damaged or not to be trusted
         ├── BackendError            a backend cannot run the engine
-        │   ├── DeviceMissingError  exit code 3: the device asked for, or its library, is not here
-        │   └── RefusedError        exit code 3: the backend asked for does not take the engine
+        │   ├── DeviceMissingError      exit code 3: the requested device is missing
+        │   └── UnsupportedEngineError  exit code 3: the requested backend refuses the engine
         ├── TargetError             a target cannot be written
-        │   └── UnlikeJobError      exit code 2: what is finished was begun with other options
+        │   └── JobMismatchError    exit code 2: what is finished was begun with other options
         ├── CameraError             a camera cannot be opened or read
         └── TrainingError           training, exporting or evaluating cannot go on
 
@@ -46,7 +46,7 @@ class DeviceMissingError(BackendError):
     exit_code: ClassVar[int] = 3
 
 
-class RefusedError(BackendError):
+class UnsupportedEngineError(BackendError):
     """The backend that was asked for does not take the engine; another may."""
 
     exit_code: ClassVar[int] = 3
@@ -56,7 +56,7 @@ class TargetError(ToonvidError):
     """A target cannot be written, or is there already."""
 
 
-class UnlikeJobError(TargetError):
+class JobMismatchError(TargetError):
     """An unfinished conversion lies there that was begun otherwise. Nothing of it was touched."""
 
     exit_code: ClassVar[int] = 2

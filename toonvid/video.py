@@ -88,7 +88,7 @@ class VideoInfo:
     """Width of a pixel over its height, when shown."""
     color: ColorTags = BT709
     """What a target is to be tagged with: the source's own tags, or the nearest it can hold."""
-    is_picture: bool = False
+    is_image: bool = False
     """Whether the source is a still image."""
 
 

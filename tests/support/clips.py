@@ -26,7 +26,7 @@ _LOSSLESS = {"libx264": {"crf": "0"}, "libx265": {"x265-params": "lossless=1:log
 
 
 @dataclass(frozen=True)
-class Sound:
+class Tone:
     """A tone."""
 
     codec: str = "aac"
@@ -40,7 +40,7 @@ class Sound:
 
 
 @dataclass(frozen=True)
-class Text:
+class Subtitles:
     """Subtitles: (start, duration, words), in seconds."""
 
     codec: str = "mov_text"
@@ -53,10 +53,10 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Film:
+class Clip:
     """All that a clip is made of. Pictures are 25 a second unless `pts` says otherwise."""
 
-    pictures: Sequence[Pixels | av.VideoFrame] = ()
+    frames: Sequence[Pixels | av.VideoFrame] = ()
     """RGB arrays, or frames in `pix_fmt`; empty for six moving pictures of `SIZE`."""
     pts: Sequence[int] = ()
     time_base: Fraction = Fraction(1, 25)
@@ -68,8 +68,8 @@ class Film:
     """Options of the container."""
     container: str | None = None
     """None: as the path's suffix says."""
-    sounds: tuple[Sound, ...] = ()
-    texts: tuple[Text, ...] = ()
+    audio: tuple[Tone, ...] = ()
+    subtitles: tuple[Subtitles, ...] = ()
     chapters: tuple[tuple[int, int, str], ...] = ()
     """(start, end, title), in milliseconds."""
     metadata: dict[str, str] = field(default_factory=dict)
@@ -97,8 +97,8 @@ class Film:
             muxing["max_interleave_delta"] = "1"
         with av.open(str(path), "w", format=self.container, container_options=muxing) as target:
             packets = [*self._video(target)]
-            packets += [p for sound in self.sounds for p in _sound(target, sound)]
-            packets += [p for text in self.texts for p in _text(target, text)]
+            packets += [p for tone in self.audio for p in _encode_tone(target, tone)]
+            packets += [p for text in self.subtitles for p in _encode_subtitles(target, text)]
             packets += self._data(target)
             if self.cover and target.format.name == "matroska":
                 target.add_attachment("cover.png", "image/png", self.cover)
@@ -119,7 +119,7 @@ class Film:
         return last, packet.dts * packet.time_base
 
     def _video(self, target: Any) -> Iterator[av.Packet]:
-        pictures = self.pictures or moving_pictures(6)
+        pictures = self.frames or moving_frames(6)
         frames = [_frame(picture, self.pix_fmt) for picture in pictures]
         options = {**_LOSSLESS.get(self.codec, {}), **self.options}
         stream = target.add_stream(self.codec, rate=self.rate, options=options)
@@ -158,7 +158,7 @@ class Film:
         return packets
 
 
-def moving_pictures(count: int, size: tuple[int, int] = SIZE) -> list[Pixels]:
+def moving_frames(count: int, size: tuple[int, int] = SIZE) -> list[Pixels]:
     """Soft pictures, each a little brighter than the last, their four corners all different."""
     width, height = size
     y, x = np.mgrid[0:height, 0:width]
@@ -166,12 +166,12 @@ def moving_pictures(count: int, size: tuple[int, int] = SIZE) -> list[Pixels]:
     return [(ramps + 150 * index // count).astype(np.uint8) for index in range(count)]
 
 
-def flat(color: tuple[int, int, int], size: tuple[int, int] = SIZE) -> Pixels:
+def flat_frame(color: tuple[int, int, int], size: tuple[int, int] = SIZE) -> Pixels:
     """A picture of one colour."""
     return np.full((size[1], size[0], 3), color, np.uint8)
 
 
-def picture_file(pixels: Pixels, codec: str, pix_fmt: str | None = None) -> bytes:
+def image_file(pixels: Pixels, codec: str, pix_fmt: str | None = None) -> bytes:
     """A still picture's file: `codec` is png, mjpeg or libwebp."""
     file = BytesIO()
     with av.open(file, "w", format="image2pipe") as target:
@@ -237,14 +237,14 @@ def frame_times(path: Path | str) -> list[Fraction]:
         return [f.pts * f.time_base for f in source.decode(stream)]
 
 
-def film_end(path: Path | str) -> Fraction:
+def video_end(path: Path | str) -> Fraction:
     """When the last frame ends, in seconds."""
     film = only(path, "video")
     time, length = max(zip(film.times, film.durations, strict=True))
     return time + length
 
 
-def decoded_sound(path: Path | str) -> tuple[float, NDArray[np.float32]]:
+def decoded_audio(path: Path | str) -> tuple[float, NDArray[np.float32]]:
     """When the first sound of a file begins, in seconds, and its first channel, in -1..1."""
     with av.open(str(path)) as source:
         frames = list(source.decode(audio=0))
@@ -312,7 +312,7 @@ def _of(stream: Any, packets: Iterable[av.Packet]) -> Iterator[av.Packet]:
         yield packet
 
 
-def _sound(target: Any, sound: Sound) -> Iterator[av.Packet]:
+def _encode_tone(target: Any, sound: Tone) -> Iterator[av.Packet]:
     stream = target.add_stream(sound.codec, rate=sound.rate)
     stream.codec_context.layout = sound.layout
     stream.codec_context.time_base = Fraction(1, sound.rate)
@@ -335,7 +335,7 @@ def _sound(target: Any, sound: Sound) -> Iterator[av.Packet]:
         yield from _of(stream, context.encode(piece))
 
 
-def _text(target: Any, text: Text) -> Iterator[av.Packet]:
+def _encode_subtitles(target: Any, text: Subtitles) -> Iterator[av.Packet]:
     stream = target.add_stream(text.codec)
     stream.metadata.update(text.metadata)
     stream.disposition = Disposition(text.disposition)

@@ -9,17 +9,19 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
-from support.clips import Film, Sound, Text, moving_pictures, picture_file
+from support.clips import Clip, Subtitles, Tone, image_file, moving_frames
 
 _F = Fraction
 _CLIPS = {
-    "mp4": Film(moving_pictures(12), sounds=(Sound(),), texts=(Text(),), chapters=((0, 400, "A"),)),
-    "mov": Film(moving_pictures(12), sounds=(Sound("pcm_s16le"),), rotation=(90, False, False)),
-    "mkv": Film(moving_pictures(12), sounds=(Sound("libopus"),), texts=(Text("srt"),)),
-    "webm": Film(moving_pictures(8), codec="libvpx-vp9", options={"deadline": "realtime"}),
-    "ts": Film(moving_pictures(12), sounds=(Sound("mp2"),)),
-    "avi": Film(moving_pictures(12), codec="mpeg4", sounds=(Sound("libmp3lame"),)),
-    "gif": Film(moving_pictures(6), codec="gif", pix_fmt="rgb8", time_base=_F(1, 100)),
+    "mp4": Clip(
+        moving_frames(12), audio=(Tone(),), subtitles=(Subtitles(),), chapters=((0, 400, "A"),)
+    ),
+    "mov": Clip(moving_frames(12), audio=(Tone("pcm_s16le"),), rotation=(90, False, False)),
+    "mkv": Clip(moving_frames(12), audio=(Tone("libopus"),), subtitles=(Subtitles("srt"),)),
+    "webm": Clip(moving_frames(8), codec="libvpx-vp9", options={"deadline": "realtime"}),
+    "ts": Clip(moving_frames(12), audio=(Tone("mp2"),)),
+    "avi": Clip(moving_frames(12), codec="mpeg4", audio=(Tone("libmp3lame"),)),
+    "gif": Clip(moving_frames(6), codec="gif", pix_fmt="rgb8", time_base=_F(1, 100)),
 }
 _PICTURES = {"png": "png", "jpg": "mjpeg", "webp": "libwebp"}
 # Where MP4 keeps numbers that everything else hangs on: sizes, rates, counts, times.
@@ -32,7 +34,7 @@ def clips(folder: Path) -> list[Path]:
     films = [film.write(folder / f"film.{suffix}") for suffix, film in _CLIPS.items()]
     for suffix, codec in _PICTURES.items():
         path = folder / f"picture.{suffix}"
-        path.write_bytes(picture_file(moving_pictures(1)[0], codec))
+        path.write_bytes(image_file(moving_frames(1)[0], codec))
         films.append(path)
     return films
 
@@ -140,14 +142,14 @@ def _bomb(width: int, height: int) -> bytes:
 
 def _jpeg_bomb() -> bytes:
     """A JPEG of one picture's bytes that says it is enormous."""
-    whole = bytearray(picture_file(moving_pictures(1)[0], "mjpeg"))
+    whole = bytearray(image_file(moving_frames(1)[0], "mjpeg"))
     at = whole.index(b"\xff\xc0") + 5
     whole[at : at + 4] = b"\xff\xdc\xff\xdc"
     return bytes(whole)
 
 
 def _webp_bomb() -> bytes:
-    whole = bytearray(picture_file(moving_pictures(1)[0], "libwebp"))
+    whole = bytearray(image_file(moving_frames(1)[0], "libwebp"))
     at = whole.index(b"\x9d\x01\x2a") + 3
     whole[at : at + 4] = b"\xff\x3f\xff\x3f"
     return bytes(whole)

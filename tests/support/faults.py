@@ -8,7 +8,7 @@ import textwrap
 from fractions import Fraction
 from pathlib import Path
 
-from support.clips import Film, Sound, moving_pictures
+from support.clips import Clip, Tone, moving_frames
 
 FRAMES = 75
 LENGTH = Fraction(2, 5)  # of a segment: ten frames
@@ -38,10 +38,10 @@ PROGRAM = textwrap.dedent("""
 
 def write_film(path: Path) -> Path:
     """Three seconds with sound."""
-    film = Film(
-        moving_pictures(FRAMES),
+    film = Clip(
+        moving_frames(FRAMES),
         options={"g": "25"},
-        sounds=(Sound(seconds=Fraction(FRAMES, 25)),),
+        audio=(Tone(seconds=Fraction(FRAMES, 25)),),
     )
     return film.write(path)
 

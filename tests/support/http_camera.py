@@ -16,7 +16,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from support.clips import Film, Pixels, Sound, moving_pictures
+from support.clips import Clip, Pixels, Tone, moving_frames
 
 _BOUNDARY = "picture"
 
@@ -106,9 +106,9 @@ class SoundCamera(HttpCamera):
     SECONDS = 10
 
     def __init__(self, width: int, height: int, folder: Path, port: int = 0) -> None:
-        film = Film(
-            moving_pictures(25 * self.SECONDS, (width, height)),
-            sounds=(Sound(seconds=Fraction(self.SECONDS)),),
+        film = Clip(
+            moving_frames(25 * self.SECONDS, (width, height)),
+            audio=(Tone(seconds=Fraction(self.SECONDS)),),
             container="mpegts",
             options={"g": "12"},
         ).write(folder / f"{width}.ts")

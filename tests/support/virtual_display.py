@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from support.tape import until
+from support.scripted_feed import until
 
 # Windows without a frame, where their program puts them, or in the corner.
 _MANAGER_RULES = """<?xml version="1.0"?>

@@ -9,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from support.clips import Film, Sound, moving_pictures
+from support.clips import Clip, Tone, moving_frames
 
 TESTS = Path(__file__).parents[1]
 SIZE = (160, 120)
@@ -37,10 +37,10 @@ MEASURED = textwrap.dedent("""
 def test_a_long_film_takes_no_more_memory_than_a_short_one(suffix, codec, tmp_path):
     """The most that was ever held, after a film, the same film, and one five times as long."""
     for name, frames in (("short", 200), ("long", 1000)):
-        Film(
-            moving_pictures(4, SIZE) * (frames // 4),
+        Clip(
+            moving_frames(4, SIZE) * (frames // 4),
             options={"preset": "ultrafast", "g": "25", "crf": "30"},
-            sounds=(Sound(codec, seconds=Fraction(frames, 25)),),
+            audio=(Tone(codec, seconds=Fraction(frames, 25)),),
         ).write(tmp_path / f"{name}.{suffix}")
     arguments = [f"{name}.{suffix}" for name in ("short", "short", "long")]
     done = subprocess.run(

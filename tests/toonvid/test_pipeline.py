@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-from support.clips import Film, Sound, film_end, frame_times, moving_pictures
+from support.clips import Clip, Tone, frame_times, moving_frames, video_end
 
 from toonvid.pipeline import Progress, convert
 
@@ -13,39 +13,39 @@ F = Fraction
 NTSC = Fraction(24000, 1001)
 
 SOURCES = {
-    "constant": ("mp4", Film()),
-    "ntsc": ("mp4", Film(time_base=1 / NTSC, rate=NTSC)),
-    "variable": ("mp4", Film(pts=(0, 1, 5, 6, 30, 31), time_base=F(1, 90))),
+    "constant": ("mp4", Clip()),
+    "ntsc": ("mp4", Clip(time_base=1 / NTSC, rate=NTSC)),
+    "variable": ("mp4", Clip(pts=(0, 1, 5, 6, 30, 31), time_base=F(1, 90))),
     "variable-odd-clock": (
         "mp4",
-        Film(pts=(0, 1001, 3003, 3500, 9999, 10001), time_base=F(1, 30000)),
+        Clip(pts=(0, 1001, 3003, 3500, 9999, 10001), time_base=F(1, 30000)),
     ),
-    "b-frames": ("mp4", Film(moving_pictures(12), options={"bf": "3", "b_strategy": "0"})),
-    "late-start": ("mp4", Film(pts=range(13, 19), sounds=(Sound(),))),
-    "late-start-late-sound": ("mp4", Film(pts=range(13, 19), sounds=(Sound(start=F(1, 10)),))),
-    "late-sound": ("mp4", Film(sounds=(Sound(start=F(1, 3)),))),
+    "b-frames": ("mp4", Clip(moving_frames(12), options={"bf": "3", "b_strategy": "0"})),
+    "late-start": ("mp4", Clip(pts=range(13, 19), audio=(Tone(),))),
+    "late-start-late-sound": ("mp4", Clip(pts=range(13, 19), audio=(Tone(start=F(1, 10)),))),
+    "late-sound": ("mp4", Clip(audio=(Tone(start=F(1, 3)),))),
     "b-frames-late-start": (
         "mp4",
-        Film(moving_pictures(12), pts=range(7, 19), options={"bf": "3", "b_strategy": "0"}),
+        Clip(moving_frames(12), pts=range(7, 19), options={"bf": "3", "b_strategy": "0"}),
     ),
     "b-frames-negative-dts": (
         "mp4",
-        Film(
-            moving_pictures(12),
+        Clip(
+            moving_frames(12),
             options={"bf": "3", "b_strategy": "0"},
             muxing={"movflags": "negative_cts_offsets"},
-            sounds=(Sound(),),
+            audio=(Tone(),),
         ),
     ),
-    "mov": ("mov", Film(time_base=1 / NTSC, rate=NTSC, sounds=(Sound("pcm_s16le"),))),
-    "matroska": ("mkv", Film(sounds=(Sound("libopus"),))),
-    "matroska-ntsc": ("mkv", Film(time_base=1 / NTSC, rate=NTSC)),
-    "matroska-variable-late": ("mkv", Film(pts=(40, 41, 45, 46, 70, 71), time_base=F(1, 90))),
-    "webm": ("webm", Film(codec="libvpx-vp9", options={"deadline": "realtime"})),
-    "transport": ("ts", Film(sounds=(Sound("mp2"),))),
+    "mov": ("mov", Clip(time_base=1 / NTSC, rate=NTSC, audio=(Tone("pcm_s16le"),))),
+    "matroska": ("mkv", Clip(audio=(Tone("libopus"),))),
+    "matroska-ntsc": ("mkv", Clip(time_base=1 / NTSC, rate=NTSC)),
+    "matroska-variable-late": ("mkv", Clip(pts=(40, 41, 45, 46, 70, 71), time_base=F(1, 90))),
+    "webm": ("webm", Clip(codec="libvpx-vp9", options={"deadline": "realtime"})),
+    "transport": ("ts", Clip(audio=(Tone("mp2"),))),
     "gif": (
         "gif",
-        Film(codec="gif", pix_fmt="rgb8", pts=(0, 7, 9, 30, 31, 50), time_base=F(1, 100)),
+        Clip(codec="gif", pix_fmt="rgb8", pts=(0, 7, 9, 30, 31, 50), time_base=F(1, 100)),
     ),
 }
 
@@ -63,7 +63,7 @@ def test_frame_times_survive_exactly(kind, tmp_path, toon):
 
 
 def test_frame_times_of_avi_survive(tmp_path, toon):
-    film = Film(codec="mpeg4", sounds=(Sound("libmp3lame"),))
+    film = Clip(codec="mpeg4", audio=(Tone("libmp3lame"),))
     source = film.write(tmp_path / "source.avi")
     done = toon(source)
     assert frame_times(done.target) == frame_times(source)
@@ -81,12 +81,12 @@ def test_frame_times_in_matroska_are_right_to_its_millisecond(kind, tmp_path, to
 
 
 def test_last_frame_is_shown_as_long_as_in_the_source(tmp_path, toon):
-    source = Film(pts=(0, 1, 5, 6, 30, 31), time_base=F(1, 90)).write(tmp_path / "source.mp4")
-    assert film_end(toon(source).target) == film_end(source)
+    source = Clip(pts=(0, 1, 5, 6, 30, 31), time_base=F(1, 90)).write(tmp_path / "source.mp4")
+    assert video_end(toon(source).target) == video_end(source)
 
 
 def test_progress_counts_frames_and_film_seconds(tmp_path, identity):
-    source = Film().write(tmp_path / "source.mp4")
+    source = Clip().write(tmp_path / "source.mp4")
     seen: list[Progress] = []
     done = convert(source, tmp_path / "target.mp4", identity, on_progress=seen.append)
     assert [progress.frames for progress in seen] == [1, 2, 3, 4, 5, 6]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.pictures import draw_discs, write_picture
+from support.drawn_images import draw_discs, write_image
 
 from trainer.config import TrainConfig, change_config
 from trainer.presets import PRESETS
@@ -18,7 +18,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of five small noisy pictures of discs."""
     folder = tmp_path_factory.mktemp("photos")
     for seed in range(5):
-        write_picture(folder / f"photo {seed}.png", draw_discs(60, 80, seed))
+        write_image(folder / f"photo {seed}.png", draw_discs(60, 80, seed))
     return folder
 
 
@@ -27,7 +27,7 @@ def cartoons(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of four small pictures of discs with ink around them."""
     folder = tmp_path_factory.mktemp("cartoons")
     for seed in range(4):
-        write_picture(folder / f"cartoon {seed}.png", draw_discs(48, 70, seed + 50, ink=True))
+        write_image(folder / f"cartoon {seed}.png", draw_discs(48, 70, seed + 50, ink=True))
     return folder
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Protocol, Self
 
-from toonvid.choices import BACKENDS, AskedPrecision, BackendName
+from toonvid.choices import BACKENDS, BackendName, RequestedPrecision
 from toonvid.engine import Engine, Precision
-from toonvid.errors import BackendError, DeviceMissingError, RefusedError
+from toonvid.errors import BackendError, DeviceMissingError, UnsupportedEngineError
 from toonvid.video import Pixels
 
 # Importing OpenVINO sends a message about its use to a statistics service. What a user converts is
@@ -68,7 +68,7 @@ def open_backend(
     engine: Engine,
     name: BackendName = "auto",
     device: str | None = None,
-    precision: AskedPrecision = "auto",
+    precision: RequestedPrecision = "auto",
 ) -> Backend:
     """Make an engine ready to run.
 
@@ -81,7 +81,7 @@ def open_backend(
     Raises:
         EngineError: The engine cannot be trusted, or has no file of this precision.
         DeviceMissingError: The device is not here, or the library is not.
-        RefusedError: The library that was asked for refuses the engine.
+        UnsupportedEngineError: The library that was asked for refuses the engine.
         BackendError: With `auto`, no library takes it.
     """
     if name not in BACKENDS:
@@ -93,11 +93,11 @@ def open_backend(
     except DeviceMissingError:
         raise
     except BackendError as error:
-        raise RefusedError(str(error)) from error
+        raise UnsupportedEngineError(str(error)) from error
 
 
 def _open(
-    engine: Engine, name: BackendName, device: str | None, precision: AskedPrecision
+    engine: Engine, name: BackendName, device: str | None, precision: RequestedPrecision
 ) -> Backend:
     # Late: OpenVINO takes 0.1 s that --help does not need, and the others need not be installed.
     if name == "tensorrt":
@@ -113,7 +113,7 @@ def _open(
     return OpenVINOBackend(engine, device, precision)
 
 
-def _open_best(engine: Engine, device: str | None, precision: AskedPrecision) -> Backend:
+def _open_best(engine: Engine, device: str | None, precision: RequestedPrecision) -> Backend:
     """The first backend that works; its `reason` says why none before it was taken."""
     from toonvid.backends.choice import candidates
 

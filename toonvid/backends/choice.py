@@ -5,15 +5,15 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from toonvid.backends.tensorrt.library import OLDEST_CAPABILITY, TENSORRT_INSTALL, TENSORRT_PACKAGES
-from toonvid.choices import AskedPrecision, BackendName
-from toonvid.ffmpeg.nvidia import Nvidia, find_nvidia
+from toonvid.choices import BackendName, RequestedPrecision
+from toonvid.ffmpeg.nvidia import NvidiaInfo, find_nvidia
 
 _TENSORRT_PRECISIONS = ("auto", "f16", "f32")
 _OF_ONNXRUNTIME = ("dml", "coreml")
 
 
 def candidates(
-    device: str | None, precision: AskedPrecision, nvidia: Nvidia | None = None
+    device: str | None, precision: RequestedPrecision, nvidia: NvidiaInfo | None = None
 ) -> tuple[list[BackendName], list[str]]:
     """Name the backends to try in turn, and say why better ones are not among them.
 

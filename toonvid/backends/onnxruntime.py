@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from toonvid.backends.contract import check_port, frames_failed, one_line
-from toonvid.choices import AskedPrecision
+from toonvid.choices import RequestedPrecision
 from toonvid.engine import Engine, Precision
 from toonvid.errors import BackendError, DeviceMissingError
 from toonvid.video import Pixels
@@ -41,7 +41,7 @@ class OnnxRuntimeBackend:
     batch_size = 1  # as with OpenVINO: one frame fills a device, and keeps memory low
 
     def __init__(
-        self, engine: Engine, device: str | None = None, precision: AskedPrecision = "auto"
+        self, engine: Engine, device: str | None = None, precision: RequestedPrecision = "auto"
     ) -> None:
         """Read an engine; see `toonvid.backends.open_backend`.
 
@@ -90,7 +90,7 @@ class OnnxRuntimeBackend:
                 f"this ONNX Runtime has no device {asked!r}; it has {', '.join(here)}"
             )
 
-    def _chosen_precision(self, asked: AskedPrecision) -> tuple[Precision, str]:
+    def _chosen_precision(self, asked: RequestedPrecision) -> tuple[Precision, str]:
         if asked == "bf16":
             raise BackendError("ONNX Runtime does not compute in bf16; ask for f32")
         if asked != "auto":

@@ -11,7 +11,7 @@ import numpy as np
 import openvino as ov
 
 from toonvid.backends.contract import check_port, frames_failed, one_line
-from toonvid.choices import AskedPrecision
+from toonvid.choices import RequestedPrecision
 from toonvid.engine import Engine, Precision
 from toonvid.errors import BackendError, DeviceMissingError
 from toonvid.video import Pixels
@@ -34,7 +34,7 @@ class OpenVINOBackend:
     batch_size = 1  # one frame at a time already fills the cores, and keeps memory low
 
     def __init__(
-        self, engine: Engine, device: str | None = None, precision: AskedPrecision = "auto"
+        self, engine: Engine, device: str | None = None, precision: RequestedPrecision = "auto"
     ) -> None:
         """Read an engine; see `toonvid.backends.open_backend`."""
         self.engine = engine
@@ -98,7 +98,7 @@ class OpenVINOBackend:
             )
         return device
 
-    def _chosen_precision(self, asked: AskedPrecision) -> tuple[Precision, str]:
+    def _chosen_precision(self, asked: RequestedPrecision) -> tuple[Precision, str]:
         capabilities = self._core.get_property(self.device, "OPTIMIZATION_CAPABILITIES")
         self._has_bf16 = "BF16" in capabilities
         if asked == "int8" or asked == "f32":

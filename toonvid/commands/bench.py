@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from toonvid.choices import ASKED_PRECISIONS, BACKENDS, AskedPrecision, BackendName
+from toonvid.choices import BACKENDS, REQUESTED_PRECISIONS, BackendName, RequestedPrecision
 from toonvid.commands.bench_arguments import Size, describe, parse_cores, parse_other, parse_sizes
 from toonvid.commands.options import BackendChoice, Device, Precision, Style
 from toonvid.engine import DEFAULT_STYLE
@@ -236,7 +236,7 @@ def _open_other(
     style: str,
     backend: BackendName,
     device: str | None,
-    precision: AskedPrecision,
+    precision: RequestedPrecision,
 ) -> Iterator[Backend]:
     """Open what is compared with; what it leaves out is as in the first."""
     from toonvid.backends import open_backend
@@ -244,7 +244,7 @@ def _open_other(
     from toonvid.engine import find_engine
 
     names: dict[str, BackendName] = {name: name for name in BACKENDS}
-    precisions: dict[str, AskedPrecision] = {name: name for name in ASKED_PRECISIONS}
+    precisions: dict[str, RequestedPrecision] = {name: name for name in REQUESTED_PRECISIONS}
     opened = open_backend(
         find_engine(other.get("style", style)),
         names[other["backend"]] if "backend" in other else backend,

@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 import typer
 
-from toonvid.choices import ASKED_PRECISIONS, BACKENDS
+from toonvid.choices import BACKENDS, REQUESTED_PRECISIONS
 from toonvid.commands.arguments import parse_size
 
 Size: TypeAlias = tuple[int, int] | int
@@ -15,7 +15,7 @@ Size: TypeAlias = tuple[int, int] | int
 
 def parse_other(text: str) -> dict[str, str]:
     """`ink,precision=f32` as its settings."""
-    known = {"backend": BACKENDS, "precision": ASKED_PRECISIONS, "at-once": ("1",)}
+    known = {"backend": BACKENDS, "precision": REQUESTED_PRECISIONS, "at-once": ("1",)}
     found: dict[str, str] = {}
     for number, part in enumerate(text.split(",")):
         name, equals, value = part.strip().partition("=")

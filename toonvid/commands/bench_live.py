@@ -9,7 +9,7 @@ from fractions import Fraction
 
 import typer
 
-from toonvid.choices import AskedPrecision, BackendName
+from toonvid.choices import BackendName, RequestedPrecision
 from toonvid.commands.arguments import parse_size
 
 _CAMERA_RATE = Fraction(30)  # pictures a second, as most webcams give
@@ -19,7 +19,7 @@ def bench_live(
     style: str,
     backend: BackendName,
     device: str | None,
-    precision: AskedPrecision,
+    precision: RequestedPrecision,
     sizes: Sequence[str],
     seconds: float,
     as_json: bool,

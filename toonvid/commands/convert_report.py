@@ -88,7 +88,7 @@ class Report:
         said: list[str] = []
 
         def say(progress: Progress) -> None:
-            if not said and not progress.info.is_picture:
+            if not said and not progress.info.is_image:
                 said.append(line)
                 self._say(f"note: {line}", "yellow")
 

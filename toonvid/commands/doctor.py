@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from toonvid.choices import REQUIREMENTS
+from toonvid.choices import REQUIRABLE_CHECKS
 from toonvid.errors import DeviceMissingError
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ def doctor(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help=f"Exit with 3 unless it can be used: {', '.join(REQUIREMENTS)}. May be repeated.",
+            help=f"Exit with 3 unless it can be used: {', '.join(REQUIRABLE_CHECKS)}."
+            " May be repeated.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
@@ -34,8 +35,8 @@ def doctor(
 
     All of it is tried, in processes of their own: what crashes takes nothing else with it.
     """
-    if unknown := sorted(set(require or ()) - set(REQUIREMENTS)):
-        known = ", ".join(REQUIREMENTS)
+    if unknown := sorted(set(require or ()) - set(REQUIRABLE_CHECKS)):
+        known = ", ".join(REQUIRABLE_CHECKS)
         raise typer.BadParameter(f"{unknown[0]!r} is none of {known}", param_hint="--require")
     from rich.console import Console
 

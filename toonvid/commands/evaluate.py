@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from toonvid.choices import AskedPrecision
+from toonvid.choices import RequestedPrecision
 from toonvid.commands.options import BackendChoice, Device
 from toonvid.commands.require_trainer import require_trainer
 
@@ -45,7 +45,9 @@ def evaluate(
     seed: Annotated[int, typer.Option(min=0, help="Decides the crops.")] = _SEED,
     backend: BackendChoice = "auto",
     device: Device = None,
-    precision: Annotated[AskedPrecision, typer.Option(help="Arithmetic of the engines.")] = "f32",
+    precision: Annotated[
+        RequestedPrecision, typer.Option(help="Arithmetic of the engines.")
+    ] = "f32",
     as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON.")] = False,
 ) -> None:
     """Judge engines: how near to the cartoons, how true to the photos, how steady on film."""

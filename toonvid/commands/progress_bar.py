@@ -44,7 +44,7 @@ def progress_bar(console: Console, source: str) -> Iterator[Callable[[Progress],
         def show(progress: Progress) -> None:
             elapsed = time.perf_counter() - began
             figures = f"{progress.frames / elapsed:.1f} fps"
-            if not progress.info.is_picture:
+            if not progress.info.is_image:
                 figures += f", {progress.film_seconds / elapsed:.2f}x real time"
             bar.update(
                 task,

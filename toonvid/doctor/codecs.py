@@ -11,7 +11,7 @@ from av.error import FFmpegError
 
 from toonvid.doctor.check_result import CheckResult, State
 from toonvid.ffmpeg.hardware import NVENC, encoder_problem, is_hardware_encoder, nvdec_problem
-from toonvid.ffmpeg.nvidia import Nvidia, find_nvidia
+from toonvid.ffmpeg.nvidia import NvidiaInfo, find_nvidia
 
 _ENCODERS = {
     "x264": "libx264",
@@ -44,7 +44,7 @@ def check_software_codecs() -> list[CheckResult]:
     ]
 
 
-def check_nvidia_codecs(nvidia: Nvidia | None = None) -> list[CheckResult]:
+def check_nvidia_codecs(nvidia: NvidiaInfo | None = None) -> list[CheckResult]:
     """Try NVDEC and NVENC."""
     nvidia = nvidia or find_nvidia()
     if not nvidia.gpus:

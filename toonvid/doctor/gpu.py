@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from toonvid.doctor.check_result import CheckResult
-from toonvid.ffmpeg.nvidia import Nvidia, find_nvidia
+from toonvid.ffmpeg.nvidia import NvidiaInfo, find_nvidia
 
 _PCI = Path("/sys/bus/pci/devices")
 _NVIDIA, _INTEL = "0x10de", "0x8086"  # vendors
@@ -17,7 +17,7 @@ _INTEL_DRIVER = (
 _GIBI = 2**30
 
 
-def check_gpus(nvidia: Nvidia | None = None, pci: Path = _PCI) -> list[CheckResult]:
+def check_gpus(nvidia: NvidiaInfo | None = None, pci: Path = _PCI) -> list[CheckResult]:
     """Ask the driver; where there is none, look for a card on the bus."""
     nvidia = nvidia or find_nvidia()
     if not nvidia.gpus:
@@ -48,7 +48,7 @@ def check_gpus(nvidia: Nvidia | None = None, pci: Path = _PCI) -> list[CheckResu
     return [*cards, driver]
 
 
-def _without_gpus(nvidia: Nvidia, pci: Path) -> CheckResult:
+def _without_gpus(nvidia: NvidiaInfo, pci: Path) -> CheckResult:
     words, _, mend = nvidia.problem.partition(": ")
     if _is_on_bus(_NVIDIA, pci):
         return CheckResult(

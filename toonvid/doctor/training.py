@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from toonvid.doctor.check_result import CheckResult
-from toonvid.ffmpeg.nvidia import Nvidia, find_nvidia
+from toonvid.ffmpeg.nvidia import NvidiaInfo, find_nvidia
 
 _CUDA = re.compile(r"^cuda\b[^=]*=\s*'([\d.]+)'", re.MULTILINE)
 _PROBE = "from trainer.device import open_device; open_device('cuda')"
@@ -22,7 +22,7 @@ _INSTALL = "pip install 'toonvid[train]'"
 _NEWER = "see pytorch.org/get-started for the build for this card's CUDA"
 
 
-def check_torch(nvidia: Nvidia | None = None) -> list[CheckResult]:
+def check_torch(nvidia: NvidiaInfo | None = None) -> list[CheckResult]:
     """Read PyTorch's own files, and let it try the card."""
     spec = find_spec("torch")
     if spec is None or spec.origin is None:

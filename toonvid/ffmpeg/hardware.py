@@ -24,7 +24,7 @@ from av.video.stream import VideoStream
 
 from toonvid.choices import DecoderName
 from toonvid.errors import DeviceMissingError
-from toonvid.ffmpeg.nvidia import Nvidia, find_nvidia
+from toonvid.ffmpeg.nvidia import NvidiaInfo, find_nvidia
 
 NVENC = ("h264_nvenc", "hevc_nvenc", "av1_nvenc")
 """FFmpeg's names of the encoders of NVIDIA's cards."""
@@ -38,19 +38,19 @@ _TRIED_RATE = Fraction(25)
 _TRIED_LEVEL, _LEVELS_APART = 128, 2
 
 
-Coder: TypeAlias = Literal["software", "nvdec"]
+ActiveDecoder: TypeAlias = Literal["software", "nvdec"]
 
 
 @dataclass(frozen=True)
 class Decoding:
     """What decodes, and why."""
 
-    name: Coder
+    name: ActiveDecoder
     reason: str = ""
     """For a user; empty where there was nothing to choose."""
 
 
-def choose_decoding(asked: DecoderName, nvidia: Nvidia | None = None) -> Decoding:
+def choose_decoding(asked: DecoderName, nvidia: NvidiaInfo | None = None) -> Decoding:
     """Find out what decodes films in this machine.
 
     Args:
@@ -122,7 +122,7 @@ def is_hardware_encoder(name: str) -> bool:
     return bool(av.Codec(name, "w").capabilities & kinds)
 
 
-def encoding_card() -> str:
+def encoding_gpu() -> str:
     """What an encoder's bytes depend on beside its options: the card and its driver."""
     nvidia = find_nvidia()
     names = [card.name for card in nvidia.gpus[:1]] or ["none"]

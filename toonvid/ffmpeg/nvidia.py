@@ -40,7 +40,7 @@ class Gpu:
 
 
 @dataclass(frozen=True)
-class Nvidia:
+class NvidiaInfo:
     """What there is of NVIDIA in this machine."""
 
     gpus: tuple[Gpu, ...] = ()
@@ -68,7 +68,7 @@ class Driver(Protocol):
     def cuDeviceTotalMem_v2(self, size: object, device: int) -> int: ...
 
 
-def find_nvidia(driver: Driver | None = None) -> Nvidia:
+def find_nvidia(driver: Driver | None = None) -> NvidiaInfo:
     """Ask the driver which cards there are. Never raises: what is amiss is in `problem`.
 
     Args:
@@ -78,18 +78,18 @@ def find_nvidia(driver: Driver | None = None) -> Nvidia:
         try:
             driver = ctypes.CDLL(_LIBRARY)
         except OSError:
-            return Nvidia(problem=f"there is no NVIDIA driver: {_INSTALL_DRIVER}")
+            return NvidiaInfo(problem=f"there is no NVIDIA driver: {_INSTALL_DRIVER}")
     version, count = ctypes.c_int(), ctypes.c_int()
     if driver.cuDriverGetVersion(ctypes.byref(version)):
-        return Nvidia(problem=f"the NVIDIA driver does not answer: {_INSTALL_DRIVER}")
+        return NvidiaInfo(problem=f"the NVIDIA driver does not answer: {_INSTALL_DRIVER}")
     failed = driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count))
     if failed == _NO_DEVICE or (not failed and count.value == 0):
-        return Nvidia((), version.value, "the NVIDIA driver finds no card")
+        return NvidiaInfo((), version.value, "the NVIDIA driver finds no card")
     if failed:
         problem = f"the NVIDIA driver cannot start (CUDA error {failed}): restart the machine"
-        return Nvidia((), version.value, problem)
+        return NvidiaInfo((), version.value, problem)
     gpus = tuple(_describe(driver, index) for index in range(count.value))
-    return Nvidia(gpus, version.value, driver=_driver_version())
+    return NvidiaInfo(gpus, version.value, driver=_driver_version())
 
 
 def _driver_version() -> str:

@@ -65,7 +65,7 @@ def open_stream(source: str, options: CameraOptions | None = None) -> Iterator[F
             VideoDecoder(source, decoding, with_auxiliary=True, opener=opener if own else None)
         )
         info = decoder.info
-        if info.is_picture and not is_remote:
+        if info.is_image and not is_remote:
             raise CameraError(f"{source} is a picture, not a camera: toonvid convert takes it")
         yield Feed(
             frames=decoder.frames(),

@@ -16,7 +16,13 @@ from av.error import ExitError, FFmpegError
 
 from toonvid.errors import SourceError
 from toonvid.reading.image_size import claimed_size
-from toonvid.reading.stall_guard import BUFFER_BYTES, PatientFile, may_stall, patiently, silence
+from toonvid.reading.stall_guard import (
+    BUFFER_BYTES,
+    StallGuardedFile,
+    may_stall,
+    patiently,
+    silence,
+)
 from toonvid.video import PIPE
 
 # Formats that name other files or addresses to be opened. In a file they are refused; where the
@@ -56,7 +62,7 @@ class Source:
         self.name = name
         self._max_pixels, self._stall_seconds = max_pixels, stall_seconds
         self._hardware = hardware
-        self._file: PatientFile | None = None
+        self._file: StallGuardedFile | None = None
         try:
             self.container = opener() if opener else self._opened()
         except (FFmpegError, OSError, ValueError) as error:
@@ -96,7 +102,7 @@ class Source:
         # So that no character in a name is taken for a protocol, or for a numbered series.
         limits = {"pattern_type": "none", "format_whitelist": _formats()}
         limits["protocol_whitelist"] = "file"
-        file: str | PatientFile = f"file:{self.name}"
+        file: str | StallGuardedFile = f"file:{self.name}"
         timeout = None
         if "://" in self.name:
             file, timeout = self.name, self._stall_seconds or None
@@ -114,10 +120,10 @@ class Source:
             hwaccel=self._hardware,
         )
 
-    def _patient_file(self) -> PatientFile | None:
+    def _patient_file(self) -> StallGuardedFile | None:
         """What reads a pipe or a far file; None for a file at hand, which FFmpeg reads itself."""
         if self.name == PIPE or patiently(self._may_stall, self._stall_seconds):
-            return PatientFile(self.name, self._stall_seconds)
+            return StallGuardedFile(self.name, self._stall_seconds)
         return None
 
     def _may_stall(self) -> bool:

@@ -24,7 +24,7 @@ from av.stream import Stream
 from av.video.frame import VideoFrame
 
 from toonvid.ffmpeg.color import Orientation
-from toonvid.ffmpeg.hardware import Coder
+from toonvid.ffmpeg.hardware import ActiveDecoder
 from toonvid.reading.container import Source, too_large
 from toonvid.reading.decoder_choice import choose_hardware, tell_decoder
 from toonvid.reading.demuxer import Demuxer
@@ -35,7 +35,7 @@ from toonvid.reading.probe import (
     describe,
     find_auxiliary_streams,
     find_film,
-    is_picture,
+    is_image,
 )
 from toonvid.video import PIPE, AuxiliaryStreams, Frame, VideoInfo, is_cover
 
@@ -53,7 +53,7 @@ class VideoDecoder:
     """Known once the decoder is entered."""
     auxiliary: AuxiliaryStreams
     """Streams beside the pictures; empty unless asked for."""
-    decoded_by: Coder
+    decoded_by: ActiveDecoder
     """Likewise known."""
 
     def __init__(
@@ -140,7 +140,7 @@ class VideoDecoder:
         lost = self._demuxer.lost_packets or self._demuxer.is_silent or self.trouble
         return not lost and self._repeated == 0
 
-    def film_times(self) -> Iterator[Fraction]:
+    def video_packet_times(self) -> Iterator[Fraction]:
         """Read on without decoding: yield when each packet of the film is decoded, in seconds.
 
         Auxiliary packets are handed on as by `frames`, which is not to be read as well.
@@ -212,7 +212,7 @@ class VideoDecoder:
 
         The iterator begins with the first frame once more.
         """
-        can_seek = start is not None and self.source != PIPE and not is_picture(container)
+        can_seek = start is not None and self.source != PIPE and not is_image(container)
         first = None
         for margin in _SEEK_MARGINS if can_seek else _SEEK_MARGINS[:1]:
             if start is not None and can_seek:

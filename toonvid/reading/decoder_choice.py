@@ -11,10 +11,16 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from toonvid.errors import DeviceMissingError
-from toonvid.ffmpeg.hardware import Coder, accelerator, choose_decoding, fits_nvdec, is_from_card
+from toonvid.ffmpeg.hardware import (
+    ActiveDecoder,
+    accelerator,
+    choose_decoding,
+    fits_nvdec,
+    is_from_card,
+)
 from toonvid.reading.container import Source
 from toonvid.reading.options import DecodeOptions
-from toonvid.reading.probe import find_film, is_picture
+from toonvid.reading.probe import find_film, is_image
 from toonvid.video import PIPE
 
 
@@ -51,7 +57,7 @@ def choose_hardware(
 
 def tell_decoder(
     film: VideoStream, first: VideoFrame, source: str, options: DecodeOptions
-) -> tuple[Coder, str | None]:
+) -> tuple[ActiveDecoder, str | None]:
     """What has decoded a film, and a notice: where a card cannot, FFmpeg goes on in silence.
 
     Args:
@@ -63,7 +69,7 @@ def tell_decoder(
     Raises:
         DeviceMissingError: NVDEC was asked for, and has not decoded it.
     """
-    decoded_by: Coder = "nvdec" if is_from_card(first) else "software"
+    decoded_by: ActiveDecoder = "nvdec" if is_from_card(first) else "software"
     is_asked = options.decode == "nvdec"
     is_tried = is_asked or film.codec_context.is_hwaccel
     if decoded_by == "nvdec" or not is_tried:
@@ -77,7 +83,7 @@ def tell_decoder(
 
 def _fits_nvdec(container: InputContainer, source: str) -> tuple[bool, str | None]:
     """Whether `auto` takes NVDEC for this source, and a notice of a film for which it does not."""
-    if is_picture(container):
+    if is_image(container):
         return False, None
     film = find_film(container, source)
     if fits_nvdec(film):

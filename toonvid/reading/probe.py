@@ -40,7 +40,7 @@ def find_film(container: InputContainer, source: str) -> VideoStream:
     return film
 
 
-def is_picture(container: InputContainer) -> bool:
+def is_image(container: InputContainer) -> bool:
     """Whether a source is a still image rather than a film."""
     name = container.format.name
     return name == "image2" or name.endswith("_pipe")
@@ -102,7 +102,7 @@ def describe(
         frame_count=round(duration * rate) if duration and rate else None,
         sample_aspect_ratio=1 / aspect if turned else aspect,
         color=color,
-        is_picture=is_picture(container),
+        is_image=is_image(container),
     )
     return info, notice
 

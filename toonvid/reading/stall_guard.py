@@ -32,7 +32,7 @@ _AT_HAND = {"fuseblk"}
 _TICK_SECONDS = 0.2  # Windows hands a Ctrl-C on between two waits, not inside of one
 
 
-class PatientFile:
+class StallGuardedFile:
     """What PyAV takes for a file: `read`, `seek`, `tell`, `close`. It raises nothing once it is
     open, for PyAV would lose that in places: a file given up has come to its end.
 

@@ -17,7 +17,7 @@ import av
 from toonvid._version import __version__
 from toonvid.backends import Backend
 from toonvid.errors import SourceError
-from toonvid.ffmpeg.hardware import NVENC, Coder, encoding_card
+from toonvid.ffmpeg.hardware import NVENC, ActiveDecoder, encoding_gpu
 from toonvid.reading.options import DecodeOptions
 from toonvid.reading.stall_guard import patiently
 from toonvid.stylizing.options import StylizeOptions
@@ -66,7 +66,7 @@ class Job:
         segment_seconds: Fraction,
         command: str = "",
         duration_seconds: float | None = None,
-        decoded_by: Coder = "software",
+        decoded_by: ActiveDecoder = "software",
     ) -> Job:
         """Describes a conversion that is about to be done.
 
@@ -180,9 +180,9 @@ def _named_options(
     }
 
 
-def _coders(codec: str | None, decoded_by: Coder) -> dict[str, str]:
+def _coders(codec: str | None, decoded_by: ActiveDecoder) -> dict[str, str]:
     """The decoder in use, which "auto" leaves open, and the GPU where a GPU encodes."""
-    gpu = {"the card that encodes": encoding_card()} if codec in NVENC else {}
+    gpu = {"the card that encodes": encoding_gpu()} if codec in NVENC else {}
     return {_DECODER_KEY: decoded_by, **gpu}
 
 

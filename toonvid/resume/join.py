@@ -49,7 +49,7 @@ def join(
             )
     film = _packets(folder, segments)
     packet = next(film, None)
-    for time in decoder.film_times():
+    for time in decoder.video_packet_times():
         # As far as the source itself has come, so that sound and pictures lie side by side.
         while packet is not None and (packet.dts or 0) * packet.time_base <= time:
             encoder.write_encoded(packet, _shown(packet))

@@ -76,7 +76,7 @@ def convert(
         is in the target.
 
     Raises:
-        UnlikeJobError: What is finished was begun with other options, or from another source.
+        JobMismatchError: What is finished was begun with other options, or from another source.
         SourceError, TargetError, BackendError: As `toonvid.pipeline.convert`; but finished segments
             stay for the next run.
     """

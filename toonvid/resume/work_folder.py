@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from toonvid.engine import file_sha256
-from toonvid.errors import TargetError, UnlikeJobError
+from toonvid.errors import JobMismatchError, TargetError
 from toonvid.resume.fingerprint import Job
 from toonvid.resume.journal import JOURNAL_NAME, Journal, read_journal
 from toonvid.resume.journal_entries import (
@@ -51,7 +51,7 @@ class WorkFolder:
             restart: Whether to delete what an earlier run has finished.
 
         Raises:
-            UnlikeJobError: The folder belongs to another job. Nothing was deleted.
+            JobMismatchError: The folder belongs to another job. Nothing was deleted.
             TargetError: The disk is full or fails.
         """
         self.target = target
@@ -212,11 +212,11 @@ class WorkFolder:
         if not any(self.folder.glob(f"*{_SUFFIX}")):
             self.remove()  # an earlier run has finished no segment: nothing is lost
         elif (begun := read_job(entries)) is None:
-            raise UnlikeJobError(
+            raise JobMismatchError(
                 f"the journal in {self.folder} cannot be read; --restart begins anew"
             )
         elif difference := begun.difference(job):
-            raise UnlikeJobError(
+            raise JobMismatchError(
                 f"{self.target} was started with other settings: {difference}. Go on with those, or"
                 " begin anew with --restart; nothing was deleted"
             )

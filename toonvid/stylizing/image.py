@@ -14,7 +14,7 @@ from itertools import groupby
 import numpy as np
 
 from toonvid.backends import Backend, open_backend
-from toonvid.choices import AskedPrecision, BackendName
+from toonvid.choices import BackendName, RequestedPrecision
 from toonvid.engine import DEFAULT_STYLE, find_engine
 from toonvid.stylizing.options import StylizeOptions
 from toonvid.stylizing.stylizer import Stylizer
@@ -82,7 +82,7 @@ def open_style(
     backend: BackendName = "auto",
     *,
     device: str | None = None,
-    precision: AskedPrecision = "auto",
+    precision: RequestedPrecision = "auto",
     strength: float = 1.0,
     keep_color: bool = False,
 ) -> Iterator[OpenStyle]:

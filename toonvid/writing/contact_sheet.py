@@ -41,6 +41,6 @@ def write_image(target: Path, pixels: Pixels, overwrite: bool = False) -> None:
     """
     height, width, _ = pixels.shape
     frame = Frame(pixels, 0, Fraction(1, 25))
-    info = VideoInfo(str(target), "", width, height, frame.time_base, is_picture=True)
+    info = VideoInfo(str(target), "", width, height, frame.time_base, is_image=True)
     with VideoEncoder(target, info, EncodeOptions(overwrite=overwrite)) as encoder:
         encoder.write(frame)

@@ -8,11 +8,11 @@ import numpy as np
 
 from toonvid.video import Pixels
 from trainer.data.edge_smoothing import smooth_edges
-from trainer.data.images import PictureFolder, check_size, draw_crop, read_picture, resize_to
+from trainer.data.images import ImageFolder, check_size, draw_crop, read_image, resize_to
 
 
 class CartoonCrops:
-    """Crops of the cartoons in a folder, in the order of a `PictureFolder`.
+    """Crops of the cartoons in a folder, in the order of a `ImageFolder`.
 
     Edges are smoothed on the fly: it takes 1 ms a crop, which is less than reading it back.
     """
@@ -30,7 +30,7 @@ class CartoonCrops:
         Raises:
             TrainingError: There are no cartoons.
         """
-        self.pictures = PictureFolder(folder, seed, "cartoons")
+        self.images = ImageFolder(folder, seed, "cartoons")
         self._scales = scales
         self._crop = crop
         self._seed = seed
@@ -47,13 +47,13 @@ class CartoonCrops:
         # Not the photos' numbers: that would tie the places of their crops together.
         random = np.random.default_rng((self._seed, index, 1))
         scale = float(random.choice(self._scales))
-        cartoon = self.pictures.first_usable(index, lambda path: self._read(path, scale))
+        cartoon = self.images.first_usable(index, lambda path: self._read(path, scale))
         rows, columns, mirror = draw_crop(cartoon.shape, self._crop, random)
         cut = np.ascontiguousarray(cartoon[rows, columns][:, mirror])
         return [cut, smooth_edges(cut)]
 
     def _read(self, path: Path, scale: float) -> Pixels:
-        cartoon = read_picture(path)
+        cartoon = read_image(path)
         check_size(cartoon, self._crop)
         short_side = min(cartoon.shape[:2])
         wanted = max(self._crop, round(scale * short_side))

@@ -17,7 +17,7 @@ from trainer.data.color import YUV, to_yuv
 
 
 @dataclass(frozen=True)
-class Palette:
+class ColorStatistics:
     """Mean and contrast of the colours of many crops, each (3,), in YUV of pictures in [-1, 1]."""
 
     mean: Tensor
@@ -26,14 +26,14 @@ class Palette:
     light or dark as a whole, and yet have little contrast in each of its panels."""
 
     @classmethod
-    def of(cls, crops: Tensor) -> Palette:
+    def of(cls, crops: Tensor) -> ColorStatistics:
         """Measure crops (N, 3, H, W), RGB in [-1, 1]."""
         channels = to_yuv(crops).flatten(2)
         return cls(channels.mean(dim=(0, 2)), channels.std(dim=2).mean(dim=0))
 
 
 @dataclass(frozen=True)
-class Regrading:
+class ColorTransfer:
     """One change of colours for all pictures: RGB to `matrix` @ RGB + `offset`."""
 
     matrix: Tensor
@@ -42,7 +42,7 @@ class Regrading:
     """(3,), in the units of pictures in [-1, 1]."""
 
     @classmethod
-    def between(cls, here: Palette, there: Palette, share: float) -> Regrading:
+    def between(cls, here: ColorStatistics, there: ColorStatistics, share: float) -> ColorTransfer:
         """What moves one palette towards another.
 
         Args:

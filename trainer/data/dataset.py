@@ -15,13 +15,13 @@ from torch import Tensor
 
 from toonvid.video import Pixels
 from trainer.data.cartoons import CartoonCrops
-from trainer.data.color_transfer import Palette, Regrading
+from trainer.data.color_transfer import ColorStatistics, ColorTransfer
 from trainer.data.images import to_tensor
 from trainer.data.photos import PhotoCrops
 
 BATCHES_AHEAD = 4
 
-PALETTE_CROPS = 256
+COLOR_CROPS = 256
 """Crops of each kind that a palette is measured on."""
 
 
@@ -65,7 +65,7 @@ class Dataset:
         cartoons: CartoonCrops | None,
         batch_size: int,
         adversarial: int,
-        cartoon_colours: float = 0.0,
+        cartoon_colors: float = 0.0,
     ) -> None:
         """Put batches together.
 
@@ -74,20 +74,20 @@ class Dataset:
             cartoons: Crops for the batches of the adversarial phase; None if there is none.
             batch_size: Crops of each kind in a batch.
             adversarial: Number of the first batch with cartoons.
-            cartoon_colours: How far the drawings of those batches are moved to the cartoons'
+            cartoon_colors: How far the drawings of those batches are moved to the cartoons'
                 palette, 0 to 1.
         """
         self._photos = photos
         self._cartoons = cartoons
         self._batch_size = batch_size
         self._adversarial = adversarial
-        self._cartoon_colours = cartoon_colours
+        self._cartoon_colors = cartoon_colors
 
     @property
     def skipped(self) -> dict[Path, str]:
         """Pictures that were left out so far, and why."""
-        cartoons = self._cartoons.pictures.skipped if self._cartoons else {}
-        return self._photos.pictures.skipped | cartoons
+        cartoons = self._cartoons.images.skipped if self._cartoons else {}
+        return self._photos.images.skipped | cartoons
 
     def batches(self, first: int, workers: int) -> Generator[Batch, None, None]:
         """Yield batches without end, prepared ahead on `workers` threads.
@@ -102,7 +102,7 @@ class Dataset:
         Raises:
             TrainingError: No picture can be used, or the cache cannot be written.
         """
-        self._regrading  # noqa: B018  # measured once, before the threads ask for it
+        self._color_transfer  # noqa: B018  # measured once, before the threads ask for it
         with ThreadPoolExecutor(workers, thread_name_prefix="batches") as pool:
             ahead: deque[Future[Batch]] = deque()
             try:
@@ -123,18 +123,20 @@ class Dataset:
         first = (number - self._adversarial) * self._batch_size
         cartoons, smoothed = _stack(self._cartoons.crop, first, self._batch_size)
         drawings = photos[1] if len(photos) > 1 else None
-        if drawings is not None and self._regrading:
-            drawings = self._regrading(drawings)
+        if drawings is not None and self._color_transfer:
+            drawings = self._color_transfer(drawings)
         return Batch(photos[0], drawings, cartoons, smoothed)
 
     @cached_property
-    def _regrading(self) -> Regrading | None:
+    def _color_transfer(self) -> ColorTransfer | None:
         """What moves drawings to the cartoons' palette; None where they keep their own colours."""
-        if not self._cartoon_colours or not self._cartoons:
+        if not self._cartoon_colors or not self._cartoons:
             return None
-        crops = _stack(self._photos.crop, 0, PALETTE_CROPS)
-        cartoons = _stack(self._cartoons.crop, 0, PALETTE_CROPS)[0]
-        return Regrading.between(Palette.of(crops[-1]), Palette.of(cartoons), self._cartoon_colours)
+        crops = _stack(self._photos.crop, 0, COLOR_CROPS)
+        cartoons = _stack(self._cartoons.crop, 0, COLOR_CROPS)[0]
+        return ColorTransfer.between(
+            ColorStatistics.of(crops[-1]), ColorStatistics.of(cartoons), self._cartoon_colors
+        )
 
 
 def cut_middle(pictures: Tensor, side: int) -> Tensor:

@@ -20,7 +20,7 @@ from toonvid.video import Pixels
 
 Grey = NDArray[np.float32]
 
-ABSTRACTION_VERSION = 2
+FLAT_DRAWING_VERSION = 2
 """Raised whenever the same photo would be drawn otherwise: stored drawings are then made anew."""
 
 REFERENCE_HEIGHT = 288
@@ -58,7 +58,7 @@ INK_TINT = (0.03, 0.02, 0.03)
 """RGB in 0..1: a warm black."""
 
 
-def draw_abstraction(photo: Pixels, frame_height: int) -> Pixels:
+def draw_flat(photo: Pixels, frame_height: int) -> Pixels:
     """Redraw a photo in flat colours with ink lines.
 
     Args:

@@ -25,14 +25,14 @@ log = logging.getLogger(__name__)
 
 Made = TypeVar("Made")
 
-PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
 
-class UnusablePictureError(TrainingError):
+class UnusableImageError(TrainingError):
     """One picture cannot be used; the others can."""
 
 
-class PictureFolder:
+class ImageFolder:
     """The pictures of a folder in an endless order that the seed alone decides.
 
     A picture that cannot be used is left out: it is named in `skipped`, and the next one in order
@@ -54,7 +54,7 @@ class PictureFolder:
             TrainingError: There are none.
         """
         self.folder = folder
-        self.paths = find_pictures(folder, what, leave_out)
+        self.paths = find_images(folder, what, leave_out)
         self.skipped: dict[Path, str] = {}
         """What was left out, and why."""
         self._seed = seed
@@ -66,7 +66,7 @@ class PictureFolder:
 
         Args:
             index: From 0; every epoch is in an order of its own.
-            use: Raises `UnusablePictureError` where it cannot.
+            use: Raises `UnusableImageError` where it cannot.
 
         Raises:
             TrainingError: No picture of the folder can be used.
@@ -79,7 +79,7 @@ class PictureFolder:
                 continue
             try:
                 return use(path)
-            except UnusablePictureError as error:
+            except UnusableImageError as error:
                 self._skip(path, str(error))
         path, reason = next(iter(self.skipped.items()))
         raise TrainingError(
@@ -93,9 +93,7 @@ class PictureFolder:
             self.skipped[path] = reason
 
 
-def find_pictures(
-    folder: Path, what: str = "photos", leave_out: tuple[Path, ...] = ()
-) -> list[Path]:
+def find_images(folder: Path, what: str = "photos", leave_out: tuple[Path, ...] = ()) -> list[Path]:
     """Pictures in a folder and the folders in it, but for those left out, in order of their names.
 
     Raises:
@@ -103,7 +101,7 @@ def find_pictures(
     """
     if not folder.is_dir():
         raise TrainingError(f"{folder} is not a folder of {what}")
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
     root, places = folder.resolve(), [place.resolve() for place in leave_out]
     inside = [folder / place.relative_to(root) for place in places if place.is_relative_to(root)]
     pictures = sorted(
@@ -116,20 +114,20 @@ def find_pictures(
     return pictures
 
 
-def read_picture(path: Path) -> Pixels:
+def read_image(path: Path) -> Pixels:
     """Read a picture as (H, W, 3) uint8, RGB, turned the way its camera was held.
 
     Raises:
-        UnusablePictureError: It cannot be read.
+        UnusableImageError: It cannot be read.
     """
     try:
         # Not cv2.imread: on Windows that cannot open every name.
         encoded = np.frombuffer(path.read_bytes(), np.uint8)
         pixels = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if encoded.size else None
     except (OSError, cv2.error) as error:
-        raise UnusablePictureError(f"cannot be read: {error}") from error
+        raise UnusableImageError(f"cannot be read: {error}") from error
     if pixels is None:
-        raise UnusablePictureError("not a picture that can be read")
+        raise UnusableImageError("not a picture that can be read")
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
 
@@ -137,11 +135,11 @@ def check_size(picture: Pixels, crop: int) -> None:
     """See that a crop of this side fits into a picture.
 
     Raises:
-        UnusablePictureError: It does not.
+        UnusableImageError: It does not.
     """
     height, width = picture.shape[:2]
     if min(height, width) < crop:
-        raise UnusablePictureError(f"{width} x {height}, smaller than the crop of {crop}")
+        raise UnusableImageError(f"{width} x {height}, smaller than the crop of {crop}")
 
 
 def resize_to(picture: Pixels, short_side: int) -> Pixels:

@@ -16,13 +16,13 @@ import numpy as np
 
 from toonvid.errors import TrainingError
 from toonvid.video import Pixels
-from trainer.data.drawing import ABSTRACTION_VERSION, draw_abstraction
+from trainer.data.drawing import FLAT_DRAWING_VERSION, draw_flat
 from trainer.data.images import (
-    PictureFolder,
-    UnusablePictureError,
+    ImageFolder,
+    UnusableImageError,
     check_size,
     draw_crop,
-    read_picture,
+    read_image,
     resize_to,
 )
 from trainer.files import make_folder, write_atomically
@@ -38,7 +38,7 @@ CACHE_FORMAT = [
 
 
 @dataclass(frozen=True)
-class Drawing:
+class DrawingMethod:
     """A way to draw a photo."""
 
     draw: Callable[[Pixels, int], Pixels]
@@ -47,17 +47,17 @@ class Drawing:
     """Names the way: another one draws the same photo otherwise."""
 
 
-ABSTRACTION = Drawing(draw_abstraction, ABSTRACTION_VERSION)
+FLAT_DRAWING = DrawingMethod(draw_flat, FLAT_DRAWING_VERSION)
 
 
 class PhotoCrops:
-    """Crops of the photos in a folder, in the order of a `PictureFolder`."""
+    """Crops of the photos in a folder, in the order of a `ImageFolder`."""
 
     def __init__(
         self,
         folder: Path,
         cache: Path,
-        drawing: Drawing | None,
+        drawing: DrawingMethod | None,
         frame_heights: tuple[int, ...],
         crop: int,
         seed: int,
@@ -82,7 +82,7 @@ class PhotoCrops:
                 f"a crop of {crop} does not fit: the smallest frame height is "
                 f"{min(frame_heights)}, the largest crop {TILE}"
             )
-        self.pictures = PictureFolder(folder, seed, leave_out=(*leave_out, *filter(None, [cache])))
+        self.images = ImageFolder(folder, seed, leave_out=(*leave_out, *filter(None, [cache])))
         self._cache = cache
         self._drawing = drawing
         self._frame_heights = frame_heights
@@ -102,7 +102,7 @@ class PhotoCrops:
         """
         random = np.random.default_rng((self._seed, index))
         frame_height = int(random.choice(self._frame_heights))
-        made = self.pictures.first_usable(index, lambda path: self.prepare(path, frame_height))
+        made = self.images.first_usable(index, lambda path: self.prepare(path, frame_height))
         rows, columns, mirror = draw_crop(made[0].shape, self._crop, random)
         return [picture[rows, columns][:, mirror] for picture in made]
 
@@ -133,17 +133,17 @@ class PhotoCrops:
         return np.vsplit(cv2.cvtColor(pair, cv2.COLOR_BGR2RGB), 2)
 
     def _read(self, path: Path, frame_height: int) -> Pixels:
-        photo = read_picture(path)
+        photo = read_image(path)
         check_size(photo, self._crop)
         return resize_to(photo, frame_height)
 
-    def _draw_pair(self, path: Path, frame_height: int, key: str, drawing: Drawing) -> Pixels:
+    def _draw_pair(self, path: Path, frame_height: int, key: str, drawing: DrawingMethod) -> Pixels:
         """A tile of the photo above its drawing, BGR."""
         photo = cut_tile(self._read(path, frame_height), np.random.default_rng(int(key, 16)))
         drawn = drawing.draw(photo, frame_height)
         return cv2.cvtColor(np.vstack([photo, drawn]), cv2.COLOR_RGB2BGR)
 
-    def _cache_key(self, path: Path, frame_height: int, drawing: Drawing) -> str:
+    def _cache_key(self, path: Path, frame_height: int, drawing: DrawingMethod) -> str:
         """Names a tile's file: another photo, height, seed or way of drawing gives another one.
 
         The photo's content names it, so that a copy of the folder trains on the very same tiles.
@@ -151,7 +151,7 @@ class PhotoCrops:
         try:
             content = hashlib.sha256(path.read_bytes()).hexdigest()
         except OSError as error:
-            raise UnusablePictureError(str(error.strerror)) from error
+            raise UnusableImageError(str(error.strerror)) from error
         parts = (content, frame_height, self._crop, self._seed, TILE)
         text = repr((*parts, drawing.key))
         return hashlib.sha256(text.encode()).hexdigest()[:32]

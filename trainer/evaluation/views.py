@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from toonvid.errors import TrainingError
 from toonvid.video import Pixels
-from trainer.data.images import PICTURE_SUFFIXES, UnusablePictureError, read_picture, resize_to
+from trainer.data.images import IMAGE_SUFFIXES, UnusableImageError, read_image, resize_to
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +103,7 @@ class ViewFolder:
                 continue
             try:
                 picture = _read(path)
-            except UnusablePictureError as error:
+            except UnusableImageError as error:
                 log.warning("skipped %s: %s", path, error)
                 self.skipped[str(path)] = str(error)
                 continue
@@ -133,7 +133,7 @@ def _find(folder: Path, kind: str) -> list[Path]:
     """Pictures in a folder and the folders in it, in order of their names."""
     if not folder.is_dir():
         raise TrainingError(f"{folder} is not a folder of {kind}")
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
     paths = sorted(path for path in found if path.is_file())
     if not paths:
         raise TrainingError(f"no {kind} in {folder} (looked for jpg, png, webp, bmp and tiff)")
@@ -149,10 +149,10 @@ def _share_out(crops: int, pictures: int, seed: int) -> NDArray[np.int64]:
 
 
 def _read(path: Path) -> Pixels:
-    picture = read_picture(path)
+    picture = read_image(path)
     height, width = picture.shape[:2]
     if min(height, width) < CROP:
-        raise UnusablePictureError(f"{width} x {height}, smaller than the crop of {CROP}")
+        raise UnusableImageError(f"{width} x {height}, smaller than the crop of {CROP}")
     return picture
 
 

@@ -24,7 +24,7 @@ from toonvid.backends import open_backend
 from toonvid.engine import Engine
 from toonvid.errors import TrainingError
 from toonvid.video import Pixels
-from trainer.data.images import UnusablePictureError, find_pictures, read_picture
+from trainer.data.images import UnusableImageError, find_images, read_image
 from trainer.files import write_atomically
 
 LEAST_PSNR_DB = 35.0
@@ -139,11 +139,11 @@ def _is_no_advice(record: logging.LogRecord) -> bool:
 def _cut_pictures(folder: Path, multiple_of: int) -> Iterator[Pixels]:
     """Pictures spread over the folder, cut to sides that the engine takes."""
     wanted = CALIBRATION_PICTURES + COMPARED_PICTURES
-    paths = find_pictures(folder)
+    paths = find_images(folder)
     for path in paths[:: max(1, len(paths) // wanted)][:wanted]:
         try:
-            picture = read_picture(path)
-        except UnusablePictureError as error:
+            picture = read_image(path)
+        except UnusableImageError as error:
             logging.getLogger(__name__).warning("skipped %s: %s", path, error)
             continue
         height, width = (

@@ -121,7 +121,7 @@ def look_at(source: Source, options: PrepareOptions) -> Iterator[Look | End]:
         ) as decoder:
             info = decoder.info
             least = _least_seconds(info, options)
-            for frame in _whole_picture(decoder) if info.is_picture else decoder.frames():
+            for frame in _whole_picture(decoder) if info.is_image else decoder.frames():
                 if frame.seconds - last < least:
                     too_soon += 1
                     continue

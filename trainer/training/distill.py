@@ -23,14 +23,14 @@ from toonvid.backends import open_backend
 from toonvid.engine import find_engine
 from toonvid.stylizing.stylizer import Stylizer, pad_to_multiple
 from toonvid.video import Frame, Pixels
-from trainer.data.photos import Drawing
+from trainer.data.photos import DrawingMethod
 from trainer.training.game import load_trained_generator
 from trainer.training.run_folder import Run
 from trainer.training.sample_sheet import stylize
 from trainer.training.state import find_state
 
 
-def open_teacher(place: str, device: torch.device) -> Drawing:
+def open_teacher(place: str, device: torch.device) -> DrawingMethod:
     """The drawings of a trained generator.
 
     Args:
@@ -46,7 +46,7 @@ def open_teacher(place: str, device: torch.device) -> Drawing:
     return _engine_drawing(place)
 
 
-def _run_drawing(run: Run, device: torch.device) -> Drawing:
+def _run_drawing(run: Run, device: torch.device) -> DrawingMethod:
     generator, _ = load_trained_generator(run.states, run.record().config)
     generator = generator.to(device)
     multiple_of = int(generator.multiple_of)
@@ -58,10 +58,10 @@ def _run_drawing(run: Run, device: torch.device) -> Drawing:
             return stylize(generator, pad_to_multiple(photo[None], multiple_of)[0])[:height, :width]
 
     state = find_state(run.folder)
-    return Drawing(draw, hashlib.sha256(state.read_bytes()).hexdigest())
+    return DrawingMethod(draw, hashlib.sha256(state.read_bytes()).hexdigest())
 
 
-def _engine_drawing(place: str) -> Drawing:
+def _engine_drawing(place: str) -> DrawingMethod:
     engine = find_engine(place)
     stylizer = Stylizer(open_backend(engine, "openvino", precision="f32"))
     taking_turns = threading.Lock()  # a backend serves one thread at a time
@@ -71,4 +71,4 @@ def _engine_drawing(place: str) -> Drawing:
             [cartoon] = stylizer.stylize([Frame(np.ascontiguousarray(photo), 0, Fraction(1))])
         return cartoon.pixels
 
-    return Drawing(draw, engine.card.sha256[engine.card.file_name("f32")])
+    return DrawingMethod(draw, engine.card.sha256[engine.card.file_name("f32")])

@@ -10,9 +10,9 @@ from torch import nn
 
 from toonvid.video import Pixels
 from trainer.data.images import (
-    UnusablePictureError,
-    find_pictures,
-    read_picture,
+    UnusableImageError,
+    find_images,
+    read_image,
     resize_to,
     to_tensor,
 )
@@ -28,12 +28,12 @@ def read_heldout(folder: Path) -> list[Pixels]:
     Raises:
         TrainingError: There are none.
     """
-    paths = find_pictures(folder)
+    paths = find_images(folder)
     squares = []
     for path in paths[:: -(-len(paths) // PICTURES)]:
         try:
-            photo = resize_to(read_picture(path), FRAME_HEIGHT)
-        except UnusablePictureError:
+            photo = resize_to(read_image(path), FRAME_HEIGHT)
+        except UnusableImageError:
             continue
         top, left = ((side - FRAME_HEIGHT) // 2 for side in photo.shape[:2])
         squares.append(photo[top : top + FRAME_HEIGHT, left : left + FRAME_HEIGHT])

@@ -18,7 +18,7 @@ from toonvid.errors import TrainingError
 from trainer.config import PhaseName, TrainConfig
 from trainer.data.cartoons import CartoonCrops
 from trainer.data.dataset import Dataset
-from trainer.data.photos import ABSTRACTION, Drawing, PhotoCrops
+from trainer.data.photos import FLAT_DRAWING, DrawingMethod, PhotoCrops
 from trainer.device import Machine, cap_memory, open_device
 from trainer.networks.lite import follow_weights
 from trainer.training.course import Course
@@ -168,7 +168,9 @@ def open_dataset(
     )
 
 
-def open_drawing(config: TrainConfig, sources: Sources, device: torch.device) -> Drawing | None:
+def open_drawing(
+    config: TrainConfig, sources: Sources, device: torch.device
+) -> DrawingMethod | None:
     """How the photos are drawn for this config; None where it holds the generator to the photos.
 
     Raises:
@@ -177,7 +179,7 @@ def open_drawing(config: TrainConfig, sources: Sources, device: torch.device) ->
     if config.content_target == "photo":
         return None
     if config.content_target == "abstraction":
-        return ABSTRACTION
+        return FLAT_DRAWING
     if sources.teacher is None:
         raise TrainingError("the preset learns from a trained generator: give --teacher RUN|STYLE")
     return open_teacher(sources.teacher, device)

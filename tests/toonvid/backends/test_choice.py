@@ -10,8 +10,8 @@ from support.tiny_engines import identity_engine, write_engine
 
 from toonvid.backends import choice, open_backend
 from toonvid.backends.choice import candidates
-from toonvid.errors import BackendError, DeviceMissingError, EngineError, RefusedError
-from toonvid.ffmpeg.nvidia import Gpu, Nvidia, find_nvidia
+from toonvid.errors import BackendError, DeviceMissingError, EngineError, UnsupportedEngineError
+from toonvid.ffmpeg.nvidia import Gpu, NvidiaInfo, find_nvidia
 
 LAPTOP = Gpu(0, "NVIDIA GeForce RTX 3050 Laptop GPU", (8, 6), 4 * 2**30)
 OLD = Gpu(0, "NVIDIA GeForce GTX 1060", (6, 1), 6 * 2**30)
@@ -27,13 +27,13 @@ def installed(monkeypatch):
     return install
 
 
-def nvidia(card: Gpu) -> Nvidia:
-    return Nvidia((card,), 13000)
+def nvidia(card: Gpu) -> NvidiaInfo:
+    return NvidiaInfo((card,), 13000)
 
 
 def test_without_a_card_openvino_is_taken_without_a_word(installed):
     installed("tensorrt_rtx", "onnxruntime")
-    assert candidates(None, "auto", Nvidia(problem="no driver")) == (["openvino"], [])
+    assert candidates(None, "auto", NvidiaInfo(problem="no driver")) == (["openvino"], [])
 
 
 @pytest.mark.parametrize("library", ["tensorrt", "tensorrt_rtx"])
@@ -111,7 +111,7 @@ def test_a_backend_that_was_asked_for_and_refuses_ends_with_exit_code_3(tmp_path
     strange = write_engine(
         tmp_path, "strange", [helper.make_node("Cartoonize", ["frame"], ["cartoon"])]
     )
-    with pytest.raises(RefusedError) as asked:
+    with pytest.raises(UnsupportedEngineError) as asked:
         open_backend(strange, "openvino")
     assert asked.value.exit_code == 3
     with pytest.raises(BackendError) as chosen:

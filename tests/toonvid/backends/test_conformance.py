@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from support.clips import moving_pictures
+from support.clips import moving_frames
 from support.gpu import require_tensorrt_gpu
 from support.tiny_engines import OPSET, identity_engine, negative_engine, write_model
 
@@ -39,7 +39,7 @@ def name(request) -> str:
 
 
 def pictures(count: int, width: int, height: int, seed: int = 0) -> np.ndarray:
-    return np.stack(moving_pictures(seed + count, (width, height))[seed:])
+    return np.stack(moving_frames(seed + count, (width, height))[seed:])
 
 
 def test_identity_gives_back_every_level(name, tmp_path):

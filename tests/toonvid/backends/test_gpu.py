@@ -10,7 +10,7 @@ from statistics import median
 
 import numpy as np
 import pytest
-from support.clips import moving_pictures
+from support.clips import moving_frames
 from support.gpu import require_tensorrt_gpu
 
 from toonvid.backends import Backend, open_backend
@@ -48,7 +48,7 @@ def engine(request, tmp_path) -> Engine:
 
 
 def pictures(count: int, width: int, height: int) -> Pixels:
-    return np.stack(moving_pictures(count, (width, height)))
+    return np.stack(moving_frames(count, (width, height)))
 
 
 def assert_alike(cartoons: Pixels, expected: Pixels) -> None:

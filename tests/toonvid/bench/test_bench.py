@@ -11,7 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from support.clips import Film, Sound, decoded
+from support.clips import Clip, Tone, decoded
 
 from toonvid.backends import Backend
 from toonvid.bench import peak_arithmetic as arithmetic
@@ -133,7 +133,7 @@ def test_null_pipeline_changes_nothing_but_the_coding(scene_film: Path, tmp_path
 
 
 def test_null_pipeline_leaves_the_choice_of_key_frames_to_the_encoder(tmp_path: Path) -> None:
-    source = Film(options={"g": "1"}, sounds=(Sound(),)).write(tmp_path / "source.mp4")
+    source = Clip(options={"g": "1"}, audio=(Tone(),)).write(tmp_path / "source.mp4")
     run_null_pipeline(source, tmp_path / "null.mp4")
     with av.open(str(tmp_path / "null.mp4")) as container:
         keys = [p.is_keyframe for p in container.demux(video=0) if p.size]

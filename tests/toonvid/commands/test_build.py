@@ -15,7 +15,7 @@ from toonvid.backends import choice
 from toonvid.backends.tensorrt import library
 from toonvid.backends.tensorrt import plan as plans
 from toonvid.commands.build import build_where_possible
-from toonvid.ffmpeg.nvidia import Gpu, Nvidia
+from toonvid.ffmpeg.nvidia import Gpu, NvidiaInfo
 
 Capsys = pytest.CaptureFixture[str]
 
@@ -29,7 +29,7 @@ with_tensorrt = pytest.mark.skipif(
 def cache(monkeypatch, tmp_path, engines_folder) -> Path:
     monkeypatch.setenv("TOONVID_ENGINES", str(engines_folder))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(plans, "find_nvidia", lambda: Nvidia(problem="there is no card"))
+    monkeypatch.setattr(plans, "find_nvidia", lambda: NvidiaInfo(problem="there is no card"))
     return tmp_path / "cache" / "toonvid" / "plans"
 
 
@@ -106,7 +106,7 @@ def test_bad_words_get_one_line_and_an_exit_code(arguments, code, line, capsys: 
 
 @with_tensorrt
 def test_tensorrt_that_is_too_new_for_a_card_is_told(monkeypatch, capsys: Capsys):
-    old = Nvidia((Gpu(0, "NVIDIA GeForce GTX 1060", (6, 1), 6 * 2**30),), 12040)
+    old = NvidiaInfo((Gpu(0, "NVIDIA GeForce GTX 1060", (6, 1), 6 * 2**30),), 12040)
     monkeypatch.setattr(plans, "find_nvidia", lambda: old)
     ended = run_here(capsys, "build", "negative")
     assert ended.code == 3

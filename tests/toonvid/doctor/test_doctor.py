@@ -17,19 +17,19 @@ from support.run_toonvid import Ended, run_here
 from support.tiny_engines import identity_engine, negative_engine
 from support.virtual_display import virtual_display
 
-from toonvid.choices import REQUIREMENTS
+from toonvid.choices import REQUIRABLE_CHECKS
 from toonvid.doctor import codecs, cpu, devices, files, gpu, training
 from toonvid.doctor.check_result import CheckResult
 from toonvid.doctor.child_process import SubprocessCheck
 from toonvid.doctor.examine import DoctorReport
-from toonvid.ffmpeg.nvidia import Gpu, Nvidia, find_nvidia
+from toonvid.ffmpeg.nvidia import Gpu, NvidiaInfo, find_nvidia
 
 Capsys = pytest.CaptureFixture[str]
 
-LAPTOP = Nvidia(
+LAPTOP = NvidiaInfo(
     (Gpu(0, "NVIDIA GeForce RTX 3050 Laptop GPU", (8, 6), 4 * 2**30),), 13000, driver="580.95.05"
 )
-NO_DRIVER = Nvidia(problem="there is no NVIDIA driver: install NVIDIA's driver")
+NO_DRIVER = NvidiaInfo(problem="there is no NVIDIA driver: install NVIDIA's driver")
 
 without_gpu = pytest.mark.skipif(bool(find_nvidia().gpus), reason="there is a card here")
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="other systems are asked otherwise")
@@ -90,7 +90,7 @@ def test_json_has_the_shape_that_is_documented(doctor: Callable[..., Ended]) -> 
         assert check["words"] and "\n" not in check["words"]
     names = [check["name"] for check in told["checks"] if check["name"] != "nvidia-card"]
     assert len(names) == len(set(names))
-    assert set(REQUIREMENTS) <= set(names)
+    assert set(REQUIRABLE_CHECKS) <= set(names)
     checks = {check["name"]: check for check in told["checks"]}
     for name in ("processor", "openvino", "auto", "encoders", "decoders", "engines", "plans"):
         assert checks[name]["state"] == "ok", checks[name]
@@ -273,7 +273,7 @@ def test_a_card_and_its_driver_are_told(tmp_path: Path) -> None:
 def test_a_card_without_a_driver_is_broken_and_no_card_is_missing(
     vendor: str, kind: str, problem: str, state: str, mend: str, tmp_path: Path
 ) -> None:
-    found = only(gpu.check_gpus(Nvidia(problem=problem), bus(tmp_path, vendor, kind)))
+    found = only(gpu.check_gpus(NvidiaInfo(problem=problem), bus(tmp_path, vendor, kind)))
     assert (found.state, found.mend) == (state, mend)
 
 

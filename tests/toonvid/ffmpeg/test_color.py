@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.clips import Film, first_frame, picture_file
+from support.clips import Clip, first_frame, image_file
 
 from toonvid.ffmpeg.color import encoder_graph
 from toonvid.reading.decoder import VideoDecoder
@@ -115,7 +115,7 @@ def yuv_source(tmp_path, pix_fmt, color, full_range, colors=COLORS, height=32, t
     picture = stripes(colors, height)
     matrix = color[0] if color != UNTAGGED else (1 if height >= 720 else 6)
     frames = [yuv_frame(picture, pix_fmt, matrix, full_range) for _ in range(2)]
-    return Film(
+    return Clip(
         frames,
         pix_fmt=pix_fmt,
         color=color if tagged else None,
@@ -159,7 +159,7 @@ def test_tags_are_stated_in_every_container(suffix, tmp_path, toon):
 
 def test_grey_film_stays_grey(tmp_path, toon):
     picture = stripes(RAMP)
-    source = Film([picture] * 2, codec="ffv1", pix_fmt="gray").write(tmp_path / "source.mkv")
+    source = Clip([picture] * 2, codec="ffv1", pix_fmt="gray").write(tmp_path / "source.mkv")
     found, _ = seen(toon(source, encoding=EncodeOptions(crf=0)).target)
     assert np.abs(found - np.array(RAMP)).max() <= 2.5
 
@@ -167,7 +167,7 @@ def test_grey_film_stays_grey(tmp_path, toon):
 def picture_source(tmp_path, pixels, codec="png", pix_fmt=None) -> Path:
     suffix = {"png": "png", "mjpeg": "jpg", "libwebp": "webp"}[codec]
     path = tmp_path / f"source.{suffix}"
-    path.write_bytes(picture_file(pixels, codec, pix_fmt))
+    path.write_bytes(image_file(pixels, codec, pix_fmt))
     return path
 
 
@@ -193,7 +193,7 @@ def test_png_of_any_kind_to_png_is_exact(pix_fmt, tmp_path, toon):
         frame = av.VideoFrame.from_ndarray(picture, "rgb24").reformat(
             format=pix_fmt, dst_color_range="JPEG" if "gray" in pix_fmt else None
         )
-        Film(
+        Clip(
             [frame], codec="png", pix_fmt=pix_fmt, container="image2", muxing={"update": "1"}
         ).write(source)
     assert first_frame(source).format.name == pix_fmt

@@ -15,12 +15,12 @@ import pytest
 from av.codec.hwaccel import HWAccel
 from av.error import FFmpegError
 from av.error import PermissionError as NoLibraryError
-from support.clips import Film, decoded, flat, frame_times, moving_pictures, picture_file
+from support.clips import Clip, decoded, flat_frame, frame_times, image_file, moving_frames
 from support.gpu import require_nvidia_gpu
 from support.run_toonvid import run_here
 
 from toonvid.backends import Backend
-from toonvid.errors import DeviceMissingError, TargetError, UnlikeJobError
+from toonvid.errors import DeviceMissingError, JobMismatchError, TargetError
 from toonvid.ffmpeg import hardware
 from toonvid.ffmpeg.color import FrameKind, drained_frames, rgb_graph
 from toonvid.ffmpeg.hardware import (
@@ -33,7 +33,7 @@ from toonvid.ffmpeg.hardware import (
     is_tried_picture,
     nvdec_problem,
 )
-from toonvid.ffmpeg.nvidia import Gpu, Nvidia, find_nvidia
+from toonvid.ffmpeg.nvidia import Gpu, NvidiaInfo, find_nvidia
 from toonvid.pipeline import Conversion, Progress
 from toonvid.reading import decoder as decode
 from toonvid.reading import decoder_choice
@@ -48,8 +48,8 @@ from toonvid.writing.codec import Codec
 from toonvid.writing.options import EncodeOptions
 
 F = Fraction
-LAPTOP = Nvidia((Gpu(0, "NVIDIA GeForce RTX 3050 Laptop GPU", (8, 6), 4 * 2**30),), 13000)
-NO_DRIVER = Nvidia(problem="there is no NVIDIA driver: install one")
+LAPTOP = NvidiaInfo((Gpu(0, "NVIDIA GeForce RTX 3050 Laptop GPU", (8, 6), 4 * 2**30),), 13000)
+NO_DRIVER = NvidiaInfo(problem="there is no NVIDIA driver: install one")
 LEFT_TO_SOFTWARE = "software decodes it: NVDEC is not taken for this kind of"
 LARGE = (320, 192)  # as NVENC and NVDEC take them
 
@@ -65,9 +65,9 @@ def rgb(film: Path, **options: object) -> tuple[VideoDecoder, list[np.ndarray], 
 @pytest.fixture
 def film(tmp_path: Path) -> Path:
     """24 frames with B-frames among them, a key frame each 8."""
-    pictures = moving_pictures(24, LARGE)
+    pictures = moving_frames(24, LARGE)
     options = {"bf": "2", "b_strategy": "0", "g": "8"}
-    return Film(pictures, options=options).write(tmp_path / "film.mp4")
+    return Clip(pictures, options=options).write(tmp_path / "film.mp4")
 
 
 # What decodes.
@@ -176,15 +176,15 @@ def test_under_auto_such_a_film_comes_whole(film: Path) -> None:
 @pytest.mark.parametrize(
     ("clip", "options", "notices"),
     [
-        (Film(codec="mpeg4"), {}, [f"{LEFT_TO_SOFTWARE} mpeg4"]),
-        (Film(pix_fmt="yuv422p"), {}, [f"{LEFT_TO_SOFTWARE} h264"]),
-        (Film(codec="mpeg4"), {"low_delay": True}, []),
-        (Film(codec="mpeg4"), {"key_frames_only": True}, []),
-        (Film(codec="mpeg4"), {"decode": "software"}, []),
+        (Clip(codec="mpeg4"), {}, [f"{LEFT_TO_SOFTWARE} mpeg4"]),
+        (Clip(pix_fmt="yuv422p"), {}, [f"{LEFT_TO_SOFTWARE} h264"]),
+        (Clip(codec="mpeg4"), {"low_delay": True}, []),
+        (Clip(codec="mpeg4"), {"key_frames_only": True}, []),
+        (Clip(codec="mpeg4"), {"decode": "software"}, []),
     ],
 )
 def test_what_nvdec_would_not_give_exactly_is_left_to_software_and_said(
-    clip: Film, options: dict[str, object], notices: list[str], tmp_path: Path
+    clip: Clip, options: dict[str, object], notices: list[str], tmp_path: Path
 ) -> None:
     decoder, pixels, _ = rgb(clip.write(tmp_path / "clip.mp4"), **options)
     assert decoder.decoded_by == "software" and pixels
@@ -194,7 +194,7 @@ def test_what_nvdec_would_not_give_exactly_is_left_to_software_and_said(
 @pytest.mark.usefixtures("useless_card")
 def test_a_picture_is_no_film_for_a_card(tmp_path: Path) -> None:
     picture = tmp_path / "a.png"
-    picture.write_bytes(picture_file(flat((200, 30, 30)), "png"))
+    picture.write_bytes(image_file(flat_frame((200, 30, 30)), "png"))
     decoder, [pixels], _ = rgb(picture)
     assert decoder.notices == [] and pixels[0, 0].tolist() == [200, 30, 30]
 
@@ -315,7 +315,7 @@ def test_another_decoder_does_not_go_on_with_what_was_begun(
         convert(film, target, identity, on_progress=stop_at(12), decoding=asked)
     with monkeypatch.context() as patched:
         patched.setattr(decode, "tell_decoder", lambda *_: ("nvdec", None))
-        with pytest.raises(UnlikeJobError, match="--decode was software, is nvdec"):
+        with pytest.raises(JobMismatchError, match="--decode was software, is nvdec"):
             convert(film, target, identity)
     assert convert(film, target, identity, decoding=asked).resumed_frames == 10
 
@@ -324,7 +324,7 @@ def test_another_decoder_does_not_go_on_with_what_was_begun(
 def test_another_coder_or_card_does_not_go_on_with_what_was_begun(
     film: Path, identity: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def described(codec: str | None, card: Nvidia) -> job.Job:
+    def described(codec: str | None, card: NvidiaInfo) -> job.Job:
         monkeypatch.setattr(hardware, "find_nvidia", lambda: card)
         options = (DecodeOptions(), StylizeOptions(), EncodeOptions(codec))
         return job.Job.of(film, identity, options, F(10), "", None)
@@ -332,7 +332,7 @@ def test_another_coder_or_card_does_not_go_on_with_what_was_begun(
     begun = described("h264_nvenc", LAPTOP)
     assert begun.difference(described("h264_nvenc", LAPTOP)) is None
     assert "--codec was h264_nvenc, is None" in (begun.difference(described(None, LAPTOP)) or "")
-    other = Nvidia((Gpu(0, "NVIDIA RTX 4090", (8, 9), 2**34),), 13000)
+    other = NvidiaInfo((Gpu(0, "NVIDIA RTX 4090", (8, 9), 2**34),), 13000)
     assert "the card that encodes was NVIDIA GeForce RTX 3050 Laptop GPU, driver for CUDA 13.0" in (
         begun.difference(described("h264_nvenc", other)) or ""
     )
@@ -351,7 +351,7 @@ def test_films_of_nvenc_go_on_too(film: Path) -> None:
 @pytest.mark.parametrize("codec", ["libx264", "libx265", "libvpx-vp9", "libsvtav1"])
 def test_nvdec_gives_the_very_frames_of_software(codec: str, tmp_path: Path) -> None:
     require_nvidia_gpu()
-    film = Film(moving_pictures(24, LARGE), codec=codec).write(tmp_path / "film.mkv")
+    film = Clip(moving_frames(24, LARGE), codec=codec).write(tmp_path / "film.mkv")
     plain, expected, times = rgb(film, decode="software")
     decoder, found, found_times = rgb(film)
     if codec == "libsvtav1" and decoder.decoded_by == "software":

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from toonvid.ffmpeg.nvidia import Gpu, Nvidia, find_nvidia
+from toonvid.ffmpeg.nvidia import Gpu, NvidiaInfo, find_nvidia
 
 
 class FakeDriver:
@@ -43,7 +43,7 @@ class FakeDriver:
 
 def test_cards_are_described_as_the_driver_tells_them():
     found = find_nvidia(FakeDriver())
-    assert replace(found, driver="") == Nvidia(
+    assert replace(found, driver="") == NvidiaInfo(
         (Gpu(0, "NVIDIA GeForce RTX 4060", (8, 9), 8 * 2**30),), 12040
     )
     assert found.cuda == "12.4"

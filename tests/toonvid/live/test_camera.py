@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.clips import Film, Sound, moving_pictures
-from support.tape import Tape, until
+from support.clips import Clip, Tone, moving_frames
+from support.scripted_feed import ScriptedFeed, until
 
 from toonvid.errors import CameraError
 from toonvid.live import camera as camera_module
@@ -26,7 +26,7 @@ def level(shot: Shot | None) -> int:
 
 
 def test_newest_frame_wins_and_the_others_are_counted() -> None:
-    tape = Tape()
+    tape = ScriptedFeed()
     tape.put(1)
     with Camera("tape", tape.open) as camera:
         for number in (2, 3, 4):
@@ -42,7 +42,7 @@ def test_newest_frame_wins_and_the_others_are_counted() -> None:
 
 def test_source_that_is_lost_comes_back_in_another_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(camera_module, "_FIRST_WAIT_SECONDS", 0.01)
-    tape, notices = Tape(), []
+    tape, notices = ScriptedFeed(), []
     tape.put(1)
     with Camera("tape", tape.open, notices.append) as camera:
         first = camera.newest(5)
@@ -62,7 +62,7 @@ def test_source_that_is_lost_comes_back_in_another_size(monkeypatch: pytest.Monk
 def test_waits_between_attempts_grow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(camera_module, "_FIRST_WAIT_SECONDS", 0.01)
     monkeypatch.setattr(camera_module, "_LONGEST_WAIT_SECONDS", 0.05)
-    tape, waits = Tape(), []
+    tape, waits = ScriptedFeed(), []
     tape.put(1)
     with Camera("tape", tape.open) as camera:
         wait = camera._stopping.wait
@@ -79,7 +79,7 @@ def test_waits_between_attempts_grow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_source_that_never_was_is_an_error() -> None:
-    tape = Tape()
+    tape = ScriptedFeed()
     tape.fail(CameraError("cannot open it"))
     with pytest.raises(CameraError, match="cannot open it"), Camera("tape", tape.open):
         pass
@@ -90,14 +90,14 @@ def test_source_that_never_was_is_an_error() -> None:
 
 def test_source_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(camera_module, "PATIENCE_SECONDS", 0.05)
-    tape = Tape()
+    tape = ScriptedFeed()
     with pytest.raises(CameraError, match="gives no picture within 0 s"):
         Camera("tape", tape.open).__enter__()
     tape.end()
 
 
 def test_our_own_mistake_reaches_the_reader() -> None:
-    tape = Tape()
+    tape = ScriptedFeed()
     tape.put(1)
     with Camera("tape", tape.open) as camera:
         tape.fail(ZeroDivisionError())
@@ -107,7 +107,7 @@ def test_our_own_mistake_reaches_the_reader() -> None:
 
 
 def test_times_are_the_sources_own_and_go_on_when_its_clock_is_set_back() -> None:
-    tape = Tape(has_clock=True)
+    tape = ScriptedFeed(has_clock=True)
     shots: list[Shot] = []
     tape.put(1, pts=500_000)
     with Camera("tape", tape.open) as camera:
@@ -122,7 +122,7 @@ def test_times_are_the_sources_own_and_go_on_when_its_clock_is_set_back() -> Non
 
 
 def test_times_are_of_arrival_where_the_source_has_no_clock() -> None:
-    tape = Tape()
+    tape = ScriptedFeed()
     tape.put(1, pts=7_000_000)
     with Camera("tape", tape.open) as camera:
         first = camera.newest(5)
@@ -135,7 +135,7 @@ def test_times_are_of_arrival_where_the_source_has_no_clock() -> None:
 
 def test_film_is_played_at_its_own_pace_and_ends(tmp_path: Path) -> None:
     pts = [0, 2, 3, 9, 12]  # 25ths of a second
-    film = Film(moving_pictures(5), pts=pts).write(tmp_path / "film.mkv")
+    film = Clip(moving_frames(5), pts=pts).write(tmp_path / "film.mkv")
     shots = []
     with Camera("film", lambda: open_stream(str(film))) as camera:
         while not camera.is_over:
@@ -152,8 +152,8 @@ def test_sound_is_on_the_clock_of_the_pictures_and_old_sound_is_forgotten(
     tmp_path: Path, wanted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sound_module, "_KEPT_SECONDS", Fraction(1, 4))
-    sound = Sound(seconds=Fraction(1))
-    film = Film(moving_pictures(25), sounds=(sound,)).write(tmp_path / "film.mkv")
+    sound = Tone(seconds=Fraction(1))
+    film = Clip(moving_frames(25), audio=(sound,)).write(tmp_path / "film.mkv")
     camera = Camera("film", lambda: open_stream(str(film)))
     camera.sound.is_wanted = wanted
     with camera:
@@ -174,7 +174,7 @@ def test_sound_is_on_the_clock_of_the_pictures_and_old_sound_is_forgotten(
 
 def test_guest_takes_the_place_of_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(camera_module, "_GUEST_SECONDS", 0.3)
-    tape = Tape()
+    tape = ScriptedFeed()
     tape.put(1)
     with Camera("tape", tape.open) as camera:
         camera.newest(5)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import av
 import pytest
-from support.clips import Film
+from support.clips import Clip
 from support.http_camera import HttpCamera, MjpegCamera
 from support.run_toonvid import start_apart
 from support.virtual_display import virtual_display
@@ -46,7 +46,7 @@ def test_network_camera_is_killed_and_comes_back_with_another_size(
 
 
 def test_address_does_not_lead_to_a_file_of_this_machine(tmp_path: Path) -> None:
-    secret = Film(container="mpegts").write(tmp_path / "secret.ts")
+    secret = Clip(container="mpegts").write(tmp_path / "secret.ts")
     playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:{secret}\n#EXT-X-ENDLIST\n"
     kind = "application/vnd.apple.mpegurl"
     with HttpCamera(kind, lambda: [playlist.encode()], 25) as server:
@@ -79,7 +79,7 @@ def test_server_that_falls_silent_ends_the_feed(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_silence_is_waited_for_once(tmp_path: Path) -> None:
-    data = Film(container="mpegts").write(tmp_path / "film.ts").read_bytes()
+    data = Clip(container="mpegts").write(tmp_path / "film.ts").read_bytes()
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"tcp://127.0.0.1:{server.getsockname()[1]}"
 
@@ -129,7 +129,7 @@ def test_picture_is_no_camera(tmp_path: Path) -> None:
 
 
 def test_film_and_drawn_pictures_are_paced(tmp_path: Path) -> None:
-    film = Film().write(tmp_path / "film.mp4")
+    film = Clip().write(tmp_path / "film.mp4")
     with open_stream(str(film)) as feed:
         assert feed.is_film and feed.has_clock
         assert len(list(feed.frames)) == 6

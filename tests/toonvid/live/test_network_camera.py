@@ -16,7 +16,7 @@ from support.clips import only
 from support.http_camera import HttpCamera, SoundCamera
 from support.rtsp_server import RtspServer
 from support.run_toonvid import start_apart
-from support.tape import until
+from support.scripted_feed import until
 
 from toonvid.live import camera as camera_module
 from toonvid.live.camera import Camera

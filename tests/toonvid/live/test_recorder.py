@@ -13,10 +13,10 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from support.clips import Film, Sound, moving_pictures, only
+from support.clips import Clip, Tone, moving_frames, only
 from support.run_toonvid import run_here, start_apart
+from support.scripted_feed import ScriptedFeed
 from support.slow_backend import SlowBackend
-from support.tape import Tape
 
 from toonvid.backends import Backend
 from toonvid.errors import TargetError
@@ -90,8 +90,8 @@ def test_another_size_goes_into_the_first(tmp_path: Path, silent_camera: Camera)
 def test_sound_goes_along_packet_by_packet(
     suffix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], engines_folder: Path
 ) -> None:
-    sounds = (Sound(seconds=Fraction(2)),)
-    source = Film(moving_pictures(50), sounds=sounds).write(tmp_path / "source.mkv")
+    sounds = (Tone(seconds=Fraction(2)),)
+    source = Clip(moving_frames(50), audio=sounds).write(tmp_path / "source.mkv")
     film = tmp_path / f"film.{suffix}"
     style = ("--style", engines_folder / "identity.onnx")
     ended = run_here(capsys, "live", source, *style, "--headless", "--record", film)
@@ -122,9 +122,9 @@ def test_film_is_recorded_whole_however_long_its_engine_takes(
             self._seconds = 0.0 if self.slept else 1.0
             return super().run(frames)
 
-    sounds = (Sound(seconds=Fraction(1)),)
+    sounds = (Tone(seconds=Fraction(1)),)
     pts = [0, 2, 3, 9, 12, 17, 24]  # 25ths of a second
-    source = Film(moving_pictures(7), pts=pts, sounds=sounds).write(tmp_path / "source.mkv")
+    source = Clip(moving_frames(7), pts=pts, audio=sounds).write(tmp_path / "source.mkv")
     target, look = tmp_path / "film.mkv", Look("identity")
     controls = Controls(look, (), recording=True)
     with (
@@ -214,7 +214,7 @@ def test_target_that_holds_no_film_is_refused() -> None:
 
 
 def test_source_that_comes_back_is_recorded_on(tmp_path: Path) -> None:
-    tape, film = Tape(), tmp_path / "film.mkv"
+    tape, film = ScriptedFeed(), tmp_path / "film.mkv"
     tape.put(1, size=(64, 48))
     with Camera("tape", tape.open) as camera, Recording(film, "ink", camera) as recording:
         recording.write(camera.newest(5).frame)

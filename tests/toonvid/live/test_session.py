@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.tape import Tape, until
+from support.scripted_feed import ScriptedFeed, until
 
 from toonvid.backends import Backend, open_backend
 from toonvid.engine import find_engine
@@ -24,7 +24,9 @@ from toonvid.video import Pixels
 class Running:
     """A `Live` on a thread of its own, fed from a tape."""
 
-    def __init__(self, tape: Tape, open_style: Any, look: Look, screens: Any, **options: Any):
+    def __init__(
+        self, tape: ScriptedFeed, open_style: Any, look: Look, screens: Any, **options: Any
+    ):
         self.controls = Controls(look, ("identity", "negative"))
         self.figures: Figures | None = None
         self.error: BaseException | None = None
@@ -86,7 +88,7 @@ def open_style(engines_folder: Path) -> Any:
 
 
 def test_two_frames_are_in_flight_and_then_the_newest(open_style: Any) -> None:
-    tape, seen = Tape(is_film=True), Seen()
+    tape, seen = ScriptedFeed(is_film=True), Seen()
     live = Running(tape, open_style, Look("identity"), [seen])
     live.show_first()
     seen.open.clear()
@@ -112,7 +114,7 @@ def test_two_frames_are_in_flight_and_then_the_newest(open_style: Any) -> None:
 
 
 def test_delay_is_counted_until_the_screen_is_done(open_style: Any) -> None:
-    tape = Tape(is_film=True)
+    tape = ScriptedFeed(is_film=True)
     seen = Seen()
     live = Running(tape, open_style, Look("identity"), [seen, lambda p: p and time.sleep(0.1)])
     live.show_first()
@@ -125,7 +127,7 @@ def test_delay_is_counted_until_the_screen_is_done(open_style: Any) -> None:
 
 
 def test_controls_reach_the_next_picture(open_style: Any) -> None:
-    tape, seen = Tape(is_film=True), Seen()
+    tape, seen = ScriptedFeed(is_film=True), Seen()
 
     def show(level: int) -> Pixels:
         until(lambda: tape.items.empty())
@@ -151,7 +153,7 @@ def test_controls_reach_the_next_picture(open_style: Any) -> None:
 
 
 def test_style_that_cannot_be_had_is_said_and_the_one_before_stays(open_style: Any) -> None:
-    tape, seen, notices = Tape(is_film=True), Seen(), []
+    tape, seen, notices = ScriptedFeed(is_film=True), Seen(), []
     live = Running(tape, open_style, Look("identity"), [seen], on_notice=notices.append)
     live.show_first()
     live.controls.look = Look("nobody", mirror=True)
@@ -165,7 +167,7 @@ def test_style_that_cannot_be_had_is_said_and_the_one_before_stays(open_style: A
 
 
 def test_first_style_that_cannot_be_had_is_an_error(open_style: Any) -> None:
-    tape = Tape(is_film=True)
+    tape = ScriptedFeed(is_film=True)
     with pytest.raises(EngineError):
         Running(tape, open_style, Look("nobody"), []).end()
 
@@ -186,7 +188,7 @@ def test_engine_that_fails_ends_it(identity: Backend) -> None:
         def __exit__(self, *_: object) -> None:
             pass
 
-    tape = Tape(is_film=True)
+    tape = ScriptedFeed(is_film=True)
     tape.put(1)
     live = Running(tape, lambda _: Broken(), Look("identity"), [])
     with pytest.raises(BackendError, match="out of memory"):
@@ -199,7 +201,7 @@ def test_screen_that_fails_ends_it(open_style: Any) -> None:
         if picture is not None:
             raise CameraError("the virtual camera is gone")
 
-    tape = Tape(is_film=True)
+    tape = ScriptedFeed(is_film=True)
     live = Running(tape, open_style, Look("identity"), [screen])
     while live.error is None:
         tape.put(1)
@@ -211,7 +213,7 @@ def test_screen_that_fails_ends_it(open_style: Any) -> None:
 
 def test_ends_when_time_is_up(open_style: Any) -> None:
     look = Look("identity")
-    tape = Tape(is_film=True)
+    tape = ScriptedFeed(is_film=True)
     stop = threading.Event()
 
     def feed() -> None:
@@ -233,7 +235,7 @@ def test_ends_when_time_is_up(open_style: Any) -> None:
 def test_size_that_holds_the_rate_is_said(
     open_style: Any, rate: float, size: tuple[int, int]
 ) -> None:
-    tape, seen, notices = Tape(is_film=True, frame_rate=1), Seen(), []
+    tape, seen, notices = ScriptedFeed(is_film=True, frame_rate=1), Seen(), []
     tape.put(1, size=(640, 360))
     live = Running(
         tape, open_style, Look("identity"), [seen], holds_rate=rate, on_notice=notices.append

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.clips import Film
+from support.clips import Clip
 
 from toonvid.errors import CameraError
 from toonvid.live.camera import Camera
@@ -35,7 +35,7 @@ def test_pictures_are_rgb_and_the_end_is_an_error(
     monkeypatch.setattr("toonvid.live.webcam._SILENT_SECONDS", 0.3)
     red = np.zeros((48, 64, 3), np.uint8)
     red[..., 0] = 200
-    film = Film([red] * 5, options={"crf": "10"}).write(tmp_path / "film.mp4")
+    film = Clip([red] * 5, options={"crf": "10"}).write(tmp_path / "film.mp4")
     options = CameraOptions((64, 48), Fraction(25))
     with open_webcam(str(film), options, apis=("CAP_V4L2", "CAP_ANY")) as feed:
         assert (feed.frame_rate, feed.is_film, feed.has_clock) == (25, False, False)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import av
 import pytest
-from support.clips import Film, Sound
+from support.clips import Clip, Tone
 from support.damaged import clips, damaged_files
 
 from toonvid.errors import SourceError
@@ -141,7 +141,7 @@ def complaint(code: int, said: str, target: Path) -> str | None:
 
 
 def test_streams_that_no_codec_reads_are_refused_or_left_out(tmp_path, toon):
-    source = Film(sounds=(Sound("ac3"),)).write(tmp_path / "source.mp4")
+    source = Clip(audio=(Tone("ac3"),)).write(tmp_path / "source.mp4")
     whole = source.read_bytes()
     source.write_bytes(whole.replace(b"avc1", b"zzzz"))
     with pytest.raises(SourceError, match="has pictures that no codec here can read"):

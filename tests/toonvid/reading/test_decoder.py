@@ -9,14 +9,14 @@ import av
 import numpy as np
 import pytest
 from support.clips import (
-    Film,
-    Sound,
+    Clip,
+    Tone,
     decoded,
     first_frame,
     frame_times,
-    moving_pictures,
+    image_file,
+    moving_frames,
     only,
-    picture_file,
     with_exif,
 )
 
@@ -67,7 +67,7 @@ def turned(picture: np.ndarray, degrees: int, mirrored_x: bool, mirrored_y: bool
 @pytest.mark.parametrize("turn", TURNS, ids=str)
 def test_rotated_and_mirrored_films_are_written_upright_without_a_matrix(turn, tmp_path, toon):
     stored = corners(64, 32)
-    source = Film([stored] * 3, rotation=turn).write(tmp_path / "source.mp4")
+    source = Clip([stored] * 3, rotation=turn).write(tmp_path / "source.mp4")
     done = toon(source)
     assert_same_corners(decoded(done.target)[0], turned(stored, *turn))
     assert "DISPLAYMATRIX" not in [d.type.name for d in first_frame(done.target).side_data]
@@ -75,13 +75,13 @@ def test_rotated_and_mirrored_films_are_written_upright_without_a_matrix(turn, t
 
 def test_rotation_is_what_other_players_make_of_it(tmp_path):
     cv2 = pytest.importorskip("cv2")
-    source = Film([corners(64, 32)] * 3, rotation=(90, False, False)).write(tmp_path / "s.mp4")
+    source = Clip([corners(64, 32)] * 3, rotation=(90, False, False)).write(tmp_path / "s.mp4")
     seen = cv2.VideoCapture(str(source)).read()[1][:, :, ::-1]
     assert_same_corners(read(source)[1][0].pixels, seen)
 
 
 def test_rotated_film_swaps_its_pixels_aspect_too(tmp_path, toon):
-    film = Film([corners(64, 32)] * 3, rotation=(90, False, False), aspect=F(4, 3))
+    film = Clip([corners(64, 32)] * 3, rotation=(90, False, False), aspect=F(4, 3))
     source = film.write(tmp_path / "source.mp4")
     with av.open(toon(source).target) as target:
         assert target.streams.video[0].sample_aspect_ratio == F(3, 4)
@@ -89,7 +89,7 @@ def test_rotated_film_swaps_its_pixels_aspect_too(tmp_path, toon):
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "mov"])
 def test_pixels_aspect_survives(suffix, tmp_path, toon):
-    source = Film(aspect=F(16, 11)).write(tmp_path / f"source.{suffix}")
+    source = Clip(aspect=F(16, 11)).write(tmp_path / f"source.{suffix}")
     with av.open(toon(source, f"target.{suffix}").target) as target:
         assert target.streams.video[0].sample_aspect_ratio == F(16, 11)
 
@@ -97,7 +97,7 @@ def test_pixels_aspect_survives(suffix, tmp_path, toon):
 @pytest.mark.parametrize("suffix", ["webm", "gif", "png", "jpg", "webp"])
 @pytest.mark.parametrize(("aspect", "size"), [(F(16, 11), (94, 48)), (F(1, 2), (64, 96))])
 def test_pixels_become_square_where_no_others_can_be_stated(suffix, aspect, size, tmp_path, toon):
-    source = Film([corners(64, 48)], aspect=aspect).write(tmp_path / "source.mp4")
+    source = Clip([corners(64, 48)], aspect=aspect).write(tmp_path / "source.mp4")
     target = toon(source, f"target.{suffix}").target
     width, height = first_frame(target).width, first_frame(target).height
     assert abs(width - size[0]) <= 1 and height == size[1]
@@ -122,7 +122,7 @@ EXIF = {
 def test_exif_orientation_is_applied_once(orientation, tmp_path, toon):
     stored = corners(64, 32)
     source = tmp_path / "source.jpg"
-    source.write_bytes(with_exif(picture_file(stored, "mjpeg"), orientation))
+    source.write_bytes(with_exif(image_file(stored, "mjpeg"), orientation))
     upright = EXIF[orientation](stored)
     assert_same_corners(read(source)[1][0].pixels, upright)
     for name in ("target.jpg", "target.png", "target.webp"):
@@ -145,7 +145,7 @@ def test_odd_sizes_come_through_and_are_doubled_only_where_the_codec_asks(
     picture = np.full((height, width, 3), 40, np.uint8)
     picture[-1], picture[:, -1] = 200, 200
     source = tmp_path / "source.png"
-    source.write_bytes(picture_file(picture, "png"))
+    source.write_bytes(image_file(picture, "png"))
     found = decoded(toon(source, f"target.{suffix}").target)[0]
     even = suffix in ("mp4", "mkv")
     shape = (height + height % 2, width + width % 2) if even else (height, width)
@@ -155,7 +155,7 @@ def test_odd_sizes_come_through_and_are_doubled_only_where_the_codec_asks(
 
 def test_doubled_row_and_column_repeat_their_neighbours(tmp_path, toon):
     source = tmp_path / "source.png"
-    source.write_bytes(picture_file(moving_pictures(1, (37, 23))[0], "png"))
+    source.write_bytes(image_file(moving_frames(1, (37, 23))[0], "png"))
     found = decoded(toon(source, "target.mp4").target)[0].astype(int)
     assert abs(found[23] - found[22]).max() <= 3
     assert abs(found[:, 37] - found[:, 36]).max() <= 3
@@ -164,7 +164,7 @@ def test_doubled_row_and_column_repeat_their_neighbours(tmp_path, toon):
 def test_a_frame_of_3840_by_2160_comes_through(tmp_path, toon):
     picture = np.repeat(np.repeat(corners(64, 36), 60, 0), 60, 1)
     source = tmp_path / "source.jpg"
-    source.write_bytes(picture_file(picture, "mjpeg"))
+    source.write_bytes(image_file(picture, "mjpeg"))
     assert_same_corners(decoded(toon(source, "target.mp4").target)[0], picture)
 
 
@@ -173,7 +173,7 @@ def test_frames_that_change_size_are_scaled_to_the_first(suffix, tmp_path, toon)
     sizes = ((64, 48), (96, 80), (32, 24))
     parts = []
     for number, size in enumerate(sizes):
-        film = Film(
+        film = Clip(
             [corners(*size)] * 4,
             pts=range(4 * number, 4 * number + 4),
             options={"bf": "0"},
@@ -205,14 +205,14 @@ def test_frames_that_change_size_are_scaled_to_the_first(suffix, tmp_path, toon)
     ],
 )
 def test_size_is_a_box_or_a_short_side(size, upscale, expected, tmp_path):
-    source = Film([corners(64, 48)]).write(tmp_path / "source.mp4")
+    source = Clip([corners(64, 48)]).write(tmp_path / "source.mp4")
     info, frames = read(source, size=size, upscale=upscale)
     assert (info.width, info.height) == expected
     assert frames[0].pixels.shape == (expected[1], expected[0], 3)
 
 
 def test_size_is_that_of_the_upright_film(tmp_path):
-    film = Film([corners(64, 32)], rotation=(90, False, False))
+    film = Clip([corners(64, 32)], rotation=(90, False, False))
     info, frames = read(film.write(tmp_path / "source.mp4"), size=(16, 1000))
     assert (info.width, info.height) == (16, 32)
     assert_same_corners(frames[0].pixels, np.rot90(corners(32, 16)))
@@ -223,7 +223,7 @@ def test_size_is_that_of_the_upright_film(tmp_path):
 
 def test_frames_at_no_later_time_are_left_out_and_counted(tmp_path, toon):
     source = tmp_path / "source.mkv"
-    film = Film(moving_pictures(10), options={"bf": "0"}).write(tmp_path / "good.mkv")
+    film = Clip(moving_frames(10), options={"bf": "0"}).write(tmp_path / "good.mkv")
     with av.open(str(film)) as good, av.open(str(source), "w") as target:
         copy = target.add_stream_from_template(good.streams.video[0], opaque=True)
         for packet in [packet for packet in good.demux(video=0) if packet.size]:
@@ -245,7 +245,7 @@ def test_interlaced_film_is_deinterlaced_and_keeps_its_times(tmp_path, toon):
         picture[0::2, 8 * step : 8 * step + 16] = 220  # the second field has moved on
         picture[1::2, 8 * step + 4 : 8 * step + 20] = 220
         combs.append(picture)
-    film = Film(combs, options={"flags": "+ildct+ilme", "x264-params": "tff=1"})
+    film = Clip(combs, options={"flags": "+ildct+ilme", "x264-params": "tff=1"})
     source = film.write(tmp_path / "source.mp4")
     assert first_frame(source).interlaced_frame
     done = toon(source)
@@ -295,8 +295,8 @@ def test_sound_alone_is_refused(tmp_path):
 
 
 def test_sound_with_a_cover_picture_is_no_film(tmp_path):
-    cover = picture_file(corners(16, 16), "png")
-    film = Film([corners(64, 48)], sounds=(Sound(),), cover=cover).write(tmp_path / "film.mp4")
+    cover = image_file(corners(16, 16), "png")
+    film = Clip([corners(64, 48)], audio=(Tone(),), cover=cover).write(tmp_path / "film.mp4")
     source = tmp_path / "song.mp4"
     with av.open(str(film)) as whole, av.open(str(source), "w") as target:
         kept = [s for s in whole.streams if s.type == "audio" or s.disposition & 1024]
@@ -342,10 +342,10 @@ def test_any_name_is_a_name(name, tmp_path, toon, monkeypatch):
     source, target = tmp_path / "in" / name, tmp_path / "out" / name
     source.parent.mkdir()
     if suffix in (".mp4", ".mkv"):
-        Film().write(tmp_path / f"plain{suffix}").rename(source)
+        Clip().write(tmp_path / f"plain{suffix}").rename(source)
     else:
         codec = {".png": "png", ".jpg": "mjpeg", ".webp": "libwebp"}[suffix]
-        source.write_bytes(picture_file(corners(64, 48), codec))
+        source.write_bytes(image_file(corners(64, 48), codec))
     monkeypatch.chdir(source.parent)
     for asked in (str(source), name):
         done = toon(asked, str(target))
@@ -355,7 +355,7 @@ def test_any_name_is_a_name(name, tmp_path, toon, monkeypatch):
 
 
 def test_frames_can_be_read_without_auxiliary_streams(tmp_path):
-    source = Film(sounds=(Sound(),)).write(tmp_path / "source.mp4")
+    source = Clip(audio=(Tone(),)).write(tmp_path / "source.mp4")
     with VideoDecoder(source) as decoder:
         assert len(list(decoder.frames())) == 6
         assert decoder.auxiliary.streams == ()
@@ -363,7 +363,7 @@ def test_frames_can_be_read_without_auxiliary_streams(tmp_path):
 
 
 def test_a_source_that_is_let_go_early_is_still_known(tmp_path: Path) -> None:
-    film = Film(moving_pictures(5)).write(tmp_path / "film.mp4")
+    film = Clip(moving_frames(5)).write(tmp_path / "film.mp4")
     with VideoDecoder(film) as decoder:
         assert len(list(decoder.frames())) == 5
         decoder.close()

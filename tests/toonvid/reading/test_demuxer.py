@@ -11,7 +11,7 @@ from fractions import Fraction
 import av
 import pytest
 from av.container import InputContainer
-from support.clips import Film, Sound, Text, frame_times, moving_pictures, only
+from support.clips import Clip, Subtitles, Tone, frame_times, moving_frames, only
 
 from toonvid.errors import SourceError
 from toonvid.reading.demuxer import Demuxer
@@ -19,10 +19,10 @@ from toonvid.reading.options import DecodeOptions
 from toonvid.reading.trim import Span
 
 F = Fraction
-LONG = Film(
-    moving_pictures(100),
+LONG = Clip(
+    moving_frames(100),
     options={"g": "10"},
-    sounds=(Sound(seconds=F(4)),),
+    audio=(Tone(seconds=F(4)),),
     muxing={"movflags": "faststart"},
 )
 
@@ -32,7 +32,7 @@ LONG = Film(
 def test_a_file_cut_short_gives_its_readable_frames_and_says_so(suffix, share, tmp_path, toon):
     film = LONG
     if suffix == "avi":
-        film = Film(moving_pictures(100), codec="mjpeg", pix_fmt="yuvj420p")
+        film = Clip(moving_frames(100), codec="mjpeg", pix_fmt="yuvj420p")
     source = film.write(tmp_path / f"source.{suffix}")
     times = frame_times(source)
     whole = source.read_bytes()
@@ -47,10 +47,10 @@ def test_a_file_cut_short_gives_its_readable_frames_and_says_so(suffix, share, t
 
 
 def test_a_film_whose_pictures_alone_are_cut_short_says_so(tmp_path, toon):
-    film = Film(moving_pictures(100), sounds=(Sound(seconds=F(4)),), video_last=True)
+    film = Clip(moving_frames(100), audio=(Tone(seconds=F(4)),), video_last=True)
     source = film.write(tmp_path / "source.mkv")
-    faststart = Film(
-        film.pictures, sounds=film.sounds, video_last=True, muxing={"movflags": "faststart"}
+    faststart = Clip(
+        film.frames, audio=film.audio, video_last=True, muxing={"movflags": "faststart"}
     ).write(tmp_path / "source.mp4")
     whole = faststart.read_bytes()
     faststart.write_bytes(whole[: int(len(whole) * 0.6)])
@@ -107,14 +107,14 @@ class Stumbling:
 
 
 def test_reading_goes_on_after_every_error_as_long_as_there_is_more(tmp_path):
-    with av.open(str(Film(moving_pictures(30)).write(tmp_path / "source.mp4"))) as container:
+    with av.open(str(Clip(moving_frames(30)).write(tmp_path / "source.mp4"))) as container:
         demuxer = Demuxer(Stumbling(container, 1), container.streams.video[0], (), Span())
         assert len(list(demuxer.packets())) == 30
         assert demuxer.damage() == f"{demuxer.lost_packets} damaged packets"
 
 
 def test_errors_without_end_are_given_up(tmp_path):
-    with av.open(str(Film().write(tmp_path / "source.mp4"))) as container:
+    with av.open(str(Clip().write(tmp_path / "source.mp4"))) as container:
         demuxer = Demuxer(Stumbling(container, 10**9), container.streams.video[0], (), Span())
         assert list(demuxer.packets()) == []
         assert demuxer.lost_packets < 100
@@ -130,29 +130,29 @@ def test_a_header_without_a_single_picture_is_refused(tmp_path, toon):
 
 
 WHOLE = {
-    "plain": ("mp4", Film(moving_pictures(30), sounds=(Sound(seconds=F(6, 5)),))),
-    "variable": ("mp4", Film(pts=(0, 1, 5, 6, 300, 3000), time_base=F(1, 90))),
-    "long-last-frame": ("mkv", Film(pts=(0, 1, 5, 6, 300, 3000), time_base=F(1, 90))),
-    "long-sound": ("mp4", Film(sounds=(Sound(seconds=F(5)),))),
-    "long-sound-mkv": ("mkv", Film(sounds=(Sound("libopus", seconds=F(5)),))),
-    "short-sound": ("mp4", Film(moving_pictures(75), sounds=(Sound(seconds=F(1, 10)),))),
-    "late": ("mp4", Film(pts=range(100, 106), sounds=(Sound(start=F(1)),))),
-    "late-mkv": ("mkv", Film(pts=range(100, 106), sounds=(Sound("libopus", start=F(1)),))),
+    "plain": ("mp4", Clip(moving_frames(30), audio=(Tone(seconds=F(6, 5)),))),
+    "variable": ("mp4", Clip(pts=(0, 1, 5, 6, 300, 3000), time_base=F(1, 90))),
+    "long-last-frame": ("mkv", Clip(pts=(0, 1, 5, 6, 300, 3000), time_base=F(1, 90))),
+    "long-sound": ("mp4", Clip(audio=(Tone(seconds=F(5)),))),
+    "long-sound-mkv": ("mkv", Clip(audio=(Tone("libopus", seconds=F(5)),))),
+    "short-sound": ("mp4", Clip(moving_frames(75), audio=(Tone(seconds=F(1, 10)),))),
+    "late": ("mp4", Clip(pts=range(100, 106), audio=(Tone(start=F(1)),))),
+    "late-mkv": ("mkv", Clip(pts=range(100, 106), audio=(Tone("libopus", start=F(1)),))),
     "text-behind-the-film": (
         "mkv",
-        Film(texts=(Text("srt", ((F(0), F(1), "a"), (F(8), F(1), "b"))),)),
+        Clip(subtitles=(Subtitles("srt", ((F(0), F(1), "a"), (F(8), F(1), "b"))),)),
     ),
     "b-frames": (
         "mp4",
-        Film(moving_pictures(30), options={"bf": "3", "b_strategy": "0"}, sounds=(Sound(),)),
+        Clip(moving_frames(30), options={"bf": "3", "b_strategy": "0"}, audio=(Tone(),)),
     ),
     "fragmented": (
         "mp4",
-        Film(moving_pictures(60), sounds=(Sound(),), muxing={"movflags": "frag_keyframe"}),
+        Clip(moving_frames(60), audio=(Tone(),), muxing={"movflags": "frag_keyframe"}),
     ),
-    "transport": ("ts", Film(moving_pictures(60), sounds=(Sound("mp2"),))),
-    "gif": ("gif", Film(codec="gif", pix_fmt="rgb8", time_base=F(1, 100), pts=range(0, 60, 10))),
-    "webm": ("webm", Film(codec="libvpx-vp9", sounds=(Sound("libopus", seconds=F(3)),))),
+    "transport": ("ts", Clip(moving_frames(60), audio=(Tone("mp2"),))),
+    "gif": ("gif", Clip(codec="gif", pix_fmt="rgb8", time_base=F(1, 100), pts=range(0, 60, 10))),
+    "webm": ("webm", Clip(codec="libvpx-vp9", audio=(Tone("libopus", seconds=F(3)),))),
 }
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.clips import Film, moving_pictures, picture_file
+from support.clips import Clip, image_file, moving_frames
 from support.damaged import BOMBS
 
 from toonvid.errors import SourceError
@@ -37,7 +37,7 @@ def playlist(folder, kind: str, other) -> Path:
 
 @pytest.mark.parametrize("kind", ["m3u8", "ffconcat", "sdp", "mpd"])
 def test_a_file_that_names_others_opens_none(kind, tmp_path):
-    Film(container="mpegts").write(tmp_path / "other.ts")
+    Clip(container="mpegts").write(tmp_path / "other.ts")
     for other in ("other.ts", "list." + kind, "http://127.0.0.1:9/other.ts"):
         source = playlist(tmp_path, kind, other)
         with pytest.raises(SourceError, match="is not a film or picture that can be read"):
@@ -54,9 +54,9 @@ def test_frames_of_too_many_pixels_are_refused_before_they_are_decoded(suffix, t
     source = tmp_path / f"source.{suffix}"
     codec = {"png": "png", "jpg": "mjpeg", "webp": "libwebp"}.get(suffix)
     if codec:
-        source.write_bytes(picture_file(moving_pictures(1)[0], codec))
+        source.write_bytes(image_file(moving_frames(1)[0], codec))
     else:
-        Film(moving_pictures(1)).write(source)
+        Clip(moving_frames(1)).write(source)
     open_and_close(source, max_pixels=64 * 48)
     with pytest.raises(SourceError, match=r"has frames of 64 x 48, more than 3071 pixels; --max"):
         open_and_close(source, max_pixels=64 * 48 - 1)
@@ -101,7 +101,7 @@ def test_an_address_that_never_speaks_is_given_up(silent_server):
 
 
 def test_an_address_that_falls_silent_gives_what_it_sent(silent_server, tmp_path, monkeypatch):
-    film = Film(moving_pictures(50), options={"g": "5"}).write(tmp_path / "film.mkv").read_bytes()
+    film = Clip(moving_frames(50), options={"g": "5"}).write(tmp_path / "film.mkv").read_bytes()
     monkeypatch.setattr(Stalls, "content", film[: len(film) * 2 // 3])
     with VideoDecoder(silent_server, DecodeOptions(stall_seconds=0.5)) as decoder:
         frames = list(decoder.frames())
@@ -127,7 +127,7 @@ def web(tmp_path: Path) -> Iterator[str]:
 
 
 def test_a_playlist_at_an_address_leads_on_but_not_to_files_of_this_machine(web, tmp_path):
-    film = Film(container="mpegts").write(tmp_path / "film.ts")
+    film = Clip(container="mpegts").write(tmp_path / "film.ts")
     playlist(tmp_path, "m3u8", "film.ts")
     with VideoDecoder(f"{web}/list.m3u8") as decoder:
         assert len(list(decoder.frames())) == 6

@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from support.clips import Film, frame_times, moving_pictures
+from support.clips import Clip, frame_times, moving_frames
 from support.run_toonvid import start_apart
 
 from toonvid.errors import SourceError
@@ -23,7 +23,7 @@ from toonvid.pipeline import convert
 from toonvid.reading import stall_guard as patient_file
 from toonvid.reading.decoder import VideoDecoder
 from toonvid.reading.options import DecodeOptions
-from toonvid.reading.stall_guard import PatientFile, may_stall
+from toonvid.reading.stall_guard import StallGuardedFile, may_stall
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="has no pipes with names")
 
@@ -41,7 +41,7 @@ def pipe(tmp_path: Path) -> Path:
 @pytest.fixture
 def film(tmp_path: Path) -> Path:
     """50 frames with a key frame every fifth."""
-    return Film(moving_pictures(50), options={"g": "5"}).write(tmp_path / "film.mkv")
+    return Clip(moving_frames(50), options={"g": "5"}).write(tmp_path / "film.mkv")
 
 
 @contextmanager
@@ -102,7 +102,7 @@ def test_a_pipe_is_read_to_its_end(pipe, film):
 
 def test_a_waiting_reader_is_let_go_at_once(pipe):
     with writing(pipe, b""):
-        file = PatientFile(str(pipe), 60)
+        file = StallGuardedFile(str(pipe), 60)
         threading.Timer(0.2, file.interrupt).start()
         assert file.read(10) == b""
         assert file.trouble is None  # nothing is wrong with it
@@ -121,7 +121,7 @@ def test_a_file_is_read_and_sought_in(film, monkeypatch):
     assert decoder.damage is None
 
 
-class Stuck(PatientFile):
+class Stuck(StallGuardedFile):
     """A file whose machine goes away after some bytes."""
 
     def _open(self, source: str) -> bool:
@@ -143,7 +143,7 @@ class Stuck(PatientFile):
 
 def test_a_mount_that_dies_gives_what_it_held(film, monkeypatch):
     monkeypatch.setattr(patient_file, "_file_system", lambda _: "fuse.sshfs")
-    monkeypatch.setattr("toonvid.reading.container.PatientFile", Stuck)
+    monkeypatch.setattr("toonvid.reading.container.StallGuardedFile", Stuck)
     with VideoDecoder(film, SOON) as decoder:
         frames = list(decoder.frames())
     assert 0 < len(frames) < 50
@@ -152,7 +152,7 @@ def test_a_mount_that_dies_gives_what_it_held(film, monkeypatch):
 
 
 def test_a_file_that_breaks_is_said_to(film, monkeypatch):
-    class Breaks(PatientFile):
+    class Breaks(StallGuardedFile):
         def read(self, size: int) -> bytes:
             if self.tell() > 6000:
                 self._file.close()
@@ -160,7 +160,7 @@ def test_a_file_that_breaks_is_said_to(film, monkeypatch):
             return super().read(min(size, 1000))
 
     monkeypatch.setattr(patient_file, "_file_system", lambda _: "cifs")
-    monkeypatch.setattr("toonvid.reading.container.PatientFile", Breaks)
+    monkeypatch.setattr("toonvid.reading.container.StallGuardedFile", Breaks)
     with VideoDecoder(film) as decoder:
         assert 0 < len(list(decoder.frames())) < 50
     assert decoder.damage is not None and "input/output error" in decoder.damage

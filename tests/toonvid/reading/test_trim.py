@@ -6,13 +6,13 @@ from fractions import Fraction
 
 import pytest
 from support.clips import (
-    Film,
-    Sound,
-    Text,
+    Clip,
+    Subtitles,
+    Tone,
     chapters,
     decoded,
     frame_times,
-    moving_pictures,
+    moving_frames,
     only,
 )
 
@@ -23,11 +23,11 @@ from toonvid.reading.options import DecodeOptions
 F = Fraction
 B_FRAMES = {"bf": "3", "b_strategy": "0", "g": "10"}
 LINES = tuple((F(n, 5), F(1, 10), f"line {n}") for n in range(10))
-FILM = Film(
-    moving_pictures(50),
+FILM = Clip(
+    moving_frames(50),
     options={"g": "10"},
-    sounds=(Sound(seconds=F(2)),),
-    texts=(Text(lines=LINES),),
+    audio=(Tone(seconds=F(2)),),
+    subtitles=(Subtitles(lines=LINES),),
     chapters=((0, 500, "One"), (500, 1500, "Two"), (1500, 2000, "Three")),
 )
 
@@ -60,7 +60,7 @@ def test_start_and_end_move_pictures_sounds_texts_and_chapters_alike(tmp_path, t
 @pytest.mark.parametrize("options", [{"g": "10"}, B_FRAMES], ids=["plain", "b-frames"])
 @pytest.mark.parametrize("first", [0, 13])
 def test_every_start_gives_the_frames_from_there_on(suffix, options, first, tmp_path, toon):
-    film = Film(moving_pictures(30), pts=range(first, first + 30), options=options)
+    film = Clip(moving_frames(30), pts=range(first, first + 30), options=options)
     source = film.write(tmp_path / f"source.{suffix}")
     times = [time - frame_times(source)[0] for time in frame_times(source)]
     light = brightness(source)
@@ -72,7 +72,7 @@ def test_every_start_gives_the_frames_from_there_on(suffix, options, first, tmp_
 
 
 def test_start_counts_from_the_beginning_of_the_film(tmp_path, toon):
-    film = Film(moving_pictures(20), pts=range(100, 120))
+    film = Clip(moving_frames(20), pts=range(100, 120))
     source = film.write(tmp_path / "source.mp4")
     done = toon(source, decoding=DecodeOptions(start=F(2, 5)))
     assert len(frame_times(done.target)) == 10
@@ -80,7 +80,7 @@ def test_start_counts_from_the_beginning_of_the_film(tmp_path, toon):
 
 
 def test_frame_on_show_at_the_start_is_the_first(tmp_path, toon):
-    film = Film(pts=(0, 10, 20, 30, 40, 100), time_base=F(1, 100))
+    film = Clip(pts=(0, 10, 20, 30, 40, 100), time_base=F(1, 100))
     source = film.write(tmp_path / "source.mp4")
     done = toon(source, decoding=DecodeOptions(start=F(3, 4), end=F(11, 10)))
     assert frame_times(done.target) == [F(0), F(1, 4)]
@@ -88,7 +88,7 @@ def test_frame_on_show_at_the_start_is_the_first(tmp_path, toon):
 
 
 def test_last_frame_ends_at_the_end(tmp_path):
-    film = Film(pts=(0, 10, 20, 100, 110, 120), time_base=F(1, 100), options={"bf": "0"})
+    film = Clip(pts=(0, 10, 20, 100, 110, 120), time_base=F(1, 100), options={"bf": "0"})
     source = film.write(tmp_path / "source.mp4")
     with VideoDecoder(source, DecodeOptions(end=F(1, 2))) as decoder:
         frames = list(decoder.frames())
@@ -97,14 +97,14 @@ def test_last_frame_ends_at_the_end(tmp_path):
 
 
 def test_end_alone_leaves_a_late_start_where_it_is(tmp_path, toon):
-    film = Film(moving_pictures(20), pts=range(5, 25), sounds=(Sound(),))
+    film = Clip(moving_frames(20), pts=range(5, 25), audio=(Tone(),))
     source = film.write(tmp_path / "source.mp4")
     done = toon(source, decoding=DecodeOptions(end=F(2, 5)))
     assert frame_times(done.target) == [F(n, 25) for n in range(5, 10)]
 
 
 def test_text_that_reaches_over_the_start_is_shown_from_there_on(tmp_path, toon):
-    film = Film(moving_pictures(25), texts=(Text("srt", ((F(1, 5), F(2, 5), "long"),)),))
+    film = Clip(moving_frames(25), subtitles=(Subtitles("srt", ((F(1, 5), F(2, 5), "long"),)),))
     source = film.write(tmp_path / "source.mkv")
     done = toon(source, "target.mkv", decoding=DecodeOptions(start=F(2, 5), end=F(1, 2)))
     text = only(done.target, "subtitle")
@@ -112,7 +112,7 @@ def test_text_that_reaches_over_the_start_is_shown_from_there_on(tmp_path, toon)
 
 
 def test_sound_of_another_rate_moves_by_whole_samples(tmp_path, toon):
-    film = Film(moving_pictures(25), sounds=(Sound("pcm_s16le", F(1), rate=44100),))
+    film = Clip(moving_frames(25), audio=(Tone("pcm_s16le", F(1), rate=44100),))
     source = film.write(tmp_path / "source.mov")
     done = toon(source, "target.mov", decoding=DecodeOptions(start=F(1, 3)))
     moved, original = only(done.target, "audio").times, only(source, "audio").times

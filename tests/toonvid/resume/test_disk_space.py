@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from support.clips import Film, moving_pictures
+from support.clips import Clip, moving_frames
 
 from toonvid.errors import TargetError
 from toonvid.pipeline import Progress
@@ -66,7 +66,7 @@ class Stopped(Exception):
 @pytest.fixture
 def film(tmp_path: Path) -> Path:
     """Two seconds, more than a megabyte: ballast follows the film."""
-    path = Film(moving_pictures(48, (1280, 720)), options={"preset": "ultrafast"}).write(
+    path = Clip(moving_frames(48, (1280, 720)), options={"preset": "ultrafast"}).write(
         tmp_path / "film.mkv"
     )
     path.write_bytes(path.read_bytes() + bytes(2 * MB))
@@ -93,7 +93,7 @@ def test_a_disk_that_cannot_hold_the_film_is_refused_before_it_is_begun(
 
 def test_what_is_finished_corrects_the_forecast(identity, tmp_path, free):
     noise = list(np.random.default_rng(8).integers(0, 256, (48, 256, 256, 3), np.uint8))
-    film = Film(noise, options={"preset": "ultrafast"}).write(tmp_path / "film.mkv")
+    film = Clip(noise, options={"preset": "ultrafast"}).write(tmp_path / "film.mkv")
     target = tmp_path / "target.mkv"
     options = EncodeOptions(codec="ffv1")  # takes far more than any forecast
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.clips import Film, Sound, moving_pictures, picture_file
+from support.clips import Clip, Tone, image_file, moving_frames
 from support.run_toonvid import Ended, run_here
 
 from toonvid.backends import Backend
@@ -26,7 +26,7 @@ SUFFIXES = ["mp4", "mov", "m4v", "mkv", "webm", "ts", "gif", "png", "jpg", "webp
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    return Film(moving_pictures(75), sounds=(Sound(seconds=3),)).write(tmp_path / "source.mp4")
+    return Clip(moving_frames(75), audio=(Tone(seconds=3),)).write(tmp_path / "source.mp4")
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def made(source: Path, identity: Backend, tmp_path: Path) -> Callable[[str], tup
         begin = source
         if suffix in ("png", "jpg", "webp"):
             begin = tmp_path / "picture.png"
-            begin.write_bytes(picture_file(moving_pictures(1)[0], "png"))
+            begin.write_bytes(image_file(moving_frames(1)[0], "png"))
         convert(begin, target, identity, *USUAL)
         return begin, target
 
@@ -117,7 +117,7 @@ def test_the_same_command_goes_on_in_a_folder(scene_film, engines_folder, tmp_pa
     films.mkdir()
     for name in ("a.mp4", "b.mp4", "c.mp4"):
         (films / name).write_bytes(scene_film.read_bytes())
-    (films / "d.png").write_bytes(picture_file(moving_pictures(1)[0], "png"))
+    (films / "d.png").write_bytes(image_file(moving_frames(1)[0], "png"))
 
     def run(*words: str) -> Ended:
         return run_here(capsys, "convert", films, "-o", f"{tmp_path}/out/", "--style", "negative",

@@ -13,23 +13,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.clips import (
-    Film,
-    Sound,
-    Text,
+    Clip,
+    Subtitles,
+    Tone,
     decoded,
-    decoded_sound,
+    decoded_audio,
     frame_times,
-    moving_pictures,
+    moving_frames,
     only,
 )
 
 from toonvid.backends import Backend
-from toonvid.errors import SourceError, TargetError, UnlikeJobError
+from toonvid.errors import JobMismatchError, SourceError, TargetError
 from toonvid.pipeline import Conversion, Progress
 from toonvid.reading import stall_guard as patient_file
 from toonvid.reading.decoder import VideoDecoder
 from toonvid.reading.options import DecodeOptions
-from toonvid.reading.stall_guard import PatientFile
+from toonvid.reading.stall_guard import StallGuardedFile
 from toonvid.resume import segmented as segments
 from toonvid.resume.eligibility import JOINABLE_CODECS, why_in_one_go
 from toonvid.resume.job_state import read_job_state
@@ -53,11 +53,11 @@ class Stopped(Exception):
 @pytest.fixture
 def film(tmp_path: Path) -> Path:
     """48 frames, ten segments, with sound and text beside them and key frames in between."""
-    film = Film(
-        moving_pictures(48),
+    film = Clip(
+        moving_frames(48),
         options={"bf": "2", "b_strategy": "0", "g": "12"},
-        sounds=(Sound(seconds=F(48, 25)),),
-        texts=(Text(),),
+        audio=(Tone(seconds=F(48, 25)),),
+        subtitles=(Subtitles(),),
         chapters=((0, 1000, "One"), (1000, 1920, "Two")),
     )
     return film.write(tmp_path / "film.mp4")
@@ -135,9 +135,7 @@ def test_every_codec_that_is_joined_decodes_as_its_segments_do(codec, film, run,
     wishes = {}
     source = film
     if codec == "dnxhd":  # takes few sizes
-        source = Film(moving_pictures(12, (1280, 720)), options={"g": "4"}).write(
-            tmp_path / "hd.mp4"
-        )
+        source = Clip(moving_frames(12, (1280, 720)), options={"g": "4"}).write(tmp_path / "hd.mp4")
         suffix = "mov"
     else:
         wishes["encoding"] = EncodeOptions(codec=codec)
@@ -154,7 +152,7 @@ def test_every_codec_that_is_joined_decodes_as_its_segments_do(codec, film, run,
 
 def test_frame_times_are_exact_over_the_joins(run, tmp_path):
     times = sorted(random.Random(4).sample(range(4000), 90))
-    film = Film(moving_pictures(90), pts=times, time_base=F(1, 1000), options={"bf": "3"})
+    film = Clip(moving_frames(90), pts=times, time_base=F(1, 1000), options={"bf": "3"})
     source = film.write(tmp_path / "source.mp4")
     for suffix in ("mp4", "mov"):
         done = run(source, f"target.{suffix}")
@@ -162,16 +160,16 @@ def test_frame_times_are_exact_over_the_joins(run, tmp_path):
 
 
 def test_sound_has_no_click_and_no_gap(film, run):
-    _, expected = decoded_sound(film)
+    _, expected = decoded_audio(film)
     copied = run(film)
-    _, wave = decoded_sound(copied.target)
+    _, wave = decoded_audio(copied.target)
     assert np.array_equal(wave, expected)
     converted = run(film, "target.webm")
     assert any("converted to opus" in notice for notice in converted.notices)
     packets = only(converted.target, "audio")
     steps = {b - a for a, b in pairwise(packets.times)}
     assert max(steps) <= F(21, 1000)  # a packet of Opus lasts 20 ms: not one is missing
-    _, wave = decoded_sound(converted.target)
+    _, wave = decoded_audio(converted.target)
     tone = wave[4800:-4800]
     jumps = np.abs(np.diff(tone))
     assert jumps.max() < 1.5 * np.percentile(jumps, 99)
@@ -180,14 +178,14 @@ def test_sound_has_no_click_and_no_gap(film, run):
 @pytest.mark.parametrize(
     ("suffix", "film"),
     [
-        ("ts", Film(moving_pictures(30), sounds=(Sound("mp2"),))),
-        ("avi", Film(moving_pictures(30), codec="mpeg4")),
-        ("gif", Film(moving_pictures(30), codec="gif", pix_fmt="rgb8")),
-        ("mkv", Film(moving_pictures(30), options={"g": "7"}, sounds=(Sound("libopus"),))),
-        ("mp4", Film(moving_pictures(30), pts=range(13, 43), options={"g": "999"})),
+        ("ts", Clip(moving_frames(30), audio=(Tone("mp2"),))),
+        ("avi", Clip(moving_frames(30), codec="mpeg4")),
+        ("gif", Clip(moving_frames(30), codec="gif", pix_fmt="rgb8")),
+        ("mkv", Clip(moving_frames(30), options={"g": "7"}, audio=(Tone("libopus"),))),
+        ("mp4", Clip(moving_frames(30), pts=range(13, 43), options={"g": "999"})),
         (
             "mp4",
-            Film(moving_pictures(30), options={"x264-params": "open-gop=1:keyint=8:bframes=3"}),
+            Clip(moving_frames(30), options={"x264-params": "open-gop=1:keyint=8:bframes=3"}),
         ),
     ],
     ids=["ts", "avi", "gif", "mkv", "one-key-frame-late", "open-gop"],
@@ -263,7 +261,7 @@ def test_a_journal_whose_head_is_gone_is_refused_and_nothing_deleted(film, run, 
     target = tmp_path / "target.mp4"
     (part_folder(target) / "journal").write_bytes(b"\0" * 100)
     before = kept(target)
-    with pytest.raises(UnlikeJobError, match=r"cannot be read; --restart begins anew"):
+    with pytest.raises(JobMismatchError, match=r"cannot be read; --restart begins anew"):
         run(film)
     assert kept(target) == before
     assert run(film, restart=True).resumed_frames == 0
@@ -283,7 +281,7 @@ def test_a_journal_of_another_kind_is_refused_and_nothing_deleted(spoil, film, r
     for entry in entries:
         Journal(journal).append(entry)
     before = kept(target)
-    with pytest.raises(UnlikeJobError, match=r"cannot be read; --restart begins anew"):
+    with pytest.raises(JobMismatchError, match=r"cannot be read; --restart begins anew"):
         run(film)
     assert kept(target) == before
     assert read_job_state(target) is None
@@ -365,7 +363,7 @@ def test_other_options_are_refused_by_name_and_nothing_is_deleted(
     stopped(run, film, 23)
     target = tmp_path / "target.mp4"
     before = {path: path.read_bytes() for path in part_folder(target).iterdir()}
-    with pytest.raises(UnlikeJobError, match=named) as refused:
+    with pytest.raises(JobMismatchError, match=named) as refused:
         run(film, **wishes)
     assert "--restart" in str(refused.value) and "nothing was deleted" in str(refused.value)
     assert refused.value.exit_code == 2
@@ -387,7 +385,7 @@ def test_another_engine_is_refused(film, run, engines_folder, tmp_path):
     engine = find_engine(str(engines_folder / "negative.onnx"))
     with (
         open_backend(engine, precision="f32") as other,
-        pytest.raises(UnlikeJobError, match="--style was identity, is negative"),
+        pytest.raises(JobMismatchError, match="--style was identity, is negative"),
     ):
         segments.convert(film, tmp_path / "target.mp4", other, segment_seconds=LENGTH)
 
@@ -398,10 +396,10 @@ def test_a_changed_source_is_refused(film, run, tmp_path):
     with film.open("r+b") as file:
         file.seek(-100, os.SEEK_END)
         file.write(b"changed")
-    with pytest.raises(UnlikeJobError, match="the source's time of change was"):
+    with pytest.raises(JobMismatchError, match="the source's time of change was"):
         run(film)
     os.utime(film, ns=(before.st_atime_ns, before.st_mtime_ns))
-    with pytest.raises(UnlikeJobError, match="the source's content was"):
+    with pytest.raises(JobMismatchError, match="the source's content was"):
         run(film)
 
 
@@ -450,21 +448,21 @@ def test_a_source_whose_disk_goes_away_is_waited_for_and_not_cut_short(
     reads, run, tmp_path, monkeypatch
 ):
     """A network mount that dies while the pictures are read, and while the rest is."""
-    source = Film(moving_pictures(48), options={"g": "12"}, sounds=(Sound(seconds=F(2)),)).write(
+    source = Clip(moving_frames(48), options={"g": "12"}, audio=(Tone(seconds=F(2)),)).write(
         tmp_path / "far.mkv"
     )
     run(source, "whole.mkv")
     monkeypatch.setattr(patient_file, "_file_system", lambda _: "nfs4")
-    read = PatientFile.read
+    read = StallGuardedFile.read
     left = iter(range(reads))
 
-    def read_for_a_while(self: PatientFile, size: int) -> bytes:
+    def read_for_a_while(self: StallGuardedFile, size: int) -> bytes:
         if next(left, None) is None:
             self.trouble = "it said nothing for 30 seconds"
             self.interrupt()
         return read(self, min(size, 2000))
 
-    monkeypatch.setattr(PatientFile, "read", read_for_a_while)
+    monkeypatch.setattr(StallGuardedFile, "read", read_for_a_while)
     with pytest.raises(
         SourceError, match=r"cannot be read(?: on)?: it said nothing for 30 seconds"
     ):

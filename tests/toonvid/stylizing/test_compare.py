@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from support.clips import flat
+from support.clips import flat_frame
 
 from toonvid.choices import COMPARISONS
 from toonvid.stylizing.compare import compose_comparison
@@ -14,8 +14,8 @@ from toonvid.video import Frame
 
 F = Fraction
 ALPHA = np.arange(48 * 64, dtype=np.uint32).reshape(48, 64).astype(np.uint8)
-SOURCE = Frame(flat((10, 20, 30)), 0, F(1, 25), 1, ALPHA)
-CARTOON = Frame(flat((200, 210, 220)), 0, F(1, 25), 1, ALPHA)
+SOURCE = Frame(flat_frame((10, 20, 30)), 0, F(1, 25), 1, ALPHA)
+CARTOON = Frame(flat_frame((200, 210, 220)), 0, F(1, 25), 1, ALPHA)
 
 
 def test_none_is_the_cartoon_alone():
@@ -41,10 +41,10 @@ def test_wipe_moves_the_line_from_left_to_right_and_back(time, column):
     assert (wiped[:, : max(0, column - 1)] == SOURCE.pixels[0, 0]).all()
     assert (wiped[:, column + 1 :] == CARTOON.pixels[0, 0]).all()
     assert (wiped == 255).any()
-    assert (CARTOON.pixels == flat((200, 210, 220))).all()  # which is left as it was
+    assert (CARTOON.pixels == flat_frame((200, 210, 220))).all()  # which is left as it was
 
 
 @pytest.mark.parametrize("comparison", COMPARISONS)
 def test_a_frame_of_one_pixel_can_be_compared(comparison):
-    one = Frame(flat((1, 2, 3), (1, 1)), 0, F(1))
+    one = Frame(flat_frame((1, 2, 3), (1, 1)), 0, F(1))
     assert compose_comparison(one, one, comparison).pixels.size >= 3

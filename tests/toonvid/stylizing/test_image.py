@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.clips import moving_pictures
+from support.clips import moving_frames
 from support.tiny_engines import negative_engine
 
 import toonvid
@@ -23,7 +23,7 @@ def negative(tmp_path: Path) -> str:
 
 
 def image(size: tuple[int, int] = (37, 23)) -> Pixels:
-    return moving_pictures(1, size)[0]
+    return moving_frames(1, size)[0]
 
 
 @pytest.mark.parametrize("size", SIZES)

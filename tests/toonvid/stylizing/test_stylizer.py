@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.clips import Film, decoded, flat, moving_pictures
+from support.clips import Clip, decoded, flat_frame, moving_frames
 from support.tiny_engines import identity_engine, negative_engine
 
 from toonvid.backends import open_backend
@@ -55,7 +55,7 @@ def stylized(engine: Engine, pictures, batch_size: int = 1, **options):
 
 @pytest.mark.parametrize(("batch_size", "sizes"), [(1, [1] * 7), (3, [3, 3, 1]), (16, [7])])
 def test_batches_end_with_a_smaller_one_and_keep_the_order(batch_size, sizes, tmp_path):
-    pictures = moving_pictures(7)
+    pictures = moving_frames(7)
     found, backend = stylized(negative_engine(tmp_path), pictures, batch_size)
     assert [len(batch) for batch in backend.seen] == sizes
     assert [frame.pts for frame in found] == list(range(7))
@@ -66,7 +66,7 @@ def test_batches_end_with_a_smaller_one_and_keep_the_order(batch_size, sizes, tm
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (8, 8), (37, 23), (17, 3)])
 @pytest.mark.parametrize("multiple_of", [1, 4, 16])
 def test_any_size_is_padded_by_reflection_and_cut_back(size, multiple_of, tmp_path):
-    picture = moving_pictures(1, size)[0]
+    picture = moving_frames(1, size)[0]
     [frame], backend = stylized(negative_engine(tmp_path, multiple_of), [picture])
     assert np.array_equal(frame.pixels, 255 - picture)
     [batch] = backend.seen
@@ -80,14 +80,14 @@ def test_any_size_is_padded_by_reflection_and_cut_back(size, multiple_of, tmp_pa
 
 
 def test_strength_is_the_share_of_the_cartoon(tmp_path):
-    engine, picture = negative_engine(tmp_path), flat((10, 100, 240))
+    engine, picture = negative_engine(tmp_path), flat_frame((10, 100, 240))
     for strength, expected in ((0, (10, 100, 240)), (1, (245, 155, 15)), (0.5, (128, 128, 128))):
         [frame], _ = stylized(engine, [picture], strength=strength)
         assert np.abs(frame.pixels.astype(int) - expected).max() <= 1
 
 
 def test_no_strength_at_all_is_the_source_exactly(tmp_path):
-    picture = moving_pictures(1)[0]
+    picture = moving_frames(1)[0]
     [frame], _ = stylized(negative_engine(tmp_path), [picture], strength=0)
     assert np.array_equal(frame.pixels, picture)
 
@@ -99,7 +99,7 @@ def chroma(pixels) -> np.ndarray:
 
 
 def test_keep_color_takes_light_from_the_cartoon_and_colour_from_the_source(tmp_path):
-    picture = flat((140, 120, 110))
+    picture = flat_frame((140, 120, 110))
     [frame], _ = stylized(negative_engine(tmp_path), [picture], keep_color=True)
     assert np.abs(chroma(frame.pixels) - chroma(picture)).max() <= 1.5
     light, expected = frame.pixels.mean(), (255 - picture).mean()
@@ -107,14 +107,14 @@ def test_keep_color_takes_light_from_the_cartoon_and_colour_from_the_source(tmp_
 
 
 def test_keep_color_of_an_unchanged_picture_changes_nothing(tmp_path):
-    picture = moving_pictures(1)[0]
+    picture = moving_frames(1)[0]
     [frame], _ = stylized(identity_engine(tmp_path), [picture], keep_color=True)
     assert np.array_equal(frame.pixels, picture)
 
 
 def test_time_and_opacity_are_those_of_the_source(tmp_path):
     alpha = np.full((48, 64), 77, np.uint8)
-    source = Frame(flat((1, 2, 3)), 12345, F(1, 90000), 3600, alpha)
+    source = Frame(flat_frame((1, 2, 3)), 12345, F(1, 90000), 3600, alpha)
     with open_backend(negative_engine(tmp_path), precision="f32") as backend:
         [frame] = Stylizer(backend).stylize([source])
     assert (frame.pts, frame.time_base, frame.duration) == (12345, F(1, 90000), 3600)
@@ -126,7 +126,7 @@ def test_time_and_opacity_are_those_of_the_source(tmp_path):
     [("none", (48, 64)), ("horizontal", (48, 128)), ("vertical", (96, 64)), ("wipe", (48, 64))],
 )
 def test_comparison_reaches_the_target(comparison, shape, tmp_path, toon):
-    source = Film().write(tmp_path / "source.mp4")
+    source = Clip().write(tmp_path / "source.mp4")
     done = toon(source, stylizing=StylizeOptions(compare=comparison))
     assert decoded(done.target)[0].shape[:2] == shape
 
@@ -138,7 +138,7 @@ def test_a_broken_backend_is_no_hang(tmp_path, toon, identity, monkeypatch):
 
     monkeypatch.setattr(identity, "stream", fail)
     with pytest.raises(RuntimeError, match="lost"):
-        toon(Film().write(tmp_path / "source.mp4"))
+        toon(Clip().write(tmp_path / "source.mp4"))
     assert [path.name for path in Path(tmp_path).iterdir()] == ["source.mp4"]
 
 

@@ -12,13 +12,13 @@ import av
 import numpy as np
 import pytest
 from support.clips import (
-    Film,
-    Sound,
+    Clip,
+    Tone,
     decoded,
     first_frame,
-    flat,
+    flat_frame,
     frame_times,
-    moving_pictures,
+    moving_frames,
     only,
     streams,
 )
@@ -34,12 +34,12 @@ INFO = VideoInfo("clip", "mov", 64, 48, F(1, 25), frame_rate=F(25))
 
 
 def frame(pts: int = 0, pixels=None) -> Frame:
-    return Frame(flat((90, 90, 90)) if pixels is None else pixels, pts, F(1, 25), 1)
+    return Frame(flat_frame((90, 90, 90)) if pixels is None else pixels, pts, F(1, 25), 1)
 
 
 def write(target: Path, options: EncodeOptions | None = None, count: int = 6) -> None:
     with VideoEncoder(target, INFO, options) as encoder:
-        for pts, pixels in enumerate(moving_pictures(count) if count else []):
+        for pts, pixels in enumerate(moving_frames(count) if count else []):
             encoder.write(frame(pts, pixels))
 
 
@@ -88,12 +88,12 @@ def test_codec_preset_crf_and_pix_fmt_are_taken(codec, pix_fmt, preset, crf, tmp
         target = target.with_suffix(".mp4")
     options = EncodeOptions(codec=codec, pix_fmt=pix_fmt, preset=preset, crf=crf)
     with VideoEncoder(target, INFO, options) as encoder:
-        for pts, pixels in enumerate(moving_pictures(5)):
+        for pts, pixels in enumerate(moving_frames(5)):
             encoder.write(frame(pts, pixels))
     assert len(frame_times(target)) == 5
     if pix_fmt:
         assert first_frame(target).format.name == pix_fmt
-    for found, expected in zip(decoded(target), moving_pictures(5), strict=True):
+    for found, expected in zip(decoded(target), moving_frames(5), strict=True):
         assert np.abs(found.astype(int) - expected).mean() < 8
 
 
@@ -205,7 +205,7 @@ def test_target_that_exists_is_refused_before_any_work(tmp_path):
 
 @pytest.mark.parametrize("link", ["same", "symlink", "hardlink"])
 def test_source_as_its_own_target_is_refused_and_stays_whole(link, tmp_path, toon):
-    source = Film().write(tmp_path / "film.mp4")
+    source = Clip().write(tmp_path / "film.mp4")
     before = source.read_bytes()
     name = "film.mp4" if link == "same" else "other.mp4"
     if link == "symlink":
@@ -258,7 +258,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(suffix, limit, tmp_path):
     noise = [np.random.default_rng(n).integers(0, 255, (48, 64, 3), np.uint8) for n in range(20)]
     folder = tmp_path / "films"
     folder.mkdir()
-    film = Film(noise[: 1 if suffix == "png" else 20], sounds=() if suffix == "png" else (Sound(),))
+    film = Clip(noise[: 1 if suffix == "png" else 20], audio=() if suffix == "png" else (Tone(),))
     source = film.write(tmp_path / "source.mp4")
     done = convert_limited(
         tmp_path, source, str(folder / f"t.{suffix}"), limit, capture_output=True, text=True
@@ -271,7 +271,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(suffix, limit, tmp_path):
 
 def test_a_reader_that_goes_away_is_one_line(tmp_path):
     noise = [np.random.default_rng(n).integers(0, 255, (96, 128, 3), np.uint8) for n in range(60)]
-    source = Film(noise).write(tmp_path / "source.mp4")
+    source = Clip(noise).write(tmp_path / "source.mp4")
     command = [sys.executable, "-c", LIMITED, str(TESTS), str(tmp_path), str(source), "-", "-1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stderr is not None
@@ -283,7 +283,7 @@ def test_a_reader_that_goes_away_is_one_line(tmp_path):
 
 
 def test_a_pipe_carries_a_whole_film_with_its_sound(tmp_path):
-    source = Film(moving_pictures(20), sounds=(Sound(),)).write(tmp_path / "source.mp4")
+    source = Clip(moving_frames(20), audio=(Tone(),)).write(tmp_path / "source.mp4")
     target = tmp_path / "piped.mkv"
     with target.open("wb") as pipe:
         done = convert_limited(tmp_path, source, "-", -1, stdout=pipe)
@@ -293,7 +293,7 @@ def test_a_pipe_carries_a_whole_film_with_its_sound(tmp_path):
 
 
 def test_a_pipe_is_a_source_too(tmp_path):
-    film = Film(moving_pictures(20), sounds=(Sound("libopus"),))
+    film = Clip(moving_frames(20), audio=(Tone("libopus"),))
     source = film.write(tmp_path / "source.mkv")
     target = tmp_path / "target.mkv"
     with source.open("rb") as pipe:
@@ -307,8 +307,10 @@ def test_a_pipe_is_a_source_too(tmp_path):
 
 
 def test_gif_keeps_its_times_and_its_colours(tmp_path, toon):
-    pictures = [flat(color) for color in ((250, 10, 10), (10, 250, 10), (10, 10, 250), (9, 9, 9))]
-    source = Film(
+    pictures = [
+        flat_frame(color) for color in ((250, 10, 10), (10, 250, 10), (10, 10, 250), (9, 9, 9))
+    ]
+    source = Clip(
         pictures, pts=(0, 7, 30, 31), time_base=F(1, 100), codec="gif", pix_fmt="rgb8"
     ).write(tmp_path / "source.gif")
     done = toon(source, "target.gif")
@@ -318,7 +320,7 @@ def test_gif_keeps_its_times_and_its_colours(tmp_path, toon):
 
 
 def test_film_becomes_a_gif(tmp_path, toon):
-    source = Film(sounds=(Sound(),)).write(tmp_path / "source.mp4")
+    source = Clip(audio=(Tone(),)).write(tmp_path / "source.mp4")
     done = toon(source, "target.gif")
     assert frame_times(done.target) == frame_times(source)
     assert [s.kind for s in streams(done.target)] == ["video"]
@@ -328,19 +330,19 @@ def test_film_becomes_a_gif(tmp_path, toon):
 @pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv", "webm", "ts", "gif", "png", "jpg", "webp"])
 def test_targets_are_marked_and_read_by_others(suffix, tmp_path, toon):
     cv2 = pytest.importorskip("cv2")
-    is_picture = suffix in ("png", "jpg", "webp")
-    source = Film(moving_pictures(1 if is_picture else 6)).write(tmp_path / "source.mp4")
+    is_image = suffix in ("png", "jpg", "webp")
+    source = Clip(moving_frames(1 if is_image else 6)).write(tmp_path / "source.mp4")
     assert not has_provenance_tag(source)
     target = tmp_path / f"target.{suffix}"
     toon(source, target.name)
     assert has_provenance_tag(target)
     assert np.abs(decoded(target)[0].astype(int) - decoded(source)[0]).mean() < 10
-    seen = cv2.imread(str(target)) if is_picture else cv2.VideoCapture(str(target)).read()[1]
+    seen = cv2.imread(str(target)) if is_image else cv2.VideoCapture(str(target)).read()[1]
     assert np.abs(seen[:, :, ::-1].astype(int) - decoded(source)[0]).mean() < 10
 
 
 def test_written_film_is_smaller_than_raw_and_whole(tmp_path, toon):
-    source = Film(moving_pictures(30)).write(tmp_path / "source.mp4")
+    source = Clip(moving_frames(30)).write(tmp_path / "source.mp4")
     done = toon(source)
     assert isinstance(done.frames, int) and done.frames == 30
     assert Path(done.target).stat().st_size < 30 * 64 * 48 * 3

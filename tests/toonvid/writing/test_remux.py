@@ -8,19 +8,19 @@ import av
 import pytest
 from av.stream import Disposition
 from support.clips import (
-    Film,
-    Sound,
-    Text,
+    Clip,
+    Subtitles,
+    Tone,
     chapters,
-    decoded_sound,
-    film_end,
-    flat,
+    decoded_audio,
+    flat_frame,
     frame_times,
+    image_file,
     metadata,
-    moving_pictures,
+    moving_frames,
     only,
-    picture_file,
     streams,
+    video_end,
 )
 
 from toonvid.reading.options import DecodeOptions
@@ -59,7 +59,7 @@ def of_kind(path, kind):
 )
 def test_audio_packets_come_through_byte_for_byte_at_their_times(suffix, codec, tmp_path, toon):
     video = "libvpx-vp9" if suffix == "webm" else "libx264"
-    film = Film(codec=video, sounds=(Sound(codec), Sound(codec, start=F(1, 10), frequency=880)))
+    film = Clip(codec=video, audio=(Tone(codec), Tone(codec, start=F(1, 10), frequency=880)))
     source = film.write(tmp_path / f"source.{suffix}")
     done = toon(source, f"target.{suffix}")
     found, expected = of_kind(done.target, "audio"), of_kind(source, "audio")
@@ -72,10 +72,10 @@ def test_audio_packets_come_through_byte_for_byte_at_their_times(suffix, codec, 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
 def test_two_sounds_keep_language_title_and_disposition(suffix, tmp_path, toon):
     comment = int(Disposition.comment)
-    source = Film(
-        sounds=(
-            Sound(metadata=ENGLISH),
-            Sound(frequency=880, metadata=GERMAN, disposition=comment),
+    source = Clip(
+        audio=(
+            Tone(metadata=ENGLISH),
+            Tone(frequency=880, metadata=GERMAN, disposition=comment),
         ),
     ).write(tmp_path / f"source.{suffix}")
     found = of_kind(toon(source, f"target.{suffix}").target, "audio")
@@ -84,7 +84,7 @@ def test_two_sounds_keep_language_title_and_disposition(suffix, tmp_path, toon):
 
 
 def test_sound_of_another_container_keeps_its_times_to_the_millisecond(tmp_path, toon):
-    source = Film(sounds=(Sound(),)).write(tmp_path / "source.mp4")
+    source = Clip(audio=(Tone(),)).write(tmp_path / "source.mp4")
     found, expected = only(toon(source, "target.mkv").target, "audio"), only(source, "audio")
     assert found.content == expected.content
     assert all(abs(a - b) <= F(1, 1000) for a, b in zip(found.times, expected.times, strict=True))
@@ -105,7 +105,7 @@ def test_sound_of_another_container_keeps_its_times_to_the_millisecond(tmp_path,
 def test_sound_that_does_not_fit_is_converted_and_said_so(
     source_suffix, codec, target_suffix, expected, start, tmp_path, toon
 ):
-    film = Film(moving_pictures(20), sounds=(Sound(codec, F(1, 2), start=start, metadata=ENGLISH),))
+    film = Clip(moving_frames(20), audio=(Tone(codec, F(1, 2), start=start, metadata=ENGLISH),))
     source = film.write(tmp_path / f"source.{source_suffix}")
     done = toon(source, f"target.{target_suffix}")
     found = only(done.target, "audio")
@@ -113,8 +113,8 @@ def test_sound_that_does_not_fit_is_converted_and_said_so(
     assert found.language == "eng"
     (notice,) = done.notices
     assert f"is converted to {expected}" in notice and codec.removeprefix("lib") in notice
-    began, wave = decoded_sound(done.target)
-    _, original = decoded_sound(source)
+    began, wave = decoded_audio(done.target)
+    _, original = decoded_audio(source)
     assert began + first_loud(wave) == pytest.approx(float(start), abs=0.03)
     assert 0 <= len(wave) - len(original) <= 3 * 1024  # whole, and filled up to a whole packet
     if target_suffix != "ts":  # which begins where its sound's encoder does
@@ -127,15 +127,15 @@ def first_loud(wave) -> float:
 
 
 def test_surround_sound_stays_surround_when_converted(tmp_path, toon):
-    source = Film(sounds=(Sound("pcm_s16le", layout="5.1"),)).write(tmp_path / "source.mkv")
+    source = Clip(audio=(Tone("pcm_s16le", layout="5.1"),)).write(tmp_path / "source.mkv")
     with av.open(toon(source).target) as target:
         assert target.streams.audio[0].layout.name == "5.1"
 
 
 def test_sound_at_a_rate_that_opus_lacks_is_resampled(tmp_path, toon):
-    film = Film(moving_pictures(20), sounds=(Sound("aac", F(1, 2), rate=44100),))
+    film = Clip(moving_frames(20), audio=(Tone("aac", F(1, 2), rate=44100),))
     done = toon(film.write(tmp_path / "source.mp4"), "target.webm")
-    _, wave = decoded_sound(done.target)
+    _, wave = decoded_audio(done.target)
     assert len(wave) / 48000 == pytest.approx(0.5, abs=0.06)
 
 
@@ -146,7 +146,7 @@ def test_sound_at_a_rate_that_opus_lacks_is_resampled(tmp_path, toon):
 def test_subtitles_are_copied_where_they_fit(
     source_suffix, codec, target_suffix, expected, tmp_path, toon
 ):
-    film = Film(texts=(Text(codec, metadata=GERMAN, disposition=FORCED),))
+    film = Clip(subtitles=(Subtitles(codec, metadata=GERMAN, disposition=FORCED),))
     source = film.write(tmp_path / f"source.{source_suffix}")
     done = toon(source, f"target.{target_suffix}")
     found, original = only(done.target, "subtitle"), only(source, "subtitle")
@@ -173,7 +173,7 @@ def test_subtitles_are_copied_where_they_fit(
 def test_subtitles_that_do_not_fit_are_converted_and_said_so(
     source_suffix, codec, target_suffix, expected, tmp_path, toon
 ):
-    film = Film(texts=(Text(codec, metadata=FRENCH),))
+    film = Clip(subtitles=(Subtitles(codec, metadata=FRENCH),))
     source = film.write(tmp_path / f"source.{source_suffix}")
     done = toon(source, f"target.{target_suffix}")
     found = only(done.target, "subtitle")
@@ -192,7 +192,7 @@ def spoken(stream) -> dict[tuple[Fraction, Fraction], str]:
 
 @pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv"])
 def test_chapters_and_tags_survive(suffix, tmp_path, toon):
-    source = Film(
+    source = Clip(
         chapters=((0, 100, "One"), (100, 240, "Two")),
         metadata={"title": "A film", "artist": "Somebody", "comment": "Rain"},
         video_metadata={"language": "fra"},
@@ -208,7 +208,7 @@ def test_chapters_and_tags_survive(suffix, tmp_path, toon):
 
 
 def test_chapters_cross_containers(tmp_path, toon):
-    film = Film(chapters=((0, 100, "One"), (100, 240, "Two")))
+    film = Clip(chapters=((0, 100, "One"), (100, 240, "Two")))
     source = film.write(tmp_path / "source.mp4")
     matroska = toon(source, "target.mkv")
     assert chapters(toon(matroska.target, "back.mp4").target) == chapters(source)
@@ -216,7 +216,7 @@ def test_chapters_cross_containers(tmp_path, toon):
 
 def test_what_a_camera_wrote_of_itself_survives(tmp_path, toon):
     said = {"com.apple.quicktime.make": "Apple", "com.apple.quicktime.model": "iPhone 6"}
-    film = Film(metadata=said, muxing={"movflags": "use_metadata_tags"})
+    film = Clip(metadata=said, muxing={"movflags": "use_metadata_tags"})
     source = film.write(tmp_path / "source.mov")
     assert said.items() <= metadata(source).items()
     for name in ("target.mp4", "target.mov"):
@@ -226,8 +226,8 @@ def test_what_a_camera_wrote_of_itself_survives(tmp_path, toon):
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
 @pytest.mark.parametrize("target_suffix", ["mp4", "mkv"])
 def test_cover_picture_stays_a_cover(suffix, target_suffix, tmp_path, toon):
-    cover = picture_file(flat((200, 10, 10), (16, 16)), "png")
-    source = Film(sounds=(Sound(),), cover=cover).write(tmp_path / f"source.{suffix}")
+    cover = image_file(flat_frame((200, 10, 10), (16, 16)), "png")
+    source = Clip(audio=(Tone(),), cover=cover).write(tmp_path / f"source.{suffix}")
     done = toon(source, f"target.{target_suffix}")
     (found,) = (s for s in streams(done.target) if s.is_cover)
     assert found.content == (cover,)
@@ -236,15 +236,15 @@ def test_cover_picture_stays_a_cover(suffix, target_suffix, tmp_path, toon):
 
 
 def test_cover_picture_survives_a_trim(tmp_path, toon):
-    cover = picture_file(flat((200, 10, 10), (16, 16)), "png")
-    source = Film(moving_pictures(25), cover=cover).write(tmp_path / "source.mp4")
+    cover = image_file(flat_frame((200, 10, 10), (16, 16)), "png")
+    source = Clip(moving_frames(25), cover=cover).write(tmp_path / "source.mp4")
     done = toon(source, decoding=DecodeOptions(start=F(1, 2)))
     (found,) = (s for s in streams(done.target) if s.is_cover)
     assert found.content == (cover,)
 
 
 def test_attachment_survives_in_matroska(tmp_path, toon):
-    source = Film(attachment=b"the bytes of a font").write(tmp_path / "source.mkv")
+    source = Clip(attachment=b"the bytes of a font").write(tmp_path / "source.mkv")
     done = toon(source, "target.mkv")
     found = only(done.target, "attachment")
     assert found.content == (b"the bytes of a font",)
@@ -254,21 +254,21 @@ def test_attachment_survives_in_matroska(tmp_path, toon):
 
 
 def test_attachment_does_not_fit_mp4_and_is_named(tmp_path, toon):
-    source = Film(attachment=b"the bytes of a font").write(tmp_path / "source.mkv")
+    source = Clip(attachment=b"the bytes of a font").write(tmp_path / "source.mkv")
     (notice,) = toon(source).notices
     assert "attachment stream 1" in notice and "mp4" in notice and "left out" in notice
 
 
 def test_data_stream_is_copied_where_it_can_be_found_again(tmp_path, toon):
     data = ((F(0), b"first"), (F(1, 10), b"second"))
-    source = Film(data=data).write(tmp_path / "source.ts")
+    source = Clip(data=data).write(tmp_path / "source.ts")
     done = toon(source, "target.ts")
     assert only(done.target, "data").content == (b"first", b"second")
     assert only(done.target, "data").times == only(source, "data").times
 
 
 def test_data_stream_that_does_not_fit_is_named(tmp_path, toon):
-    source = Film(data=((F(0), b"first"),)).write(tmp_path / "source.ts")
+    source = Clip(data=((F(0), b"first"),)).write(tmp_path / "source.ts")
     (notice,) = toon(source).notices
     assert notice == "data stream 1 (klv) does not fit mp4 and is left out"
 
@@ -280,7 +280,7 @@ def test_second_film_is_left_out_and_named(tmp_path, toon):
         for film, size in zip(films, ((64, 48), (32, 24)), strict=True):
             film.width, film.height, film.pix_fmt = *size, "yuv420p"
         for film in films:
-            picture = av.VideoFrame.from_ndarray(flat((9, 9, 9), (film.width, film.height)))
+            picture = av.VideoFrame.from_ndarray(flat_frame((9, 9, 9), (film.width, film.height)))
             target.mux([*film.encode(picture), *film.encode(None)])
     done = toon(source, "target.mkv")
     assert kinds(done.target) == [("video", "h264")]
@@ -288,7 +288,7 @@ def test_second_film_is_left_out_and_named(tmp_path, toon):
 
 
 def test_no_audio_and_no_subtitles_leave_them_out_quietly(tmp_path, toon):
-    source = Film(sounds=(Sound(),), texts=(Text(),)).write(tmp_path / "source.mp4")
+    source = Clip(audio=(Tone(),), subtitles=(Subtitles(),)).write(tmp_path / "source.mp4")
     done = toon(source, "mute.mp4", encoding=EncodeOptions(audio=False))
     assert kinds(done.target) == [("subtitle", "mov_text"), ("video", "h264")]
     done = toon(source, "bare.mp4", encoding=EncodeOptions(audio=False, subtitles=False))
@@ -299,7 +299,7 @@ def test_no_audio_and_no_subtitles_leave_them_out_quietly(tmp_path, toon):
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
 @pytest.mark.parametrize("seconds", [F(1, 20), F(12)])
 def test_sound_much_shorter_or_longer_than_the_pictures_is_whole(suffix, seconds, tmp_path, toon):
-    film = Film(moving_pictures(25), sounds=(Sound(seconds=seconds, layout="mono"),))
+    film = Clip(moving_frames(25), audio=(Tone(seconds=seconds, layout="mono"),))
     source = film.write(tmp_path / f"source.{suffix}")
     done = toon(source, f"target.{suffix}")
     assert only(done.target, "audio").content == only(source, "audio").content
@@ -311,7 +311,7 @@ def test_sound_much_shorter_or_longer_than_the_pictures_is_whole(suffix, seconds
 @pytest.mark.parametrize("order", ["video_first", "video_last"])
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
 def test_badly_interleaved_source_loses_nothing(order, suffix, tmp_path, toon):
-    film = Film(moving_pictures(100), sounds=(Sound(seconds=F(4)),), **{order: True})
+    film = Clip(moving_frames(100), audio=(Tone(seconds=F(4)),), **{order: True})
     source = film.write(tmp_path / f"source.{suffix}")
     done = toon(source, f"target.{suffix}")
     assert only(done.target, "audio").content == only(source, "audio").content
@@ -320,7 +320,7 @@ def test_badly_interleaved_source_loses_nothing(order, suffix, tmp_path, toon):
 
 
 def test_sound_behind_the_pictures_in_the_file_survives_an_end(tmp_path, toon):
-    film = Film(moving_pictures(200), sounds=(Sound(seconds=F(8)),), video_first=True)
+    film = Clip(moving_frames(200), audio=(Tone(seconds=F(8)),), video_first=True)
     source = film.write(tmp_path / "source.mkv")
     done = toon(source, "target.mkv", decoding=DecodeOptions(end=F(1)))
     assert only(done.target, "audio").times[-1] == pytest.approx(1, abs=0.03)
@@ -329,7 +329,7 @@ def test_sound_behind_the_pictures_in_the_file_survives_an_end(tmp_path, toon):
 
 def test_sounds_with_times_out_of_order_are_left_out_and_counted(tmp_path, toon):
     source = tmp_path / "source.mkv"
-    film = Film(sounds=(Sound("libopus"),)).write(tmp_path / "good.mkv")
+    film = Clip(audio=(Tone("libopus"),)).write(tmp_path / "good.mkv")
     with av.open(str(film)) as good, av.open(str(source), "w") as target:
         copies = [target.add_stream_from_template(s, opaque=True) for s in good.streams]
         for packet in list(good.demux()):
@@ -347,21 +347,21 @@ def test_sounds_with_times_out_of_order_are_left_out_and_counted(tmp_path, toon)
 
 
 def test_end_of_the_film_is_that_of_the_source(tmp_path, toon):
-    source = Film(sounds=(Sound(),)).write(tmp_path / "source.mp4")
+    source = Clip(audio=(Tone(),)).write(tmp_path / "source.mp4")
     done = toon(source)
-    assert film_end(done.target) == film_end(source)
+    assert video_end(done.target) == video_end(source)
     with av.open(str(source)) as a, av.open(done.target) as b:
         assert a.duration == b.duration
 
 
 def test_nothing_said_of_the_source_file_alone_is_repeated(tmp_path, toon):
-    source = Film(metadata={"title": "A film", "encoder": "Old"}).write(tmp_path / "source.mkv")
+    source = Clip(metadata={"title": "A film", "encoder": "Old"}).write(tmp_path / "source.mkv")
     found = metadata(toon(source, "target.mkv").target)
     assert found["title"] == "A film"
     assert found["encoder"].startswith("Lavf")
 
 
 def test_picture_of_a_film_with_sound_holds_the_picture_alone(tmp_path, toon):
-    source = Film(moving_pictures(1), sounds=(Sound(),)).write(tmp_path / "source.mp4")
+    source = Clip(moving_frames(1), audio=(Tone(),)).write(tmp_path / "source.mp4")
     done = toon(source, "target.png")
     assert kinds(done.target) == [("video", "png")]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.pictures import draw_discs, write_picture
+from support.drawn_images import draw_discs, write_image
 
 from toonvid.errors import TrainingError
 from trainer.data.cartoons import CartoonCrops
@@ -24,14 +24,14 @@ def test_the_twin_is_the_same_crop_smoothed(cartoons: Path) -> None:
 def test_scales_are_drawn_and_a_crop_always_fits(tmp_path: Path) -> None:
     stripes = np.zeros((64, 64, 3), np.uint8)
     stripes[:, ::8] = 255
-    write_picture(tmp_path / "stripes.png", stripes)
+    write_image(tmp_path / "stripes.png", stripes)
     crops = CartoonCrops(tmp_path, (0.1, 1.0), crop=32, seed=1)
     # At half its size, which a crop just fits into, a stripe of one pixel is half as bright.
     assert {int(crops.crop(index)[0].max()) for index in range(20)} == {255, 128}
 
 
 def test_cartoons_that_are_too_small_are_skipped_and_named(tmp_path: Path) -> None:
-    write_picture(tmp_path / "small.png", draw_discs(20, 50, 2))
+    write_image(tmp_path / "small.png", draw_discs(20, 50, 2))
     with pytest.raises(TrainingError, match=r"none of the cartoons in .* small\.png: 50 x 20"):
         CartoonCrops(tmp_path, (1.0,), crop=32, seed=1).crop(0)
 

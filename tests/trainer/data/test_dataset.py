@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from trainer.data.cartoons import CartoonCrops
-from trainer.data.color_transfer import Palette
+from trainer.data.color_transfer import ColorStatistics
 from trainer.data.dataset import Batch, Dataset
-from trainer.data.photos import ABSTRACTION, PhotoCrops
+from trainer.data.photos import FLAT_DRAWING, PhotoCrops
 
 FIRST_ADVERSARIAL = 2
 
@@ -23,11 +23,13 @@ def dataset(photos: Path, cartoons: Path, tmp_path: Path) -> Dataset:
 
 
 def open_dataset(
-    photos: Path, cartoons: Path, cache: Path, seed: int = 1, cartoon_colours: float = 0.0
+    photos: Path, cartoons: Path, cache: Path, seed: int = 1, cartoon_colors: float = 0.0
 ) -> Dataset:
-    photo_crops = PhotoCrops(photos, cache, ABSTRACTION, frame_heights=(36, 48), crop=32, seed=seed)
+    photo_crops = PhotoCrops(
+        photos, cache, FLAT_DRAWING, frame_heights=(36, 48), crop=32, seed=seed
+    )
     cartoon_crops = CartoonCrops(cartoons, (0.8, 1.0), crop=32, seed=seed)
-    return Dataset(photo_crops, cartoon_crops, 4, FIRST_ADVERSARIAL, cartoon_colours)
+    return Dataset(photo_crops, cartoon_crops, 4, FIRST_ADVERSARIAL, cartoon_colors)
 
 
 def assert_same(first: Batch, second: Batch) -> None:
@@ -66,9 +68,10 @@ def test_drawings_take_on_the_cartoons_colours_in_the_adversarial_phase(
     assert before.drawings is not None and after.drawings is not None
     assert before.cartoons is not None
     assert after.drawings.is_contiguous(memory_format=torch.channels_last)
-    aim = Palette.of(before.cartoons).mean
+    aim = ColorStatistics.of(before.cartoons).mean
     far, near = (
-        (Palette.of(one).mean - aim).abs().sum() for one in (before.drawings, after.drawings)
+        (ColorStatistics.of(one).mean - aim).abs().sum()
+        for one in (before.drawings, after.drawings)
     )
     assert near < 0.7 * far  # what leaves the range of levels is cut off
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from support.pictures import draw_discs
+from support.drawn_images import draw_discs
 
 from trainer.data.edge_smoothing import DILATION, SMOOTHING, smooth_edges
 

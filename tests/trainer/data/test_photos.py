@@ -9,17 +9,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from support.pictures import draw_discs, write_picture
+from support.drawn_images import draw_discs, write_image
 
 import trainer.data.photos
 from toonvid.errors import TrainingError
 from toonvid.video import Pixels
-from trainer.data.images import find_pictures, read_picture, resize_to
-from trainer.data.photos import ABSTRACTION, Drawing, PhotoCrops
+from trainer.data.images import find_images, read_image, resize_to
+from trainer.data.photos import FLAT_DRAWING, DrawingMethod, PhotoCrops
 
 
 def open_photos(
-    folder: Path, cache: Path, seed: int = 1, drawing: Drawing | None = ABSTRACTION
+    folder: Path, cache: Path, seed: int = 1, drawing: DrawingMethod | None = FLAT_DRAWING
 ) -> PhotoCrops:
     return PhotoCrops(folder, cache, drawing, frame_heights=(36, 48), crop=32, seed=seed)
 
@@ -45,23 +45,23 @@ def test_without_a_drawing_the_photo_is_alone(photos: Path, tmp_path: Path) -> N
 
 def test_an_epoch_shows_every_photo_once(photos: Path, tmp_path: Path) -> None:
     crops = open_photos(photos, tmp_path)
-    shown = [crops.pictures.first_usable(index, lambda path: path.name) for index in range(10)]
-    assert sorted(shown[:5]) == sorted(shown[5:]) == [path.name for path in crops.pictures.paths]
+    shown = [crops.images.first_usable(index, lambda path: path.name) for index in range(10)]
+    assert sorted(shown[:5]) == sorted(shown[5:]) == [path.name for path in crops.images.paths]
     assert shown[:5] != shown[5:]
 
 
 def test_an_abstraction_is_drawn_once(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = find_pictures(photos)[0]
+    path = find_images(photos)[0]
     first = open_photos(photos, tmp_path).prepare(path, 48)
-    monkeypatch.setattr(trainer.data.photos, "draw_abstraction", None)
+    monkeypatch.setattr(trainer.data.photos, "draw_flat", None)
     second = open_photos(photos, tmp_path).prepare(path, 48)
     np.testing.assert_array_equal(first, second)
 
 
 def test_a_damaged_abstraction_is_drawn_again(photos: Path, tmp_path: Path) -> None:
-    path = find_pictures(photos)[0]
+    path = find_images(photos)[0]
     first = open_photos(photos, tmp_path).prepare(path, 48)
     (cached,) = tmp_path.iterdir()
     cached.write_bytes(b"cut off")
@@ -86,7 +86,7 @@ def test_another_photo_of_the_same_name_is_drawn_anew(tmp_path: Path) -> None:
     path.parent.mkdir()
     drawn = []
     for seed in (1, 2):
-        write_picture(path, draw_discs(50, 50, seed))
+        write_image(path, draw_discs(50, 50, seed))
         os.utime(path, (0, 0))
         drawn.append(open_photos(path.parent, tmp_path / "cache").prepare(path, 48)[1])
     assert apart(*drawn) > 1
@@ -97,14 +97,14 @@ def test_unusable_photos_are_skipped_and_named(
 ) -> None:
     folder = tmp_path / "photos"
     (folder / "inner").mkdir(parents=True)
-    write_picture(folder / "good ünd [odd].png", draw_discs(50, 50, 1))
-    write_picture(folder / "inner" / "small.jpg", draw_discs(20, 50, 2))
+    write_image(folder / "good ünd [odd].png", draw_discs(50, 50, 1))
+    write_image(folder / "inner" / "small.jpg", draw_discs(20, 50, 2))
     (folder / "text.jpg").write_text("no picture")
     (folder / "empty.png").touch()
     crops = open_photos(folder, tmp_path / "cache")
     for index in range(12):
         crops.crop(index)
-    assert {path.name: reason for path, reason in crops.pictures.skipped.items()} == {
+    assert {path.name: reason for path, reason in crops.images.skipped.items()} == {
         "small.jpg": "50 x 20, smaller than the crop of 32",
         "text.jpg": "not a picture that can be read",
         "empty.png": "not a picture that can be read",
@@ -115,16 +115,16 @@ def test_unusable_photos_are_skipped_and_named(
 
 def test_a_photo_that_vanishes_is_skipped(tmp_path: Path) -> None:
     for seed in range(2):
-        write_picture(tmp_path / f"{seed}.png", draw_discs(50, 50, seed))
+        write_image(tmp_path / f"{seed}.png", draw_discs(50, 50, seed))
     crops = open_photos(tmp_path, tmp_path / "cache")
     (tmp_path / "0.png").unlink()
     for index in range(4):
         crops.crop(index)
-    assert [path.name for path in crops.pictures.skipped] == ["0.png"]
+    assert [path.name for path in crops.images.skipped] == ["0.png"]
 
 
 def test_a_folder_of_unusable_photos_is_an_error(tmp_path: Path) -> None:
-    write_picture(tmp_path / "small.png", draw_discs(20, 50, 2))
+    write_image(tmp_path / "small.png", draw_discs(20, 50, 2))
     with pytest.raises(
         TrainingError, match=r"none of the photos in .* small\.png: 50 x 20, smaller than"
     ):
@@ -136,12 +136,12 @@ def test_a_folder_without_photos_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="no photos in"):
         open_photos(tmp_path, tmp_path / "cache")
     with pytest.raises(TrainingError, match="missing is not a folder of photos"):
-        find_pictures(tmp_path / "missing")
+        find_images(tmp_path / "missing")
 
 
 def test_a_crop_larger_than_the_frames_is_an_error(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"a crop of 64 does not fit: .* frame height is 48"):
-        PhotoCrops(photos, tmp_path, ABSTRACTION, frame_heights=(48, 96), crop=64, seed=1)
+        PhotoCrops(photos, tmp_path, FLAT_DRAWING, frame_heights=(48, 96), crop=64, seed=1)
 
 
 def test_a_cache_that_cannot_be_written_is_an_error(photos: Path, tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_pictures_are_turned_as_their_camera_was_held(tmp_path: Path) -> None:
     block = b"Exif\0\0" + tiff
     app1 = b"\xff\xe1" + (len(block) + 2).to_bytes(2, "big") + block
     (tmp_path / "held.jpg").write_bytes(encoded[:2] + app1 + encoded[2:])
-    assert read_picture(tmp_path / "held.jpg").shape == (50, 30, 3)
+    assert read_image(tmp_path / "held.jpg").shape == (50, 30, 3)
 
 
 @pytest.mark.parametrize(("height", "width"), [(30, 90), (90, 31), (7, 7)])

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from support.pictures import draw_discs, write_picture
+from support.drawn_images import draw_discs, write_image
 from support.run_toonvid import run_here
 from support.tiny_engines import identity_engine, negative_engine
 from support.tiny_resnet import write_resnet
@@ -41,7 +41,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
             picture = draw_discs(180, 200, seed + 100 * (kind == "cartoons"))
             if kind == "cartoons":
                 picture = picture // 64 * 64 * np.array([1, 0, 0], np.uint8)  # flat and red
-            write_picture(place / kind / f"{seed}.png", picture)
+            write_image(place / kind / f"{seed}.png", picture)
     write_scene(place / "scene.mp4", 96, 64, Fraction(12), 1.0)
     write_resnet(place / "resnet.safetensors")
     identity_engine(place / "engines")
@@ -230,7 +230,7 @@ def test_skipped_pictures_are_named_and_counted(
 ) -> None:
     (tmp_path / "photos").mkdir()
     for seed in range(2):
-        write_picture(tmp_path / "photos" / f"{seed}.png", draw_discs(180, 200, seed))
+        write_image(tmp_path / "photos" / f"{seed}.png", draw_discs(180, 200, seed))
     (tmp_path / "photos" / "torn.jpg").write_bytes(b"torn")
     engine = place / "engines" / "identity.onnx"
     given = arguments(place, photos=tmp_path / "photos")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.pictures import draw_discs, write_picture
+from support.drawn_images import draw_discs, write_image
 
 from toonvid.errors import TrainingError
 from trainer.evaluation.views import CROP, FRAME_HEIGHTS, VIEW, View, ViewFolder
@@ -15,7 +15,7 @@ from trainer.evaluation.views import CROP, FRAME_HEIGHTS, VIEW, View, ViewFolder
 def folder_of(path: Path, count: int, height: int = 180, width: int = 200) -> Path:
     path.mkdir()
     for seed in range(count):
-        write_picture(path / f"{seed}.png", draw_discs(height, width, seed))
+        write_image(path / f"{seed}.png", draw_discs(height, width, seed))
     return path
 
 
@@ -53,10 +53,10 @@ def test_large_pictures_come_down_to_frame_heights_and_small_ones_keep_their_siz
         (VIEW, VIEW, 3)
     }
     large = folder_of(tmp_path / "large", 0)
-    write_picture(large / "0.png", np.full((1440, 1500, 3), 90, np.uint8))
+    write_image(large / "0.png", np.full((1440, 1500, 3), 90, np.uint8))
     stripes = np.zeros((1440, 1500, 3), np.uint8)
     stripes[:, ::12] = 255
-    write_picture(large / "1.png", stripes)
+    write_image(large / "1.png", stripes)
     periods = set()
     for view in ViewFolder(large, "photos", 160, 1).views():
         row = view.pixels[0, :, 0].astype(float)
@@ -74,7 +74,7 @@ def test_what_cannot_be_used_is_named_and_moves_nothing_else(tmp_path: Path) -> 
     folder = folder_of(tmp_path / "photos", 4)
     whole = {view.picture: view.places for view in ViewFolder(folder, "photos", 8, 1).views()}
     (folder / "1.png").write_bytes(b"no picture")
-    write_picture(folder / "2.png", draw_discs(100, 300, 1))
+    write_image(folder / "2.png", draw_discs(100, 300, 1))
     hurt = ViewFolder(folder, "photos", 8, 1)
     left = {view.picture: view.places for view in hurt.views()}
     assert hurt.skipped == {

@@ -9,7 +9,7 @@ import pytest
 from support.run_toonvid import run_here
 
 from toonvid.backends.tensorrt import plan as plans
-from toonvid.ffmpeg.nvidia import Nvidia
+from toonvid.ffmpeg.nvidia import NvidiaInfo
 from trainer.training.run_folder import Run
 
 
@@ -23,7 +23,7 @@ def test_an_exported_engine_has_its_plans(
     trained: Run,
     tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(plans, "find_nvidia", lambda: Nvidia(problem="there is no card"))
+    monkeypatch.setattr(plans, "find_nvidia", lambda: NvidiaInfo(problem="there is no card"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     ended = run_here(capsys, "export", trained.folder, "--style", "mine", "-o", tmp_path)
     assert ended.code == 0, ended.err

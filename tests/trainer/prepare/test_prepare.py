@@ -18,8 +18,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from support.clips import Film, picture_file
-from support.pictures import draw_discs, write_picture
+from support.clips import Clip, image_file
+from support.drawn_images import draw_discs, write_image
 from support.run_toonvid import run_here, start_apart
 
 from toonvid.bench.demo_scene import draw_scene, write_scene
@@ -50,7 +50,7 @@ def film(path: Path, pictures: Sequence[Pixels], **more: object) -> Path:
     """A film of one picture a second, each a key frame."""
     path.parent.mkdir(exist_ok=True)
     options = {"g": "1"}
-    return Film(pictures, rate=Fraction(1), time_base=Fraction(1), options=options, **more).write(  # type: ignore[arg-type]
+    return Clip(pictures, rate=Fraction(1), time_base=Fraction(1), options=options, **more).write(  # type: ignore[arg-type]
         path
     )
 
@@ -58,7 +58,7 @@ def film(path: Path, pictures: Sequence[Pixels], **more: object) -> Path:
 def photos(folder: Path, seeds: Sequence[int]) -> Path:
     folder.mkdir(exist_ok=True)
     for seed in seeds:
-        write_picture(folder / f"{seed:03}.png", discs(seed))
+        write_image(folder / f"{seed:03}.png", discs(seed))
     return folder
 
 
@@ -95,7 +95,7 @@ def credits_page() -> Pixels:
 
 
 def test_crops_are_square_at_every_scale(tmp_path: Path) -> None:
-    write_picture(tmp_path / "wide.png", draw_scene(400, 200, 1.0))
+    write_image(tmp_path / "wide.png", draw_scene(400, 200, 1.0))
     options = PrepareOptions(size=64, short_sides=(96, 128, 900), crops=2)
     report = take(tmp_path / "wide.png", tmp_path / "out", options)
     names = [path.split("-", 3)[3] for path in files(tmp_path / "out")]
@@ -149,7 +149,7 @@ def test_transparent_parts_are_on_white(tmp_path: Path) -> None:
     alpha = np.zeros((96, 128, 1), np.uint8)
     alpha[:, 48:] = 255
     alpha[:48] = 255
-    (tmp_path / "clear.png").write_bytes(picture_file(np.dstack([discs(1), alpha]), "png"))
+    (tmp_path / "clear.png").write_bytes(image_file(np.dstack([discs(1), alpha]), "png"))
     options = PrepareOptions(size=96, short_sides=(96,), crops=1)
     take(tmp_path / "clear.png", tmp_path / "out", options)
     (crop,) = crops(tmp_path / "out")
@@ -383,7 +383,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_kept(tmp_path: Path) -> No
     source = photos(tmp_path / "photos", range(3))
     (source / "words.mp4").write_text("no film")
     for name, codec in (("cut.png", "png"), ("cut.jpg", "mjpeg")):
-        whole = picture_file(discs(9), codec)
+        whole = image_file(discs(9), codec)
         (source / name).write_bytes(whole[: len(whole) // 2])
     report = take(source, tmp_path / "out")
     assert counts(report)["written"] == 3
@@ -522,7 +522,7 @@ def test_the_command_refuses_in_one_line(
 
 
 def test_the_defaults_of_the_command_are_those_of_the_options(tmp_path: Path) -> None:
-    write_picture(tmp_path / "large.png", draw_discs(300, 400, 1))
+    write_image(tmp_path / "large.png", draw_discs(300, 400, 1))
     code = (
         "import sys; sys.modules['torch'] = None\n"  # and no PyTorch is needed
         "from toonvid.cli import app; app()"

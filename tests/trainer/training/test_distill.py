@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support.pictures import draw_discs
+from support.drawn_images import draw_discs
 from support.tiny_engines import negative_engine
 
 from toonvid.errors import EngineError, TrainingError

@@ -11,13 +11,13 @@ import cv2
 import pytest
 import torch
 from safetensors.torch import save_file
-from support.pictures import draw_discs, write_picture
+from support.drawn_images import draw_discs, write_image
 from support.resnet import resnet_weights
 from torch import Tensor
 
 from toonvid.errors import TrainingError
 from trainer.config import TrainConfig, change_config
-from trainer.data.images import find_pictures
+from trainer.data.images import find_images
 from trainer.data.photos import PhotoCrops
 from trainer.training.game import load_trained_generator
 from trainer.training.players import learning_rate
@@ -160,7 +160,7 @@ def test_a_run_learns(tmp_path: Path, photos: Path, config: TrainConfig) -> None
 def test_skipped_photos_are_told(tmp_path: Path, config: TrainConfig) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
-    write_picture(folder / "good.png", draw_discs(50, 50, 1))
+    write_image(folder / "good.png", draw_discs(50, 50, 1))
     (folder / "bad.jpg").write_text("no picture")
     run, sources = Run(tmp_path / "run"), Sources(folder)
     run.claim("lite", config, sources)
@@ -174,13 +174,13 @@ def test_skipped_photos_are_told(tmp_path: Path, config: TrainConfig) -> None:
 def test_a_run_inside_its_folder_of_photos_does_not_learn_from_itself(
     tmp_path: Path, config: TrainConfig
 ) -> None:
-    write_picture(tmp_path / "one.png", draw_discs(50, 50, 1))
+    write_image(tmp_path / "one.png", draw_discs(50, 50, 1))
     run, sources = Run(tmp_path / "run"), Sources(tmp_path, heldout=tmp_path)
     run.claim("lite", config, sources)
     train(run, config, sources)
     crops = PhotoCrops(tmp_path, run.cache, None, (36,), 32, seed=1, leave_out=(run.folder,))
-    assert [path.name for path in crops.pictures.paths] == ["one.png"]
-    assert len(find_pictures(tmp_path)) > 1
+    assert [path.name for path in crops.images.paths] == ["one.png"]
+    assert len(find_images(tmp_path)) > 1
 
 
 def test_contact_sheets_show_held_out_photos(

@@ -27,10 +27,10 @@ from toonvid.backends.tensorrt.plan import (
     target_of,
 )
 from toonvid.backends.tensorrt.plan_cache import PlanCache, PlanPrecision
-from toonvid.choices import AskedPrecision
+from toonvid.choices import RequestedPrecision
 from toonvid.engine import Engine, Precision
 from toonvid.errors import BackendError, DeviceMissingError
-from toonvid.ffmpeg.nvidia import Gpu, Nvidia, find_nvidia
+from toonvid.ffmpeg.nvidia import Gpu, NvidiaInfo, find_nvidia
 from toonvid.video import Pixels
 
 _SHORT_SIDES = (2160, 1440, 1080, 720, 540, 480, 360, 240)  # what --size is told when memory ends
@@ -48,7 +48,7 @@ class TensorRTBackend:
     batch_size = 1  # frames overlap in `stream`
 
     def __init__(
-        self, engine: Engine, device: str | None = None, precision: AskedPrecision = "auto"
+        self, engine: Engine, device: str | None = None, precision: RequestedPrecision = "auto"
     ) -> None:
         """Read or build the plan of an engine; see `toonvid.backends.open_backend`.
 
@@ -166,7 +166,7 @@ class TensorRTBackend:
         return f"{self._card.name} has {free:.1f} of {whole:.1f} GiB of memory free, too little"
 
 
-def _find_gpu(device: str | None, nvidia: Nvidia) -> Gpu:
+def _find_gpu(device: str | None, nvidia: NvidiaInfo) -> Gpu:
     """The card that was asked for.
 
     Raises:
@@ -183,7 +183,7 @@ def _find_gpu(device: str | None, nvidia: Nvidia) -> Gpu:
 
 
 def _chosen_precision(
-    engine: Engine, asked: AskedPrecision, card: Gpu
+    engine: Engine, asked: RequestedPrecision, card: Gpu
 ) -> tuple[PlanPrecision, str]:
     if asked == "auto":
         best = best_precision(engine)

@@ -14,7 +14,7 @@ import numpy as np
 
 from toonvid.backends.tensorrt.library import TENSORRT_INSTALL
 from toonvid.errors import BackendError, DeviceMissingError
-from toonvid.ffmpeg.nvidia import Nvidia
+from toonvid.ffmpeg.nvidia import NvidiaInfo
 from toonvid.video import Pixels
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class OutOfMemoryError(BackendError):
 class Cuda:
     """One card. What is made here is given back here; nothing is freed by itself."""
 
-    def __init__(self, index: int, nvidia: Nvidia) -> None:
+    def __init__(self, index: int, nvidia: NvidiaInfo) -> None:
         """Load CUDA and see that the driver is new enough for it.
 
         Raises:

@@ -14,7 +14,7 @@ from toonvid.backends.tensorrt.library import OLDEST_CAPABILITY, TensorRTLibrary
 from toonvid.backends.tensorrt.plan_cache import PlanCache, PlanKey, PlanPrecision
 from toonvid.engine import Engine
 from toonvid.errors import BackendError, DeviceMissingError
-from toonvid.ffmpeg.nvidia import Gpu, Nvidia, find_nvidia
+from toonvid.ffmpeg.nvidia import Gpu, NvidiaInfo, find_nvidia
 
 TURING = "7.5"
 """Target of a portable plan: compute capability 7.5, which has to be named on its own."""
@@ -142,7 +142,7 @@ def largest_side(engine: Engine) -> int:
     return LARGEST_SIDE // engine.card.multiple_of * engine.card.multiple_of
 
 
-def target_of(library: TensorRTLibrary, card: Gpu, nvidia: Nvidia) -> str:
+def target_of(library: TensorRTLibrary, card: Gpu, nvidia: NvidiaInfo) -> str:
     """What a plan for a card is made for; with the driver, where the plan depends on it.
 
     Raises:
@@ -159,6 +159,6 @@ def target_of(library: TensorRTLibrary, card: Gpu, nvidia: Nvidia) -> str:
     return TURING if card.capability == OLDEST_CAPABILITY else AMPERE_AND_NEWER
 
 
-def gpu_and_driver(card: Gpu, nvidia: Nvidia) -> str:
+def gpu_and_driver(card: Gpu, nvidia: NvidiaInfo) -> str:
     """What code that is compiled on a card depends on."""
     return f"{card.name}, driver {nvidia.driver or 'unknown'} for CUDA {nvidia.cuda}"

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.clips import moving_pictures
+from support.clips import moving_frames
 from support.simulated_gpu import (
     SCRATCH_BYTES_PER_PIXEL,
     SimulatedContext,
@@ -27,10 +27,10 @@ from toonvid.backends.tensorrt import cuda
 from toonvid.backends.tensorrt.inference import IN_FLIGHT
 from toonvid.backends.tensorrt.library import load_tensorrt
 from toonvid.backends.tensorrt.plan_cache import user_cache
-from toonvid.choices import AskedPrecision
+from toonvid.choices import RequestedPrecision
 from toonvid.engine import find_engine, shipped_engines
 from toonvid.errors import BackendError, DeviceMissingError, EngineError
-from toonvid.ffmpeg.nvidia import Gpu, Nvidia, find_nvidia
+from toonvid.ffmpeg.nvidia import Gpu, NvidiaInfo, find_nvidia
 from toonvid.stylizing.stylizer import Stylizer
 from toonvid.video import Pixels
 
@@ -63,18 +63,18 @@ def simulate(monkeypatch):
         trt = simulated_runtime(library.trt, simulated, loads, names)
         monkeypatch.setattr(cuda, "import_module", lambda name: simulated)
         monkeypatch.setattr(tensorrt, "load_tensorrt", lambda: replace(library, trt=trt))
-        monkeypatch.setattr(tensorrt, "find_nvidia", lambda: Nvidia((gpu,), 13000))
+        monkeypatch.setattr(tensorrt, "find_nvidia", lambda: NvidiaInfo((gpu,), 13000))
         return simulated
 
     return start
 
 
-def open_negative(folder, multiple_of: int = 1, precision: AskedPrecision = "f32"):
+def open_negative(folder, multiple_of: int = 1, precision: RequestedPrecision = "f32"):
     return open_backend(negative_engine(folder, multiple_of), "tensorrt", precision=precision)
 
 
 def pictures(count: int, width: int, height: int, seed: int = 0) -> Pixels:
-    return np.stack(moving_pictures(seed + count, (width, height))[seed:])
+    return np.stack(moving_frames(seed + count, (width, height))[seed:])
 
 
 def test_the_simulated_card_has_the_calls_of_the_real_libraries():
@@ -287,7 +287,7 @@ def test_the_real_library_without_a_driver_is_told(tmp_path):
     if find_nvidia().cuda_version:
         pytest.skip("there is a driver")
     with pytest.raises(DeviceMissingError, match=r"the NVIDIA driver is too old: .* is needed"):
-        cuda.Cuda(0, Nvidia((GPU,), 12040))
+        cuda.Cuda(0, NvidiaInfo((GPU,), 12040))
 
 
 def test_missing_cuda_bindings_are_told_with_the_remedy(monkeypatch):
@@ -296,4 +296,4 @@ def test_missing_cuda_bindings_are_told_with_the_remedy(monkeypatch):
 
     monkeypatch.setattr(cuda, "import_module", missing)
     with pytest.raises(DeviceMissingError, match=r"cuda-bindings is missing: pip install"):
-        cuda.Cuda(0, Nvidia((GPU,), 13000))
+        cuda.Cuda(0, NvidiaInfo((GPU,), 13000))

@@ -28,7 +28,7 @@ from toonvid.backends.tensorrt.plan import TURING, build_plans, plan_key, target
 from toonvid.backends.tensorrt.plan_cache import PlanCache, PlanKey, PlanPrecision
 from toonvid.engine import Engine, read_engine, shipped_engines
 from toonvid.errors import BackendError, DeviceMissingError, EngineError
-from toonvid.ffmpeg.nvidia import Gpu, Nvidia
+from toonvid.ffmpeg.nvidia import Gpu, NvidiaInfo
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("tensorrt_rtx") is None
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.skipif(
 
 SHIPPED = sorted(card.stem for card in shipped_engines().glob("*.json"))
 CAPABILITIES = (TURING, "8.6", "8.9", "12.0", AMPERE_AND_NEWER)
-NO_GPU = Nvidia(problem="there is no card")
+NO_GPU = NvidiaInfo(problem="there is no card")
 GPU = Gpu(0, "NVIDIA GeForce RTX 3050 Laptop GPU", (8, 6), 4 * 2**30)
 
 
@@ -146,7 +146,7 @@ def test_a_size_that_is_asked_for_is_built_and_another_does_not_do(tmp_path):
 
 def test_with_a_card_only_its_plan_is_built(tmp_path, monkeypatch):
     for capability, target in (((8, 6), AMPERE_AND_NEWER), ((12, 0), AMPERE_AND_NEWER)):
-        here = Nvidia((replace(GPU, capability=capability),), 13000)
+        here = NvidiaInfo((replace(GPU, capability=capability),), 13000)
         monkeypatch.setattr(plans, "find_nvidia", lambda here=here: here)
         [plan] = build_plans(negative_engine(tmp_path))
         assert plan.key.target == target
@@ -156,7 +156,7 @@ def test_with_a_card_only_its_plan_is_built(tmp_path, monkeypatch):
 
 def test_a_plan_that_is_not_portable_is_for_one_card_and_driver(tmp_path, monkeypatch):
     library = replace(load_tensorrt(), package="tensorrt")
-    here = Nvidia((GPU,), 13000, driver="580.95.05")
+    here = NvidiaInfo((GPU,), 13000, driver="580.95.05")
     assert target_of(library, GPU, here) == f"{GPU.name}, driver 580.95.05 for CUDA 13.0"
     monkeypatch.setattr(plans, "load_tensorrt", lambda: library)
     with pytest.raises(DeviceMissingError, match="builds on a card alone, and there is no card"):

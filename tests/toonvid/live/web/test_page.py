@@ -10,7 +10,7 @@ import av
 import pytest
 from support.browser import Browser
 from support.run_toonvid import page_address, start_apart
-from support.tape import until
+from support.scripted_feed import until
 
 GREY, BROWN = (64, 64, 64), (128, 64, 32)
 LIGHT, BLUE = (191, 191, 191), (127, 191, 223)  # their negatives

@@ -27,6 +27,6 @@ def draw_discs(height: int, width: int, seed: int, ink: bool = False) -> Pixels:
     return np.clip(picture + noise, 0, 255).astype(np.uint8)
 
 
-def write_picture(path: Path, pixels: Pixels) -> None:
+def write_image(path: Path, pixels: Pixels) -> None:
     """Write RGB pixels."""
     cv2.imencode(path.suffix, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))[1].tofile(path)

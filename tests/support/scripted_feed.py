@@ -14,7 +14,7 @@ from toonvid.live.feed import Feed
 from toonvid.video import Frame
 
 
-class Tape:
+class ScriptedFeed:
     """Gives the frames that were put on it, and raises the errors; waits when there are none."""
 
     def __init__(
