@@ -327,7 +327,7 @@ def test_another_coder_or_card_does_not_go_on_with_what_was_begun(
     def described(codec: str | None, card: NvidiaInfo) -> job.Job:
         monkeypatch.setattr(hardware, "find_nvidia", lambda: card)
         options = (DecodeOptions(), StylizeOptions(), EncodeOptions(codec))
-        return job.Job.of(film, identity, options, F(10), "", None)
+        return job.Job.describe(film, identity, options, F(10), "", None)
 
     begun = described("h264_nvenc", LAPTOP)
     assert begun.difference(described("h264_nvenc", LAPTOP)) is None
