@@ -20,16 +20,15 @@ from fractions import Fraction
 from pathlib import Path
 from statistics import median
 
-from toonvid.live.session.camera import Camera
-from toonvid.live.session.live_stylizer import Look, Painter
-from toonvid.live.session.recorder import Recorder, RecordOptions
-from toonvid.live.session.session import Controls, Live, Picture
-from toonvid.live.session.web.server import ServeOptions, Server
-
 from toonvid.backends import open_backend
-from toonvid.bench.drawn_clock import passed_ms, read_clock
-from toonvid.bench.live_latency import clock_ms, open_scene
+from toonvid.bench.drawn_clock import elapsed_ms, read_clock
+from toonvid.bench.live_latency import clock_ms, open_demo_scene
 from toonvid.engine import DEFAULT_STYLE, find_engine
+from toonvid.live.camera import Camera
+from toonvid.live.live_stylizer import LiveStylizer, StyleSettings
+from toonvid.live.recorder import Recorder, RecordOptions
+from toonvid.live.session import Controls, DisplayFrame, LiveSession
+from toonvid.live.web.server import PageServer, ServeOptions
 
 SETTLING_LINES = 4  # caches fill
 MEMORY_GROWTH = 1.02
@@ -40,18 +39,22 @@ DELAY_SLACK_MS = 5.0
 def main() -> int:
     asked = parse()
     width, height = (int(side) for side in asked.size.split("x"))
-    look = Look(asked.style)
+    look = StyleSettings(asked.style)
     controls = Controls(look, (), recording=True)
     lines: list[tuple[float, float, int]] = []  # megabytes, delay in milliseconds, threads
     with (
         tempfile.TemporaryDirectory(prefix="toonvid-soak-") as folder,
-        Painter(lambda name: open_backend(find_engine(name)), look, None) as painter,
-        Camera("scene", lambda: open_scene(width, height, Fraction(asked.fps))) as camera,
+        LiveStylizer(lambda name: open_backend(find_engine(name)), look, None) as stylizer,
+        Camera("scene", lambda: open_demo_scene(width, height, Fraction(asked.fps))) as camera,
         Recorder(camera, controls, RecordOptions(Path(folder) / "soak.mkv"), print) as recorder,
     ):
-        live = Live(camera, painter, controls, [recorder.show, watch(lines, asked.line_seconds)])
-        with Server(controls, live.figures, camera.offer, ServeOptions(port=0)) as page:
-            live.screens.append(page.show)
+        live = LiveSession(
+            camera, stylizer, controls, [recorder.show, watch(lines, asked.line_seconds)]
+        )
+        with PageServer(
+            controls, live.statistics, camera.put_browser_frame, ServeOptions(port=0)
+        ) as page:
+            live.outputs.append(page.show)
             threading.Thread(target=read_page, args=(page.address,), daemon=True).start()
             figures = live.run(60 * asked.minutes)
     print(figures)
@@ -73,10 +76,10 @@ def watch(lines: list[tuple[float, float, int]], line_seconds: float):
     delays: list[int] = []
     began = last = time.perf_counter()
 
-    def screen(picture: Picture | None) -> None:
+    def screen(picture: DisplayFrame | None) -> None:
         nonlocal last
         if picture is not None:
-            delays.append(passed_ms(read_clock(picture.pixels), clock_ms()))
+            delays.append(elapsed_ms(read_clock(picture.pixels), clock_ms()))
         now = time.perf_counter()
         if now >= last + line_seconds and delays:
             last = now

@@ -24,7 +24,7 @@ _FLAGS = (
     "--use-fake-ui-for-media-stream",
     "--use-fake-device-for-media-stream",
 )
-PATIENCE_SECONDS = 180
+WAIT_SECONDS = 180
 
 
 class Browser:
@@ -54,7 +54,7 @@ class Browser:
             stderr=subprocess.DEVNULL,
         )
         told = self._profile / "DevToolsActivePort"
-        limit = time.monotonic() + PATIENCE_SECONDS
+        limit = time.monotonic() + WAIT_SECONDS
         while not told.exists() or not told.read_text().strip():
             assert time.monotonic() < limit and self._process.poll() is None
             time.sleep(0.1)
@@ -83,9 +83,9 @@ class Browser:
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
-    def until(self, expression: str) -> None:
+    def wait_until(self, expression: str) -> None:
         """Wait until an expression is true."""
-        limit = time.monotonic() + PATIENCE_SECONDS
+        limit = time.monotonic() + WAIT_SECONDS
         while not self.ask(expression):
             assert time.monotonic() < limit, expression
             time.sleep(0.1)
@@ -130,7 +130,7 @@ class Browser:
         number = self._count
         await self._socket.send_json({"id": number, "method": method, "params": parameters})
         while True:
-            message = json.loads(await self._socket.receive_str(timeout=PATIENCE_SECONDS))
+            message = json.loads(await self._socket.receive_str(timeout=WAIT_SECONDS))
             if message.get("id") == number:
                 assert "error" not in message, message
                 return message["result"]

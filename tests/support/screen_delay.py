@@ -19,10 +19,10 @@ from support.http_camera import MjpegCamera
 from support.run_toonvid import start_apart
 from support.virtual_display import virtual_display
 from toonvid.bench.demo_scene import draw_scene
-from toonvid.bench.drawn_clock import draw_clock, passed_ms, read_clock
+from toonvid.bench.drawn_clock import draw_clock, elapsed_ms, read_clock
 from toonvid.bench.live_latency import clock_ms
 from toonvid.live.camera import Camera
-from toonvid.live.ffmpeg_feed import open_stream
+from toonvid.live.ffmpeg_feed import open_ffmpeg_feed
 
 _FILM_RATE = 60  # pictures a second of the display
 _LATEST_MS = 60_000  # a clock that is further off was not read off a picture of it
@@ -88,8 +88,8 @@ def _watch(display: str, size: tuple[int, int], process: subprocess.Popen[bytes]
             shape = (height // 2, width // 2, 4)
             screen[: shape[0], : shape[1]] = lines[:, : 4 * shape[1]].reshape(shape)
             read = read_clock(screen[..., :3])
-            if passed_ms(read, now) < _LATEST_MS:
-                first_seen.setdefault(read, passed_ms(read, now))
+            if elapsed_ms(read, now) < _LATEST_MS:
+                first_seen.setdefault(read, elapsed_ms(read, now))
     return list(first_seen.values())
 
 
@@ -98,7 +98,7 @@ class _Way:
 
     def __init__(self, url: str) -> None:
         self.delays: list[int] = []
-        self._camera = Camera("the way", lambda: open_stream(url))
+        self._camera = Camera("the way", lambda: open_ffmpeg_feed(url))
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._read)
 
@@ -114,10 +114,10 @@ class _Way:
 
     def _read(self) -> None:
         while not self._stopping.is_set():
-            shot = self._camera.newest(0.1)
+            shot = self._camera.take_newest(0.1)
             if shot is not None:
-                arrived = round(shot.captured * 1000)
-                self.delays.append(passed_ms(read_clock(shot.frame.pixels), arrived))
+                arrived = round(shot.captured_at * 1000)
+                self.delays.append(elapsed_ms(read_clock(shot.frame.pixels), arrived))
 
 
 def _spread(delays: list[int]) -> tuple[float, float]:

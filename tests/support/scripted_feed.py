@@ -18,11 +18,11 @@ class ScriptedFeed:
     """Gives the frames that were put on it, and raises the errors; waits when there are none."""
 
     def __init__(
-        self, is_film: bool = False, has_clock: bool = False, frame_rate: int | None = None
+        self, needs_pacing: bool = False, has_clock: bool = False, frame_rate: int | None = None
     ) -> None:
         self.items: queue.Queue[Frame | Exception | None] = queue.Queue()
         self.opened = 0
-        self._is_film, self._has_clock = is_film, has_clock
+        self._needs_pacing, self._has_clock = needs_pacing, has_clock
         self._rate = None if frame_rate is None else Fraction(frame_rate)
 
     def put(self, level: int, pts: int = 0, size: tuple[int, int] = (8, 6)) -> None:
@@ -39,7 +39,7 @@ class ScriptedFeed:
     @contextmanager
     def open(self) -> Iterator[Feed]:
         self.opened += 1
-        yield Feed(self._frames(), self._rate, self._is_film, self._has_clock)
+        yield Feed(self._frames(), self._rate, self._needs_pacing, self._has_clock)
 
     def _frames(self) -> Iterator[Frame]:
         while (item := self.items.get()) is not None:
@@ -48,7 +48,7 @@ class ScriptedFeed:
             yield item
 
 
-def until(condition: Callable[[], bool]) -> None:
+def wait_until(condition: Callable[[], bool]) -> None:
     """Wait until something is so; it has to be before long."""
     limit = time.monotonic() + 120
     while not condition():

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from support.scripted_feed import until
+from support.scripted_feed import wait_until
 
 # Windows without a frame, where their program puts them, or in the corner.
 _MANAGER_RULES = """<?xml version="1.0"?>
@@ -62,7 +62,7 @@ def _window_manager(display: str) -> Iterator[None]:
             stderr=subprocess.DEVNULL,
         )
         try:
-            until(ready.exists)
+            wait_until(ready.exists)
             yield
         finally:
             manager.kill()

@@ -37,7 +37,7 @@ def read_clock(pixels: Pixels) -> int:
     return time
 
 
-def passed_ms(begin: int, end: int) -> int:
+def elapsed_ms(begin: int, end: int) -> int:
     """Milliseconds from one reading to another."""
     return (end - begin) % _RANGE
 

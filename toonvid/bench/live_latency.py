@@ -16,11 +16,11 @@ import numpy as np
 
 from toonvid.backends import Backend
 from toonvid.bench.demo_scene import draw_scene
-from toonvid.bench.drawn_clock import draw_clock, passed_ms, read_clock
+from toonvid.bench.drawn_clock import draw_clock, elapsed_ms, read_clock
 from toonvid.live.camera import Camera
-from toonvid.live.feed import CLOCK, Feed
-from toonvid.live.live_stylizer import Look, Painter
-from toonvid.live.session import Controls, Figures, Live, Picture
+from toonvid.live.feed import LIVE_TIME_BASE, Feed
+from toonvid.live.live_stylizer import LiveStylizer, StyleSettings
+from toonvid.live.session import Controls, DisplayFrame, LiveSession, LiveStatistics
 from toonvid.video import Frame
 
 _PICTURES = 8  # of the scene, drawn beforehand and shown in turn
@@ -58,16 +58,18 @@ def measure_latency(
     """
     delays: list[int] = []
 
-    def screen(picture: Picture | None) -> None:
+    def screen(picture: DisplayFrame | None) -> None:
         if picture is not None:
-            delays.append(passed_ms(read_clock(picture.pixels), clock_ms()))
+            delays.append(elapsed_ms(read_clock(picture.pixels), clock_ms()))
 
-    look = Look(backend.engine.card.style)
+    look = StyleSettings(backend.engine.card.style)
     with (
-        Painter(lambda _: backend, look, None) as painter,
-        Camera("scene", lambda: open_scene(width, height, rate)) as camera,
+        LiveStylizer(lambda _: backend, look, None) as stylizer,
+        Camera("scene", lambda: open_demo_scene(width, height, rate)) as camera,
     ):
-        figures: Figures = Live(camera, painter, Controls(look, ()), [screen]).run(seconds)
+        figures: LiveStatistics = LiveSession(camera, stylizer, Controls(look, ()), [screen]).run(
+            seconds
+        )
     return Latency(
         width,
         height,
@@ -81,7 +83,7 @@ def measure_latency(
 
 
 @contextmanager
-def open_scene(width: int, height: int, rate: Fraction) -> Iterator[Feed]:
+def open_demo_scene(width: int, height: int, rate: Fraction) -> Iterator[Feed]:
     """A camera that films our own scene, with a clock in it."""
     drawn = [draw_scene(width, height, index / _PICTURES) for index in range(_PICTURES)]
 
@@ -91,7 +93,7 @@ def open_scene(width: int, height: int, rate: Fraction) -> Iterator[Feed]:
             time.sleep(max(0.0, began + float(taken / rate) - time.perf_counter()))
             pixels = drawn[taken % _PICTURES].copy()
             draw_clock(pixels, clock_ms())
-            yield Frame(pixels, 0, CLOCK)
+            yield Frame(pixels, 0, LIVE_TIME_BASE)
             taken += 1
 
     yield Feed(frames(), rate)

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from toonvid.backends import Backend
     from toonvid.live.camera import Camera
     from toonvid.live.feed import CameraOptions
-    from toonvid.live.session import Figures, Picture
-    from toonvid.live.web.server import Server
+    from toonvid.live.session import DisplayFrame, LiveStatistics
+    from toonvid.live.web.server import PageServer
 
 _AUTO = "auto"
 _BROWSER = "browser"
@@ -108,16 +108,16 @@ def live(
     from toonvid.backends import open_backend
     from toonvid.engine import find_engine, list_engines
     from toonvid.live.feed import CameraOptions
-    from toonvid.live.live_stylizer import Look, Painter
+    from toonvid.live.live_stylizer import LiveStylizer, StyleSettings
     from toonvid.live.recorder import Recorder, RecordOptions
-    from toonvid.live.session import Controls, Live
+    from toonvid.live.session import Controls, LiveSession
     from toonvid.stylizing.options import StylizeOptions
 
     box = None if size == _AUTO else parse_size(size)
     rate = None if fps is None else Fraction(fps).limit_denominator(1001)
     report = _Report(quiet)
     controls = Controls(
-        Look(style, StylizeOptions(strength, keep_color, compare), mirror),
+        StyleSettings(style, StylizeOptions(strength, keep_color, compare), mirror),
         [engine.card.style for engine in list_engines()],
         recording=record is not None,
     )
@@ -131,29 +131,31 @@ def live(
         return opened
 
     with ExitStack() as stack:
-        painter = stack.enter_context(Painter(open_style, controls.look, box))
+        stylizer = stack.enter_context(LiveStylizer(open_style, controls.settings, box))
         asked = CameraOptions(box if isinstance(box, tuple) else None, rate)
         camera = stack.enter_context(_camera(source, asked, report.say))
         holds = float(rate or 0) if size == _AUTO else None
         recorder = stack.enter_context(Recorder(camera, controls, recording, report.say))
-        running = Live(camera, painter, controls, [recorder.show], holds, report.say)
-        running.screens.append(report.screen(running.figures))
+        running = LiveSession(camera, stylizer, controls, [recorder.show], holds, report.say)
+        running.outputs.append(report.screen(running.statistics))
         if virtual_camera is not None:
             from toonvid.live.virtual_camera import VirtualCamera
 
             virtual = VirtualCamera(virtual_camera, fps, report.say)
-            running.screens.append(stack.enter_context(virtual).show)
+            running.outputs.append(stack.enter_context(virtual).show)
         if serve:
-            from toonvid.live.web.server import ServeOptions, Server
+            from toonvid.live.web.server import PageServer, ServeOptions
 
-            page = Server(controls, running.figures, camera.offer, ServeOptions(host, port))
-            running.screens.append(stack.enter_context(page).show)
+            page = PageServer(
+                controls, running.statistics, camera.put_browser_frame, ServeOptions(host, port)
+            )
+            running.outputs.append(stack.enter_context(page).show)
             report.show_page(page)
         if not headless:
             from toonvid.live.window import Window
 
-            window = stack.enter_context(Window(controls, running.figures, report.say))
-            running.screens.append(window.show)
+            window = stack.enter_context(Window(controls, running.statistics, report.say))
+            running.outputs.append(window.show)
         figures = running.run(seconds)
     report.show_end(figures)
     if as_json:
@@ -177,14 +179,14 @@ def _load_opencv() -> None:
 
 def _camera(source: str, options: CameraOptions, on_notice: Callable[[str], None]) -> Camera:
     from toonvid.live.camera import Camera
-    from toonvid.live.ffmpeg_feed import open_stream, shown_name
+    from toonvid.live.ffmpeg_feed import open_ffmpeg_feed, without_password
     from toonvid.live.webcam import is_webcam, open_webcam
 
     if source == _BROWSER:
         return Camera("a browser's camera", None, on_notice)
     if is_webcam(source):
         return Camera(f"camera {source}", lambda: open_webcam(source, options), on_notice)
-    return Camera(shown_name(source), lambda: open_stream(source, options), on_notice)
+    return Camera(without_password(source), lambda: open_ffmpeg_feed(source, options), on_notice)
 
 
 class _Report:
@@ -208,7 +210,7 @@ class _Report:
             f" {backend.precision}{reason}"
         )
 
-    def show_page(self, page: Server) -> None:
+    def show_page(self, page: PageServer) -> None:
         """Told even to the quiet: without the address the page is of no use."""
         self.console.print(f"open {page.address}", markup=False)
         if page.fingerprint is not None:
@@ -218,10 +220,12 @@ class _Report:
                 markup=False,
             )
 
-    def screen(self, figures: Callable[[], Figures]) -> Callable[[Picture | None], None]:
+    def screen(
+        self, figures: Callable[[], LiveStatistics]
+    ) -> Callable[[DisplayFrame | None], None]:
         """A screen that shows figures alone, in one line of the terminal."""
 
-        def show(_: Picture | None) -> None:
+        def show(_: DisplayFrame | None) -> None:
             now = time.perf_counter()
             if now >= self._status_shown + _STATUS_SECONDS:
                 self._status_shown = now
@@ -229,11 +233,11 @@ class _Report:
 
         return show if self.console.is_terminal and not self.quiet else lambda _: None
 
-    def show_end(self, figures: Figures) -> None:
+    def show_end(self, figures: LiveStatistics) -> None:
         self.say(f"Shown {figures.shown} pictures of {figures.source}: {_line(figures)}")
 
 
-def _line(figures: Figures) -> str:
+def _line(figures: LiveStatistics) -> str:
     line = (
         f"{figures.rate:.1f} a second, {figures.delay_ms} ms late (95 %: {figures.delay_95_ms} ms),"
         f" {figures.dropped} dropped"

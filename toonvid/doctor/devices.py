@@ -40,13 +40,13 @@ def check_virtual_camera() -> list[CheckResult]:
     if find_spec("pyvirtualcam") is None:
         words = "pyvirtualcam is not installed"
         return [CheckResult("live", "virtual-camera", "missing", words, _LIVE_INSTALL)]
-    from toonvid.live.virtual_camera import advice, find_virtual_camera
+    from toonvid.live.virtual_camera import find_virtual_camera, install_advice
 
     try:
         return [CheckResult("live", "virtual-camera", "ok", find_virtual_camera())]
     except CameraError as error:
-        words = str(error).removesuffix(f": {advice()}")
-        return [CheckResult("live", "virtual-camera", "missing", words, advice())]
+        words = str(error).removesuffix(f": {install_advice()}")
+        return [CheckResult("live", "virtual-camera", "missing", words, install_advice())]
 
 
 def check_display() -> list[CheckResult]:

@@ -1,6 +1,8 @@
-"""Camera: pictures as they are taken, the newest first, of a source that may go away and come back.
+"""The camera: reads a feed on a thread of its own and keeps its newest frame.
 
-How a source is opened and read is not known here: it is a `toonvid.live.feed`.
+In: a function that opens a feed. Out: the newest frame with its capture time, and the audio packets
+of the source. A source that is lost is opened again. How a source is opened and decoded is left to
+`toonvid.live.ffmpeg_feed` and `toonvid.live.webcam`.
 """
 
 from __future__ import annotations
@@ -13,87 +15,99 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from toonvid.errors import CameraError, ToonvidError
-from toonvid.live.feed import CLOCK, Feed, Opener
-from toonvid.live.sound import Sound
+from toonvid.live.audio_buffer import AudioBuffer
+from toonvid.live.feed import LIVE_TIME_BASE, Feed, OpenFeed
 from toonvid.video import AuxiliaryStreams, Frame, Pixels, seconds
 
 logger = logging.getLogger(__name__)
 
-PATIENCE_SECONDS = 20.0  # for the first picture
-_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.5, 8.0  # between two attempts to open a source
-_CLOCK_SLIP_SECONDS = 2.0  # a source's clock that is further off than this was set anew
-_GUEST_SECONDS = 2.0  # how long a guest's pictures keep those of the source away
-_GOODBYE_SECONDS = 1.0  # for a thread that is inside a driver; it dies with the process
+FIRST_FRAME_TIMEOUT_SECONDS = 20.0
+# The wait before an attempt to reconnect doubles from the first value to the second.
+_FIRST_RETRY_SECONDS, _LONGEST_RETRY_SECONDS = 0.5, 8.0
+# A source whose pts is further off than this from the time of arrival has reset its clock.
+_CLOCK_SLIP_SECONDS = 2.0
+# How long after a frame from a browser the frames of the source are still discarded.
+_BROWSER_PRIORITY_SECONDS = 2.0
+# The reading thread may hang inside a driver; it is a daemon and ends with the process.
+_JOIN_TIMEOUT_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
-class Shot:
-    """A frame and the moment it came."""
+class CapturedFrame:
+    """A frame and the moment at which it arrived."""
 
     frame: Frame
-    """Its pts counts from when the camera was opened, in units of `CLOCK`."""
-    captured: float
-    """`time.perf_counter()` on arrival."""
+    """The frame; its pts counts from the opening of the camera, in units of `LIVE_TIME_BASE`."""
+    captured_at: float
+    """`time.perf_counter()` on arrival, in seconds."""
 
 
 class Camera:
     """Reads a feed on a thread of its own and keeps its newest frame. A context manager.
 
-    A frame that nobody took before the next one came is dropped. A source that is lost is opened
-    again, after waits that grow from half a second to eight. A film waits at its first frame until
-    that is taken.
+    A frame that was not taken before the next one arrived is dropped. A source that is lost is
+    opened again, after waits that grow from half a second to eight. A feed that needs pacing, such
+    as a file, is held at its first frame until that is taken, and is not opened again.
     """
 
     def __init__(
-        self, name: str, opener: Opener | None, on_notice: Callable[[str], None] | None = None
+        self,
+        name: str,
+        open_feed: OpenFeed | None,
+        on_notice: Callable[[str], None] | None = None,
     ) -> None:
-        """Remember what to open.
+        """Store what to open; nothing is opened yet.
 
         Args:
-            name: What to call the source in a message.
-            opener: Opens it; called again when it was lost. None: there are only guests' pictures.
-            on_notice: Called with a line when the source is lost or comes back, on any thread.
+            name: Name of the source in messages, without passwords.
+            open_feed: Opens the source; called again after it was lost. None: the only frames are
+                those of `put_browser_frame`.
+            on_notice: Called with one line, on any thread, when the source is lost or is back.
+                None writes the line to the log.
         """
         self.name = name
         self.dropped = 0
-        """How many frames were never taken."""
+        """Number of frames that were never taken."""
         self.reconnects = 0
-        """How many times the source came back."""
+        """Number of times the source came back."""
         self.frame_rate: Fraction | None = None
-        """Frames a second, a hint; None when the source does not say."""
-        self.sound = Sound()
-        self._opener = opener
+        """Frames per second, a hint; None if the source does not say."""
+        self.audio = AudioBuffer()
+        """Audio packets of the source, on the clock of the frames."""
+        self._open_feed = open_feed
         self._on_notice = on_notice or logger.info
         self._changed = threading.Condition()
         self._stopping = threading.Event()
-        self._shot: Shot | None = None
+        self._newest: CapturedFrame | None = None
         self._last_pts = -1
-        self._offset: Fraction | None = None  # from the source's clock to ours, in seconds
-        self._is_held = False
-        self._guest_until = 0.0
+        self._offset: Fraction | None = None  # from the source's clock to the camera's, in seconds
+        self._is_held = False  # at the first frame of a paced feed
+        self._browser_until = 0.0  # `time.perf_counter()`
         self._ended = False
         self._failure: BaseException | None = None
         self._arrived = 0
 
     def __enter__(self) -> Camera:
-        """Wait for the first picture.
+        """Start to read, and wait for the first frame.
 
         Raises:
-            CameraError, SourceError: The source cannot be opened, or gives no picture.
+            CameraError: The source cannot be opened, or delivers no frame within 20 s.
+            SourceError: The source is a file that cannot be read.
         """
         self._began = time.perf_counter()
         self._thread = threading.Thread(target=self._run, name="camera", daemon=True)
-        if self._opener is None:
+        if self._open_feed is None:
             return self
         self._thread.start()
+        timeout = FIRST_FRAME_TIMEOUT_SECONDS
         with self._changed:
-            self._changed.wait_for(lambda: self._shot or self._ended, PATIENCE_SECONDS)
+            self._changed.wait_for(lambda: self._newest or self._ended, timeout)
             if self._failure is not None:
                 raise self._failure
-            if self._shot is None:
+            if self._newest is None:
                 self._stopping.set()
-                wait = f"within {PATIENCE_SECONDS:.0f} s" if not self._ended else "at all"
-                raise CameraError(f"{self.name} gives no picture {wait}")
+                within = "at all" if self._ended else f"within {timeout:.0f} s"
+                raise CameraError(f"{self.name} delivers no frame {within}")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -101,142 +115,163 @@ class Camera:
         with self._changed:
             self._changed.notify_all()
         if self._thread.is_alive():
-            self._thread.join(_GOODBYE_SECONDS)
+            self._thread.join(_JOIN_TIMEOUT_SECONDS)
 
     @property
-    def is_over(self) -> bool:
-        """Whether nothing more will come."""
+    def has_ended(self) -> bool:
+        """Whether the source has ended for good and its last frame was taken."""
         with self._changed:
-            return self._ended and self._shot is None
+            return self._ended and self._newest is None
 
-    def look(self, timeout_seconds: float) -> Shot | None:
-        """The newest frame, which stays to be taken.
+    def peek(self, timeout_seconds: float) -> CapturedFrame | None:
+        """Return the newest frame without taking it.
 
         Returns:
-            None when none came in time, or the source has ended.
+            None if no frame came in time, or if the source has ended.
 
         Raises:
-            ToonvidError: The source was lost for good.
+            ToonvidError: The source is lost for good.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._shot or self._ended, timeout_seconds)
-            if self._shot is None and self._failure is not None:
+            self._changed.wait_for(lambda: self._newest or self._ended, timeout_seconds)
+            if self._newest is None and self._failure is not None:
                 raise self._failure
-            return self._shot
+            return self._newest
 
-    def newest(self, timeout_seconds: float) -> Shot | None:
-        """Take the newest frame; else as `look`."""
+    def take_newest(self, timeout_seconds: float) -> CapturedFrame | None:
+        """Take the newest frame; the same frame is not returned twice.
+
+        Returns:
+            None if no frame came in time, or if the source has ended.
+
+        Raises:
+            ToonvidError: The source is lost for good.
+        """
         with self._changed:
-            shot = self.look(timeout_seconds)
-            if shot is not None and self._is_held:  # the film begins now
+            newest = self.peek(timeout_seconds)
+            if newest is not None and self._is_held:
+                # A paced feed starts now: what came before was time to load the engine.
                 self._is_held = False
                 self._last_pts = max(self._now_pts(), self._last_pts)
-                begun = replace(shot.frame, pts=self._last_pts)
-                shot = Shot(begun, time.perf_counter())
+                started = replace(newest.frame, pts=self._last_pts)
+                newest = CapturedFrame(started, time.perf_counter())
                 self._changed.notify_all()
-            self._shot = None
-            return shot
+            self._newest = None
+            return newest
 
     def start_counting(self) -> None:
-        """Forget what came while nobody could take it, but for a film's first frame."""
+        """Reset `dropped` and discard the newest frame, which is old by now.
+
+        Called when the stylizer is ready. The first frame of a paced feed is kept.
+        """
         with self._changed:
             self.dropped = 0
             if not self._is_held:
-                self._shot = None
+                self._newest = None
 
-    def offer(self, pixels: Pixels) -> None:
-        """Put a guest's picture, (H, W, 3), in place of the source's, which wait meanwhile."""
-        self._guest_until = time.perf_counter() + _GUEST_SECONDS
-        self._put(Frame(pixels, 0, CLOCK), self._now_pts())
+    def put_browser_frame(self, pixels: Pixels) -> None:
+        """Deliver a frame of a browser's camera in place of the source's frames.
+
+        The source's frames are discarded until no such frame has come for two seconds.
+
+        Args:
+            pixels: (H, W, 3) uint8 RGB.
+        """
+        self._browser_until = time.perf_counter() + _BROWSER_PRIORITY_SECONDS
+        self._put(Frame(pixels, 0, LIVE_TIME_BASE), self._now_pts())
 
     def _run(self) -> None:
-        assert self._opener is not None
-        wait = _FIRST_WAIT_SECONDS
+        """Open and read the source, again and again, until the camera is closed."""
+        assert self._open_feed is not None
+        wait_seconds = _FIRST_RETRY_SECONDS
         while not self._stopping.is_set():
-            arrived, is_film = self._arrived, False
-            lost: BaseException | None = None
+            arrived_before, needs_pacing = self._arrived, False
+            failure: BaseException | None = None
             try:
-                with self._opener() as feed:
-                    is_film = feed.is_film
+                with self._open_feed() as feed:
+                    needs_pacing = feed.needs_pacing
                     try:
                         self._read(feed)
                     finally:
-                        self.sound.attach(AuxiliaryStreams())
+                        self.audio.attach(AuxiliaryStreams())
             except ToonvidError as error:
-                lost = error
-            except BaseException as error:  # our own mistake: for the reader to raise
+                failure = error
+            except BaseException as error:  # a bug: raised on the thread that takes the frames
                 self._end(error)
                 return
             if self._stopping.is_set():
                 return
-            if is_film or not self._arrived:
-                self._end(lost)
+            # A source that never delivered a frame is an error, not a lost connection.
+            if needs_pacing or not self._arrived:
+                self._end(failure)
                 return
-            if self._arrived > arrived:
-                wait = _FIRST_WAIT_SECONDS
-                self._on_notice(f"{self.name} is lost{f' ({lost})' if lost else ''}: trying again")
-            self._stopping.wait(wait)
-            wait = min(2 * wait, _LONGEST_WAIT_SECONDS)
+            if self._arrived > arrived_before:
+                wait_seconds = _FIRST_RETRY_SECONDS
+                reason = f" ({failure})" if failure else ""
+                self._on_notice(f"{self.name} is lost{reason}: trying again")
+            self._stopping.wait(wait_seconds)
+            wait_seconds = min(2 * wait_seconds, _LONGEST_RETRY_SECONDS)
 
     def _read(self, feed: Feed) -> None:
-        """Take the feed's frames until it ends."""
-        came_back = self._arrived > 0
+        """Deliver the frames of a feed until it ends."""
+        is_reconnect = self._arrived > 0
         self.frame_rate, self._offset = feed.frame_rate, None
-        self.sound.attach(feed.auxiliary)
+        self.audio.attach(feed.auxiliary)
         for frame in feed.frames:
-            pts = self._pts(frame, feed)
+            pts = self._camera_pts(frame, feed)
             if self._stopping.is_set():
                 return
-            if came_back:
-                came_back = False
+            if is_reconnect:
+                is_reconnect = False
                 self.reconnects += 1
                 height, width = frame.pixels.shape[:2]
                 self._on_notice(f"{self.name} is back, {width}x{height}")
             self._arrived += 1
-            if time.perf_counter() > self._guest_until:
-                is_first = feed.is_film and self._arrived == 1
+            if time.perf_counter() > self._browser_until:
+                is_first = feed.needs_pacing and self._arrived == 1
                 self._put(frame, pts, is_held=is_first)
                 if is_first:
-                    self._wait_for_begin(frame)
-            self._collect_sound()
-        self._collect_sound()
+                    self._wait_until_first_is_taken(frame)
+            self._collect_audio()
+        self._collect_audio()
 
-    def _wait_for_begin(self, first: Frame) -> None:
-        """Hold a film until its first frame is taken, and count its time from there."""
+    def _wait_until_first_is_taken(self, first: Frame) -> None:
+        """Hold a paced feed at its first frame, and count its time from when that is taken."""
         with self._changed:
             self._changed.wait_for(lambda: not self._is_held or self._stopping.is_set())
-            self._offset = self._last_pts * CLOCK - first.seconds
+            self._offset = self._last_pts * LIVE_TIME_BASE - first.seconds
 
-    def _collect_sound(self) -> None:
+    def _collect_audio(self) -> None:
         if self._offset is not None:
-            self.sound.collect(self._offset, self._last_pts * CLOCK)
+            self.audio.collect(self._offset, self._last_pts * LIVE_TIME_BASE)
 
-    def _pts(self, frame: Frame, feed: Feed) -> int:
-        """When a frame is shown, on the camera's clock; a film's frames are waited for."""
-        now = self._now_pts() * CLOCK
-        following = max(now, (self._last_pts + 1) * CLOCK)
+    def _camera_pts(self, frame: Frame, feed: Feed) -> int:
+        """Return a frame's pts on the camera's clock; waits for that time if the feed is paced."""
+        now = self._now_pts() * LIVE_TIME_BASE
+        following = max(now, (self._last_pts + 1) * LIVE_TIME_BASE)
         if self._offset is None:
             self._offset = following - frame.seconds
         shown = frame.seconds + self._offset
-        if feed.is_film:
+        if feed.needs_pacing:
             self._stopping.wait(max(0.0, float(shown - now)))
         elif not feed.has_clock:
             shown = now
         elif abs(shown - now) > _CLOCK_SLIP_SECONDS:
             self._offset, shown = following - frame.seconds, following
-        return round(shown / CLOCK)
+        return round(shown / LIVE_TIME_BASE)
 
     def _now_pts(self) -> int:
-        return round((time.perf_counter() - self._began) / CLOCK)
+        return round((time.perf_counter() - self._began) / LIVE_TIME_BASE)
 
     def _put(self, frame: Frame, pts: int, is_held: bool = False) -> None:
+        """Make a frame the newest one. Its pts rises even where the source's does not."""
         with self._changed:
             self._is_held = is_held
-            self.dropped += self._shot is not None
+            self.dropped += self._newest is not None
             self._last_pts = max(pts, self._last_pts + 1)
-            duration = round(seconds(frame.duration, frame.time_base) / CLOCK)
-            moved = replace(frame, pts=self._last_pts, time_base=CLOCK, duration=duration)
-            self._shot = Shot(moved, time.perf_counter())
+            duration = round(seconds(frame.duration, frame.time_base) / LIVE_TIME_BASE)
+            moved = replace(frame, pts=self._last_pts, time_base=LIVE_TIME_BASE, duration=duration)
+            self._newest = CapturedFrame(moved, time.perf_counter())
             self._changed.notify_all()
 
     def _end(self, failure: BaseException | None) -> None:

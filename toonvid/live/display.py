@@ -1,6 +1,7 @@
-"""The display: whether a window can be opened on it, found out without risk.
+"""Checks whether a window can be opened on this machine's display, without risk to this process.
 
-OpenCV ends the whole process when it opens a window without a display.
+OpenCV's Qt ends the whole process, with no exception, if it opens a window without a display. So
+the attempt is made in a process of its own. Used by `toonvid.live.window` and by the doctor.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ import subprocess
 import sys
 
 _PROBE = "import cv2; cv2.namedWindow('toonvid', cv2.WINDOW_NORMAL)"
-_PROBE_SECONDS = 30.0
+_PROBE_SECONDS = 30.0  # importing OpenCV alone takes seconds on a slow disk
 
 
 def display_problem() -> str:
-    """Why no window can be opened; empty when one was, in a process of its own."""
+    """Return why no window can be opened, or an empty string if one was opened and closed."""
     if sys.platform == "linux" and not os.environ.get("DISPLAY"):
         return "there is no display for a window (DISPLAY is not set)"
     try:

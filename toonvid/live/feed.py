@@ -1,6 +1,7 @@
-"""A feed: a source of live pictures that is open, and what is asked of one.
+"""A feed: an open source of live frames, and the options that can be asked of one.
 
-`toonvid.live.ffmpeg_feed` (FFmpeg) and `toonvid.live.webcam` (OpenCV) make them, `toonvid.live.camera` reads them.
+Feeds are opened by `toonvid.live.ffmpeg_feed` and `toonvid.live.webcam` and read by
+`toonvid.live.camera`. This module holds values only.
 """
 
 from __future__ import annotations
@@ -13,34 +14,38 @@ from typing import TypeAlias
 
 from toonvid.video import AuxiliaryStreams, Frame
 
-CLOCK = Fraction(1, 90_000)
-"""Seconds in one unit of the pts that a camera gives: usual frame rates are exact in it."""
+# 90 kHz, as in MPEG transport streams: the usual frame rates are whole numbers of ticks.
+LIVE_TIME_BASE = Fraction(1, 90_000)
+"""Time base, in seconds, of the pts of all frames that a camera delivers."""
 
 
 @dataclass(frozen=True)
 class CameraOptions:
-    """What is asked of a camera; one that cannot gives what it can."""
+    """Size and rate to ask of a camera. A camera that does not support them delivers its own."""
 
     size: tuple[int, int] | None = None
-    """Width and height in pixels; None: the camera's own choice."""
+    """Width and height in pixels; None, the default, leaves the choice to the camera."""
     frame_rate: Fraction | None = None
-    """Frames a second; None: the camera's own choice."""
+    """Frames per second; None, the default, leaves the choice to the camera."""
 
 
 @dataclass(frozen=True)
 class Feed:
-    """A source, open, and what is known of it before its frames arrive."""
+    """An open source and what is known about it before its first frame."""
 
     frames: Iterator[Frame]
-    """Each waits until there is one. The end or a `ToonvidError` mean that the source is lost."""
+    """Frames in order; each step blocks until there is one. The end of the iterator and a
+    `ToonvidError` both mean that the source is lost."""
     frame_rate: Fraction | None = None
-    """Frames a second, a hint; None when the source does not say."""
-    is_film: bool = False
-    """Whether it is there beforehand: then it is played at its own pace, and ends for good."""
+    """Frames per second, a hint; None if the source does not say."""
+    needs_pacing: bool = False
+    """Whether the frames are available faster than they are to be shown, as those of a file or a
+    test pattern. The camera then delivers each at its pts, and the end of such a feed is final."""
     has_clock: bool = False
-    """Whether the frames' pts are when they were taken; else it is when they arrive."""
+    """Whether the pts of the frames are capture times. Otherwise the time of arrival is used."""
     auxiliary: AuxiliaryStreams = field(default_factory=AuxiliaryStreams)
-    """Its sound among them, timed by the same clock as the frames."""
+    """Audio of the source, among others, on the same clock as the frames."""
 
 
-Opener: TypeAlias = Callable[[], AbstractContextManager[Feed]]
+OpenFeed: TypeAlias = Callable[[], AbstractContextManager[Feed]]
+"""Opens a source; called again after the source was lost."""

@@ -1,6 +1,7 @@
-"""Streams: films, network cameras, the screen and FFmpeg's own test pictures, as feeds of a camera.
+"""Opens what FFmpeg reads as a feed: files, network cameras, the screen and test patterns.
 
-Cameras that are plugged in are read by `toonvid.live.webcam`, the screen is filmed by `toonvid.live.screen_capture`.
+In: the name of a source. Out: a `Feed` of decoded frames with the source's audio. Webcams are
+opened by `toonvid.live.webcam`; the screen is captured by `toonvid.live.screen_capture`.
 """
 
 from __future__ import annotations
@@ -16,74 +17,91 @@ from av.error import FFmpegError
 
 from toonvid.errors import CameraError
 from toonvid.live.feed import CameraOptions, Feed
-from toonvid.live.screen_capture import open_screen
+from toonvid.live.screen_capture import open_screen_capture
 from toonvid.reading.container import remote_protocols
 from toonvid.reading.decoder import VideoDecoder
 from toonvid.reading.options import DecodeOptions
 
 SCREEN = "screen"
+"""Source name of the screen."""
 LAVFI = "lavfi:"
+"""Prefix of source names that are a graph of FFmpeg's filters, a test pattern for example."""
 
-# To open a source, and for each read of it: a camera that hangs must not hang us.
+# To open a source, and for each read from it: a camera that hangs must not hang toonvid.
 _TIMEOUT_SECONDS = (10.0, 5.0)
 _NETWORK_OPTIONS = {
-    "fflags": "nobuffer",
-    "analyzeduration": "1000000",  # microseconds; FFmpeg would look for five seconds
-    "rtsp_transport": "tcp",  # UDP loses packets on any busy network, and the picture with them
+    "fflags": "nobuffer",  # frames that FFmpeg read while probing would be shown late
+    "analyzeduration": "1000000",  # microseconds; FFmpeg's default is five seconds
+    "rtsp_transport": "tcp",  # over UDP a busy network loses packets, which damages frames
 }
-_CLOCKLESS = {"mpjpeg", "mjpeg"}  # containers that hold pictures and no times
-_USER = re.compile(r"//[^/@]*@")
+_CONTAINERS_WITHOUT_TIMES = {"mpjpeg", "mjpeg"}  # their pts are made up from a nominal rate
+_USER_INFO = re.compile(r"//[^/@]*@")
 
 
 @contextmanager
-def open_stream(source: str, options: CameraOptions | None = None) -> Iterator[Feed]:
+def open_ffmpeg_feed(source: str, options: CameraOptions | None = None) -> Iterator[Feed]:
     """Open a source with FFmpeg.
 
     Args:
-        source: A file, a URL, `screen`, `lavfi:` and a graph of filters, or `-`.
-        options: Size and rate are asked of the screen alone.
+        source: A file, a URL, `screen`, `lavfi:` and a filter graph, or `-` for standard input.
+        options: Only the screen uses them, and only the frame rate. None asks for nothing.
 
     Raises:
-        CameraError, SourceError: It cannot be opened, or has no pictures.
+        CameraError: The source cannot be opened, or is a still image.
+        SourceError: The source is a file that cannot be read, or has no video.
     """
     options = options or CameraOptions()
-    is_remote, is_drawn = "://" in source, source.startswith(LAVFI)
-    own = source == SCREEN or is_drawn or is_remote
+    is_remote, is_filter_graph = "://" in source, source.startswith(LAVFI)
+    needs_opener = source == SCREEN or is_filter_graph or is_remote
     with ExitStack() as stack:
 
-        def opener() -> InputContainer:
+        def open_container() -> InputContainer:
             if source == SCREEN:
-                return stack.enter_context(open_screen(options.frame_rate))
-            if is_drawn:
-                return _opened(source.removeprefix(LAVFI), "lavfi", {}, source)
+                return stack.enter_context(open_screen_capture(options.frame_rate))
+            if is_filter_graph:
+                return _open(source.removeprefix(LAVFI), "lavfi", {}, source)
+            # A playlist on a server must not lead to files of this machine.
             limits = {"protocol_whitelist": remote_protocols(source)}
-            return _opened(source, None, _NETWORK_OPTIONS | limits, shown_name(source))
+            return _open(source, None, _NETWORK_OPTIONS | limits, without_password(source))
 
-        # A pipe may be silent as long as it likes: whoever looks at it ends it.
-        decoding = DecodeOptions(low_delay=own, stall_seconds=0, decode="software")
+        # stall_seconds=0: a pipe may be silent for as long as it likes; the user ends it.
+        # decode="software": a hardware decoder adds frames of delay.
+        decoding = DecodeOptions(low_delay=needs_opener, stall_seconds=0, decode="software")
         decoder = stack.enter_context(
-            VideoDecoder(source, decoding, with_auxiliary=True, opener=opener if own else None)
+            VideoDecoder(
+                source,
+                decoding,
+                with_auxiliary=True,
+                opener=open_container if needs_opener else None,
+            )
         )
         info = decoder.info
+        # A network camera may send JPEG, which FFmpeg takes for a still image.
         if info.is_image and not is_remote:
-            raise CameraError(f"{source} is a picture, not a camera: toonvid convert takes it")
+            raise CameraError(f"{source} is an image, not a camera: toonvid convert takes it")
+        has_end = is_remote and info.duration_seconds is not None
         yield Feed(
             frames=decoder.frames(),
             frame_rate=info.frame_rate,
-            is_film=not own or is_drawn or (is_remote and info.duration_seconds is not None),
-            has_clock=info.container not in _CLOCKLESS,
+            needs_pacing=not needs_opener or is_filter_graph or has_end,
+            has_clock=info.container not in _CONTAINERS_WITHOUT_TIMES,
             auxiliary=decoder.auxiliary,
         )
 
 
-def shown_name(source: str) -> str:
-    """A source without the user's name and password, for messages."""
-    return _USER.sub("//", source, count=1) if "://" in source else source
+def without_password(source: str) -> str:
+    """Return a source's name for messages: a URL without its user name and password."""
+    return _USER_INFO.sub("//", source, count=1) if "://" in source else source
 
 
-def _opened(
+def _open(
     url: str, container_format: str | None, options: dict[str, str], name: str
 ) -> InputContainer:
+    """Open a container with the time limits.
+
+    Raises:
+        CameraError: It cannot be opened; the message calls it `name`.
+    """
     try:
         return av.open(
             url,
@@ -95,8 +113,9 @@ def _opened(
         )
     except (FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
+        # "Immediate exit requested" is what FFmpeg says when PyAV's timeout interrupts it.
         if reason.startswith("Immediate exit"):
             reason = f"no answer within {_TIMEOUT_SECONDS[0]:.0f} s"
-        where = urlsplit(url).hostname if "://" in url else None
-        ask = f": is {where} on, and is the address right?" if where else ""
-        raise CameraError(f"cannot open {name} ({reason}){ask}") from error
+        host = urlsplit(url).hostname if "://" in url else None
+        advice = f": is {host} on, and is the address right?" if host else ""
+        raise CameraError(f"cannot open {name} ({reason}){advice}") from error

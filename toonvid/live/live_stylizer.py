@@ -1,4 +1,9 @@
-"""A painter: turns shots into cartoons, one at a time, and takes up another style when asked."""
+"""The live stylizer: turns captured frames into cartoons, one at a time.
+
+In: a captured frame and the style settings of the moment. Out: the cartoon, with the source frame
+it was made from. Opens another engine when the style changes, and can choose the largest frame size
+that reaches a frame rate.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +16,7 @@ from types import TracebackType
 import numpy as np
 
 from toonvid.backends import Backend
-from toonvid.live.camera import Shot
+from toonvid.live.camera import CapturedFrame
 from toonvid.reading.options import DecodeOptions, fitted
 from toonvid.stylizing.options import StylizeOptions
 from toonvid.stylizing.resize import resize
@@ -19,67 +24,74 @@ from toonvid.stylizing.stylizer import Stylizer
 from toonvid.video import Frame, Pixels
 
 SHORT_SIDES = (1080, 720, 540, 480, 432, 360, 288, 240, 192, 144, 96)
-"""What `fit_size` chooses from, in pixels."""
-_HELD_ROUNDS = 3  # pictures whose median is a size's speed, after one that is not counted
-_SPARE = 0.9  # share of a frame's time that painting may take: the screen needs the rest
+"""Short sides that `LiveStylizer.choose_size` tries, in pixels."""
+_MEASURED_FRAMES = 3  # per size, after one that is not counted: it compiles the engine
+_STYLIZING_SHARE = 0.9  # of the time between two frames; the outputs need the rest
 
 
 @dataclass(frozen=True)
-class Look:
-    """What the picture is to look like, at this moment."""
+class StyleSettings:
+    """How the next frame is to be stylized. Changed by keys and the page while live runs."""
 
     style: str
     """Name of a style, or path of an engine."""
     options: StylizeOptions = field(default_factory=StylizeOptions)
+    """Strength, color and comparison; by default those of `toonvid convert`."""
     mirror: bool = False
-    """Whether left and right change places, as in a mirror."""
+    """Whether left and right are swapped."""
 
 
 @dataclass(frozen=True)
-class Cartoon:
-    """A shot and what became of it."""
+class StylizedFrame:
+    """A captured frame and its cartoon."""
 
     source: Pixels
-    """(H, W, 3), as it was painted from: in size, mirrored."""
+    """(H, W, 3) uint8 RGB: the frame as it was stylized, that is resized and mirrored."""
     frame: Frame
-    """The cartoon. Twice as wide or high as the source when they are shown side by side."""
-    captured: float
-    """`time.perf_counter()` when the shot arrived."""
+    """The cartoon with the pts of its source; twice as wide or high as `source` when the options
+    ask for both side by side."""
+    captured_at: float
+    """`time.perf_counter()` when the captured frame arrived, in seconds."""
 
 
 @dataclass(frozen=True)
-class Fit:
-    """How fast a painter is at two sizes."""
+class SizeChoice:
+    """A frame size and how fast it is, beside the camera's own size."""
 
-    asked: tuple[int, int]
-    """The camera's width and height."""
-    asked_rate: float
-    """Pictures a second at that size."""
+    camera_size: tuple[int, int]
+    """The camera's width and height in pixels."""
+    camera_size_rate: float
+    """Frames per second at the camera's size."""
     size: tuple[int, int]
-    """What was chosen."""
+    """The chosen width and height in pixels."""
     rate: float
+    """Frames per second at the chosen size."""
 
 
-class Painter:
-    """Holds one open backend. A context manager; `paint` is called on one thread at a time."""
+class LiveStylizer:
+    """Holds one open backend. A context manager; used by one thread at a time."""
 
     def __init__(
-        self, open_style: Callable[[str], Backend], look: Look, size: tuple[int, int] | int | None
+        self,
+        open_style: Callable[[str], Backend],
+        settings: StyleSettings,
+        size: tuple[int, int] | int | None,
     ) -> None:
-        """Remember what to open.
+        """Store what to open.
 
         Args:
-            open_style: Opens the backend of a style by its name.
-            look: The style to begin with.
-            size: A box or a short side that pictures are scaled down to; None keeps theirs.
+            open_style: Opens the backend of a style, given its name.
+            settings: The style to begin with.
+            size: Width and height of a box, or a short side, to which frames are scaled down. None
+                keeps their size.
         """
         self.size = size
+        self.style = settings.style
+        """Style of the open backend."""
         self._open_style = open_style
-        self.style = look.style
-        """Of the backend that is open."""
         self._backend: Backend | None = None
 
-    def __enter__(self) -> Painter:
+    def __enter__(self) -> LiveStylizer:
         self._backend = self._open_style(self.style).__enter__()
         return self
 
@@ -93,64 +105,72 @@ class Painter:
 
     @property
     def backend(self) -> Backend:
-        """What paints now."""
+        """The open backend."""
         assert self._backend is not None
         return self._backend
 
-    def paint(self, shot: Shot, look: Look) -> Cartoon:
-        """Paint one picture.
+    def stylize(self, captured: CapturedFrame, settings: StyleSettings) -> StylizedFrame:
+        """Stylize one frame.
 
         Raises:
-            EngineError, BackendError: The look's style cannot be had, or its engine fails. The
-                style before it goes on when the look names it again.
+            EngineError: There is no engine for the style of the settings. The backend of the
+                previous style stays open.
+            BackendError: The backend cannot be opened, or fails.
         """
-        if look.style != self.style:
-            self._change_style(look.style)
-        pixels = self._in_size(shot.frame.pixels)
-        if look.mirror:
+        if settings.style != self.style:
+            self._change_style(settings.style)
+        pixels = self._resize(captured.frame.pixels)
+        if settings.mirror:
             pixels = np.ascontiguousarray(pixels[:, ::-1])
-        frame = replace(shot.frame, pixels=pixels, alpha=None)
-        [cartoon] = Stylizer(self.backend, look.options).stylize([frame])
-        return Cartoon(pixels, cartoon, shot.captured)
+        frame = replace(captured.frame, pixels=pixels, alpha=None)
+        [cartoon] = Stylizer(self.backend, settings.options).stylize([frame])
+        return StylizedFrame(pixels, cartoon, captured.captured_at)
 
-    def fit_size(self, shot: Shot, look: Look, rate: float) -> Fit:
-        """Choose the largest size at which pictures are painted at a rate, and keep to it.
+    def choose_size(
+        self, captured: CapturedFrame, settings: StyleSettings, rate: float
+    ) -> SizeChoice:
+        """Choose the largest size at which frames are stylized at a rate, and use it from now on.
 
         Args:
-            shot: A picture of the camera's own size.
-            look: How it is painted.
-            rate: Pictures a second.
+            captured: A frame of the camera's own size.
+            settings: How it is stylized.
+            rate: Frames per second.
+
+        Returns:
+            The choice. The smallest size is chosen even if it does not reach the rate.
         """
-        height, width = shot.frame.pixels.shape[:2]
-        own = min(width, height)
+        height, width = captured.frame.pixels.shape[:2]
+        camera_side = min(width, height)
         self.size = None
-        asked_rate = speed = self._speed(shot, look)
-        for side in (s for s in SHORT_SIDES if s < own):
-            if speed >= rate:
+        camera_size_rate = measured_rate = self._measure_rate(captured, settings)
+        for side in (s for s in SHORT_SIDES if s < camera_side):
+            if measured_rate >= rate:
                 break
-            # Work grows with the pixels: what is hopeless by that measure need not be tried.
-            hoped = asked_rate * (own / side) ** 2
-            if hoped < rate and side != SHORT_SIDES[-1]:
+            # The work grows with the number of pixels. A size that is too slow by that estimate
+            # is not measured, except for the smallest, because every size costs a compilation.
+            estimated_rate = camera_size_rate * (camera_side / side) ** 2
+            if estimated_rate < rate and side != SHORT_SIDES[-1]:
                 continue
             self.size = side
-            speed = self._speed(shot, look)
-        painted = fitted(width, height, DecodeOptions(self.size))
-        return Fit((width, height), asked_rate, painted, speed)
+            measured_rate = self._measure_rate(captured, settings)
+        chosen = fitted(width, height, DecodeOptions(self.size))
+        return SizeChoice((width, height), camera_size_rate, chosen, measured_rate)
 
-    def _speed(self, shot: Shot, look: Look) -> float:
-        """Pictures a second that leave the screen its time."""
-        taken = []
-        for _ in range(_HELD_ROUNDS + 1):
+    def _measure_rate(self, captured: CapturedFrame, settings: StyleSettings) -> float:
+        """Return the frames per second at the present size that leave the outputs their time."""
+        durations = []
+        for _ in range(_MEASURED_FRAMES + 1):
             began = time.perf_counter()
-            self.paint(shot, look)
-            taken.append(time.perf_counter() - began)
-        return _SPARE / median(taken[1:])
+            self.stylize(captured, settings)
+            durations.append(time.perf_counter() - began)
+        return _STYLIZING_SHARE / median(durations[1:])
 
-    def _in_size(self, pixels: Pixels) -> Pixels:
+    def _resize(self, pixels: Pixels) -> Pixels:
         height, width = pixels.shape[:2]
         return resize(pixels, *fitted(width, height, DecodeOptions(self.size)))
 
     def _change_style(self, style: str) -> None:
+        # The new backend is opened first: if that fails, the previous one still works.
         opened = self._open_style(style).__enter__()
         self.backend.__exit__(None, None, None)
         self._backend, self.style = opened, style

@@ -1,60 +1,69 @@
-"""A meter of what a live picture is worth: its rate, its delay, and what was dropped."""
+"""The meter: counts the frames that were shown, their rate and their delay."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter, deque
 
-_RATE_SECONDS = 2.0  # over which the present rate is taken
+_RATE_WINDOW_SECONDS = 2.0  # length of the moving window of `Meter.rate`
 
 
 class Meter:
-    """Counts pictures and their delays, in memory that does not grow."""
+    """Counts frames and their delays, in memory that does not grow with their number."""
 
     def __init__(self) -> None:
         self.shown = 0
-        self._delays: Counter[int] = Counter()  # milliseconds -> pictures
-        self._recent: deque[float] = deque()
-        self._began: float | None = None
+        """Number of frames so far."""
+        # A histogram instead of a list: an hour at 30 frames per second is 108,000 delays.
+        self._delays: Counter[int] = Counter()  # milliseconds -> number of frames
+        self._recent: deque[float] = deque()  # times of the last two seconds
+        self._first: float | None = None
         self._last = 0.0
 
-    def note(self, captured: float) -> None:
-        """Count a picture that is on the screen now.
+    def count_frame(self, captured_at: float) -> None:
+        """Count a frame that was just shown.
 
         Args:
-            captured: `time.perf_counter()` when it came from the camera.
+            captured_at: `time.perf_counter()` when the frame arrived from the camera.
         """
         now = time.perf_counter()
-        self._began = now if self._began is None else self._began
+        self._first = now if self._first is None else self._first
         self._last = now
         self.shown += 1
-        self._delays[round((now - captured) * 1000)] += 1
+        self._delays[round((now - captured_at) * 1000)] += 1
         self._recent.append(now)
-        while self._recent[0] < now - _RATE_SECONDS:
+        while self._recent[0] < now - _RATE_WINDOW_SECONDS:
             self._recent.popleft()
 
     @property
     def rate(self) -> float:
-        """Pictures a second, lately."""
-        recent = list(self._recent)
-        since = time.perf_counter() - _RATE_SECONDS
-        recent = [moment for moment in recent if moment >= since]
+        """Frames per second over the last two seconds; 0 for fewer than two frames."""
+        window_start = time.perf_counter() - _RATE_WINDOW_SECONDS
+        # A copy: the property is also read on the page's thread.
+        recent = [moment for moment in list(self._recent) if moment >= window_start]
         if len(recent) < 2:
             return 0.0
         return (len(recent) - 1) / (recent[-1] - recent[0])
 
     @property
     def mean_rate(self) -> float:
-        """Pictures a second, from the first to the last."""
-        if self._began is None or self.shown < 2:
+        """Frames per second from the first frame to the last; 0 for fewer than two frames."""
+        if self._first is None or self.shown < 2:
             return 0.0
-        return (self.shown - 1) / (self._last - self._began)
+        return (self.shown - 1) / (self._last - self._first)
 
     def delay_ms(self, share: float) -> int:
-        """The delay in milliseconds that this share of the pictures, 0..1, does not exceed."""
-        left = share * self.shown
+        """Return a quantile of the delays.
+
+        Args:
+            share: Share of the frames, 0..1; 0.5 gives the median.
+
+        Returns:
+            The delay in milliseconds that this share of the frames does not exceed; 0 for none.
+        """
+        remaining = share * self.shown
         for delay, count in sorted(self._delays.copy().items()):
-            left -= count
-            if left <= 0:
+            remaining -= count
+            if remaining <= 0:
                 return delay
         return 0

@@ -1,4 +1,8 @@
-"""Record: a screen that makes recordings while the controls say so."""
+"""Output: recordings, started and stopped by the controls.
+
+In: finished frames and the audio of the camera. Out: one video file for each time that recording is
+switched on. How a file is written is left to `toonvid.live.recording`.
+"""
 
 from __future__ import annotations
 
@@ -11,22 +15,25 @@ from pathlib import Path
 from toonvid.errors import TargetError
 from toonvid.live.camera import Camera
 from toonvid.live.recording import Recording
-from toonvid.live.session import Controls, Picture
+from toonvid.live.session import Controls, DisplayFrame
 from toonvid.live.snapshot import dated_stem, free_path
 from toonvid.video import Frame
 
 SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".ts")
-_WAITING_FRAMES = 8  # for the encoder; then the picture waits for it too
+"""File name suffixes of the containers that can be recorded."""
+# Frames that wait for the encoder. When it falls further behind, the live loop waits for it.
+_QUEUED_FRAMES = 8
 
 
 @dataclass(frozen=True)
 class RecordOptions:
-    """Where recordings go."""
+    """Where recordings are written."""
 
     target: Path | None = None
-    """The first; those after it get a number. None: a name that says when, in this folder."""
+    """The first recording; later ones get a number appended. None, the default, names each by date
+    and time in the current folder."""
     overwrite: bool = False
-    """Whether the first may replace a file that is there."""
+    """Whether the first recording may replace a file that exists."""
 
     def __post_init__(self) -> None:
         if self.target is not None and self.target.suffix.lower() not in SUFFIXES:
@@ -34,9 +41,9 @@ class RecordOptions:
 
 
 class Recorder:
-    """A screen that records while the controls say so, on a thread of its own. A context manager.
+    """Records while the controls say so, on a thread of its own. A context manager.
 
-    A recording that fails is said and stopped; the live picture goes on.
+    A recording that fails is reported and stopped; the live session goes on.
     """
 
     def __init__(
@@ -46,13 +53,19 @@ class Recorder:
         options: RecordOptions,
         on_notice: Callable[[str], None],
     ) -> None:
-        """Remember what to record, and where.
+        """Store the parts; nothing is written until the first frame to be recorded.
+
+        Args:
+            camera: Its audio is recorded too.
+            controls: Their `recording` starts and stops recordings; set to False by one that fails.
+            options: Where recordings are written.
+            on_notice: Called with one line when a recording starts, ends or fails.
 
         Raises:
-            TargetError: The target is there already and may not be replaced.
+            TargetError: The target exists and may not be replaced.
         """
         self.failure: TargetError | None = None
-        """What the last recording that failed failed of."""
+        """Error of the last recording that failed; None if none did."""
         self._camera = camera
         self._controls = controls
         self._options = options
@@ -69,40 +82,39 @@ class Recorder:
     def __exit__(self, *_: object) -> None:
         self._stop()
 
-    def show(self, picture: Picture | None) -> None:
-        """Record a picture if recording is wanted."""
-        if self._controls.recording and self._writer is None and picture is not None:
-            self._begin()
+    def show(self, frame: DisplayFrame | None) -> None:
+        """Record a frame if recording is switched on. None lets a recording end."""
+        if self._controls.recording and self._writer is None and frame is not None:
+            self._start()
         elif not self._controls.recording:
             self._stop()
         if self._writer is None:
             return
         if self._writer.failure is not None:
             self._stop()
-        elif picture is not None:
-            self._writer.frames.put(picture.cartoon.frame)
+        elif frame is not None:
+            self._writer.frames.put(frame.stylized.frame)
 
-    def _begin(self) -> None:
+    def _start(self) -> None:
         target = self._options.target or Path(f"{dated_stem()}.mp4")
         if self._count or self._options.target is None:
             target = free_path(target)
         self._count += 1
-        self._camera.sound.is_wanted = True
-        with self._camera.sound.streams() as streams:
-            sound = "with its sound" if streams else f"without sound: {self._camera.name} has none"
-        self._on_notice(f"recording {target}, {sound}")
-        recording = Recording(target, self._controls.look.style, self._camera)
-        self._writer = _Writer(recording)
+        self._camera.audio.keeps_everything = True
+        with self._camera.audio.streams() as streams:
+            audio = "with its sound" if streams else f"without sound: {self._camera.name} has none"
+        self._on_notice(f"recording {target}, {audio}")
+        self._writer = _Writer(Recording(target, self._controls.settings.style, self._camera))
 
     def _stop(self) -> None:
         writer, self._writer = self._writer, None
         if writer is None:
             return
-        self._camera.sound.is_wanted = False
+        self._camera.audio.keeps_everything = False
         writer.end()
         if writer.failure is not None:
             self._controls.recording = False
-            if not isinstance(writer.failure, TargetError):  # our own mistake
+            if not isinstance(writer.failure, TargetError):  # a bug: not for the user to mend
                 raise writer.failure
             self.failure = writer.failure
             self._on_notice(str(writer.failure))
@@ -114,17 +126,18 @@ class Recorder:
 
 
 class _Writer:
-    """Writes one recording on a thread of its own."""
+    """Writes one recording on a thread of its own, so that encoding does not delay frames."""
 
     def __init__(self, recording: Recording) -> None:
         self.recording = recording
         self.failure: BaseException | None = None
-        self.frames: queue.Queue[Frame | None] = queue.Queue(_WAITING_FRAMES)
+        self.frames: queue.Queue[Frame | None] = queue.Queue(_QUEUED_FRAMES)
+        """Frames to write; None ends the recording."""
         self._thread = threading.Thread(target=self._run, name="recorder")
         self._thread.start()
 
     def end(self) -> None:
-        """Write what is waiting, and close the film."""
+        """Write the frames that wait, and close the file."""
         self.frames.put(None)
         self._thread.join()
 
@@ -135,5 +148,5 @@ class _Writer:
                     self.recording.write(frame)
         except BaseException as error:
             self.failure = error
-            while self.frames.get() is not None:  # so that nobody waits at a full queue
+            while self.frames.get() is not None:  # drained, so that `put` never waits for ever
                 continue

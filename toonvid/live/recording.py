@@ -22,7 +22,7 @@ from av.video.stream import VideoStream
 from toonvid.errors import TargetError
 from toonvid.ffmpeg.color import TV_RANGE, encoder_graph, ready_frames
 from toonvid.live.camera import Camera
-from toonvid.live.feed import CLOCK
+from toonvid.live.feed import LIVE_TIME_BASE
 from toonvid.stylizing.resize import letterbox
 from toonvid.video import BT709, AuxiliaryStreams, Frame
 from toonvid.writing.codec import Codec
@@ -30,7 +30,9 @@ from toonvid.writing.containers import FILM_CONTAINERS
 from toonvid.writing.provenance import TAG_KEY, video_tag
 from toonvid.writing.remux import Carrier
 
-_PIECE = round(1 / CLOCK)  # units of the clock from key frame to key frame, and from piece to piece
+_PIECE = round(
+    1 / LIVE_TIME_BASE
+)  # units of the clock from key frame to key frame, and from piece to piece
 _USUAL_RATE = Fraction(25)
 _FASTER = {"libx264": ("superfast", {"tune": "zerolatency", "forced-idr": "1"})}
 # The header waits for the first piece: sound may say only then how it is to be decoded.
@@ -126,12 +128,12 @@ class Recording:
         )
         assert isinstance(stream, VideoStream)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.codec_context.time_base = stream.time_base = CLOCK
+        stream.codec_context.time_base = stream.time_base = LIVE_TIME_BASE
         context = stream.codec_context
         context.color_range, context.colorspace = TV_RANGE, BT709.matrix
         context.color_primaries, context.color_trc = BT709.primaries, BT709.transfer
         stream.metadata[TAG_KEY] = video_tag(self._style)
-        with self._camera.sound.streams() as streams:
+        with self._camera.audio.streams() as streams:
             self._auxiliary = AuxiliaryStreams(streams)
             self._carrier = Carrier(self._auxiliary, self._container, True, False)
             if self._name in ("mp4", "mov"):
@@ -154,15 +156,15 @@ class Recording:
         self._last_pts = max(frame.pts, self._last_pts + 1)
         self._graph.vpush(VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24"))
         for picture in ready_frames(self._graph):
-            picture.pts, picture.time_base = self._last_pts - self._start, CLOCK
+            picture.pts, picture.time_base = self._last_pts - self._start, LIVE_TIME_BASE
             if frame.pts >= self._next_piece:
                 picture.pict_type = PictureType.I
                 self._next_piece = frame.pts + _PIECE
             self._container.mux(self._stream.encode(picture))
 
     def _take_sound(self) -> None:
-        for packet in self._camera.sound.take():
-            shift = round(self._start * CLOCK / packet.time_base)
+        for packet in self._camera.audio.take():
+            shift = round(self._start * LIVE_TIME_BASE / packet.time_base)
             assert packet.pts is not None and packet.dts is not None
             packet.pts -= shift
             packet.dts -= shift

@@ -1,7 +1,8 @@
-"""The screen, filmed by FFmpeg: on X11 in a process of its own.
+"""Captures the screen with FFmpeg: on Linux (X11) in a process of its own.
 
-There PyAV and OpenCV each bring X11's libraries, and a process that opens a window with the one and
-films with the other crashes. So the filming process hands its pictures on, uncompressed, in a pipe.
+PyAV and OpenCV wheels each bring their own X11 libraries, and a process that opens a window with
+one and captures the screen with the other crashes. So the capturing process sends its frames,
+uncompressed, through a pipe. It runs this module as a program.
 """
 
 from __future__ import annotations
@@ -21,72 +22,79 @@ from av.video.stream import VideoStream
 from toonvid.errors import CameraError
 
 _FORMATS = {"linux": "x11grab", "win32": "gdigrab", "darwin": "avfoundation"}
-_NAMES = {"win32": "desktop", "darwin": "Capture screen 0"}
-_USUAL_RATE = 30
-_PIPE_FORMAT = "nut"  # FFmpeg's own: raw pictures and their times
-_TIMEOUT_SECONDS = (10.0, 5.0)  # to begin, and for each picture
-_GOODBYE_SECONDS = 5.0
+_SCREEN_NAMES = {"win32": "desktop", "darwin": "Capture screen 0"}
+_DEFAULT_RATE = 30  # frames per second
+_PIPE_FORMAT = "nut"  # FFmpeg's own container: holds uncompressed frames with their pts
+_TIMEOUT_SECONDS = (10.0, 5.0)  # to open, and for each read
+_EXIT_TIMEOUT_SECONDS = 5.0  # for the capturing process after it was killed
 
 
 @contextmanager
-def open_screen(rate: Fraction | None = None) -> Iterator[InputContainer]:
-    """Film the screen.
+def open_screen_capture(rate: Fraction | None = None) -> Iterator[InputContainer]:
+    """Open the screen as a container of one video stream.
 
     Args:
-        rate: Pictures a second; None: 30.
+        rate: Frames per second; None captures 30.
 
     Raises:
-        CameraError: There is none, or it cannot be filmed.
+        CameraError: There is no screen, or it cannot be captured.
     """
-    asked = str(rate or _USUAL_RATE)
-    display = _NAMES.get(sys.platform) or os.environ.get("DISPLAY")
+    wanted_rate = str(rate or _DEFAULT_RATE)
+    display = _SCREEN_NAMES.get(sys.platform) or os.environ.get("DISPLAY")
     if not display:
-        raise CameraError("there is no screen to film: DISPLAY is not set")
+        raise CameraError("there is no screen to capture: DISPLAY is not set")
     if sys.platform != "linux":
-        with _opened(display, _FORMATS.get(sys.platform, "x11grab"), {"framerate": asked}) as film:
-            yield film
+        container_format = _FORMATS.get(sys.platform, "x11grab")
+        with _open(display, container_format, {"framerate": wanted_rate}) as container:
+            yield container
         return
-    command = [sys.executable, "-m", "toonvid.live.screen_capture", display, asked]
-    filming = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    command = [sys.executable, "-m", "toonvid.live.screen_capture", display, wanted_rate]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
-        with _piped(filming) as film:
-            yield film
+        with _open_pipe(process) as container:
+            yield container
     finally:
-        filming.kill()
-        filming.communicate(timeout=_GOODBYE_SECONDS)
+        process.kill()
+        process.communicate(timeout=_EXIT_TIMEOUT_SECONDS)
 
 
-def _piped(filming: subprocess.Popen[bytes]) -> InputContainer:
-    """What another process films; it knows better why it cannot."""
-    assert filming.stdout is not None and filming.stderr is not None
+def capture_screen(display: str, rate: str) -> None:
+    """Write the frames of a display to standard output until its reader goes away."""
+    with (
+        _open(display, _FORMATS["linux"], {"framerate": rate}) as screen,
+        av.open(
+            "pipe:1", "w", format=_PIPE_FORMAT, container_options={"flush_packets": "1"}
+        ) as output,
+    ):
+        source = screen.streams.video[0]
+        target = output.add_stream("rawvideo", rate=Fraction(rate))
+        assert isinstance(target, VideoStream)
+        target.width, target.height = source.width, source.height
+        target.pix_fmt = source.pix_fmt
+        target.time_base = source.time_base or Fraction(1, av.time_base)
+        # Without this the encoder rounds pts to the frame rate.
+        target.codec_context.time_base = target.time_base
+        for frame in screen.decode(source):
+            output.mux(target.encode(frame))
+
+
+def _open_pipe(process: subprocess.Popen[bytes]) -> InputContainer:
+    """Open the output of the capturing process.
+
+    Raises:
+        CameraError: With the last line of the process's standard error, which says more than that
+            the pipe is empty.
+    """
+    assert process.stdout is not None and process.stderr is not None
     try:
-        return _opened(f"pipe:{filming.stdout.fileno()}", _PIPE_FORMAT, {})
+        return _open(f"pipe:{process.stdout.fileno()}", _PIPE_FORMAT, {})
     except CameraError as error:
-        filming.kill()
-        reason = filming.stderr.read().decode(errors="replace").strip()
+        process.kill()
+        reason = process.stderr.read().decode(errors="replace").strip()
         raise CameraError(reason.splitlines()[-1] if reason else str(error)) from error
 
 
-def film_screen(display: str, rate: str) -> None:
-    """Write what is on a display to standard output, until nobody reads it."""
-    with (
-        _opened(display, _FORMATS["linux"], {"framerate": rate}) as film,
-        av.open(
-            "pipe:1", "w", format=_PIPE_FORMAT, container_options={"flush_packets": "1"}
-        ) as out,
-    ):
-        grabbed = film.streams.video[0]
-        stream = out.add_stream("rawvideo", rate=Fraction(rate))
-        assert isinstance(stream, VideoStream)
-        stream.width, stream.height = grabbed.width, grabbed.height
-        stream.pix_fmt = grabbed.pix_fmt
-        stream.time_base = grabbed.time_base or Fraction(1, av.time_base)
-        stream.codec_context.time_base = stream.time_base  # else times are rounded to the rate
-        for picture in film.decode(grabbed):
-            out.mux(stream.encode(picture))
-
-
-def _opened(url: str, container_format: str, options: dict[str, str]) -> InputContainer:
+def _open(url: str, container_format: str, options: dict[str, str]) -> InputContainer:
     try:
         return av.open(
             url,
@@ -96,11 +104,11 @@ def _opened(url: str, container_format: str, options: dict[str, str]) -> InputCo
             timeout=_TIMEOUT_SECONDS,
         )
     except (FFmpegError, OSError, ValueError) as error:
-        raise CameraError(f"cannot film the screen ({error})") from error
+        raise CameraError(f"cannot capture the screen ({error})") from error
 
 
 if __name__ == "__main__":
     try:
-        film_screen(*sys.argv[1:])
+        capture_screen(*sys.argv[1:])
     except CameraError as failure:
         sys.exit(str(failure))

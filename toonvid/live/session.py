@@ -1,7 +1,8 @@
-"""Live: camera -> painter -> screens. The newest frame wins, and at most two are on their way.
+"""The live loop: camera -> stylizer -> outputs.
 
-A screen is whatever shows a picture: a window, a page, a virtual camera, a recording. None of them
-is known here.
+The newest frame wins, and at most two frames are in flight: one is stylized while the one before it
+is shown. An output is a function that gets each finished frame: `show` of a window, a page, a
+virtual camera or a recorder. This module knows none of them.
 """
 
 from __future__ import annotations
@@ -14,146 +15,173 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from toonvid.errors import BackendError, EngineError
-from toonvid.live.camera import Camera, Shot
-from toonvid.live.live_stylizer import Cartoon, Fit, Look, Painter
+from toonvid.live.camera import Camera, CapturedFrame
+from toonvid.live.live_stylizer import LiveStylizer, SizeChoice, StyleSettings, StylizedFrame
 from toonvid.live.meter import Meter
 from toonvid.stylizing.compare import draw_wipe
 from toonvid.video import Pixels
 
-_IN_FLIGHT = 2  # frames: one is painted while the one before it is shown
-_TICK_SECONDS = 0.02  # how long screens wait for a picture before they look after their keys
-_USUAL_RATE = 25.0  # for `--size auto`, where neither camera nor user names a rate
+# With three, the third frame would already be old when the outputs are ready for it.
+_FRAMES_IN_FLIGHT = 2
+_POLL_SECONDS = 0.02  # longest wait for a frame before outputs may look after their keys
+_DEFAULT_RATE = 25.0  # frames per second for `--size auto`, if neither camera nor user names one
 
 
 class Controls:
-    """What was asked for, at a window, a page or the command line. Any thread may set a value."""
+    """What the user has asked for so far, by keys, page or command line.
 
-    def __init__(self, look: Look, styles: Sequence[str], recording: bool = False) -> None:
-        """Begin with a look.
+    Read by the live loop before each frame. Any thread may set an attribute: each is replaced as a
+    whole.
+    """
+
+    def __init__(
+        self, settings: StyleSettings, styles: Sequence[str], recording: bool = False
+    ) -> None:
+        """Set the initial values.
 
         Args:
-            look: The first.
-            styles: What `next_style` goes through.
+            settings: The first style settings.
+            styles: Names of the styles that `next_style` goes through.
             recording: Whether to record from the beginning.
         """
-        self.look = look
-        self.styles = tuple(dict.fromkeys([look.style, *styles]))
+        self.settings = settings
+        """How the next frame is stylized."""
+        self.styles = tuple(dict.fromkeys([settings.style, *styles]))
+        """Names of the styles to choose from, the initial one first."""
         self.recording = recording
+        """Whether frames are recorded."""
         self.wipe: float | None = None
-        """Where the source ends and its cartoon begins, 0..1 of the width; None: cartoon alone."""
+        """Where the source ends and its cartoon begins, 0..1 of the width; None shows the cartoon
+        alone."""
         self.is_quitting = False
+        """Whether the live loop ends after the present frame."""
 
     def next_style(self) -> None:
-        """Take the style after the present one."""
-        place = self.styles.index(self.look.style) if self.look.style in self.styles else -1
-        self.look = replace(self.look, style=self.styles[(place + 1) % len(self.styles)])
+        """Change to the style after the present one; the last is followed by the first."""
+        current = self.settings.style
+        index = self.styles.index(current) if current in self.styles else -1
+        following = self.styles[(index + 1) % len(self.styles)]
+        self.settings = replace(self.settings, style=following)
 
 
 @dataclass(frozen=True)
-class Picture:
-    """What screens are given."""
+class DisplayFrame:
+    """What outputs are given."""
 
-    cartoon: Cartoon
+    stylized: StylizedFrame
+    """The cartoon and its source."""
     pixels: Pixels
-    """(H, W, 3): the cartoon, with the source beside it where that was asked for."""
+    """(H, W, 3) uint8 RGB: the cartoon, with the source left of the wipe where that is set."""
 
 
-Screen: TypeAlias = Callable[[Picture | None], None]
-"""Shows a picture; called with None every now and then while there is no new one."""
+FrameOutput: TypeAlias = Callable[[DisplayFrame | None], None]
+"""Shows a frame; called with None now and then while there is no new one."""
 
 
 @dataclass(frozen=True)
-class Figures:
-    """How a live picture fares."""
+class LiveStatistics:
+    """Rate, delay and losses of a live session. The JSON of `live --json` has these fields."""
 
     source: str
+    """Name of the source, without passwords."""
     style: str
+    """Name of the present style."""
     width: int
-    """Of the last cartoon, in pixels."""
+    """Of the last cartoon, in pixels; 0 before the first."""
     height: int
+    """Of the last cartoon, in pixels; 0 before the first."""
     shown: int
+    """Number of frames that were shown."""
     rate: float
-    """Pictures a second: lately while it runs, over all when it is done."""
+    """Frames per second: over the last two seconds while the session runs, overall at its end."""
     delay_ms: int
-    """From camera to screen, the median."""
+    """Median delay from the arrival of a frame until the outputs have it, in milliseconds."""
     delay_95_ms: int
-    """What 95 % of the pictures do not exceed."""
+    """Delay that 95 % of the frames do not exceed, in milliseconds."""
     dropped: int
-    """Frames of the camera that were never painted."""
+    """Number of the camera's frames that were not stylized."""
     reconnects: int
+    """Number of times that the source came back."""
     recording: bool
+    """Whether frames are recorded now."""
 
 
-class Live:
-    """One camera, one painter, any screens. `run` once."""
+class LiveSession:
+    """One camera, one stylizer and any number of outputs. `run` is called once."""
 
     def __init__(
         self,
         camera: Camera,
-        painter: Painter,
+        stylizer: LiveStylizer,
         controls: Controls,
-        screens: Sequence[Screen] = (),
-        holds_rate: float | None = None,
+        outputs: Sequence[FrameOutput] = (),
+        target_rate: float | None = None,
         on_notice: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """Remember who takes part.
+        """Store the parts; nothing runs yet.
 
         Args:
-            camera: Open.
-            painter: Open.
-            controls: Read before each picture.
-            screens: Called in this order, on the thread that calls `run`.
-            holds_rate: Pictures a second for which to choose the size; 0: the camera's own rate;
-                None: the size stays.
-            on_notice: Called with a line that the user may want to know.
+            camera: An open camera.
+            stylizer: An open stylizer.
+            controls: Read before each frame.
+            outputs: Called in this order, on the thread that calls `run`.
+            target_rate: Frames per second for which to choose the frame size; 0 takes the camera's
+                own rate; None keeps the size.
+            on_notice: Called with one line that the user may want to know.
         """
-        self.screens = list(screens)
+        self.outputs = list(outputs)
         self._camera = camera
-        self._painter = painter
+        self._stylizer = stylizer
         self._controls = controls
-        self._holds_rate = holds_rate
+        self._target_rate = target_rate
         self._on_notice = on_notice
         self._meter = Meter()
-        self._permits = threading.Semaphore(_IN_FLIGHT)
-        self._painted: queue.Queue[Cartoon | BaseException | None] = queue.Queue()
+        # Taken before a frame is taken from the camera, given back after it was shown.
+        self._permits = threading.Semaphore(_FRAMES_IN_FLIGHT)
+        # The stylizing thread's last item is None or the exception that ended it.
+        self._stylized: queue.Queue[StylizedFrame | BaseException | None] = queue.Queue()
         self._stopping = threading.Event()
         self._size = (0, 0)
 
-    def run(self, seconds: float | None = None) -> Figures:
-        """Show pictures until someone quits, the source ends, or time is up.
+    def run(self, seconds: float | None = None) -> LiveStatistics:
+        """Show frames until the user quits, the source ends or the time is up.
 
         Args:
-            seconds: How long, from the first picture; None: no end.
+            seconds: How long, counted from the first frame; None for no limit.
+
+        Returns:
+            The statistics of the whole session.
 
         Raises:
-            ToonvidError: The source, the engine or a screen fails.
+            ToonvidError: The source, the engine or an output fails.
         """
-        thread = threading.Thread(target=self._paint, name="painter", daemon=True)
+        thread = threading.Thread(target=self._run_stylizer, name="stylizer", daemon=True)
         thread.start()
-        ends: float | None = None
+        ends_at: float | None = None
         try:
             while not self._controls.is_quitting:
-                picture = self._next_picture()
-                if picture is None and self._stopping.is_set():
+                frame = self._next_frame()
+                if frame is None and self._stopping.is_set():
                     break
-                for screen in self.screens:
-                    screen(picture)
-                if picture is not None:
-                    self._meter.note(picture.cartoon.captured)
+                # Outputs stay on this thread: OpenCV's windows work on one thread only.
+                for output in self.outputs:
+                    output(frame)
+                if frame is not None:
+                    self._meter.count_frame(frame.stylized.captured_at)
                     self._permits.release()
-                    ends = ends or time.perf_counter() + (seconds or 0)
-                if seconds is not None and ends is not None and time.perf_counter() >= ends:
+                    ends_at = ends_at or time.perf_counter() + (seconds or 0)
+                if seconds is not None and ends_at is not None and time.perf_counter() >= ends_at:
                     break
         finally:
             self._stopping.set()
             thread.join()
-        return replace(self.figures(), rate=self._meter.mean_rate)
+        return replace(self.statistics(), rate=self._meter.mean_rate)
 
-    def figures(self) -> Figures:
-        """How it goes; may be asked on any thread."""
-        return Figures(
+    def statistics(self) -> LiveStatistics:
+        """Return the statistics so far. May be called on any thread."""
+        return LiveStatistics(
             source=self._camera.name,
-            style=self._controls.look.style,
+            style=self._controls.settings.style,
             width=self._size[0],
             height=self._size[1],
             shown=self._meter.shown,
@@ -165,82 +193,100 @@ class Live:
             recording=self._controls.recording,
         )
 
-    def _next_picture(self) -> Picture | None:
+    def _next_frame(self) -> DisplayFrame | None:
+        """Wait a moment for the next cartoon; None if there is none, or at the end."""
         try:
-            cartoon = self._painted.get(timeout=_TICK_SECONDS)
+            stylized = self._stylized.get(timeout=_POLL_SECONDS)
         except queue.Empty:
             return None
-        if isinstance(cartoon, BaseException):
-            raise cartoon
-        if cartoon is None:
+        if isinstance(stylized, BaseException):
+            raise stylized
+        if stylized is None:
             self._stopping.set()
             return None
-        pixels, wipe = cartoon.frame.pixels, self._controls.wipe
+        pixels, wipe = stylized.frame.pixels, self._controls.wipe
         self._size = (pixels.shape[1], pixels.shape[0])
-        if wipe is not None and pixels.shape == cartoon.source.shape:
-            pixels = draw_wipe(cartoon.source, pixels, wipe)
-        return Picture(cartoon, pixels)
+        # With source and cartoon side by side the shapes differ, and there is nothing to wipe.
+        if wipe is not None and pixels.shape == stylized.source.shape:
+            pixels = draw_wipe(stylized.source, pixels, wipe)
+        return DisplayFrame(stylized, pixels)
 
-    # From here on it runs on the painter's thread.
+    # The methods below run on the stylizing thread.
 
-    def _paint(self) -> None:
-        end: BaseException | None = None
+    def _run_stylizer(self) -> None:
+        """Stylize the newest frame, again and again."""
+        failure: BaseException | None = None
         try:
             prepared = self._prepare_first()
-            while (shot := self._newest_shot()) is not None:
-                look, shape = self._controls.look, shot.frame.pixels.shape
-                if (look.style, shape) == prepared:
-                    self._painted.put(self._painter.paint(shot, look))
+            while (captured := self._take_newest()) is not None:
+                settings, shape = self._controls.settings, captured.frame.pixels.shape
+                if (settings.style, shape) == prepared:
+                    self._stylized.put(self._stylizer.stylize(captured, settings))
                     continue
-                self._prepare(shot, look)
-                self._permits.release()  # by now the shot is an old one
-                prepared = (self._painter.style, shape)
+                self._prepare(captured, settings)
+                self._permits.release()  # not shown: preparing took so long that the frame is old
+                prepared = (self._stylizer.style, shape)
         except BaseException as error:
-            end = error
-        self._painted.put(end)
+            failure = error
+        self._stylized.put(failure)
 
     def _prepare_first(self) -> tuple[str, tuple[int, ...]] | None:
-        """Get ready before a frame is taken, so that a film is shown from its first one on."""
-        while not self._stopping.is_set() and not self._camera.is_over:
-            shot = self._camera.look(_TICK_SECONDS)
-            if shot is not None:
-                self._prepare(shot, self._controls.look)
+        """Prepare before any frame is taken, so that a file is shown from its first frame on.
+
+        Returns:
+            Style and frame shape that are prepared; None if the session ends before.
+        """
+        while not self._stopping.is_set() and not self._camera.has_ended:
+            captured = self._camera.peek(_POLL_SECONDS)
+            if captured is not None:
+                self._prepare(captured, self._controls.settings)
                 self._camera.start_counting()
-                return self._painter.style, shot.frame.pixels.shape
+                return self._stylizer.style, captured.frame.pixels.shape
         return None
 
-    def _newest_shot(self) -> Shot | None:
-        """Wait until a frame may be taken, then for the frame; None when it is over."""
-        while not self._permits.acquire(timeout=_TICK_SECONDS):
+    def _take_newest(self) -> CapturedFrame | None:
+        """Wait for a permit, and only then take the newest frame. None at the end."""
+        while not self._permits.acquire(timeout=_POLL_SECONDS):
             if self._stopping.is_set():
                 return None
-        while not self._stopping.is_set() and not self._camera.is_over:
-            shot = self._camera.newest(_TICK_SECONDS)
-            if shot is not None:
-                return shot
+        while not self._stopping.is_set() and not self._camera.has_ended:
+            captured = self._camera.take_newest(_POLL_SECONDS)
+            if captured is not None:
+                return captured
         return None
 
-    def _prepare(self, shot: Shot, look: Look) -> None:
-        """Take up a new style or size: engines are compiled for each, and pictures would wait."""
+    def _prepare(self, captured: CapturedFrame, settings: StyleSettings) -> None:
+        """Stylize a frame of a new style or size, which compiles the engine for it.
+
+        A style that cannot be opened is reported, and the previous one stays.
+        """
         try:
-            if self._holds_rate is None:
-                self._painter.paint(shot, look)
+            if self._target_rate is None:
+                self._stylizer.stylize(captured, settings)
             else:
-                rate = self._holds_rate or float(self._camera.frame_rate or _USUAL_RATE)
-                self._on_notice(_fit_notice(self._painter.fit_size(shot, look, rate), rate))
+                rate = self._target_rate or float(self._camera.frame_rate or _DEFAULT_RATE)
+                choice = self._stylizer.choose_size(captured, settings, rate)
+                self._on_notice(_size_notice(choice, rate))
         except (EngineError, BackendError) as error:
-            if look.style == self._painter.style:
+            if settings.style == self._stylizer.style:
                 raise
             self._on_notice(str(error))
-            self._controls.look = replace(look, style=self._painter.style)
+            self._controls.settings = replace(settings, style=self._stylizer.style)
 
 
-def _fit_notice(fit: Fit, rate: float) -> str:
-    (width, height), (new_width, new_height) = fit.asked, fit.size
-    if fit.asked == fit.size:
-        return f"{width}x{height} holds {rate:.3g} a second here ({fit.rate:.3g} are possible)"
-    holds = f"holds {rate:.3g}" if fit.rate >= rate else f"is the smallest there is: {fit.rate:.3g}"
+def _size_notice(choice: SizeChoice, rate: float) -> str:
+    (width, height), (new_width, new_height) = choice.camera_size, choice.size
+    if choice.camera_size == choice.size:
+        return (
+            f"{width}x{height} reaches {rate:.3g} fps on this machine"
+            f" ({choice.rate:.3g} fps are possible)"
+        )
+    reached = (
+        f"reaches {rate:.3g} fps"
+        if choice.rate >= rate
+        else f"is the smallest size and reaches {choice.rate:.3g} fps"
+    )
     return (
-        f"{width}x{height} would run at {fit.asked_rate:.3g} a second here;"
-        f" {new_width}x{new_height} {holds} a second"
+        f"{width}x{height} would run at {choice.camera_size_rate:.3g} fps on this machine;"
+        f" {new_width}x{new_height} {reached}"
     )

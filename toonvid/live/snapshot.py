@@ -1,4 +1,7 @@
-"""Snapshots: a picture of the moment, as a file of its own name in the present folder."""
+"""Snapshots: writes one frame as a PNG in the current folder, and names files by date.
+
+`toonvid.live.recorder` names its recordings with the same functions.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,13 @@ from toonvid.writing.contact_sheet import write_image
 
 
 def save_snapshot(pixels: Pixels) -> Path:
-    """Write a picture, (H, W, 3), beside those that are there.
+    """Write a frame to a new file in the current folder, and return its path.
+
+    Args:
+        pixels: (H, W, 3) uint8 RGB.
 
     Raises:
-        TargetError: It cannot be written.
+        TargetError: The file cannot be written.
     """
     path = free_path(Path(f"{dated_stem()}.png"))
     write_image(path, pixels)
@@ -22,13 +28,13 @@ def save_snapshot(pixels: Pixels) -> Path:
 
 
 def dated_stem() -> str:
-    """A name that says when: toonvid-2026-01-31-123456."""
+    """Return a file name of the current date and time, as in toonvid-2026-01-31-123456."""
     return time.strftime("toonvid-%Y-%m-%d-%H%M%S")
 
 
 def free_path(path: Path) -> Path:
-    """The path, or the next one with a number that nothing lies at yet."""
+    """Return the path if nothing exists there, else the first free one of NAME-2, NAME-3, ..."""
     if not path.exists():
         return path
     numbered = (path.with_stem(f"{path.stem}-{number}") for number in count(2))
-    return next(found for found in numbered if not found.exists())
+    return next(candidate for candidate in numbered if not candidate.exists())

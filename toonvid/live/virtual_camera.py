@@ -1,4 +1,4 @@
-"""The virtual camera: cartoons as a camera that video calls can choose, through pyvirtualcam."""
+"""Output: cartoons as a webcam that other programs can choose, through pyvirtualcam."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from toonvid.errors import CameraError
-from toonvid.live.session import Picture
+from toonvid.live.session import DisplayFrame
 from toonvid.stylizing.resize import letterbox
 
 if TYPE_CHECKING:
     import pyvirtualcam
 
 ANY = "any"
-"""Takes the first device that is free."""
+"""Device name that takes the first free device."""
 
-_USUAL_RATE = 30.0
-_TRIED_SIZE = (64, 48)
+_DEFAULT_RATE = 30.0  # frames per second
+_PROBE_SIZE = (64, 48)  # width and height in pixels
 _ADVICE = {
     "linux": "load one with: sudo modprobe v4l2loopback exclusive_caps=1 card_label=toonvid",
     "win32": "install OBS Studio, whose virtual camera is used",
@@ -28,31 +28,36 @@ _ADVICE = {
 
 
 def find_virtual_camera() -> str:
-    """Name of the device that `ANY` takes; it is opened for a moment.
+    """Return the name of the device that `ANY` takes. It is opened and closed for that.
 
     Raises:
         CameraError: There is none, it is busy, or pyvirtualcam is not installed.
     """
     with VirtualCamera(ANY, None, lambda _: None) as camera:
-        camera._camera = camera._opened(*_TRIED_SIZE)
+        camera._camera = camera._open(*_PROBE_SIZE)
         return str(camera._camera.device)
 
 
-class VirtualCamera:
-    """A screen that is a camera to other programs. A context manager.
+def install_advice() -> str:
+    """Return what to do on this operating system to have a virtual camera."""
+    return _ADVICE.get(sys.platform, "pyvirtualcam's documentation names what this system needs")
 
-    Its size is that of the first picture; later ones are put into it whole.
+
+class VirtualCamera:
+    """Sends cartoons to a virtual webcam. A context manager.
+
+    The webcam has the size of the first frame; later frames are letterboxed into it.
     """
 
     def __init__(
         self, device: str, frame_rate: float | None, on_notice: Callable[[str], None]
     ) -> None:
-        """Look for the library.
+        """Check that the library is installed; the device is opened with the first frame.
 
         Args:
-            device: Its name, `/dev/video10` say, or `ANY`.
-            frame_rate: Told to whoever reads the camera; None: 30 a second.
-            on_notice: Called with a line when the device is found.
+            device: Its name, `/dev/video10` for example, or `ANY`.
+            frame_rate: Frames per second that programs are told to expect; None tells them 30.
+            on_notice: Called with one line that names the device, when it is opened.
 
         Raises:
             CameraError: pyvirtualcam is not installed.
@@ -66,7 +71,7 @@ class VirtualCamera:
             ) from error
         self._device = device
         self._on_notice = on_notice
-        self._rate = frame_rate or _USUAL_RATE
+        self._rate = frame_rate or _DEFAULT_RATE
         self._camera: pyvirtualcam.Camera | None = None
 
     def __enter__(self) -> VirtualCamera:
@@ -76,17 +81,17 @@ class VirtualCamera:
         if self._camera is not None:
             self._camera.close()
 
-    def show(self, picture: Picture | None) -> None:
-        """Send a cartoon.
+    def show(self, frame: DisplayFrame | None) -> None:
+        """Send a cartoon, without the wipe. None does nothing.
 
         Raises:
             CameraError: There is no such device, it is busy, or it failed.
         """
-        if picture is None:
+        if frame is None:
             return
-        pixels = picture.cartoon.frame.pixels
+        pixels = frame.stylized.frame.pixels
         if self._camera is None:
-            self._camera = self._opened(pixels.shape[1], pixels.shape[0])
+            self._camera = self._open(pixels.shape[1], pixels.shape[0])
             name, size = self._camera.device, f"{self._camera.width}x{self._camera.height}"
             self._on_notice(f"choose {name} as your camera in other programs ({size})")
         pixels = letterbox(pixels, self._camera.width, self._camera.height)
@@ -95,28 +100,23 @@ class VirtualCamera:
         except (RuntimeError, OSError) as error:
             raise CameraError(f"virtual camera {self._device} failed: {error}") from error
 
-    def _opened(self, width: int, height: int) -> pyvirtualcam.Camera:
+    def _open(self, width: int, height: int) -> pyvirtualcam.Camera:
         import pyvirtualcam
 
         device = None if self._device == ANY else self._device
         try:
-            # Half the pixels of colour: sides are even.
+            # Even sides: virtual cameras take 4:2:0, with one color value per 2x2 pixels.
             return pyvirtualcam.Camera(
                 width - width % 2, height - height % 2, self._rate, device=device
             )
         except (RuntimeError, OSError, ValueError) as error:
-            raise CameraError(_explained(self._device, error)) from error
+            raise CameraError(_error_message(self._device, error)) from error
 
 
-def _explained(device: str, error: Exception) -> str:
-    """pyvirtualcam's many words, as what is amiss and what to do."""
+def _error_message(device: str, error: Exception) -> str:
+    """Turn pyvirtualcam's message of several lines into one that says what to do."""
     name = "a virtual camera" if device == ANY else f"virtual camera {device}"
     reason = " ".join(str(error).split())
     if any(word in reason.lower() for word in ("busy", "in use", "already", "ebusy")):
         return f"{name} is busy ({reason}): end the program that writes to it, or name another"
-    return f"cannot open {name} ({reason}): {advice()}"
-
-
-def advice() -> str:
-    """How this system gets a virtual camera."""
-    return _ADVICE.get(sys.platform, "pyvirtualcam's documentation names what this system needs")
+    return f"cannot open {name} ({reason}): {install_advice()}"

@@ -1,4 +1,4 @@
-"""Webcams: cameras that are plugged in or built in, read through OpenCV."""
+"""Opens webcams with OpenCV, as a feed without audio and without a clock of its own."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from toonvid.errors import CameraError
-from toonvid.live.feed import CLOCK, CameraOptions, Feed
+from toonvid.live.feed import LIVE_TIME_BASE, CameraOptions, Feed
 from toonvid.video import Frame
 
 if TYPE_CHECKING:
     import cv2
 
-_DEVICE = re.compile(r"\d+|/dev/video\d+")
-# DirectShow first: Media Foundation takes up to minutes to open a camera.
+_WEBCAM = re.compile(r"\d+|/dev/video\d+")
+# DirectShow first: Media Foundation can take a minute to open a camera.
 _APIS = {
     "linux": ("CAP_V4L2",),
     "win32": ("CAP_DSHOW", "CAP_MSMF"),
     "darwin": ("CAP_AVFOUNDATION",),
 }
-_SILENT_SECONDS = 2.0  # without a picture, after which a camera is lost
-_MISS_SECONDS = 0.1  # from one vain attempt to the next
+_LOST_AFTER_SECONDS = 2.0  # without a frame
+_RETRY_SECONDS = 0.1  # between two reads that give no frame
 
 
 def is_webcam(source: str) -> bool:
-    """Whether a source names a webcam: a number, or `/dev/video0`."""
-    return _DEVICE.fullmatch(source) is not None
+    """Whether a source names a webcam: a number, or a device such as `/dev/video0`."""
+    return _WEBCAM.fullmatch(source) is not None
 
 
 @contextmanager
@@ -41,15 +41,16 @@ def open_webcam(
 
     Args:
         source: Its number, or its device.
-        options: What to ask of it.
-        apis: OpenCV's names of the interfaces to try, in order; None: this system's best.
+        options: Size and frame rate to ask for. None asks for nothing.
+        apis: OpenCV's names of the capture interfaces to try, in order. None tries those that suit
+            this operating system.
 
     Raises:
-        CameraError: It cannot be opened.
+        CameraError: The webcam cannot be opened.
     """
-    import cv2  # late: what needs no webcam works without OpenCV
+    import cv2  # imported here: network cameras and files work without OpenCV
 
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # we say it ourselves
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # CameraError says it
     device = int(source) if source.isdigit() else source
     for api in apis or _APIS.get(sys.platform, ("CAP_ANY",)):
         capture = cv2.VideoCapture(device, int(getattr(cv2, api)))
@@ -61,7 +62,7 @@ def open_webcam(
             " and is no other program using it?"
         )
     try:
-        _ask(capture, options or CameraOptions())
+        _apply_options(capture, options or CameraOptions())
         rate = capture.get(cv2.CAP_PROP_FPS)
         usable_rate = Fraction(rate).limit_denominator(1001) if rate > 0 else None
         yield Feed(_frames(capture, source), usable_rate)
@@ -69,13 +70,13 @@ def open_webcam(
         capture.release()
 
 
-def _ask(capture: cv2.VideoCapture, options: CameraOptions) -> None:
-    """Ask for one buffer, and for what the user wants; cameras refuse in silence."""
+def _apply_options(capture: cv2.VideoCapture, options: CameraOptions) -> None:
+    """Ask the driver for one buffer, and for the options. Drivers refuse without an error."""
     import cv2
 
-    capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+    capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # frames that wait in the driver are late
     if options.size or options.frame_rate:
-        # Raw pictures of any size do not fit through USB 2 at a film's rate.
+        # Uncompressed frames of HD size do not fit through USB 2 at 25 per second.
         capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
     if options.size:
         capture.set(cv2.CAP_PROP_FRAME_WIDTH, options.size[0])
@@ -85,17 +86,23 @@ def _ask(capture: cv2.VideoCapture, options: CameraOptions) -> None:
 
 
 def _frames(capture: cv2.VideoCapture, source: str) -> Iterator[Frame]:
-    """Yield what the camera gives; a camera that was unplugged gives nothing, again and again."""
+    """Yield the frames of a webcam until it delivers none for two seconds.
+
+    Raises:
+        CameraError: The webcam is lost. OpenCV has no other sign of one that was unplugged than
+            reads that give no frame.
+    """
     import cv2
 
     last = time.monotonic()
-    while time.monotonic() < last + _SILENT_SECONDS:
-        is_read, pixels = capture.read()  # a driver may itself wait for seconds
+    while time.monotonic() < last + _LOST_AFTER_SECONDS:
+        is_read, pixels = capture.read()  # may block for seconds: ten with V4L2
         if not is_read:
-            time.sleep(_MISS_SECONDS)
+            time.sleep(_RETRY_SECONDS)
             continue
         last = time.monotonic()
-        if pixels.ndim == 2:  # infrared cameras
+        if pixels.ndim == 2:  # infrared cameras are grayscale
             pixels = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR)
-        yield Frame(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), 0, CLOCK)  # type: ignore[arg-type]
-    raise CameraError(f"camera {source} gives no more pictures")
+        rgb = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+        yield Frame(rgb, 0, LIVE_TIME_BASE)  # type: ignore[arg-type]
+    raise CameraError(f"camera {source} delivers no more frames")

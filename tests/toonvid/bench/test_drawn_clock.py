@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from toonvid.bench.demo_scene import draw_scene
-from toonvid.bench.drawn_clock import draw_clock, passed_ms, read_clock
+from toonvid.bench.drawn_clock import draw_clock, elapsed_ms, read_clock
 
 
 @pytest.mark.parametrize("size", [(640, 360), (96, 64), (64, 96)])
@@ -18,4 +18,4 @@ def test_clock_is_read_as_it_was_drawn(size: tuple[int, int], milliseconds: int)
 
 
 def test_clock_goes_round() -> None:
-    assert passed_ms(2**24 - 3, 4) == 7
+    assert elapsed_ms(2**24 - 3, 4) == 7

@@ -55,7 +55,7 @@ def test_network_camera_is_recorded_as_a_negative(tmp_path: Path, capsys: Capsys
 
 def test_size_that_holds_the_rate_is_said(capsys: Capsys) -> None:
     options = ("--style", "negative", "--headless", "--seconds", "0.2", "--size", "auto")
-    assert "96x64 holds 1 a second here" in run_here(
+    assert "96x64 reaches 1 fps" in run_here(
         capsys, "live", DRAWN, *options, "--fps", "1"
     ).err  # fmt: skip
 

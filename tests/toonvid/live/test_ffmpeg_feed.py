@@ -22,22 +22,22 @@ from toonvid.live import camera as camera_module
 from toonvid.live import ffmpeg_feed as stream
 from toonvid.live.camera import Camera
 from toonvid.live.feed import CameraOptions
-from toonvid.live.ffmpeg_feed import open_stream, shown_name
+from toonvid.live.ffmpeg_feed import open_ffmpeg_feed, without_password
 from toonvid.reading.decoder import VideoDecoder
 
 
 def test_network_camera_is_killed_and_comes_back_with_another_size(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(camera_module, "_FIRST_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(camera_module, "_FIRST_RETRY_SECONDS", 0.05)
     notices: list[str] = []
     with MjpegCamera(64, 48) as server:
-        camera = Camera("camera", lambda: open_stream(server.url), notices.append).__enter__()
-        assert camera.newest(5).frame.pixels.shape == (48, 64, 3)
+        camera = Camera("camera", lambda: open_ffmpeg_feed(server.url), notices.append).__enter__()
+        assert camera.take_newest(5).frame.pixels.shape == (48, 64, 3)
     with MjpegCamera(96, 64, server.port):
         sizes = set()
         while (64, 96, 3) not in sizes:
-            shot = camera.newest(20)
+            shot = camera.take_newest(20)
             assert shot is not None
             sizes.add(shot.frame.pixels.shape)
         camera.__exit__(None, None, None)
@@ -51,13 +51,13 @@ def test_address_does_not_lead_to_a_file_of_this_machine(tmp_path: Path) -> None
     kind = "application/vnd.apple.mpegurl"
     with HttpCamera(kind, lambda: [playlist.encode()], 25) as server:
         server.url += ".m3u8"
-        with pytest.raises((CameraError, SourceError)), open_stream(server.url) as feed:
+        with pytest.raises((CameraError, SourceError)), open_ffmpeg_feed(server.url) as feed:
             next(feed.frames)
 
 
 def test_network_camera_has_no_clock_and_no_end() -> None:
-    with MjpegCamera(64, 48) as server, open_stream(server.url) as feed:
-        assert not feed.is_film
+    with MjpegCamera(64, 48) as server, open_ffmpeg_feed(server.url) as feed:
+        assert not feed.needs_pacing
         assert not feed.has_clock
 
 
@@ -65,14 +65,17 @@ def test_silent_server_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "_TIMEOUT_SECONDS", (0.3, 0.3))
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://user:secret@127.0.0.1:{silent.getsockname()[1]}/camera"
-        with pytest.raises(CameraError, match="no answer within 0 s") as raised, open_stream(url):
+        with (
+            pytest.raises(CameraError, match="no answer within 0 s") as raised,
+            open_ffmpeg_feed(url),
+        ):
             pass
     assert "secret" not in str(raised.value)
 
 
 def test_server_that_falls_silent_ends_the_feed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "_TIMEOUT_SECONDS", (5.0, 0.3))
-    with MjpegCamera(64, 48, rate=50) as server, open_stream(server.url) as feed:
+    with MjpegCamera(64, 48, rate=50) as server, open_ffmpeg_feed(server.url) as feed:
         next(feed.frames)
         server.pause()
         assert len(list(feed.frames)) < 500
@@ -104,7 +107,7 @@ def test_address_where_nobody_answers() -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
     with pytest.raises(CameraError, match=r"is 127\.0\.0\.1 on, and is the address right"):
-        open_stream(f"rtsp://127.0.0.1:{port}/camera").__enter__()
+        open_ffmpeg_feed(f"rtsp://127.0.0.1:{port}/camera").__enter__()
 
 
 @pytest.mark.parametrize(
@@ -116,7 +119,7 @@ def test_address_where_nobody_answers() -> None:
 )
 def test_what_cannot_be_opened(source: str, error: type[Exception], line: str) -> None:
     with pytest.raises(error, match=line):
-        open_stream(source).__enter__()
+        open_ffmpeg_feed(source).__enter__()
 
 
 def test_picture_is_no_camera(tmp_path: Path) -> None:
@@ -124,17 +127,17 @@ def test_picture_is_no_camera(tmp_path: Path) -> None:
     from toonvid.writing.contact_sheet import write_image
 
     write_image(tmp_path / "a.png", draw_scene(32, 32, 0))
-    with pytest.raises(CameraError, match=r"a\.png is a picture, not a camera"):
-        open_stream(str(tmp_path / "a.png")).__enter__()
+    with pytest.raises(CameraError, match=r"a\.png is an image, not a camera"):
+        open_ffmpeg_feed(str(tmp_path / "a.png")).__enter__()
 
 
 def test_film_and_drawn_pictures_are_paced(tmp_path: Path) -> None:
     film = Clip().write(tmp_path / "film.mp4")
-    with open_stream(str(film)) as feed:
-        assert feed.is_film and feed.has_clock
+    with open_ffmpeg_feed(str(film)) as feed:
+        assert feed.needs_pacing and feed.has_clock
         assert len(list(feed.frames)) == 6
-    with open_stream("lavfi:testsrc2=size=32x24:rate=7") as feed:
-        assert feed.is_film
+    with open_ffmpeg_feed("lavfi:testsrc2=size=32x24:rate=7") as feed:
+        assert feed.needs_pacing
         assert feed.frame_rate == 7
         assert next(feed.frames).pixels.shape == (24, 32, 3)
 
@@ -142,24 +145,24 @@ def test_film_and_drawn_pictures_are_paced(tmp_path: Path) -> None:
 def test_screen_is_a_camera(monkeypatch: pytest.MonkeyPatch) -> None:
     with virtual_display(160, 120) as display:
         monkeypatch.setenv("DISPLAY", display)
-        with open_stream("screen", CameraOptions(frame_rate=Fraction(20))) as feed:
+        with open_ffmpeg_feed("screen", CameraOptions(frame_rate=Fraction(20))) as feed:
             frames = [next(feed.frames) for _ in range(3)]
     assert frames[0].pixels.shape == (120, 160, 3)
-    assert not feed.is_film
+    assert not feed.needs_pacing
     assert frames[0].seconds < frames[1].seconds < frames[2].seconds
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have a screen without a name")
 def test_no_screen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DISPLAY", raising=False)
-    with pytest.raises(CameraError, match="there is no screen to film: DISPLAY is not set"):
-        open_stream("screen").__enter__()
+    with pytest.raises(CameraError, match="there is no screen to capture: DISPLAY is not set"):
+        open_ffmpeg_feed("screen").__enter__()
 
 
 def test_screen_that_cannot_be_filmed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISPLAY", ":12345")
-    with pytest.raises(CameraError, match=r"^cannot film the screen \(.*:12345"):
-        open_stream("screen").__enter__()
+    with pytest.raises(CameraError, match=r"^cannot capture the screen \(.*:12345"):
+        open_ffmpeg_feed("screen").__enter__()
 
 
 MOVING = """
@@ -177,7 +180,7 @@ def test_moving_screen_is_seen_moving(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("DISPLAY", display)
         drawing = subprocess.Popen([sys.executable, "-c", MOVING], stderr=subprocess.DEVNULL)
         try:
-            with open_stream("screen") as feed:
+            with open_ffmpeg_feed("screen") as feed:
                 seen: set[int] = set()
                 for frame in feed.frames:
                     seen.add(int(frame.pixels[60, 80, 0]))
@@ -198,7 +201,7 @@ def test_moving_screen_is_seen_moving(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_passwords_are_not_shown(source: str, shown: str) -> None:
-    assert shown_name(source) == shown
+    assert without_password(source) == shown
 
 
 def test_moving_screen_is_shown_in_a_window_and_recorded(

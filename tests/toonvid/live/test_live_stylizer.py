@@ -12,15 +12,15 @@ from toonvid.backends import Backend, open_backend
 from toonvid.bench.demo_scene import draw_scene
 from toonvid.engine import find_engine
 from toonvid.errors import EngineError
-from toonvid.live.camera import Shot
-from toonvid.live.feed import CLOCK
-from toonvid.live.live_stylizer import Look, Painter
+from toonvid.live.camera import CapturedFrame
+from toonvid.live.feed import LIVE_TIME_BASE
+from toonvid.live.live_stylizer import LiveStylizer, StyleSettings
 from toonvid.stylizing.options import StylizeOptions
 from toonvid.video import Frame
 
 
-def shot(width: int = 96, height: int = 64) -> Shot:
-    return Shot(Frame(draw_scene(width, height, 0), 5, CLOCK), 1.5)
+def shot(width: int = 96, height: int = 64) -> CapturedFrame:
+    return CapturedFrame(Frame(draw_scene(width, height, 0), 5, LIVE_TIME_BASE), 1.5)
 
 
 @pytest.fixture
@@ -30,30 +30,34 @@ def open_style(engines_folder: Path) -> Any:
 
 def test_paints_in_the_style_and_with_the_options_of_the_moment(open_style: Any) -> None:
     taken = shot()
-    with Painter(open_style, Look("identity"), None) as painter:
-        plain = painter.paint(taken, Look("identity"))
+    with LiveStylizer(open_style, StyleSettings("identity"), None) as stylizer:
+        plain = stylizer.stylize(taken, StyleSettings("identity"))
         assert np.array_equal(plain.frame.pixels, taken.frame.pixels)
-        assert (plain.frame.pts, plain.frame.time_base, plain.captured) == (5, CLOCK, 1.5)
-        dark = painter.paint(taken, Look("negative"))
+        assert (plain.frame.pts, plain.frame.time_base, plain.captured_at) == (
+            5,
+            LIVE_TIME_BASE,
+            1.5,
+        )
+        dark = stylizer.stylize(taken, StyleSettings("negative"))
         assert np.array_equal(dark.frame.pixels, 255 - taken.frame.pixels)
-        half = painter.paint(taken, Look("negative", StylizeOptions(strength=0.5)))
+        half = stylizer.stylize(taken, StyleSettings("negative", StylizeOptions(strength=0.5)))
         assert np.abs(half.frame.pixels.astype(int) - 127).max() <= 1
-        mirrored = painter.paint(taken, Look("identity", mirror=True))
+        mirrored = stylizer.stylize(taken, StyleSettings("identity", mirror=True))
         assert np.array_equal(mirrored.frame.pixels, taken.frame.pixels[:, ::-1])
         assert np.array_equal(mirrored.source, mirrored.frame.pixels)
 
 
 def test_style_that_is_not_there_leaves_the_one_before(open_style: Any) -> None:
-    with Painter(open_style, Look("negative"), None) as painter:
+    with LiveStylizer(open_style, StyleSettings("negative"), None) as stylizer:
         with pytest.raises(EngineError):
-            painter.paint(shot(), Look("nobody"))
-        assert painter.style == "negative"
-        painter.paint(shot(), Look("negative"))
+            stylizer.stylize(shot(), StyleSettings("nobody"))
+        assert stylizer.style == "negative"
+        stylizer.stylize(shot(), StyleSettings("negative"))
 
 
 def test_pictures_are_painted_in_the_size_that_was_asked_for(open_style: Any) -> None:
-    with Painter(open_style, Look("identity"), 32) as painter:
-        painted = painter.paint(shot(), Look("identity"))
+    with LiveStylizer(open_style, StyleSettings("identity"), 32) as stylizer:
+        painted = stylizer.stylize(shot(), StyleSettings("identity"))
     assert painted.source.shape == painted.frame.pixels.shape == (32, 48, 3)
 
 
@@ -66,10 +70,10 @@ def test_largest_size_that_holds_the_rate_is_chosen(
     slow = SlowBackend(identity, per_pixel=0.5e-6)  # 427x240 takes 0.051 s, 341x192 0.033 s
     monkeypatch.setattr(time, "perf_counter", lambda: slow.slept)
     monkeypatch.setattr(time, "sleep", lambda _: None)
-    with Painter(lambda _: slow, Look("identity"), None) as painter:
-        fit = painter.fit_size(shot(640, 360), Look("identity"), rate)
-        painted = painter.paint(shot(640, 360), Look("identity"))
-    assert fit.asked == (640, 360)
-    assert fit.asked_rate == pytest.approx(0.9 / 0.1152)
+    with LiveStylizer(lambda _: slow, StyleSettings("identity"), None) as stylizer:
+        fit = stylizer.choose_size(shot(640, 360), StyleSettings("identity"), rate)
+        painted = stylizer.stylize(shot(640, 360), StyleSettings("identity"))
+    assert fit.camera_size == (640, 360)
+    assert fit.camera_size_rate == pytest.approx(0.9 / 0.1152)
     assert min(fit.size) == painted.frame.pixels.shape[0] == side
     assert (fit.rate >= rate) == holds

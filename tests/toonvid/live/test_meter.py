@@ -11,7 +11,7 @@ def test_delays_are_shares_of_all_pictures() -> None:
     meter = Meter()
     now = time.perf_counter()
     for delay in (*[0.1] * 60, *[0.3] * 35, *[2.0] * 5):
-        meter.note(now - delay)
+        meter.count_frame(now - delay)
     assert meter.shown == 100
     assert meter.delay_ms(0.5) == pytest.approx(100, abs=30)
     assert meter.delay_ms(0.95) == pytest.approx(300, abs=30)
@@ -24,10 +24,10 @@ def test_rates(monkeypatch: pytest.MonkeyPatch) -> None:
     meter = Meter()
     assert (meter.rate, meter.mean_rate, meter.delay_ms(0.5)) == (0, 0, 0)
     for _ in range(10):
-        meter.note(now)
+        meter.count_frame(now)
         now += 1.0
     for _ in range(31):
-        meter.note(now)
+        meter.count_frame(now)
         now += 0.1
     assert meter.rate == pytest.approx(10)
     assert meter.mean_rate == pytest.approx(40 / 13)
@@ -41,6 +41,6 @@ def test_memory_does_not_grow(monkeypatch: pytest.MonkeyPatch) -> None:
     meter = Meter()
     for _ in range(5000):
         now += 0.04
-        meter.note(now - 0.05)
+        meter.count_frame(now - 0.05)
     assert len(meter._delays) <= 2
     assert len(meter._recent) <= 52

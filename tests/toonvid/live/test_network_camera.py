@@ -16,11 +16,11 @@ from support.clips import only
 from support.http_camera import HttpCamera, SoundCamera
 from support.rtsp_server import RtspServer
 from support.run_toonvid import start_apart
-from support.scripted_feed import until
+from support.scripted_feed import wait_until
 
 from toonvid.live import camera as camera_module
 from toonvid.live.camera import Camera
-from toonvid.live.ffmpeg_feed import open_stream
+from toonvid.live.ffmpeg_feed import open_ffmpeg_feed
 
 Server = HttpCamera | RtspServer
 ServerMaker = Callable[[int, int, int], AbstractContextManager[Server]]
@@ -41,16 +41,16 @@ def serve(request: pytest.FixtureRequest, tmp_path: Path) -> ServerMaker:
 def test_server_is_killed_and_comes_back_with_another_size(
     serve: ServerMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(camera_module, "_FIRST_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(camera_module, "_FIRST_RETRY_SECONDS", 0.05)
     notices: list[str] = []
     with serve(64, 48, 0) as server:
-        camera = Camera("camera", lambda: open_stream(server.url), notices.append).__enter__()
-        shots = [camera.newest(20) for _ in range(5)]
+        camera = Camera("camera", lambda: open_ffmpeg_feed(server.url), notices.append).__enter__()
+        shots = [camera.take_newest(20) for _ in range(5)]
     with serve(96, 64, server.port):
         while shots[-1].frame.pixels.shape != (64, 96, 3):
-            shots.append(camera.newest(20))
+            shots.append(camera.take_newest(20))
             assert shots[-1] is not None
-        with camera.sound.streams() as streams:
+        with camera.audio.streams() as streams:
             assert len(streams) == 1
         camera.__exit__(None, None, None)
     assert {shot.frame.pixels.shape for shot in shots} == {(48, 64, 3), (64, 96, 3)}
@@ -65,14 +65,14 @@ def test_recording_keeps_the_sound_and_outlives_the_server(
 ) -> None:
     film = tmp_path / f"film.{suffix}"
     with serve(64, 48, 0) as server, recorded(server.url, film, engines_folder) as said:
-        until(lambda: film.exists() and film.stat().st_size > 20_000)
+        wait_until(lambda: film.exists() and film.stat().st_size > 20_000)
         first = server
         server.__exit__(None, None, None)
-        until(lambda: any("trying again" in line for line in said))
+        wait_until(lambda: any("trying again" in line for line in said))
         with serve(96, 64, first.port):
-            until(lambda: any("is back, 96x64" in line for line in said))
+            wait_until(lambda: any("is back, 96x64" in line for line in said))
             size = film.stat().st_size
-            until(lambda: film.stat().st_size > size + 20_000)
+            wait_until(lambda: film.stat().st_size > size + 20_000)
     assert any(line.startswith(f"recording {film}, with its sound") for line in said)
     pictures, sound = only(film, "video"), only(film, "audio")
     converted = "audio stream 1 (pcm_alaw) is converted to aac" in said

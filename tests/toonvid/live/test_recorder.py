@@ -21,12 +21,12 @@ from support.slow_backend import SlowBackend
 from toonvid.backends import Backend
 from toonvid.errors import TargetError
 from toonvid.live.camera import Camera
-from toonvid.live.feed import CLOCK
-from toonvid.live.ffmpeg_feed import open_stream
-from toonvid.live.live_stylizer import Cartoon, Look, Painter
+from toonvid.live.feed import LIVE_TIME_BASE
+from toonvid.live.ffmpeg_feed import open_ffmpeg_feed
+from toonvid.live.live_stylizer import LiveStylizer, StyleSettings, StylizedFrame
 from toonvid.live.recorder import Recorder, RecordOptions
 from toonvid.live.recording import Recording
-from toonvid.live.session import Controls, Live, Picture
+from toonvid.live.session import Controls, DisplayFrame, LiveSession
 from toonvid.video import Frame, Pixels
 from toonvid.writing.provenance import has_provenance_tag
 
@@ -38,12 +38,12 @@ def silent_camera() -> Iterator[Camera]:
 
 
 def frame(level: int, pts: int, size: tuple[int, int] = (64, 48)) -> Frame:
-    return Frame(np.full((size[1], size[0], 3), level, np.uint8), pts, CLOCK)
+    return Frame(np.full((size[1], size[0], 3), level, np.uint8), pts, LIVE_TIME_BASE)
 
 
-def picture(level: int, pts: int) -> Picture:
+def picture(level: int, pts: int) -> DisplayFrame:
     taken = frame(level, pts)
-    return Picture(Cartoon(taken.pixels, taken, 0.0), taken.pixels)
+    return DisplayFrame(StylizedFrame(taken.pixels, taken, 0.0), taken.pixels)
 
 
 def times(film: Path) -> list[Fraction]:
@@ -68,7 +68,7 @@ def test_frames_keep_their_times(suffix: str, tmp_path: Path, silent_camera: Cam
     kept = times(film)
     tick = Fraction(1, 1000) if suffix in ("mkv", "webm") else Fraction(0)
     for found, asked in zip(kept, pts, strict=True):
-        assert abs(found - kept[0] - (asked - pts[0]) * CLOCK) <= tick
+        assert abs(found - kept[0] - (asked - pts[0]) * LIVE_TIME_BASE) <= tick
     assert levels(film) == pytest.approx([0, 40, 80, 120, 160, 200], abs=4)
     assert suffix == "ts" or has_provenance_tag(film)
 
@@ -125,14 +125,14 @@ def test_film_is_recorded_whole_however_long_its_engine_takes(
     sounds = (Tone(seconds=Fraction(1)),)
     pts = [0, 2, 3, 9, 12, 17, 24]  # 25ths of a second
     source = Clip(moving_frames(7), pts=pts, audio=sounds).write(tmp_path / "source.mkv")
-    target, look = tmp_path / "film.mkv", Look("identity")
+    target, look = tmp_path / "film.mkv", StyleSettings("identity")
     controls = Controls(look, (), recording=True)
     with (
-        Painter(lambda _: SlowAtFirst(identity), look, None) as painter,
-        Camera("film", lambda: open_stream(str(source))) as camera,
+        LiveStylizer(lambda _: SlowAtFirst(identity), look, None) as stylizer,
+        Camera("film", lambda: open_ffmpeg_feed(str(source))) as camera,
         Recorder(camera, controls, RecordOptions(target), print) as recorder,
     ):
-        figures = Live(camera, painter, controls, [recorder.show]).run()
+        figures = LiveSession(camera, stylizer, controls, [recorder.show]).run()
     assert (figures.shown, figures.dropped) == (7, 0)
     assert [round(time * 25) for time in times(target)] == pts
     sound = only(source, "audio")  # begins a little before its film
@@ -161,7 +161,7 @@ def test_what_was_recorded_can_be_played_after_kill_9(tmp_path: Path, engines_fo
 
 
 def test_recorder_follows_the_controls(tmp_path: Path, silent_camera: Camera) -> None:
-    controls, notices = Controls(Look("ink"), ()), []
+    controls, notices = Controls(StyleSettings("ink"), ()), []
     options = RecordOptions(tmp_path / "film.mkv")
     with Recorder(silent_camera, controls, options, notices.append) as recorder:
         recorder.show(picture(1, 0))
@@ -185,7 +185,7 @@ def test_recorder_follows_the_controls(tmp_path: Path, silent_camera: Camera) ->
 
 
 def test_recording_that_fails_is_said_and_stopped(tmp_path: Path, silent_camera: Camera) -> None:
-    controls, notices = Controls(Look("ink"), (), recording=True), []
+    controls, notices = Controls(StyleSettings("ink"), (), recording=True), []
     options = RecordOptions(tmp_path / "nowhere" / "film.mkv")
     with Recorder(silent_camera, controls, options, notices.append) as recorder:
         for at in range(100):
@@ -201,7 +201,7 @@ def test_recording_that_fails_is_said_and_stopped(tmp_path: Path, silent_camera:
 def test_target_that_is_there_is_refused(tmp_path: Path, silent_camera: Camera) -> None:
     film = tmp_path / "film.mkv"
     film.write_bytes(b"mine")
-    controls = Controls(Look("ink"), ())
+    controls = Controls(StyleSettings("ink"), ())
     with pytest.raises(TargetError, match="is there already"):
         Recorder(silent_camera, controls, RecordOptions(film), print)
     Recorder(silent_camera, controls, RecordOptions(film, overwrite=True), print)
@@ -217,10 +217,10 @@ def test_source_that_comes_back_is_recorded_on(tmp_path: Path) -> None:
     tape, film = ScriptedFeed(), tmp_path / "film.mkv"
     tape.put(1, size=(64, 48))
     with Camera("tape", tape.open) as camera, Recording(film, "ink", camera) as recording:
-        recording.write(camera.newest(5).frame)
+        recording.write(camera.take_newest(5).frame)
         tape.end()
         tape.put(1, size=(96, 48))
-        recording.write(camera.newest(5).frame)
+        recording.write(camera.take_newest(5).frame)
         tape.end()
     first, second = times(film)
     assert second - first > Fraction(1, 4)

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.scripted_feed import ScriptedFeed, until
+from support.scripted_feed import ScriptedFeed, wait_until
 
 from toonvid.backends import Backend, open_backend
 from toonvid.engine import find_engine
 from toonvid.errors import BackendError, CameraError, EngineError
 from toonvid.live.camera import Camera
-from toonvid.live.live_stylizer import Look, Painter
-from toonvid.live.session import Controls, Figures, Live, Picture
+from toonvid.live.live_stylizer import LiveStylizer, StyleSettings
+from toonvid.live.session import Controls, DisplayFrame, LiveSession, LiveStatistics
 from toonvid.video import Pixels
 
 
@@ -25,10 +25,10 @@ class Running:
     """A `Live` on a thread of its own, fed from a tape."""
 
     def __init__(
-        self, tape: ScriptedFeed, open_style: Any, look: Look, screens: Any, **options: Any
+        self, tape: ScriptedFeed, open_style: Any, look: StyleSettings, screens: Any, **options: Any
     ):
         self.controls = Controls(look, ("identity", "negative"))
-        self.figures: Figures | None = None
+        self.statistics: LiveStatistics | None = None
         self.error: BaseException | None = None
         self._parts = (tape, open_style, look, screens, options)
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -38,11 +38,11 @@ class Running:
         tape, open_style, look, screens, options = self._parts
         try:
             with (
-                Painter(open_style, look, None) as painter,
+                LiveStylizer(open_style, look, None) as stylizer,
                 Camera("tape", tape.open) as self.camera,
             ):
-                live = Live(self.camera, painter, self.controls, screens, **options)
-                self.figures = live.run()
+                live = LiveSession(self.camera, stylizer, self.controls, screens, **options)
+                self.statistics = live.run()
         except BaseException as error:
             self.error = error
 
@@ -50,15 +50,15 @@ class Running:
         """Give it a black picture, with which it compiles the engine and then begins."""
         seen = self._parts[3][0]
         self._parts[0].put(0)
-        until(lambda: seen.levels == [0])
+        wait_until(lambda: seen.levels == [0])
 
-    def end(self) -> Figures:
+    def end(self) -> LiveStatistics:
         self._thread.join(120)
         assert not self._thread.is_alive()
         if self.error is not None:
             raise self.error
-        assert self.figures is not None
-        return self.figures
+        assert self.statistics is not None
+        return self.statistics
 
 
 class Seen:
@@ -72,13 +72,13 @@ class Seen:
         self.open = threading.Event()
         self.open.set()
 
-    def __call__(self, picture: Picture | None) -> None:
+    def __call__(self, picture: DisplayFrame | None) -> None:
         if picture is None:
             self.idle += 1
             return
         self.pictures.append(picture.pixels)
         self.levels.append(int(picture.pixels[-1, -1, 0]))
-        self.pts.append(picture.cartoon.frame.pts)
+        self.pts.append(picture.stylized.frame.pts)
         self.open.wait(20)
 
 
@@ -88,23 +88,23 @@ def open_style(engines_folder: Path) -> Any:
 
 
 def test_two_frames_are_in_flight_and_then_the_newest(open_style: Any) -> None:
-    tape, seen = ScriptedFeed(is_film=True), Seen()
-    live = Running(tape, open_style, Look("identity"), [seen])
+    tape, seen = ScriptedFeed(needs_pacing=True), Seen()
+    live = Running(tape, open_style, StyleSettings("identity"), [seen])
     live.show_first()
     seen.open.clear()
     tape.put(10)
-    until(lambda: seen.levels == [0, 10])  # on the screen, which now stands still
+    wait_until(lambda: seen.levels == [0, 10])  # on the screen, which now stands still
     tape.put(20)
-    until(lambda: live.camera._shot is None and tape.items.empty())  # it is painted
+    wait_until(lambda: live.camera._newest is None and tape.items.empty())  # it is painted
     tape.put(30)
-    until(lambda: live.camera._shot is not None)
+    wait_until(lambda: live.camera._newest is not None)
     time.sleep(0.2)
-    assert live.camera._shot is not None  # a third one has to wait, and may be outdated
+    assert live.camera._newest is not None  # a third one has to wait, and may be outdated
     tape.put(40)
     tape.put(50)
-    until(lambda: live.camera.dropped == 2)
+    wait_until(lambda: live.camera.dropped == 2)
     seen.open.set()
-    until(lambda: len(seen.levels) == 4)
+    wait_until(lambda: len(seen.levels) == 4)
     tape.end()
     figures = live.end()
     assert seen.levels == [0, 10, 20, 50]
@@ -114,62 +114,64 @@ def test_two_frames_are_in_flight_and_then_the_newest(open_style: Any) -> None:
 
 
 def test_delay_is_counted_until_the_screen_is_done(open_style: Any) -> None:
-    tape = ScriptedFeed(is_film=True)
+    tape = ScriptedFeed(needs_pacing=True)
     seen = Seen()
-    live = Running(tape, open_style, Look("identity"), [seen, lambda p: p and time.sleep(0.1)])
+    live = Running(
+        tape, open_style, StyleSettings("identity"), [seen, lambda p: p and time.sleep(0.1)]
+    )
     live.show_first()
     for level in (2, 3, 4):
         tape.put(level)
-        until(lambda level=level: level in seen.levels)
+        wait_until(lambda level=level: level in seen.levels)
     tape.end()
     figures = live.end()
     assert 95 <= figures.delay_ms <= figures.delay_95_ms
 
 
 def test_controls_reach_the_next_picture(open_style: Any) -> None:
-    tape, seen = ScriptedFeed(is_film=True), Seen()
+    tape, seen = ScriptedFeed(needs_pacing=True), Seen()
 
     def show(level: int) -> Pixels:
-        until(lambda: tape.items.empty())
+        wait_until(lambda: tape.items.empty())
         shown = len(seen.levels)
         while len(seen.levels) == shown:  # a change of style spends one on compiling
             tape.put(level)
             time.sleep(0.02)
         return seen.pictures[-1]
 
-    live = Running(tape, open_style, Look("identity"), [seen])
+    live = Running(tape, open_style, StyleSettings("identity"), [seen])
     assert show(100)[0, 0, 0] == 100
     live.controls.next_style()
-    until(lambda: show(100)[0, 0, 0] == 155)
+    wait_until(lambda: show(100)[0, 0, 0] == 155)
     live.controls.wipe = 0.5
-    until(lambda: show(100)[0, 0, 0] == 100)
+    wait_until(lambda: show(100)[0, 0, 0] == 100)
     assert seen.pictures[-1][0, -1, 0] == 155
     live.controls.next_style()
     live.controls.wipe = None
-    until(lambda: show(90)[0, 0, 0] == 90)
+    wait_until(lambda: show(90)[0, 0, 0] == 90)
     live.controls.is_quitting = True
     live.end()
     tape.end()
 
 
 def test_style_that_cannot_be_had_is_said_and_the_one_before_stays(open_style: Any) -> None:
-    tape, seen, notices = ScriptedFeed(is_film=True), Seen(), []
-    live = Running(tape, open_style, Look("identity"), [seen], on_notice=notices.append)
+    tape, seen, notices = ScriptedFeed(needs_pacing=True), Seen(), []
+    live = Running(tape, open_style, StyleSettings("identity"), [seen], on_notice=notices.append)
     live.show_first()
-    live.controls.look = Look("nobody", mirror=True)
+    live.controls.settings = StyleSettings("nobody", mirror=True)
     while len(seen.levels) < 2:
         tape.put(7)
         time.sleep(0.02)
-    assert live.controls.look == Look("identity", mirror=True)
+    assert live.controls.settings == StyleSettings("identity", mirror=True)
     assert len(notices) == 1 and "nobody" in notices[0]
     tape.end()
     live.end()
 
 
 def test_first_style_that_cannot_be_had_is_an_error(open_style: Any) -> None:
-    tape = ScriptedFeed(is_film=True)
+    tape = ScriptedFeed(needs_pacing=True)
     with pytest.raises(EngineError):
-        Running(tape, open_style, Look("nobody"), []).end()
+        Running(tape, open_style, StyleSettings("nobody"), []).end()
 
 
 def test_engine_that_fails_ends_it(identity: Backend) -> None:
@@ -188,21 +190,21 @@ def test_engine_that_fails_ends_it(identity: Backend) -> None:
         def __exit__(self, *_: object) -> None:
             pass
 
-    tape = ScriptedFeed(is_film=True)
+    tape = ScriptedFeed(needs_pacing=True)
     tape.put(1)
-    live = Running(tape, lambda _: Broken(), Look("identity"), [])
+    live = Running(tape, lambda _: Broken(), StyleSettings("identity"), [])
     with pytest.raises(BackendError, match="out of memory"):
         live.end()
     tape.end()
 
 
 def test_screen_that_fails_ends_it(open_style: Any) -> None:
-    def screen(picture: Picture | None) -> None:
+    def screen(picture: DisplayFrame | None) -> None:
         if picture is not None:
             raise CameraError("the virtual camera is gone")
 
-    tape = ScriptedFeed(is_film=True)
-    live = Running(tape, open_style, Look("identity"), [screen])
+    tape = ScriptedFeed(needs_pacing=True)
+    live = Running(tape, open_style, StyleSettings("identity"), [screen])
     while live.error is None:
         tape.put(1)
         time.sleep(0.01)
@@ -212,8 +214,8 @@ def test_screen_that_fails_ends_it(open_style: Any) -> None:
 
 
 def test_ends_when_time_is_up(open_style: Any) -> None:
-    look = Look("identity")
-    tape = ScriptedFeed(is_film=True)
+    look = StyleSettings("identity")
+    tape = ScriptedFeed(needs_pacing=True)
     stop = threading.Event()
 
     def feed() -> None:
@@ -221,9 +223,9 @@ def test_ends_when_time_is_up(open_style: Any) -> None:
             tape.put(1)
 
     threading.Thread(target=feed, daemon=True).start()
-    with Painter(open_style, look, None) as painter, Camera("tape", tape.open) as camera:
+    with LiveStylizer(open_style, look, None) as stylizer, Camera("tape", tape.open) as camera:
         began = time.perf_counter()
-        figures = Live(camera, painter, Controls(look, ()), []).run(0.5)
+        figures = LiveSession(camera, stylizer, Controls(look, ()), []).run(0.5)
         assert time.perf_counter() - began >= 0.5
         stop.set()
         tape.end()
@@ -235,10 +237,15 @@ def test_ends_when_time_is_up(open_style: Any) -> None:
 def test_size_that_holds_the_rate_is_said(
     open_style: Any, rate: float, size: tuple[int, int]
 ) -> None:
-    tape, seen, notices = ScriptedFeed(is_film=True, frame_rate=1), Seen(), []
+    tape, seen, notices = ScriptedFeed(needs_pacing=True, frame_rate=1), Seen(), []
     tape.put(1, size=(640, 360))
     live = Running(
-        tape, open_style, Look("identity"), [seen], holds_rate=rate, on_notice=notices.append
+        tape,
+        open_style,
+        StyleSettings("identity"),
+        [seen],
+        target_rate=rate,
+        on_notice=notices.append,
     )
     while not seen.levels:
         tape.put(7, size=(640, 360))
@@ -248,19 +255,19 @@ def test_size_that_holds_the_rate_is_said(
     assert (figures.width, figures.height) == size
     assert len(notices) == 1 and notices[0].startswith("640x360")
     if rate:
-        assert "170x96 is the smallest there is" in notices[0]
+        assert "170x96 is the smallest size and reaches" in notices[0]
     else:
-        assert "640x360 holds 1 a second here" in notices[0]
+        assert "640x360 reaches 1 fps" in notices[0]
 
 
 def test_styles_come_round() -> None:
-    controls = Controls(Look("b"), ("a", "b", "c"))
+    controls = Controls(StyleSettings("b"), ("a", "b", "c"))
     taken = []
     for _ in range(4):
-        taken.append(controls.look.style)
+        taken.append(controls.settings.style)
         controls.next_style()
     assert taken == ["b", "a", "c", "b"]
-    controls.look = Look("mine.onnx")
+    controls.settings = StyleSettings("mine.onnx")
     controls.next_style()
-    assert controls.look.style == "b"
+    assert controls.settings.style == "b"
     assert np.array_equal(controls.styles, ("b", "a", "c"))

@@ -10,18 +10,20 @@ import numpy as np
 import pytest
 
 from toonvid.errors import CameraError
-from toonvid.live.feed import CLOCK
-from toonvid.live.live_stylizer import Cartoon
-from toonvid.live.session import Picture
+from toonvid.live.feed import LIVE_TIME_BASE
+from toonvid.live.live_stylizer import StylizedFrame
+from toonvid.live.session import DisplayFrame
 from toonvid.live.virtual_camera import ANY, VirtualCamera
 from toonvid.video import Frame, Pixels
 
 library = pytest.importorskip("pyvirtualcam.camera", reason="the extra live is not installed")
 
 
-def picture(level: int, width: int = 64, height: int = 48) -> Picture:
+def picture(level: int, width: int = 64, height: int = 48) -> DisplayFrame:
     pixels = np.full((height, width, 3), level, np.uint8)
-    return Picture(Cartoon(pixels, Frame(pixels, 0, CLOCK), 0.0), np.zeros_like(pixels))
+    return DisplayFrame(
+        StylizedFrame(pixels, Frame(pixels, 0, LIVE_TIME_BASE), 0.0), np.zeros_like(pixels)
+    )
 
 
 class Device:

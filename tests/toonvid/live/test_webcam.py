@@ -32,17 +32,17 @@ def test_pictures_are_rgb_and_the_end_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("cv2")
-    monkeypatch.setattr("toonvid.live.webcam._SILENT_SECONDS", 0.3)
+    monkeypatch.setattr("toonvid.live.webcam._LOST_AFTER_SECONDS", 0.3)
     red = np.zeros((48, 64, 3), np.uint8)
     red[..., 0] = 200
     film = Clip([red] * 5, options={"crf": "10"}).write(tmp_path / "film.mp4")
     options = CameraOptions((64, 48), Fraction(25))
     with open_webcam(str(film), options, apis=("CAP_V4L2", "CAP_ANY")) as feed:
-        assert (feed.frame_rate, feed.is_film, feed.has_clock) == (25, False, False)
+        assert (feed.frame_rate, feed.needs_pacing, feed.has_clock) == (25, False, False)
         for _ in range(5):
             mean = next(feed.frames).pixels.reshape(-1, 3).mean(0)
             assert mean[0] > 180 and mean[1:].max() < 20
-        with pytest.raises(CameraError, match=r"film\.mp4 gives no more pictures"):
+        with pytest.raises(CameraError, match=r"film\.mp4 delivers no more frames"):
             next(feed.frames)
 
 
@@ -94,9 +94,9 @@ class Capture:
 def capture(monkeypatch: pytest.MonkeyPatch) -> type[Capture]:
     cv2 = pytest.importorskip("cv2")
     monkeypatch.setattr(cv2, "VideoCapture", Capture)
-    monkeypatch.setattr("toonvid.live.webcam._SILENT_SECONDS", 0.05)
-    monkeypatch.setattr("toonvid.live.webcam._MISS_SECONDS", 0.01)
-    monkeypatch.setattr("toonvid.live.camera._FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr("toonvid.live.webcam._LOST_AFTER_SECONDS", 0.05)
+    monkeypatch.setattr("toonvid.live.webcam._RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("toonvid.live.camera._FIRST_RETRY_SECONDS", 0.01)
     monkeypatch.setattr(Capture, "opened", [], raising=False)
     monkeypatch.setattr(Capture, "made", [], raising=False)
     monkeypatch.setattr(Capture, "sizes", ((64, 48),))
@@ -144,7 +144,10 @@ def test_unplugged_camera_comes_back_in_another_size(
 ) -> None:
     monkeypatch.setattr(capture, "sizes", ((64, 48), (96, 64)))
     with Camera("camera 0", lambda: open_webcam("0")) as camera:
-        shapes = [camera.newest(5).frame.pixels.shape, camera.newest(20).frame.pixels.shape]
+        shapes = [
+            camera.take_newest(5).frame.pixels.shape,
+            camera.take_newest(20).frame.pixels.shape,
+        ]
     assert shapes == [(48, 64, 3), (64, 96, 3)]
     assert camera.reconnects == 1
     assert not any(made.isOpened() for made in capture.made)
@@ -161,6 +164,6 @@ def test_driver_that_waits_long_in_vain_is_asked_once(
         return False, None
 
     monkeypatch.setattr(capture, "read", read)
-    with open_webcam("0") as feed, pytest.raises(CameraError, match="gives no more pictures"):
+    with open_webcam("0") as feed, pytest.raises(CameraError, match="delivers no more frames"):
         next(feed.frames)
     assert len(vain) == 1

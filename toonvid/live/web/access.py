@@ -1,4 +1,9 @@
-"""The gate of a live page: one token for all, own names only, and no other page's hand."""
+"""Checks the token, Host and Origin headers of each request to the page.
+
+The token is random and in the address that toonvid prints. The first visit moves it into a cookie.
+The Host header is checked against DNS rebinding (a foreign name that resolves to this machine), the
+Origin header against requests from other sites (CSRF).
+"""
 
 from __future__ import annotations
 
@@ -11,85 +16,97 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from aiohttp import web
 
-HERE = "127.0.0.1"
-_EVERYWHERE = {"0.0.0.0", "::"}
-_LOCAL_NAMES = (HERE, "localhost", "::1")
+LOOPBACK = "127.0.0.1"
+_ALL_INTERFACES = {"0.0.0.0", "::"}
+_LOCAL_NAMES = (LOOPBACK, "localhost", "::1")
 
 
-class Gate:
-    """Made before the page is served; `opened` when its port is known."""
+class AccessControl:
+    """Decides which requests are answered.
+
+    Made before the server starts; `set_port` is called when its port is known.
+    """
 
     def __init__(self, host: str | None) -> None:
-        """Draw a token.
+        """Create a random token.
 
         Args:
-            host: The address that is listened on; None: this computer alone.
+            host: Address to listen on, over HTTPS; None for this computer only, over HTTP.
         """
-        self.names = _own_names(host)
-        """Names and addresses by which the page may be called, the best to print first."""
+        self.host_names = _host_names(host)
+        """Names and addresses of the page, the one to print first."""
         self._host = host
         self._token = secrets.token_urlsafe(24)
-        self._cookie = ""
+        self._cookie_name = ""
 
-    def opened(self, port: int) -> str:
-        """The address to print, with the token, now that the port is known."""
-        self._cookie = f"toonvid-{port}"  # cookies do not tell ports apart
-        name = f"[{self.names[0]}]" if ":" in self.names[0] else self.names[0]
-        return f"http{'s' * self._is_secure}://{name}:{port}/?token={self._token}"
+    def set_port(self, port: int) -> str:
+        """Store the port, and return the address of the page with its token."""
+        self._cookie_name = f"toonvid-{port}"  # browsers share cookies between ports
+        first = self.host_names[0]
+        name = f"[{first}]" if ":" in first else first
+        return f"http{'s' * self._is_https}://{name}:{port}/?token={self._token}"
 
-    def let_in(self, response: web.StreamResponse) -> None:
-        """Give a visitor the token as a cookie that no script can read."""
+    def set_cookie(self, response: web.StreamResponse) -> None:
+        """Give the visitor the token as a cookie that scripts cannot read."""
         response.set_cookie(
-            self._cookie, self._token, httponly=True, samesite="Lax", secure=self._is_secure
+            self._cookie_name, self._token, httponly=True, samesite="Lax", secure=self._is_https
         )
 
     def refusal(self, request: web.Request) -> str | None:
-        """Why a request is turned away; None when it may pass."""
-        if not self._is_own_name(request):
-            return "This is not the address of toonvid."  # a foreign name that leads here
+        """Return why a request is refused; None if it is to be answered."""
+        if not self._is_own_host(request):
+            return "This is not the address of toonvid."
         origin = request.headers.get("Origin")
-        changes = request.method != "GET" or request.path == "/camera"
-        if origin != f"{request.scheme}://{request.host}" and (origin is not None or changes):
+        # Browsers send no Origin with a plain GET, but always with what changes something.
+        requires_origin = request.method != "GET" or request.path == "/camera"
+        own_origin = f"{request.scheme}://{request.host}"
+        if origin != own_origin and (origin is not None or requires_origin):
             return "Another page may not do this."
-        given = request.cookies.get(self._cookie) or ""
+        token = request.cookies.get(self._cookie_name) or ""
         if request.path == "/" and "token" in request.query:
-            given = request.query["token"]
-        if not hmac.compare_digest(given.encode(), self._token.encode()):
+            token = request.query["token"]
+        # compare_digest takes the same time for any token, so that timing tells nothing.
+        if not hmac.compare_digest(token.encode(), self._token.encode()):
             return "Open the address that toonvid printed, with its token."
         return None
 
     @property
-    def _is_secure(self) -> bool:
+    def _is_https(self) -> bool:
         return self._host is not None
 
-    def _is_own_name(self, request: web.Request) -> bool:
+    def _is_own_host(self, request: web.Request) -> bool:
         name = request.url.host or ""
-        if name.lower() in self.names:
+        if name.lower() in self.host_names:
             return True
-        # A number is no name that someone else could lead here.
+        # With 0.0.0.0 this machine may have addresses that were not found. The address on which
+        # the connection arrived is safe: rebinding needs a name, and this is a number.
         transport = request.transport
-        here = transport.get_extra_info("sockname") if transport else None
-        return self._host in _EVERYWHERE and here is not None and name == here[0]
+        local = transport.get_extra_info("sockname") if transport else None
+        return self._host in _ALL_INTERFACES and local is not None and name == local[0]
 
 
-def _own_names(host: str | None) -> list[str]:
-    """Names and addresses by which the page may be called, the best to print first."""
+def _host_names(host: str | None) -> list[str]:
+    """Return the names and addresses of the page, the one to print first."""
     if host is None:
         return list(_LOCAL_NAMES)
-    if host not in _EVERYWHERE:
+    if host not in _ALL_INTERFACES:
         return [host.lower()]
     name = socket.gethostname().lower()
-    found = [*_addresses(host), name, f"{name}.local", *_LOCAL_NAMES]
-    return list(dict.fromkeys(found))
+    names = [*_network_addresses(host), name, f"{name}.local", *_LOCAL_NAMES]
+    return list(dict.fromkeys(names))
 
 
-def _addresses(host: str) -> list[str]:
-    """This computer's address in its network, as the system would choose it. Nothing is sent."""
+def _network_addresses(host: str) -> list[str]:
+    """Return this machine's address in its network; empty without a network.
+
+    A UDP socket that is connected to a far address (one reserved for documentation) has the address
+    that the system would send from. Nothing is sent.
+    """
     is_v6 = ipaddress.ip_address(host).version == 6
     family, far = (socket.AF_INET6, "2001:db8::1") if is_v6 else (socket.AF_INET, "192.0.2.1")
     try:
-        with socket.socket(family, socket.SOCK_DGRAM) as trial:
-            trial.connect((far, 9))
-            return [str(trial.getsockname()[0])]
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((far, 9))
+            return [str(probe.getsockname()[0])]
     except OSError:
         return []

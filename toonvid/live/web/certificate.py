@@ -1,6 +1,7 @@
-"""A certificate of our own for HTTPS, made on the spot and kept nowhere.
+"""Makes the self-signed certificate for HTTPS, anew at each start; it is not kept.
 
-Nobody vouches for it: who opens the page compares its fingerprint with the one that is printed.
+No authority vouches for it: the user compares the fingerprint that toonvid prints with the one that
+the browser shows.
 """
 
 from __future__ import annotations
@@ -16,18 +17,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cryptography import x509
 
-_VALID = datetime.timedelta(days=30)
-_EARLIER = datetime.timedelta(days=1)  # clocks differ
+_VALIDITY = datetime.timedelta(days=30)
+_CLOCK_TOLERANCE = datetime.timedelta(days=1)  # the browser's clock may be behind
 
 
-def self_signed(names: Iterable[str]) -> tuple[ssl.SSLContext, str]:
-    """Make a certificate.
+def create_certificate(names: Iterable[str]) -> tuple[ssl.SSLContext, str]:
+    """Make a self-signed certificate.
 
     Args:
-        names: Host names and addresses that it is for; the first is its subject.
+        names: Host names and addresses that it is valid for; the first is its subject.
 
     Returns:
-        What a server needs, and the SHA-256 fingerprint as browsers show it.
+        The server's TLS context, and the SHA-256 fingerprint of the certificate in the form that
+        browsers show: "AB:CD:...".
     """
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
@@ -43,8 +45,8 @@ def self_signed(names: Iterable[str]) -> tuple[ssl.SSLContext, str]:
         .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _EARLIER)
-        .not_valid_after(now + _VALID)
+        .not_valid_before(now - _CLOCK_TOLERANCE)
+        .not_valid_after(now + _VALIDITY)
         .add_extension(x509.SubjectAlternativeName([_general_name(n) for n in names]), False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
@@ -55,8 +57,9 @@ def self_signed(names: Iterable[str]) -> tuple[ssl.SSLContext, str]:
         serialization.NoEncryption(),
     )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with tempfile.TemporaryDirectory(prefix="toonvid-") as folder:  # only its owner may enter
-        file = Path(folder) / "certificate.pem"  # Python's ssl reads no certificate from memory
+    # Python's ssl module loads certificates from files only. The folder has mode 0700.
+    with tempfile.TemporaryDirectory(prefix="toonvid-") as folder:
+        file = Path(folder) / "certificate.pem"
         file.write_bytes(pem + certificate.public_bytes(serialization.Encoding.PEM))
         context.load_cert_chain(file)
     return context, certificate.fingerprint(hashes.SHA256()).hex(":").upper()

@@ -1,4 +1,7 @@
-"""Motion JPEG: the newest picture for all who look, made a JPEG once, and only if somebody does."""
+"""The live cartoon as Motion JPEG: the newest frame for each visitor, as fast as each can take it.
+
+A frame is encoded once for all visitors, and only if there are any.
+"""
 
 from __future__ import annotations
 
@@ -13,53 +16,64 @@ _BOUNDARY = b"picture"
 CONTENT_TYPE = f"multipart/x-mixed-replace; boundary={_BOUNDARY.decode()}"
 
 
-class MotionJpeg:
-    """Made inside a running event loop. Any thread may `put`; all else is for the loop's own."""
+class MjpegStream:
+    """The newest frame as JPEG.
+
+    Made inside a running event loop. `put` may be called on any thread, all else on the loop's.
+    """
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._news = asyncio.Event()
-        self._is_over = False
-        self._newest: tuple[int, Pixels] | None = None
+        self._changed = asyncio.Event()
+        self._is_closed = False
+        self._newest: tuple[int, Pixels] | None = None  # with its number, from 1
         self._encoded: tuple[int, asyncio.Future[bytes]] | None = None
         self._encoder = JpegEncoder()
-        # One thread for all pictures, in turn: the encoder holds the last size.
-        self._worker = ThreadPoolExecutor(1, "jpeg")
+        # A single thread: the encoder keeps its state for the last frame size.
+        self._executor = ThreadPoolExecutor(1, "jpeg")
 
     def put(self, pixels: Pixels) -> None:
-        """Take a picture, (H, W, 3), in place of the one before it."""
+        """Replace the newest frame.
+
+        Args:
+            pixels: (H, W, 3) uint8 RGB.
+        """
         number = self._newest[0] + 1 if self._newest else 1
         self._newest = (number, pixels)
-        self._loop.call_soon_threadsafe(self._announce)
+        self._loop.call_soon_threadsafe(self._wake_visitors)
 
-    def end(self) -> None:
-        """Let all who look go."""
-        self._is_over = True
-        self._announce()
-        self._worker.shutdown(wait=False)
+    def close(self) -> None:
+        """End the streams of all visitors."""
+        self._is_closed = True
+        self._wake_visitors()
+        self._executor.shutdown(wait=False)
 
     async def parts(self) -> AsyncIterator[bytes]:
-        """Yield the stream's bytes: the newest picture, whenever the last one was taken."""
+        """Yield the bytes of one visitor's stream: the newest frame each time it is resumed."""
         yield b"--" + _BOUNDARY + b"\r\n"
-        seen = 0
-        while not self._is_over:
-            news = self._news
-            if self._newest is None or self._newest[0] == seen:
-                await news.wait()
+        sent = 0
+        while not self._is_closed:
+            changed = self._changed
+            if self._newest is None or self._newest[0] == sent:
+                await changed.wait()
                 continue
-            seen, data = await self._newest_jpeg()
+            sent, data = await self._newest_jpeg()
             head = f"Content-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n".encode()
-            # The boundary ends the picture: browsers show it when they have seen that.
+            # The boundary follows at once, not before the next frame: browsers show an image only
+            # when they have read the boundary after it.
             yield head + data + b"\r\n--" + _BOUNDARY + b"\r\n"
 
-    def _announce(self) -> None:
-        news, self._news = self._news, asyncio.Event()
-        news.set()
+    def _wake_visitors(self) -> None:
+        # A new event each time: visitors that wait hold the old one, and miss no change.
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
 
     async def _newest_jpeg(self) -> tuple[int, bytes]:
+        """Return the newest frame's number and JPEG; visitors share the encoding."""
         assert self._newest is not None
         number, pixels = self._newest
         if self._encoded is None or self._encoded[0] != number:
-            data = self._loop.run_in_executor(self._worker, self._encoder.encode, pixels)
-            self._encoded = (number, data)
+            future = self._loop.run_in_executor(self._executor, self._encoder.encode, pixels)
+            self._encoded = (number, future)
+        # Shielded: one visitor who leaves must not cancel the encoding for the others.
         return number, await asyncio.shield(self._encoded[1])

@@ -1,6 +1,7 @@
-"""The site of a live page: what each of its addresses answers.
+"""What each address of the page answers.
 
-No address or file name is ever taken from a request.
+No file name and no address is ever taken from a request: the files of the page have fixed routes,
+and recordings go where the command line says.
 """
 
 from __future__ import annotations
@@ -16,18 +17,18 @@ from aiohttp import WSMsgType, web
 
 from toonvid.errors import SourceError
 from toonvid.ffmpeg.jpeg import decode_jpeg
-from toonvid.live.session import Controls, Figures
-from toonvid.live.web.access import Gate
-from toonvid.live.web.mjpeg import CONTENT_TYPE, MotionJpeg
-from toonvid.live.web.remote_control import apply_changes, state_of
+from toonvid.live.session import Controls, LiveStatistics
+from toonvid.live.web.access import AccessControl
+from toonvid.live.web.controls_api import apply_changes, page_state
+from toonvid.live.web.mjpeg import CONTENT_TYPE, MjpegStream
 from toonvid.video import Pixels
 
-_PAGE = Path(__file__).parent / "page"
+_PAGE_FOLDER = Path(__file__).parent / "page"
 _PAGE_FILES = {"page.js": "text/javascript", "page.css": "text/css"}
-_LARGEST_PICTURE = 4 * 2**20  # bytes that a browser's camera may send at a time
-_LARGEST_REQUEST = 4096  # bytes of anything else
-_SEND_BUFFER = 2**18  # bytes: pictures that wait in the network are late
-_HEARTBEAT_SECONDS = 10.0  # a browser that does not answer in this time has gone
+_LARGEST_JPEG_BYTES = 4 * 2**20  # of one frame from a browser's camera
+_LARGEST_REQUEST_BYTES = 4096  # of any other request
+_SEND_BUFFER_BYTES = 2**18  # frames that wait in the operating system's buffers are late
+_HEARTBEAT_SECONDS = 10.0  # a browser that does not answer a ping in this time has gone
 _HEADERS = {
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
@@ -37,141 +38,148 @@ _HEADERS = {
 }
 
 
-class Site:
-    """Answers visitors whom the gate lets pass."""
+class PageRoutes:
+    """Answers the requests that access control lets pass."""
 
     def __init__(
         self,
-        gate: Gate,
-        pictures: MotionJpeg,
+        access: AccessControl,
+        stream: MjpegStream,
         controls: Controls,
-        figures: Callable[[], Figures],
-        offer: Callable[[Pixels], None],
+        statistics: Callable[[], LiveStatistics],
+        put_browser_frame: Callable[[Pixels], None],
     ) -> None:
-        """Remember what to show.
+        """Store the parts.
 
         Args:
-            gate: Asked about each request.
-            pictures: The live picture.
-            controls: What the page changes.
-            figures: Asked whenever the page asks.
-            offer: Takes pictures of the browser's camera.
+            access: Asked about each request.
+            stream: The live cartoon.
+            controls: Changed by the page.
+            statistics: Called whenever the page asks for its state.
+            put_browser_frame: Takes frames of a browser's camera, (H, W, 3) uint8 RGB.
         """
-        self._gate = gate
-        self._pictures = pictures
+        self._access = access
+        self._stream = stream
         self._controls = controls
-        self._figures = figures
-        self._offer = offer
-        self._guest: web.WebSocketResponse | None = None
+        self._statistics = statistics
+        self._put_browser_frame = put_browser_frame
+        self._camera_socket: web.WebSocketResponse | None = None
 
     def application(self) -> web.Application:
-        """All addresses, guarded."""
-        app = web.Application(middlewares=[self._guard()], client_max_size=_LARGEST_REQUEST)
+        """Return the application with all routes, each behind access control."""
+        app = web.Application(
+            middlewares=[self._access_middleware()], client_max_size=_LARGEST_REQUEST_BYTES
+        )
         app.add_routes(
             [
-                web.get("/", self._page),
-                web.get("/cartoon.mjpg", self._cartoon),
-                web.get("/state", self._state),
-                web.post("/controls", self._change),
-                web.get("/camera", self._camera),
-                *(web.get(f"/{name}", self._file) for name in _PAGE_FILES),
+                web.get("/", self._get_page),
+                web.get("/cartoon.mjpg", self._get_cartoon),
+                web.get("/state", self._get_state),
+                web.post("/controls", self._post_controls),
+                web.get("/camera", self._get_camera),
+                *(web.get(f"/{name}", self._get_file) for name in _PAGE_FILES),
             ]
         )
         return app
 
-    def _guard(self) -> Any:  # aiohttp's middlewares are marked by their decorator
+    def _access_middleware(self) -> Any:  # aiohttp gives what its decorator returns no type
         @web.middleware
-        async def guard(
+        async def check_access(
             request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
         ) -> web.StreamResponse:
-            refusal = self._gate.refusal(request)
+            refusal = self._access.refusal(request)
             if refusal is not None:
                 return web.Response(status=403, text=refusal, headers=_HEADERS)
             response = await handler(request)
-            if not response.prepared:
+            if not response.prepared:  # streams have sent their headers already
                 response.headers.update(_HEADERS)
             return response
 
-        return guard
+        return check_access
 
-    async def _page(self, request: web.Request) -> web.StreamResponse:
-        if "token" in request.query:  # out of the address and into a cookie
+    async def _get_page(self, request: web.Request) -> web.StreamResponse:
+        """The page itself. A token in the address is moved into a cookie by a redirect."""
+        if "token" in request.query:
             response = web.Response(status=303, headers={"Location": "/"})
-            self._gate.let_in(response)
+            self._access.set_cookie(response)
             return response
+        # Not all browsers take 'self' to include WebSockets, so their address is spelled out.
         sockets = f"ws{'s' * (request.scheme == 'https')}://{request.host}"
         policy = (
             "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
             f" connect-src 'self' {sockets}; frame-ancestors 'none'; base-uri 'none';"
             " form-action 'none'"
         )
-        body = (_PAGE / "page.html").read_bytes()
+        body = (_PAGE_FOLDER / "page.html").read_bytes()
         headers = {"Content-Security-Policy": policy}
         return web.Response(body=body, content_type="text/html", charset="utf-8", headers=headers)
 
-    async def _file(self, request: web.Request) -> web.StreamResponse:
-        name = request.path.removeprefix("/")  # only those that have a route come here
-        body = (_PAGE / name).read_bytes()
+    async def _get_file(self, request: web.Request) -> web.StreamResponse:
+        """JavaScript or CSS of the page. Only the names in `_PAGE_FILES` have routes."""
+        name = request.path.removeprefix("/")
+        body = (_PAGE_FOLDER / name).read_bytes()
         return web.Response(body=body, content_type=_PAGE_FILES[name], charset="utf-8")
 
-    async def _cartoon(self, request: web.Request) -> web.StreamResponse:
-        """The live picture, the next part whenever the last one has gone out."""
+    async def _get_cartoon(self, request: web.Request) -> web.StreamResponse:
+        """The live cartoon; each part is made when the one before it was sent."""
         response = web.StreamResponse(headers=_HEADERS | {"Content-Type": CONTENT_TYPE})
         await response.prepare(request)
-        transport = _with_small_buffers(request)
+        transport = _limit_send_buffers(request)
         try:
-            async for part in self._pictures.parts():
+            async for part in self._stream.parts():
                 await response.write(part)
         except ConnectionError:
             pass  # the visitor has gone
         finally:
-            transport.abort()  # one who reads nothing would keep it open
+            transport.abort()  # a visitor who reads nothing would keep the connection open
         return response
 
-    async def _state(self, _: web.Request) -> web.StreamResponse:
-        return web.json_response(state_of(self._controls, self._figures()))
+    async def _get_state(self, _: web.Request) -> web.StreamResponse:
+        return web.json_response(page_state(self._controls, self._statistics()))
 
-    async def _change(self, request: web.Request) -> web.StreamResponse:
+    async def _post_controls(self, request: web.Request) -> web.StreamResponse:
+        """Apply changes, and answer with the new state; 400 if they are not valid."""
         try:
-            asked = json.loads(await request.text())
-            apply_changes(self._controls, asked)
+            changes = json.loads(await request.text())
+            apply_changes(self._controls, changes)
         except (ValueError, TypeError, RecursionError) as error:
             return web.Response(status=400, text=f"cannot do that: {error}")
-        return await self._state(request)
+        return await self._get_state(request)
 
-    async def _camera(self, request: web.Request) -> web.StreamResponse:
-        """Pictures of the browser's camera, each asked for when the one before it is in hand.
+    async def _get_camera(self, request: web.Request) -> web.StreamResponse:
+        """WebSocket on which a browser sends JPEG frames of its camera.
 
-        Of several browsers the last that came is the camera.
+        Each frame is asked for with the message "next" when the one before it is decoded, so that
+        none wait in the network. A new browser replaces the one before it.
         """
-        before, guest = (
-            self._guest,
-            web.WebSocketResponse(max_msg_size=_LARGEST_PICTURE, heartbeat=_HEARTBEAT_SECONDS),
+        previous = self._camera_socket
+        current = web.WebSocketResponse(
+            max_msg_size=_LARGEST_JPEG_BYTES, heartbeat=_HEARTBEAT_SECONDS
         )
-        await guest.prepare(request)
-        self._guest = guest
-        if before is not None:
-            await before.close(message=b"another camera took over")
-        await guest.send_str("next")
-        async for message in guest:
+        await current.prepare(request)
+        self._camera_socket = current
+        if previous is not None:
+            await previous.close(message=b"another camera took over")
+        await current.send_str("next")
+        async for message in current:
             if message.type is not WSMsgType.BINARY:
                 break
             try:
                 pixels = await asyncio.to_thread(decode_jpeg, message.data)
             except SourceError as error:
-                await guest.close(code=1003, message=str(error).encode())
+                await current.close(code=1003, message=str(error).encode())
                 break
-            if self._guest is not guest:
+            if self._camera_socket is not current:
                 break
-            self._offer(pixels)
-            await guest.send_str("next")
-        return guest
+            self._put_browser_frame(pixels)
+            await current.send_str("next")
+        return current
 
 
-def _with_small_buffers(request: web.Request) -> asyncio.WriteTransport:
-    """A visitor's connection, made so that what he has not taken is soon waited for."""
+def _limit_send_buffers(request: web.Request) -> asyncio.WriteTransport:
+    """Make writes to a visitor wait soon, instead of filling buffers with frames that get old."""
     assert isinstance(request.transport, asyncio.WriteTransport)
     request.transport.set_write_buffer_limits(high=0)
     connection = request.transport.get_extra_info("socket")
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
     return request.transport

@@ -1,7 +1,7 @@
-"""The server of a live page: the live picture, its controls, and the browser's camera as a source.
+"""Runs the HTTP server of the page on a thread of its own.
 
-It runs on a thread of its own. Whoever has the token may do what the page can do: look, change the
-style, record. `toonvid.live.web.access` keeps all others out, `toonvid.live.web.routes` answers.
+Whoever has the token may do all that the page can do: watch, change the style, record, be the
+camera. `toonvid.live.web.access` refuses all others, `toonvid.live.web.routes` answers.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from toonvid.errors import TargetError
-from toonvid.live.session import Controls, Figures, Picture
-from toonvid.live.web.access import HERE, Gate
-from toonvid.live.web.certificate import self_signed
-from toonvid.live.web.mjpeg import MotionJpeg
+from toonvid.live.session import Controls, DisplayFrame, LiveStatistics
+from toonvid.live.web.access import LOOPBACK, AccessControl
+from toonvid.live.web.certificate import create_certificate
+from toonvid.live.web.mjpeg import MjpegStream
 from toonvid.video import Pixels
 
 DEFAULT_PORT = 8180
-_FAREWELL_SECONDS = 0.5  # for those who still look when it ends
+_SHUTDOWN_SECONDS = 0.5  # for visitors that are still connected
 _START_SECONDS = 20.0
 
 
@@ -29,31 +29,32 @@ class ServeOptions:
     """Who can reach the page."""
 
     host: str | None = None
-    """The address to listen on, over HTTPS; None: this computer alone, over HTTP."""
+    """Address to listen on, over HTTPS. None, the default, serves this computer only, over HTTP."""
     port: int = DEFAULT_PORT
-    """0 takes any that is free."""
+    """TCP port; 0 takes any free one."""
 
 
-class Server:
-    """A screen that is a page. A context manager."""
+class PageServer:
+    """Shows frames on a page in browsers. A context manager."""
 
     def __init__(
         self,
         controls: Controls,
-        figures: Callable[[], Figures],
-        offer: Callable[[Pixels], None],
+        statistics: Callable[[], LiveStatistics],
+        put_browser_frame: Callable[[Pixels], None],
         options: ServeOptions | None = None,
     ) -> None:
-        """Remember what to serve.
+        """Store the parts; the server starts on entry.
 
         Args:
-            controls: What the page changes.
-            figures: Asked whenever the page asks.
-            offer: Takes pictures of the browser's camera.
-            options: None: this computer alone.
+            controls: Changed by the page.
+            statistics: Called whenever the page asks for its state, on the server's thread.
+            put_browser_frame: Takes frames of a browser's camera, (H, W, 3) uint8 RGB, on the
+                server's thread.
+            options: Who can reach the page; None for this computer only.
 
         Raises:
-            TargetError: The libraries of the extra `live` are not installed.
+            TargetError: The packages of the extra `live` are not installed.
         """
         try:
             import aiohttp  # noqa: F401
@@ -64,22 +65,22 @@ class Server:
             ) from error
         self.options = options or ServeOptions()
         self.address = ""
-        """What to open in a browser, with the token; known once entered."""
+        """URL of the page with the token. Set on entry."""
         self.fingerprint: str | None = None
-        """SHA-256 of the certificate; None over HTTP."""
+        """SHA-256 fingerprint of the certificate, set on entry; None over HTTP."""
         self._controls = controls
-        self._figures = figures
-        self._offer = offer
-        self._gate = Gate(self.options.host)
+        self._statistics = statistics
+        self._put_browser_frame = put_browser_frame
+        self._access = AccessControl(self.options.host)
         self._failure: BaseException | None = None
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._run, name="server", daemon=True)
 
-    def __enter__(self) -> Server:
-        """Start to serve.
+    def __enter__(self) -> PageServer:
+        """Start the server, and wait until it listens.
 
         Raises:
-            TargetError: The port is taken, or the host is not this computer's.
+            TargetError: The port is taken, or the host is not an address of this computer.
         """
         self._thread.start()
         if not self._started.wait(_START_SECONDS):
@@ -89,54 +90,64 @@ class Server:
                 raise self._failure
             options = self.options
             raise TargetError(
-                f"cannot serve on {options.host or HERE}:{options.port}"
+                f"cannot serve on {options.host or LOOPBACK}:{options.port}"
                 f" ({self._failure}): is the port taken? --port names another"
             ) from self._failure
         return self
 
     def __exit__(self, *_: object) -> None:
-        with suppress(RuntimeError):  # it has failed by itself
+        with suppress(RuntimeError):  # the loop is closed: the server has failed before
             self._loop.call_soon_threadsafe(self._closing.set)
         self._thread.join()
 
-    def show(self, picture: Picture | None) -> None:
-        """Send a picture to whoever looks."""
+    def show(self, frame: DisplayFrame | None) -> None:
+        """Send a frame to all visitors. None does nothing.
+
+        Raises:
+            BaseException: The one that ended the server's thread.
+        """
         if self._failure is not None:
             raise self._failure
-        if picture is not None:
-            self._pictures.put(picture.pixels)
+        if frame is not None:
+            self._stream.put(frame.pixels)
 
-    # From here on it runs on the server's thread.
+    # The methods below run on the server's thread.
 
     def _run(self) -> None:
         try:
             asyncio.run(self._serve())
-        except BaseException as error:  # whoever entered or shows raises it
+        except BaseException as error:  # raised by `__enter__` or `show`
             self._failure = error
         finally:
             self._started.set()
 
     async def _serve(self) -> None:
+        """Listen until the server is closed."""
         from aiohttp import web
 
-        from toonvid.live.web.routes import Site  # late: it needs the extra `live`
+        from toonvid.live.web.routes import PageRoutes  # imported here: it needs aiohttp
 
         self._loop, self._closing = asyncio.get_running_loop(), asyncio.Event()
-        self._pictures = MotionJpeg()
-        site = Site(self._gate, self._pictures, self._controls, self._figures, self._offer)
-        context = None
+        self._stream = MjpegStream()
+        routes = PageRoutes(
+            self._access, self._stream, self._controls, self._statistics, self._put_browser_frame
+        )
+        tls_context = None
         if self.options.host is not None:
-            context, self.fingerprint = self_signed(self._gate.names)
-        app = site.application()
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_FAREWELL_SECONDS)
+            tls_context, self.fingerprint = create_certificate(self._access.host_names)
+        runner = web.AppRunner(
+            routes.application(), access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS
+        )
         await runner.setup()
         try:
-            host = self.options.host or HERE
-            await web.TCPSite(runner, host, self.options.port, ssl_context=context).start()
-            self.address = self._gate.opened(runner.addresses[0][1])
+            host = self.options.host or LOOPBACK
+            site = web.TCPSite(runner, host, self.options.port, ssl_context=tls_context)
+            await site.start()
+            self.address = self._access.set_port(runner.addresses[0][1])
             self._started.set()
             await self._closing.wait()
         finally:
-            self._pictures.end()
+            self._stream.close()
             await runner.cleanup()
-            await asyncio.sleep(0)  # connections that were cut are closed in the loop's next round
+            # Transports that were aborted close in the loop's next round; without it asyncio warns.
+            await asyncio.sleep(0)

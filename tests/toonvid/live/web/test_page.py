@@ -10,7 +10,7 @@ import av
 import pytest
 from support.browser import Browser
 from support.run_toonvid import page_address, start_apart
-from support.scripted_feed import until
+from support.scripted_feed import wait_until
 
 GREY, BROWN = (64, 64, 64), (128, 64, 32)
 LIGHT, BLUE = (191, 191, 191), (127, 191, 223)  # their negatives
@@ -57,7 +57,7 @@ def near(left: tuple[int, int, int], right: tuple[int, int, int]) -> str:
 
 def visit(browser: Browser, address: str) -> None:
     browser.open(address)
-    browser.until("document.title === 'toonvid live'")
+    browser.wait_until("document.title === 'toonvid live'")
 
 
 def shown(name: str, text: str) -> str:
@@ -69,38 +69,38 @@ def test_every_control_does_what_it_says(address: str, tmp_path: Path) -> None:
     with Browser(tmp_path / "profile", 390, 844) as browser:  # a phone
         visit(browser, address)
         assert browser.ask("location.search") == ""  # the token is out of sight
-        browser.until(near(BLUE, LIGHT))
-        browser.until("parseFloat(document.getElementById('rate').textContent) > 0")
+        browser.wait_until(near(BLUE, LIGHT))
+        browser.wait_until("parseFloat(document.getElementById('rate').textContent) > 0")
         size = browser.ask("document.getElementById('size').textContent")
         assert size.split()[::2] == ["320", "180"]
         assert browser.ask("document.documentElement.scrollWidth") <= 390
 
         browser.click("#wipe")
-        browser.until(near(BROWN, LIGHT))
-        browser.until("document.getElementById('wipe-shown').textContent.endsWith(' %')")
+        browser.wait_until(near(BROWN, LIGHT))
+        browser.wait_until("document.getElementById('wipe-shown').textContent.endsWith(' %')")
         browser.click("#wipe", across=0.01)
-        browser.until(near(BLUE, LIGHT))
-        browser.until(shown("wipe-shown", "off"))
+        browser.wait_until(near(BLUE, LIGHT))
+        browser.wait_until(shown("wipe-shown", "off"))
 
         browser.click("#mirror")
-        browser.until(near(LIGHT, BLUE))
+        browser.wait_until(near(LIGHT, BLUE))
         browser.click("#mirror")
-        browser.until(near(BLUE, LIGHT))
+        browser.wait_until(near(BLUE, LIGHT))
 
         browser.click("#keep-color")  # the cartoon's light, the source's hue
-        browser.until(f"(() => {{const m = {EDGES}; return m[0] > m[2] + 40}})()")
+        browser.wait_until(f"(() => {{const m = {EDGES}; return m[0] > m[2] + 40}})()")
         browser.click("#keep-color")
-        browser.until(near(BLUE, LIGHT))
+        browser.wait_until(near(BLUE, LIGHT))
 
         browser.click("#strength", across=0.01)
-        browser.until(near(BROWN, GREY))
-        browser.until(shown("strength-shown", "0 %"))
+        browser.wait_until(near(BROWN, GREY))
+        browser.wait_until(shown("strength-shown", "0 %"))
         browser.click("#strength", across=0.99)
-        browser.until(near(BLUE, LIGHT))
+        browser.wait_until(near(BLUE, LIGHT))
 
-        browser.until("document.getElementById('style').value === 'negative'")
+        browser.wait_until("document.getElementById('style').value === 'negative'")
         browser.press("#style", "ArrowDown")
-        browser.until(near(BROWN, GREY))
+        browser.wait_until(near(BROWN, GREY))
         assert browser.ask("document.getElementById('style').value") == "identity"
         assert browser.problems == []
 
@@ -108,29 +108,29 @@ def test_every_control_does_what_it_says(address: str, tmp_path: Path) -> None:
 def test_recording_stops_and_starts(address: str, tmp_path: Path) -> None:
     with Browser(tmp_path / "profile", 844, 390) as browser:  # a phone on its side
         visit(browser, address)
-        browser.until("document.getElementById('recording-sign').hidden === false")
+        browser.wait_until("document.getElementById('recording-sign').hidden === false")
         assert browser.ask("document.documentElement.scrollWidth") <= 844
         assert browser.ask(shown("record", "Stop recording"))
         browser.click("#record")
-        browser.until(shown("record", "Record"))
-        browser.until("document.getElementById('recording-sign').hidden")
+        browser.wait_until(shown("record", "Record"))
+        browser.wait_until("document.getElementById('recording-sign').hidden")
         with av.open(tmp_path / "film.mkv") as film:
             assert next(film.decode(video=0)).width == 320
         browser.click("#record")
-        browser.until(shown("record", "Stop recording"))
-        until(lambda: (tmp_path / "film-2.mkv").exists())
+        browser.wait_until(shown("record", "Stop recording"))
+        wait_until(lambda: (tmp_path / "film-2.mkv").exists())
         assert browser.problems == []
 
 
 def test_browser_is_the_camera(address: str, tmp_path: Path) -> None:
     with Browser(tmp_path / "profile", 390, 844) as browser:
         visit(browser, address)
-        browser.until(near(BLUE, LIGHT))
+        browser.wait_until(near(BLUE, LIGHT))
         browser.click("#camera")  # Chromium's fake camera: a green picture with a pie
-        browser.until(shown("source", "this device"))
-        browser.until("document.getElementById('cartoon').naturalWidth > 320")
+        browser.wait_until(shown("source", "this device"))
+        browser.wait_until("document.getElementById('cartoon').naturalWidth > 320")
         assert browser.ask("document.getElementById('camera').textContent").startswith("Stop")
         browser.click("#camera")
-        browser.until(near(BLUE, LIGHT))
+        browser.wait_until(near(BLUE, LIGHT))
         assert browser.ask("document.getElementById('camera').textContent").startswith("Use")
         assert browser.problems == []

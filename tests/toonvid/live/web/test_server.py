@@ -21,11 +21,11 @@ from support.http_camera import jpeg
 
 from toonvid.errors import TargetError
 from toonvid.ffmpeg.jpeg import decode_jpeg
-from toonvid.live.feed import CLOCK
-from toonvid.live.live_stylizer import Cartoon, Look
-from toonvid.live.session import Controls, Figures, Picture
-from toonvid.live.web.remote_control import apply_changes
-from toonvid.live.web.server import ServeOptions, Server
+from toonvid.live.feed import LIVE_TIME_BASE
+from toonvid.live.live_stylizer import StyleSettings, StylizedFrame
+from toonvid.live.session import Controls, DisplayFrame, LiveStatistics
+from toonvid.live.web.controls_api import apply_changes
+from toonvid.live.web.server import PageServer, ServeOptions
 from toonvid.stylizing.options import StylizeOptions
 from toonvid.video import Frame, Pixels
 
@@ -34,19 +34,19 @@ pytest.importorskip("cryptography", reason="the extra live is not installed")
 
 import aiohttp
 
-FIGURES = Figures("tape", "ink", 64, 48, 3, 9.5, 20, 40, 1, 0, False)
+FIGURES = LiveStatistics("tape", "ink", 64, 48, 3, 9.5, 20, 40, 1, 0, False)
 
 
-def picture(level: int) -> Picture:
+def picture(level: int) -> DisplayFrame:
     pixels = np.full((48, 64, 3), level, np.uint8)
-    return Picture(Cartoon(pixels, Frame(pixels, 0, CLOCK), 0.0), pixels)
+    return DisplayFrame(StylizedFrame(pixels, Frame(pixels, 0, LIVE_TIME_BASE), 0.0), pixels)
 
 
 @dataclass
 class Page:
     """A server and a visitor."""
 
-    server: Server
+    server: PageServer
     controls: Controls
     offered: list[Pixels] = field(default_factory=list)
 
@@ -91,9 +91,9 @@ class Page:
 
 @pytest.fixture
 def page() -> Iterator[Page]:
-    controls = Controls(Look("ink"), ("ink", "pepper"))
+    controls = Controls(StyleSettings("ink"), ("ink", "pepper"))
     offered: list[Pixels] = []
-    with Server(controls, lambda: FIGURES, offered.append, ServeOptions(port=0)) as server:
+    with PageServer(controls, lambda: FIGURES, offered.append, ServeOptions(port=0)) as server:
         yield Page(server, controls, offered)
 
 
@@ -158,7 +158,9 @@ def test_controls_do_what_they_say(page: Page) -> None:
     assert status == 200
     state = json.loads(body)
     assert {name: state[name] for name in asked} == asked
-    assert page.controls.look == Look("pepper", StylizeOptions(0.25, True), mirror=True)
+    assert page.controls.settings == StyleSettings(
+        "pepper", StylizeOptions(0.25, True), mirror=True
+    )
     assert (page.controls.wipe, page.controls.recording) == (0.5, True)
     assert page.change({"wipe": None})[0] == 200
     assert page.controls.wipe is None
@@ -190,7 +192,7 @@ def test_unfit_changes_change_nothing(page: Page, asked: Any, line: str) -> None
     assert line in body.decode()
     both = {"mirror": True, "strength": 7}
     assert page.change(both)[0] == 400
-    assert page.controls.look == Look("ink")
+    assert page.controls.settings == StyleSettings("ink")
 
 
 def test_large_requests_are_refused(page: Page) -> None:
@@ -273,22 +275,24 @@ def test_last_browser_that_comes_is_the_camera(page: Page) -> None:
 
 
 def test_visitor_who_reads_nothing_holds_up_nobody() -> None:
-    controls, noise = Controls(Look("ink"), ()), np.random.default_rng(0)
-    with Server(controls, lambda: FIGURES, print, ServeOptions(port=0)) as server:
+    controls, noise = Controls(StyleSettings("ink"), ()), np.random.default_rng(0)
+    with PageServer(controls, lambda: FIGURES, print, ServeOptions(port=0)) as server:
         page = Page(server, controls)
         asleep = http.client.HTTPConnection("127.0.0.1", page.port, timeout=60)
         asleep.request("GET", "/cartoon.mjpg", headers=page.cookie)
         for _ in range(50):  # far more than the network holds
             pixels = noise.integers(0, 256, (480, 640, 3), np.uint8)
-            server.show(Picture(Cartoon(pixels, Frame(pixels, 0, CLOCK), 0.0), pixels))
+            server.show(
+                DisplayFrame(StylizedFrame(pixels, Frame(pixels, 0, LIVE_TIME_BASE), 0.0), pixels)
+            )
             assert page.ask("/state", page.cookie)[0] == 200
     assert "server" not in {thread.name for thread in threading.enumerate()}
     asleep.close()
 
 
 def test_end_does_not_wait_for_those_who_look() -> None:
-    controls = Controls(Look("ink"), ())
-    with Server(controls, lambda: FIGURES, print, ServeOptions(port=0)) as server:
+    controls = Controls(StyleSettings("ink"), ())
+    with PageServer(controls, lambda: FIGURES, print, ServeOptions(port=0)) as server:
         page = Page(server, controls)
         connection = http.client.HTTPConnection("127.0.0.1", page.port, timeout=60)
         connection.request("GET", "/cartoon.mjpg", headers=page.cookie)
@@ -299,20 +303,20 @@ def test_end_does_not_wait_for_those_who_look() -> None:
 
 def test_taken_port_is_said(page: Page) -> None:
     with pytest.raises(TargetError, match="is the port taken"):
-        Server(page.controls, lambda: FIGURES, print, ServeOptions(port=page.port)).__enter__()
+        PageServer(page.controls, lambda: FIGURES, print, ServeOptions(port=page.port)).__enter__()
 
 
 def test_host_that_is_not_ours_is_said() -> None:
-    controls = Controls(Look("ink"), ())
+    controls = Controls(StyleSettings("ink"), ())
     options = ServeOptions("192.0.2.1", 0)
     with pytest.raises(TargetError, match=r"cannot serve on 192\.0\.2\.1:0"):
-        Server(controls, lambda: FIGURES, print, options).__enter__()
+        PageServer(controls, lambda: FIGURES, print, options).__enter__()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
 def test_the_network_gets_https_with_the_fingerprint_that_was_told(host: str) -> None:
-    controls = Controls(Look("ink"), ())
-    with Server(controls, lambda: FIGURES, print, ServeOptions(host, 0)) as server:
+    controls = Controls(StyleSettings("ink"), ())
+    with PageServer(controls, lambda: FIGURES, print, ServeOptions(host, 0)) as server:
         page = Page(server, controls)
         assert server.address.startswith("https://")
         trusting = ssl.create_default_context()
@@ -343,4 +347,4 @@ def test_the_network_gets_https_with_the_fingerprint_that_was_told(host: str) ->
 def test_missing_library_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "aiohttp", None)
     with pytest.raises(TargetError, match=r"needs aiohttp.*pip install 'toonvid\[live\]'"):
-        Server(Controls(Look("ink"), ()), lambda: FIGURES, print)
+        PageServer(Controls(StyleSettings("ink"), ()), lambda: FIGURES, print)
