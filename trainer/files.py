@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import threading
 from pathlib import Path
 
+from toonvid import files
 from toonvid.errors import TrainingError
 
 
@@ -25,18 +25,12 @@ def make_folder(folder: Path) -> None:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file beside its place and move it in when it is safe on the disk.
+    """Writes a file by `toonvid.files.write_atomically`.
 
     Raises:
-        TrainingError: The disk is full, or the folder cannot be written.
+        TrainingError: The disk is full, or the folder cannot be written. Nothing was changed.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
     try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        files.write_atomically(path, content)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise TrainingError(f"cannot write {path}: {error.strerror}") from error

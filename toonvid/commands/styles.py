@@ -181,11 +181,9 @@ def _frame_at(film: str, at: Fraction) -> Frame:
 
 def _copy(engine: Engine, folder: Path) -> None:
     """The card goes last: without it the files are no engine yet."""
-    import shutil
+    from toonvid.files import write_atomically
 
     folder.mkdir(parents=True, exist_ok=True)
     sources = [engine.path(precision) for precision in engine.card.precisions]
     for source in [*sources, engine.card_path]:
-        part = folder / f".{source.name}.part"
-        shutil.copyfile(source, part)
-        part.replace(folder / source.name)
+        write_atomically(folder / source.name, source.read_bytes())

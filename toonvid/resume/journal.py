@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias
 
-from toonvid.writing.part_folder import sync_folder
+from toonvid.files import sync_folder
 
 JOURNAL_NAME = "journal"
 """Name of the file in the work folder."""

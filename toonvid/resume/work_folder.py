@@ -15,6 +15,7 @@ from pathlib import Path
 
 from toonvid.engine import file_sha256
 from toonvid.errors import JobMismatchError, TargetError
+from toonvid.files import sync_folder
 from toonvid.resume.fingerprint import Job
 from toonvid.resume.journal import JOURNAL_NAME, Journal, read_journal
 from toonvid.resume.journal_entries import (
@@ -29,7 +30,7 @@ from toonvid.resume.journal_entries import (
 )
 from toonvid.resume.segment_file import Segment
 from toonvid.video import Frame
-from toonvid.writing.part_folder import PartFolder, part_folder, sync_folder
+from toonvid.writing.part_folder import PartFolder, part_folder
 
 _SUFFIX = ".segment"
 _LEAST_FREE = 2**20  # bytes that a disk must have left before a segment is started

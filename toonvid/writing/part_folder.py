@@ -1,6 +1,10 @@
-"""The folder beside a target in which it is written until it is whole.
+"""The hidden folder beside a target in which the target is written until it is complete.
 
-What an unfinished conversion keeps in it from run to run is `toonvid.resume.segmented`'s.
+A target's path goes in; a folder that one process at a time may use comes out. The file in it takes
+the target's place in one step, or not at all. What an unfinished conversion keeps in the folder
+between runs is left out; it is in `toonvid.resume.work_folder`.
+
+The lock is our own code and not the filelock package: CONTRIBUTING.md says why.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from toonvid.errors import TargetError
+from toonvid.files import move_into_place, sync_folder
 
 if sys.platform == "win32":
     import msvcrt
@@ -22,29 +27,30 @@ else:
     import fcntl
 
 _LOCK = "lock"
-_LONGEST_NAME = 255  # bytes, in most file systems
+_MAX_NAME_BYTES = 255  # in most file systems
 _NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
 _LOCK_FLAGS = os.O_CREAT | os.O_RDWR | _NO_LINKS
-_LONGEST_ID = 20  # digits
-_OTHERS = 0o077  # rights of everybody but the owner
-_LOCKED_BYTE = 2**30  # on Windows: far behind the process id, which all may read
-_PATIENCE_SECONDS = 1.0  # a lock that is looked at, or about to be let go of, is free by then
+_MAX_PROCESS_ID_DIGITS = 20
+_OTHERS = 0o077  # permissions of everybody but the owner
+_LOCKED_BYTE = 2**30  # on Windows: far behind the process id, which must stay readable
+_WAIT_SECONDS = 1.0  # a lock that is only looked at, or about to be released, is free by then
+_RETRY_SECONDS = 0.02
 
 
 class PartFolder:
-    """`.movie.toon.mp4.part/` beside `movie.toon.mp4`: made on entry, gone on exit.
+    """`.movie.toon.mp4.part/` beside `movie.toon.mp4`: made on entry, removed on exit.
 
-    The target appears in its place by one `os.replace`, or not at all. Two runs cannot share the
-    folder; one that a dead run left behind is taken over. Files in it that are not the unfinished
-    target or the lock stay, and the folder with them.
+    A context manager. Two runs cannot use the folder at the same time; a folder that a killed run
+    left behind is taken over. Files in it other than the unfinished target and the lock are kept,
+    and the folder with them.
     """
 
     def __init__(self, target: Path, overwrite: bool = False) -> None:
-        """Remember what to write.
+        """Remembers what is to be written; nothing is touched before entry.
 
         Args:
-            target: The file that is to be.
-            overwrite: Whether it may replace one that is there.
+            target: The file that is to be written.
+            overwrite: Whether it may replace a file that is there.
         """
         self.target = target.absolute()
         self.overwrite = overwrite
@@ -53,13 +59,14 @@ class PartFolder:
 
     @property
     def file(self) -> Path:
-        """Where the unfinished target is written; its name holds nothing of the user's."""
+        """Where the unfinished target is written. Nothing of the target's name but the suffix is in
+        it, so that no character of the name can disturb FFmpeg."""
         return self.folder / f"target{self.target.suffix.lower()}"
 
     def __enter__(self) -> PartFolder:
         if self.target.is_dir():
             raise TargetError(f"{self.target} is a folder")
-        self._refuse_existing()
+        self._refuse_existing_target()
         try:
             self.target.parent.mkdir(parents=True, exist_ok=True)
             self._lock = self._take_lock()
@@ -71,56 +78,45 @@ class PartFolder:
     def __exit__(self, *_: object) -> None:
         with suppress(OSError):
             self.file.unlink(missing_ok=True)
-        if sys.platform != "win32":  # Windows keeps a file that is open
-            (self.folder / _LOCK).unlink(missing_ok=True)
         if self._lock is not None:
-            os.close(self._lock)
-        with suppress(OSError):  # a folder with files that are not ours stays
-            (self.folder / _LOCK).unlink(missing_ok=True)
+            self._release_lock(self._lock)
+        with suppress(OSError):  # files that are not ours keep the folder
             self.folder.rmdir()
 
     def publish(self) -> None:
-        """Put the finished file in the target's place, safe on disk.
+        """Moves the complete file to the target's place, safe on disk when this returns.
 
         Raises:
-            TargetError: The disk refuses it, or a target has come to be there meanwhile.
+            TargetError: The disk fails, or a file has come to the target's place meanwhile.
         """
-        self._refuse_existing()
+        self._refuse_existing_target()
         try:
-            _sync(self.file, os.O_RDWR)
-            self._move()
-            sync_folder(self.target.parent)
+            move_into_place(self.file, self.target)
         except OSError as error:
             raise TargetError(f"cannot write {self.target}: {error.strerror}") from error
 
-    def _move(self) -> None:
-        written = self.file.stat()
-        try:
-            self.file.replace(self.target)
-        except FileNotFoundError:
-            # A file server that is asked twice, because its answer was lost, says so the second
-            # time; what counts is where the file is.
-            if not os.path.samestat(written, self.target.stat()):
-                raise
-
-    def _refuse_existing(self) -> None:
+    def _refuse_existing_target(self) -> None:
         if os.path.lexists(self.target) and not self.overwrite:
             raise TargetError(f"{self.target} is there already (--overwrite replaces it)")
 
     def _take_lock(self) -> int:
-        """Hold the folder; the system lets go of it when the process ends, however it ends."""
-        for_good = time.monotonic() + _PATIENCE_SECONDS
+        """Locks the folder. The system releases the lock when the process ends, however it ends.
+
+        Returns:
+            Descriptor of the lock file. The lock is held until it is closed.
+        """
+        give_up = time.monotonic() + _WAIT_SECONDS
         while True:
             try:
                 self._make_folder()
                 lock = os.open(self.folder / _LOCK, _LOCK_FLAGS, 0o600)
-            except FileNotFoundError:  # the run before has just taken its folder away
-                if time.monotonic() > for_good:
+            except FileNotFoundError:  # the run before removed its folder between the two calls
+                if time.monotonic() > give_up:
                     raise
                 continue
             try:
-                if _is_held(lock, self.folder / _LOCK):
-                    with suppress(OSError):  # on a full disk the lock holds without a name on it
+                if _try_to_lock(lock, self.folder / _LOCK):
+                    with suppress(OSError):  # on a full disk the lock holds without a process id
                         os.ftruncate(lock, 0)
                         os.write(lock, str(os.getpid()).encode())
                     return lock
@@ -128,14 +124,29 @@ class PartFolder:
                 os.close(lock)
                 raise
             os.close(lock)
-            if time.monotonic() > for_good:
+            if time.monotonic() > give_up:
                 owner = running_process(self.target)
                 by = "" if owner is None else f" (process {owner})"
                 raise TargetError(f"another toonvid is writing {self.target} now{by}")
-            time.sleep(0.02)
+            time.sleep(_RETRY_SECONDS)
+
+    def _release_lock(self, lock: int) -> None:
+        """Removes the lock file while it is held, for after that it may be the next run's."""
+        path = self.folder / _LOCK
+        if sys.platform != "win32":
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+            os.close(lock)
+        else:
+            # Windows deletes no file that is open, so neither ours before it is closed, nor, after
+            # that, the next run's.
+            os.close(lock)
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
 
     def _make_folder(self) -> None:
-        """Nobody else may write in it: a name that can be guessed is then no way in."""
+        """Makes the folder for the user alone: its name can be guessed, so that others could place
+        links in it if they were allowed to write there."""
         is_new = not os.path.lexists(self.folder)
         self.folder.mkdir(mode=0o700, exist_ok=True)
         found = self.folder.lstat()
@@ -146,43 +157,42 @@ class PartFolder:
         if is_new:
             sync_folder(self.folder.parent)
         elif stat.S_IMODE(found.st_mode) & _OTHERS:
-            with suppress(OSError):  # some file systems know no rights
+            with suppress(OSError):  # some file systems have no permissions
                 self.folder.chmod(0o700)
 
 
 def part_folder(target: Path) -> Path:
-    """Where a target is written until it is whole."""
-    return target.absolute().with_name(_folder_name(target.name))
+    """Returns the folder in which a target is written until it is complete."""
+    name = f".{target.name}.part"
+    if len(os.fsencode(name)) > _MAX_NAME_BYTES:
+        name = f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()}.part"
+    return target.absolute().with_name(name)
 
 
 def running_process(target: Path) -> int | None:
-    """The id of the process that is writing a target now; None when none is."""
+    """Returns the id of the process that is writing a target now; None when none is.
+
+    The lock is looked at without taking it from anybody, so that a run which starts at this moment
+    is not refused.
+    """
     try:
         lock = os.open(part_folder(target) / _LOCK, os.O_RDONLY | _NO_LINKS)
     except OSError:
         return None
     try:
-        if _can_be_had(lock):
+        if _is_free(lock):
             return None
-        written = os.read(lock, _LONGEST_ID)
+        written = os.read(lock, _MAX_PROCESS_ID_DIGITS)
         return int(written) if written.isdigit() else None
     finally:
         os.close(lock)
 
 
-def _can_be_had(lock: int) -> bool:
-    """Whether nobody holds the lock."""
+def _try_to_lock(lock: int, path: Path) -> bool:
+    """Locks an open file if nobody has it, and if it is still the one at the path: the run before
+    may have removed it after it was opened here."""
     try:
-        _hold(lock, for_good=False)
-    except OSError:
-        return False
-    return True
-
-
-def _is_held(lock: int, path: Path) -> bool:
-    """Whether the lock is ours now, and still the one that others look at."""
-    try:
-        _hold(lock, for_good=True)
+        _lock_file(lock, is_look=False)
         return os.fstat(lock).st_ino == path.stat().st_ino
     except FileNotFoundError:
         return False
@@ -192,8 +202,22 @@ def _is_held(lock: int, path: Path) -> bool:
         raise
 
 
-def _hold(lock: int, for_good: bool) -> None:
-    """Take the lock at once or not at all, until the file is closed; else only look.
+def _is_free(lock: int) -> bool:
+    """Whether nobody has locked an open file."""
+    try:
+        _lock_file(lock, is_look=True)
+    except OSError:
+        return False
+    return True
+
+
+def _lock_file(lock: int, is_look: bool) -> None:
+    """Locks an open file at once or not at all.
+
+    Args:
+        lock: Descriptor; the lock is held until it is closed.
+        is_look: Whether the lock is wanted only to see whether it can be had. It is then shared,
+            or released at once, so that two that look do not take each other for an owner.
 
     Raises:
         OSError: Somebody has it.
@@ -201,29 +225,9 @@ def _hold(lock: int, for_good: bool) -> None:
     if sys.platform == "win32":
         os.lseek(lock, _LOCKED_BYTE, os.SEEK_SET)
         msvcrt.locking(lock, msvcrt.LK_NBLCK, 1)
-        if not for_good:
+        if is_look:
             msvcrt.locking(lock, msvcrt.LK_UNLCK, 1)
         os.lseek(lock, 0, os.SEEK_SET)
     else:
-        fcntl.flock(lock, (fcntl.LOCK_EX if for_good else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-
-
-def _folder_name(target_name: str) -> str:
-    name = f".{target_name}.part"
-    if len(os.fsencode(name)) > _LONGEST_NAME:
-        name = f".{hashlib.sha256(os.fsencode(target_name)).hexdigest()}.part"
-    return name
-
-
-def sync_folder(folder: Path) -> None:
-    """Wait until a folder's list of names is safe on disk. Windows sees to that by itself."""
-    if sys.platform != "win32":
-        _sync(folder, os.O_RDONLY)
-
-
-def _sync(path: Path, flags: int) -> None:
-    descriptor = os.open(path, flags)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        # flock and not lockf: the latter's locks are lost when any descriptor of the file closes.
+        fcntl.flock(lock, (fcntl.LOCK_SH if is_look else fcntl.LOCK_EX) | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""A target appears whole in its place, or not at all."""
+"""A target appears complete in its place, or not at all."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def write(folder: PartFolder, content: bytes = b"new") -> None:
 
 
 def test_target_appears_when_published_and_the_folder_goes(tmp_path):
-    target = tmp_path / "film.mp4"
+    target = tmp_path / "video.mp4"
     with PartFolder(target) as part:
-        assert part.folder.name == ".film.mp4.part"
+        assert part.folder.name == ".video.mp4.part"
         assert part.file.suffix == ".mp4"
         write(part)
         assert not target.exists()
@@ -31,14 +31,14 @@ def test_target_appears_when_published_and_the_folder_goes(tmp_path):
 
 
 def test_nothing_is_left_after_an_error(tmp_path):
-    with pytest.raises(KeyboardInterrupt), PartFolder(tmp_path / "film.mp4") as part:
+    with pytest.raises(KeyboardInterrupt), PartFolder(tmp_path / "video.mp4") as part:
         write(part)
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
 
 
 def test_existing_target_is_refused_and_stays(tmp_path):
-    target = tmp_path / "film.mp4"
+    target = tmp_path / "video.mp4"
     target.write_bytes(b"old")
     with pytest.raises(TargetError, match="is there already"), PartFolder(target):
         pass
@@ -47,7 +47,7 @@ def test_existing_target_is_refused_and_stays(tmp_path):
 
 
 def test_existing_target_is_replaced_when_asked_and_only_at_the_end(tmp_path):
-    target = tmp_path / "film.mp4"
+    target = tmp_path / "video.mp4"
     target.write_bytes(b"old")
     with pytest.raises(ValueError, match="stop"), PartFolder(target, overwrite=True) as part:
         write(part)
@@ -59,8 +59,8 @@ def test_existing_target_is_replaced_when_asked_and_only_at_the_end(tmp_path):
     assert target.read_bytes() == b"new"
 
 
-def test_target_that_came_to_be_meanwhile_is_not_replaced(tmp_path):
-    target = tmp_path / "film.mp4"
+def test_target_that_was_written_meanwhile_is_not_replaced(tmp_path):
+    target = tmp_path / "video.mp4"
     with PartFolder(target) as part:
         write(part)
         target.write_bytes(b"somebody else's")
@@ -69,22 +69,22 @@ def test_target_that_came_to_be_meanwhile_is_not_replaced(tmp_path):
     assert target.read_bytes() == b"somebody else's"
 
 
-def test_dangling_link_counts_as_there(tmp_path):
-    target = tmp_path / "film.mp4"
+def test_dangling_link_is_an_existing_target(tmp_path):
+    target = tmp_path / "video.mp4"
     target.symlink_to(tmp_path / "nowhere.mp4")
     with pytest.raises(TargetError, match="is there already"), PartFolder(target):
         pass
     assert target.is_symlink()
 
 
-def test_folder_is_made_where_there_is_none(tmp_path):
-    with PartFolder(tmp_path / "new" / "deep" / "film.mp4") as part:
+def test_missing_folders_of_the_target_are_made(tmp_path):
+    with PartFolder(tmp_path / "new" / "deep" / "video.mp4") as part:
         write(part)
         part.publish()
-    assert (tmp_path / "new" / "deep" / "film.mp4").is_file()
+    assert (tmp_path / "new" / "deep" / "video.mp4").is_file()
 
 
-def test_folder_in_the_targets_place_is_refused(tmp_path):
+def test_folder_as_a_target_is_refused(tmp_path):
     with pytest.raises(TargetError, match="is a folder"), PartFolder(tmp_path):
         pass
 
@@ -93,7 +93,7 @@ def test_file_where_a_folder_should_be_is_refused(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with (
         pytest.raises(TargetError, match=r"cannot write .*[Nn]ot a directory|[Ff]ile exists"),
-        PartFolder(tmp_path / "file" / "film.mp4"),
+        PartFolder(tmp_path / "file" / "video.mp4"),
     ):
         pass
     assert (tmp_path / "file").read_bytes() == b""
@@ -102,8 +102,8 @@ def test_file_where_a_folder_should_be_is_refused(tmp_path):
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="only Linux has /proc")
 def test_folder_that_cannot_be_written_is_refused():
     with (
-        pytest.raises(TargetError, match=r"cannot write /proc/film\.mp4"),
-        PartFolder(Path("/proc/film.mp4")),
+        pytest.raises(TargetError, match=r"cannot write /proc/video\.mp4"),
+        PartFolder(Path("/proc/video.mp4")),
     ):
         pass
 
@@ -117,7 +117,7 @@ def test_name_too_long_for_the_folder_beside_it_is_still_written(tmp_path):
 
 
 def test_second_run_is_refused_while_the_first_writes(tmp_path):
-    target = tmp_path / "film.mp4"
+    target = tmp_path / "video.mp4"
     with PartFolder(target) as part:
         write(part)
         with pytest.raises(TargetError, match="another toonvid is writing"), PartFolder(target):
@@ -139,7 +139,7 @@ def test_second_process_is_refused_while_the_first_writes(tmp_path):
         except TargetError as error:
             print(error)
     """)
-    target = tmp_path / "film.mp4"
+    target = tmp_path / "video.mp4"
     with PartFolder(target) as part:
         write(part)
         said = subprocess.run(
@@ -149,7 +149,26 @@ def test_second_process_is_refused_while_the_first_writes(tmp_path):
         assert part.file.exists()
 
 
-def test_folder_of_a_dead_run_is_taken_over(tmp_path):
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows deletes no file that is open")
+def test_a_run_that_leaves_does_not_release_the_lock_of_the_next_one(tmp_path, monkeypatch):
+    target = tmp_path / "video.mp4"
+    close, following = os.close, PartFolder(target)
+
+    def enter_the_next_run_after(descriptor: int) -> None:
+        close(descriptor)
+        monkeypatch.undo()
+        following.__enter__()
+
+    with PartFolder(target):
+        monkeypatch.setattr(os, "close", enter_the_next_run_after)
+    assert running_process(target) == os.getpid()
+    with pytest.raises(TargetError, match="another toonvid is writing"), PartFolder(target):
+        pass
+    following.__exit__(None, None, None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folder_of_a_killed_run_is_taken_over(tmp_path):
     program = textwrap.dedent("""
         import os, sys
         from pathlib import Path
@@ -158,9 +177,9 @@ def test_folder_of_a_dead_run_is_taken_over(tmp_path):
         part.file.write_bytes(b"half")
         os._exit(9)
     """)
-    target = tmp_path / "film.mp4"
+    target = tmp_path / "video.mp4"
     subprocess.run([sys.executable, "-c", program, str(target)], check=False)
-    assert (tmp_path / ".film.mp4.part" / "target.mp4").read_bytes() == b"half"
+    assert (tmp_path / ".video.mp4.part" / "target.mp4").read_bytes() == b"half"
     with PartFolder(target) as part:
         assert not part.file.exists()
         write(part)
@@ -168,18 +187,18 @@ def test_folder_of_a_dead_run_is_taken_over(tmp_path):
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_strangers_files_in_a_folder_of_that_name_are_not_deleted(tmp_path):
-    folder = tmp_path / ".film.mp4.part"
+def test_files_of_the_user_in_a_folder_of_that_name_are_not_deleted(tmp_path):
+    folder = tmp_path / ".video.mp4.part"
     folder.mkdir()
     (folder / "diary.txt").write_text("mine")
-    with PartFolder(tmp_path / "film.mp4") as part:
+    with PartFolder(tmp_path / "video.mp4") as part:
         write(part)
         part.publish()
     assert (folder / "diary.txt").read_text() == "mine"
 
 
-def test_the_process_at_work_is_known_and_forgotten_when_it_dies(tmp_path):
-    target = tmp_path / "film.mp4"
+def test_the_running_process_is_known_until_it_ends_or_is_killed(tmp_path):
+    target = tmp_path / "video.mp4"
     assert running_process(target) is None
     with PartFolder(target):
         assert running_process(target) == os.getpid()
@@ -193,8 +212,8 @@ def test_the_process_at_work_is_known_and_forgotten_when_it_dies(tmp_path):
     assert running_process(target) is None
 
 
-def test_folder_is_the_users_own_and_no_link(tmp_path):
-    target = tmp_path / "film.mp4"
+def test_folder_is_for_the_user_alone_and_not_a_link(tmp_path):
+    target = tmp_path / "video.mp4"
     with PartFolder(target) as part:
         assert part.folder.stat().st_mode & 0o077 == 0
     elsewhere = tmp_path / "elsewhere"
@@ -207,7 +226,7 @@ def test_folder_is_the_users_own_and_no_link(tmp_path):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 def test_folder_of_somebody_else_is_refused(tmp_path):
-    target = tmp_path / "film.mp4"
+    target = tmp_path / "video.mp4"
     part_folder(target).mkdir()
     os.chown(part_folder(target), 65534, 65534)
     with pytest.raises(TargetError, match="belongs to somebody else"), PartFolder(target):
@@ -216,7 +235,7 @@ def test_folder_of_somebody_else_is_refused(tmp_path):
 
 
 def test_lock_that_is_a_link_is_not_followed(tmp_path):
-    target = tmp_path / "film.mp4"
+    target = tmp_path / "video.mp4"
     part_folder(target).mkdir()
     diary = tmp_path / "diary.txt"
     diary.write_text("mine")
@@ -227,38 +246,38 @@ def test_lock_that_is_a_link_is_not_followed(tmp_path):
 
 
 def test_folder_that_others_may_enter_is_closed_to_them(tmp_path):
-    target = tmp_path / "film.mp4"
+    target = tmp_path / "video.mp4"
     part_folder(target).mkdir()
     part_folder(target).chmod(0o777)
     with PartFolder(target) as part:
         assert part.folder.stat().st_mode & 0o077 == 0
 
 
-def test_a_move_whose_answer_was_lost_is_done(tmp_path, monkeypatch):
-    """As a file server does it that is asked twice."""
-    target = tmp_path / "film.mp4"
-    replace = Path.replace
+def test_a_move_whose_answer_was_lost_counts_as_done(tmp_path, monkeypatch):
+    """NFS clients ask a second time when the server's answer is lost."""
+    target = tmp_path / "video.mp4"
+    replace = os.replace
 
-    def replace_twice(self: Path, other: Path) -> None:
-        replace(self, other)
-        replace(self, other)
+    def replace_twice(source: Path, other: Path) -> None:
+        replace(source, other)
+        replace(source, other)
 
-    monkeypatch.setattr(Path, "replace", replace_twice)
+    monkeypatch.setattr(os, "replace", replace_twice)
     with PartFolder(target) as part:
         write(part)
         part.publish()
     assert target.read_bytes() == b"new"
 
 
-def test_a_move_that_fails_is_said_so(tmp_path, monkeypatch):
-    target = tmp_path / "film.mp4"
+def test_a_move_that_fails_is_an_error_and_the_old_target_stays(tmp_path, monkeypatch):
+    target = tmp_path / "video.mp4"
     target.write_bytes(b"old")
 
-    def fail(self: Path, _: Path) -> None:
-        self.unlink()
+    def fail(source: Path, _: Path) -> None:
+        source.unlink()
         raise FileNotFoundError(2, "No such file or directory")
 
-    monkeypatch.setattr(Path, "replace", fail)
+    monkeypatch.setattr(os, "replace", fail)
     with (
         pytest.raises(TargetError, match=r"cannot write .*: No such file"),
         PartFolder(target, overwrite=True) as part,

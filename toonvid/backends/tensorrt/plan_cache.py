@@ -12,12 +12,12 @@ import logging
 import os
 import stat
 import sys
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from toonvid.errors import BackendError
+from toonvid.files import write_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -146,18 +146,10 @@ class PlanCache:
 
     def _write(self, name: str, content: bytes) -> Path | None:
         path = self.folder / name
-        part = path.with_name(f".{name}.{os.getpid()}.part")
         try:
-            file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _BINARY, 0o600)
-            with os.fdopen(file, "wb") as opened:
-                opened.write(content)
-                opened.flush()
-                os.fsync(opened.fileno())
-            part.replace(path)
+            write_atomically(path, content, mode=0o600)
         except OSError as error:
             logger.warning("cannot keep %s: %s", path, error.strerror)
-            with suppress(OSError):
-                part.unlink()
             return None
         return path
 
