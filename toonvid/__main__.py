@@ -1,4 +1,4 @@
-"""`python -m toonvid`."""
+"""Runs the command line as `python -m toonvid`."""
 
 from toonvid.cli import main
 

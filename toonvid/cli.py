@@ -1,9 +1,13 @@
-"""The `toonvid` command: registers the commands; the one place where an error meets the user."""
+"""The `toonvid` command: registers the commands, and turns errors and signals into exit codes.
+
+This is the only place that catches `ToonvidError`.
+"""
 
 from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Callable
 from types import FrameType
 from typing import Annotated, NoReturn
 
@@ -17,7 +21,16 @@ from toonvid.commands.demo import demo
 from toonvid.commands.doctor import doctor
 from toonvid.commands.evaluate import evaluate
 from toonvid.commands.export import export
+from toonvid.commands.help import (
+    CARTOONS_PANEL,
+    MACHINE_PANEL,
+    TRAINING_PANEL,
+    PlainCommand,
+    PlainGroup,
+    split_docstring,
+)
 from toonvid.commands.live import live
+from toonvid.commands.messages import error_console, say
 from toonvid.commands.prepare import prepare
 from toonvid.commands.styles import styles
 from toonvid.commands.train import train
@@ -25,26 +38,29 @@ from toonvid.errors import ToonvidError
 
 app = typer.Typer(
     name="toonvid",
-    help="Turns any film or picture into a cartoon, and learns new cartoon styles.",
+    cls=PlainGroup,
+    help="Turn videos, images and webcams into cartoons, and train new cartoon styles.",
+    epilog="Each command has a help page with examples: toonvid convert --help",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(convert)
-app.command()(demo)
-app.add_typer(styles, name="styles")
-app.command()(live)
-app.command()(bench)
-app.command()(doctor)
-app.command()(build)
-app.command()(prepare)
-app.command()(train)
-app.command()(export)
-app.command()(evaluate)
 
 
-class _Ended(BaseException):  # not an Exception: nothing on the way may take it for a failure
-    """The process was asked to end."""
+def _register(panel: str, *commands: Callable[..., None]) -> None:
+    for command in commands:
+        text, epilog = split_docstring(command.__doc__)
+        app.command(cls=PlainCommand, help=text, epilog=epilog, rich_help_panel=panel)(command)
+
+
+_register(CARTOONS_PANEL, convert, demo, live)
+app.add_typer(styles, name="styles", rich_help_panel=CARTOONS_PANEL)
+_register(TRAINING_PANEL, prepare, train, export, evaluate)
+_register(MACHINE_PANEL, bench, doctor, build)
+
+
+class _Ended(BaseException):  # not an Exception, so that no `except Exception` on the way stops it
+    """A signal asked the process to end."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -52,7 +68,7 @@ class _Ended(BaseException):  # not an Exception: nothing on the way may take it
 
 
 def main() -> NoReturn:
-    """Run the command line; the exit code is 0, or what `toonvid.errors` and the signal say."""
+    """Run the command line. Exit codes are 0, those of `toonvid.errors`, or 128 plus the signal."""
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, name):  # Windows has no SIGHUP
             signal.signal(getattr(signal, name), _end)
@@ -60,10 +76,10 @@ def main() -> NoReturn:
         app()
         code = 0
     except ToonvidError as error:
-        _complain(str(error))
+        _print_error(str(error))
         code = error.exit_code
     except _Ended as ended:
-        _complain("stopped; nothing was left half-written")
+        _print_error("stopped; nothing was left half-written")
         code = 128 + ended.number
     sys.exit(code)
 
@@ -72,11 +88,9 @@ def _end(number: int, _: FrameType | None) -> None:
     raise _Ended(number)
 
 
-def _complain(message: str) -> None:
-    from rich.console import Console
-
+def _print_error(message: str) -> None:
     line = " ".join(message.split("\n"))
-    Console(stderr=True, soft_wrap=True).print(f"toonvid: {line}", style="red", markup=False)
+    say(error_console(), f"toonvid: {line}", "red")
 
 
 def _show_version(wanted: bool) -> None:

@@ -108,11 +108,11 @@ def test_one_bad_source_does_not_stop_the_rest(
         (["--precision", "int8"], 1, "style negative has no int8 engine (it has f32)"),
         (["-o", "film.txt"], 1, "cannot write film.txt: toonvid writes .mp4"),
         (["--codec", "h1000"], 1, "no video codec 'h1000'"),
-        (["--size", "huge"], 2, "'huge' is no size"),
+        (["--size", "huge"], 2, "'huge' is not a size"),
         (["--start", "5", "--end", "4"], 2, "the end lies before the start"),
         (["--strength", "2"], 2, "--strength"),
         (["--compare", "diagonal"], 2, "--compare"),
-        (["-o", "-", "--json"], 2, "standard output holds the film already"),
+        (["-o", "-", "--json"], 2, "standard output holds the video already"),
         (["--nonsense"], 2, "--nonsense"),
         (["--start", "9"], 1, "nothing to write"),
     ],
@@ -225,10 +225,10 @@ def test_bench_compares_by_turns(capsys: Capsys) -> None:
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        (("--compare-with", "ink,speed=2"), "'speed=2' is no setting"),
-        (("--compare-with", "ink,precision=f99"), "'precision=f99' is no setting"),
+        (("--compare-with", "ink,speed=2"), "'speed=2' is not a setting"),
+        (("--compare-with", "ink,precision=f99"), "'precision=f99' is not a setting"),
         (("--cores", "0"), "write numbers from 1 to"),
-        (("--size", "720p,wide"), "'wide' is no size"),
+        (("--size", "720p,wide"), "'wide' is not a size"),
         (("nowhere.mp4",), "does not exist"),
     ],
 )
@@ -335,7 +335,7 @@ def test_status_tells_where_a_conversion_stands(
     assert told.code == 0
     assert told.out == (
         f"{target}: 0:00 of 0:01 finished, 6 frames in 2 segments\n"
-        "nobody is at work on it; go on with\n  toonvid convert this\n"
+        "no process is working on it; resume with\n  toonvid convert this\n"
     )
     state = json.loads(run_here(capsys, "convert", "--status", target, "--json").out)
     assert (state["frames"], state["segments"], state["process"]) == (6, 2, None)

@@ -215,7 +215,7 @@ def test_skipped_photos_are_named_and_counted(
     (folder / "bad [1].jpg").write_text("no picture")
     command = ("train", "--photos", folder, "-o", tmp_path / "tiny", "--engines", tmp_path, *TINY)
     ended = run_here(capsys, *command)
-    assert "Skipped 1 of the pictures: bad [1].jpg" in ended.out
+    assert "Skipped 1 image: bad [1].jpg" in ended.out
 
 
 def test_an_interrupt_writes_a_state_and_says_how_to_go_on(photos: Path, tmp_path: Path) -> None:
@@ -242,7 +242,7 @@ def test_an_interrupt_writes_a_state_and_says_how_to_go_on(photos: Path, tmp_pat
     state = load_newest_state(run.states)
     assert state is not None
     assert process.returncode == 130, err
-    assert f"Stopped after step {state.step}; the same command goes on" in out.decode()
+    assert f"Stopped after step {state.step}; the same command resumes" in out.decode()
 
 
 def test_a_killed_run_gives_the_weights_of_one_that_was_not(photos: Path, tmp_path: Path) -> None:
@@ -325,7 +325,7 @@ def test_a_foreign_trainer_is_refused_in_one_line(tmp_path: Path) -> None:
 
 
 def test_no_trainer_at_all_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    from toonvid.commands.require_trainer import require_trainer
+    from toonvid.commands.trainer_package import require_trainer
 
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(

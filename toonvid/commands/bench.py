@@ -1,11 +1,16 @@
-"""`toonvid bench`: how fast this machine is."""
+"""`toonvid bench`: measurements of this machine, as a table or as JSON.
+
+The measuring is done in `toonvid.bench` and, with `--train`, in `trainer.training.dry_run`; the
+tables are laid out in `toonvid.commands.bench_tables`.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,8 +18,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from toonvid.choices import BACKENDS, REQUESTED_PRECISIONS, BackendName, RequestedPrecision
-from toonvid.commands.bench_arguments import Size, describe, parse_cores, parse_other, parse_sizes
-from toonvid.commands.options import BackendChoice, Device, Precision, Style
+from toonvid.commands.arguments import (
+    Size,
+    even_frame_size,
+    format_size,
+    parse_cores,
+    parse_other,
+    parse_size,
+    parse_sizes,
+)
+from toonvid.commands.messages import count
+from toonvid.commands.options import AsJson, BackendChoice, Device, Precision, Style
+from toonvid.commands.trainer_package import require_trainer
 from toonvid.engine import DEFAULT_STYLE
 
 if TYPE_CHECKING:
@@ -22,106 +37,183 @@ if TYPE_CHECKING:
     from toonvid.bench.measure import BenchOptions
 
 _SIZES = ("360p", "540p", "720p", "1080p")
-_ONE_SIZE = ("720p",)  # where one is enough
+_ONE_SIZE = ("720p",)  # with --live, --cores and --compare-with
+_ROUNDS = 3  # equals BenchOptions.rounds, which cannot be imported without numpy; a test compares
 _LIVE_SECONDS = 4.0
+_CAMERA_RATE = Fraction(30)  # frames per second, as most webcams give
+
+_VIDEO_PANEL = "Video to measure with"
+_INSTEAD_PANEL = "Other measurements"
 
 
 def bench(
     source: Annotated[
         Path | None,
         typer.Argument(
-            help="A film whose beginning is measured on; without one, toonvid draws its own.",
+            metavar="SOURCE",
+            help="Video whose beginning is used; without it, toonvid draws a scene.",
             exists=True,
             dir_okay=False,
         ),
     ] = None,
-    style: Style = DEFAULT_STYLE,
-    backend: BackendChoice = "auto",
-    device: Device = None,
-    precision: Precision = "auto",
     size: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="WxH|720p",
-            help="Of the film, 720p being 1280x720; several times, or with commas between."
-            f"  [default: {','.join(_SIZES)}]",
-            show_default=False,
+            metavar="SIZE",
+            help="Frame size: 640x360, or 720p for 1280x720. Several with commas between.",
+            show_default=",".join(_SIZES),
+            rich_help_panel=_VIDEO_PANEL,
         ),
     ] = None,
     seconds: Annotated[
         float | None,
         typer.Option(
+            metavar="SECONDS",
             min=0.1,
-            help="Length of the film.  [default: by its size, from 16 at 360p to 1 at 2160p]",
-            show_default=False,
+            help="Length of the video.",
+            show_default="by size, from 16 at 360p to 1 at 2160p",
+            rich_help_panel=_VIDEO_PANEL,
         ),
     ] = None,
     rounds: Annotated[
-        int, typer.Option(min=1, help="How often each stage is timed; less when it is slow.")
-    ] = 3,
+        int,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="How often each stage is timed; less often if that takes over a minute.",
+            rich_help_panel=_VIDEO_PANEL,
+        ),
+    ] = _ROUNDS,
     quick: Annotated[
         bool,
-        typer.Option("--quick", help="Rates alone: no cold start, no memory, no paced run."),
+        typer.Option(
+            "--quick",
+            help="Measure frame rates only: no start-up time, memory or real-time load.",
+            rich_help_panel=_VIDEO_PANEL,
+        ),
     ] = False,
+    style: Style = DEFAULT_STYLE,
     compare_with: Annotated[
         str | None,
         typer.Option(
             metavar="OTHER",
-            help="By turns with another style or engine; with settings, as in"
-            " 'ink,precision=f32,backend=openvino,at-once=1', where any part may be left out.",
+            help="Measure by turns with another style or engine, with settings such as"
+            " 'ink,precision=f32,at-once=1'. Parts may be left out.",
+            rich_help_panel=_INSTEAD_PANEL,
         ),
     ] = None,
     cores: Annotated[
         str | None,
-        typer.Option(metavar="1,2,…", help="How much more cores help: rates with so many."),
+        typer.Option(
+            metavar="N,N",
+            help="Measure the frame rate with each of these numbers of CPU cores.",
+            rich_help_panel=_INSTEAD_PANEL,
+        ),
     ] = None,
     live: Annotated[
-        bool, typer.Option("--live", help="Measure the delay of a live picture instead.")
+        bool,
+        typer.Option(
+            "--live", help="Measure the delay of `toonvid live`.", rich_help_panel=_INSTEAD_PANEL
+        ),
     ] = False,
     train: Annotated[
-        bool, typer.Option("--train", help="Time a step of each phase of a training instead.")
+        bool,
+        typer.Option(
+            "--train",
+            help="Time a training step of each phase, without any data.",
+            rich_help_panel=_INSTEAD_PANEL,
+        ),
     ] = False,
-    preset: Annotated[str, typer.Option(help="With --train: which training.")] = "lite",
+    preset: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="With --train: training preset.", rich_help_panel=_INSTEAD_PANEL
+        ),
+    ] = "lite",
     content_weights: Annotated[
         Path | None,
-        typer.Option(help="With --train: weights of the content network; without, no such loss."),
+        typer.Option(
+            metavar="FILE",
+            help="With --train: weights of the content network. Without them, the content loss is"
+            " left out.",
+            rich_help_panel=_INSTEAD_PANEL,
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON.")] = False,
+    backend: BackendChoice = "auto",
+    device: Device = None,
+    precision: Precision = "auto",
+    as_json: AsJson = False,
 ) -> None:
-    """Time each stage by itself, the pipeline as a whole, and the same film with no cartoon made.
+    """Measure how fast this machine is: each stage alone, the whole pipeline, memory, start-up.
 
-    Efficiency is the processor time of the stages by themselves over what the cores could give
-    while the pipeline ran; 100% means that they never waited.
+    The null pipeline decodes and encodes the same video without stylizing it. Efficiency is the CPU
+    time of the stages measured alone, over what the cores could give while the pipeline ran; at
+    100% they never waited.
+
+    Examples:
+        toonvid bench
+        toonvid bench movie.mp4 --size 720p --compare-with pepper
+        toonvid bench --live --size 720p
+        toonvid bench --train --preset lite
     """
     if train:
         _bench_training(preset, content_weights, device, as_json)
         return
+    asked = _Asked(style, backend, device, precision)
     if live:
-        from toonvid.commands.bench_live import bench_live
-
-        texts = [text for part in size or _ONE_SIZE for text in part.split(",")]
-        bench_live(style, backend, device, precision, texts, seconds or _LIVE_SECONDS, as_json)
+        sizes = [parse_size(text) for text in ",".join(size or _ONE_SIZE).split(",")]
+        _bench_live(asked, sizes, seconds or _LIVE_SECONDS, as_json)
         return
-    from toonvid.backends import open_backend
     from toonvid.bench.measure import BenchOptions
-    from toonvid.engine import find_engine
 
-    engine = find_engine(style)
-    words = ["--style", str(engine.card_path), "--backend", backend, "--precision", precision]
-    words += ["--device", device] if device else []
-    options = BenchOptions(source, seconds, rounds, not quick, None if quick else tuple(words))
+    arguments = asked.arguments()
+    options = BenchOptions(
+        source=source,
+        seconds=seconds,
+        rounds=rounds,
+        paced=not quick,
+        apart=None if quick else arguments,
+    )
     if cores is not None:
-        sizes = parse_sizes(size, _ONE_SIZE)
-        _bench_cores(parse_cores(cores), sizes, options, tuple(words), as_json)
+        counts, sizes = parse_cores(cores), parse_sizes(size, _ONE_SIZE)
+        _bench_cores(counts, sizes, replace(options, apart=arguments), as_json)
         return
     other = None if compare_with is None else parse_other(compare_with)
-    with open_backend(engine, backend, device, precision) as opened:
-        if other is not None:
-            sizes = parse_sizes(size, _ONE_SIZE)
-            with _open_other(other, style, backend, device, precision) as second:
-                _bench_side_by_side(opened, second, compare_with or "", sizes, options, as_json)
-        else:
+    with asked.open() as opened:
+        if other is None:
             _bench_sizes(opened, parse_sizes(size, _SIZES), options, as_json)
+            return
+        sizes = parse_sizes(size, _ONE_SIZE)
+        with _open_other(other, asked) as second:
+            names = (opened.engine.card.style, compare_with or "")
+            _bench_side_by_side(opened, second, names=names, sizes=sizes, options=options,
+                                as_json=as_json)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the command line says about the engine and how it is run."""
+
+    style: str
+    backend: BackendName
+    device: str | None
+    precision: RequestedPrecision
+
+    def open(self) -> Backend:
+        """Open the engine."""
+        from toonvid.backends import open_backend
+        from toonvid.engine import find_engine
+
+        return open_backend(find_engine(self.style), self.backend, self.device, self.precision)
+
+    def arguments(self) -> tuple[str, ...]:
+        """Options of a `toonvid convert` that runs the same, in a process of its own."""
+        from toonvid.engine import find_engine
+
+        card_path = find_engine(self.style).card_path
+        words = ["--style", str(card_path), "--backend", self.backend]
+        words += ["--precision", self.precision]
+        return tuple(words + (["--device", self.device] if self.device else []))
 
 
 def _bench_sizes(backend: Backend, sizes: list[Size], options: BenchOptions, as_json: bool) -> None:
@@ -129,127 +221,142 @@ def _bench_sizes(backend: Backend, sizes: list[Size], options: BenchOptions, as_
     from toonvid.bench.measure import measure_size
     from toonvid.bench.peak_arithmetic import measure_peak_multiply_adds
     from toonvid.bench.work_time import core_count, cpu_name, system_load
-    from toonvid.commands.bench_tables import progress, show_sizes
+    from toonvid.commands.bench_tables import measuring, print_busy_machine, print_sizes
 
     load = system_load()
-
-    with progress() as show:
+    with measuring() as show:
         show("a large matrix product")
         peak = measure_peak_multiply_adds(backend)
-        still = None
+        image_seconds = None
         if options.apart is not None:
-            show("a still picture")
-            still = measure_image_seconds(options.apart)
-        found = []
+            show("a still image")
+            image_seconds = measure_image_seconds(options.apart)
+        results = []
         for size in sizes:
-            say = partial(_say_step, show, describe(size))
-            found.append(measure_size(backend, size, options, peak, say))
-    machine = f"{cpu_name()}, {core_count()} core{'s' * (core_count() > 1)}"
-    runs_on = f"{backend.name} on {backend.device}, {backend.precision}"
+            on_step = partial(_show_step, show, format_size(size))
+            results.append(measure_size(backend, size, options, peak, on_step))
+    runs_on = _describe(backend)
     if not as_json:
-        show_sizes(backend.engine.card.style, runs_on, machine, found, still, load)
+        machine = f"{cpu_name()}, {count(core_count(), 'core')}"
+        title = f"{backend.engine.card.style}, {runs_on}\n{machine}"
+        print_sizes(title, results, image_seconds)
+        print_busy_machine(load)
         return
-    whole = {
+    record = {
         "style": backend.engine.card.style,
         "runs_on": runs_on,
         "processor": cpu_name(),
         "cores": core_count(),
         "load_before": load,
-        "still_picture_seconds": still,
-        "sizes": [figures.as_json() for figures in found],
+        "still_picture_seconds": image_seconds,
+        "sizes": [result.as_json() for result in results],
     }
-    typer.echo(json.dumps(whole))
+    typer.echo(json.dumps(record))
 
 
-def _say_step(show: Callable[[str], None], size: str, step: str) -> None:
+def _show_step(show: Callable[[str], None], size: str, step: str) -> None:
     show(f"{size}: {step}")
 
 
 def _bench_side_by_side(
     first: Backend,
     second: Backend,
-    other: str,
+    *,
+    names: tuple[str, str],
     sizes: list[Size],
     options: BenchOptions,
     as_json: bool,
 ) -> None:
     from toonvid.bench.side_by_side import run_side_by_side
-    from toonvid.commands.bench_tables import progress, show_side_by_side
+    from toonvid.commands.bench_tables import measuring, print_side_by_side
 
-    names = (first.engine.card.style, other)
     for size in sizes:
-        with progress() as show:
-            show(f"{names[0]} and {names[1]} by turns, {describe(size)}")
+        with measuring() as show:
+            show(f"{names[0]} and {names[1]} by turns, {format_size(size)}")
             found = run_side_by_side(first, second, size, options)
         if as_json:
             low, high = found.spread
-            extra = {"ratio": found.ratio, "lowest": low, "highest": high}
-            said = {"size": describe(size), "compared": names}
-            typer.echo(json.dumps(said | asdict(found) | extra))
+            ratios = {"ratio": found.ratio, "lowest": low, "highest": high}
+            record = {"size": format_size(size), "compared": names}
+            typer.echo(json.dumps(record | asdict(found) | ratios))
         else:
-            show_side_by_side(names, describe(size), found)
+            print_side_by_side(names, format_size(size), found)
 
 
 def _bench_cores(
-    counts: list[int],
-    sizes: list[Size],
-    options: BenchOptions,
-    words: tuple[str, ...],
-    as_json: bool,
+    counts: list[int], sizes: list[Size], options: BenchOptions, as_json: bool
 ) -> None:
-    from dataclasses import replace
-
     from toonvid.bench.core_scaling import measure_rates_by_cores
-    from toonvid.commands.bench_tables import progress, show_cores
+    from toonvid.commands.bench_tables import measuring, print_cores
 
     for size in sizes:
-        with progress() as show:
-            show(f"{describe(size)} with fewer cores")
-            rates = measure_rates_by_cores(counts, size, replace(options, apart=words))
+        with measuring() as show:
+            show(f"{format_size(size)} with fewer cores")
+            rates = measure_rates_by_cores(counts, size, options)
         if as_json:
-            typer.echo(json.dumps({"size": describe(size), "rates": rates}))
+            typer.echo(json.dumps({"size": format_size(size), "rates": rates}))
         else:
-            show_cores(describe(size), rates)
+            print_cores(format_size(size), rates)
+
+
+def _bench_live(asked: _Asked, sizes: list[Size], seconds: float, as_json: bool) -> None:
+    """Run `toonvid live` on a drawn camera in each size, and print frame rate and delay."""
+    from toonvid.bench.live_latency import measure_latency
+    from toonvid.commands.bench_tables import print_latencies
+
+    with asked.open() as opened:
+        runs_on = _describe(opened)
+        results = [
+            measure_latency(opened, *even_frame_size(size), _CAMERA_RATE, seconds) for size in sizes
+        ]
+    if not as_json:
+        title = f"{asked.style} live, a camera of {_CAMERA_RATE} frames per second, {runs_on}"
+        print_latencies(title, results)
+        return
+    for result in results:
+        typer.echo(json.dumps({"style": asked.style, "runs_on": runs_on} | asdict(result)))
 
 
 def _bench_training(
     preset: str, content_weights: Path | None, device: str | None, as_json: bool
 ) -> None:
-    from toonvid.commands.require_trainer import require_trainer
-
     require_trainer()
     from trainer.device import Machine, find_device_name
     from trainer.presets import find_preset
     from trainer.training.dry_run import measure_training
 
     machine = Machine(find_device_name(device))
+    title = preset if content_weights else f"{preset}, no content network"
     for trial in measure_training(find_preset(preset), content_weights, machine):
-        content = "" if content_weights else ", no content network"
-        speed = {"preset": preset, "pictures_per_second": trial.pictures_per_second}
-        line = json.dumps(asdict(trial) | speed) if as_json else f"{preset}{content}, "
-        typer.echo(line if as_json else line + trial.describe())
+        if as_json:
+            speed = {"preset": preset, "pictures_per_second": trial.pictures_per_second}
+            typer.echo(json.dumps(asdict(trial) | speed))
+        else:
+            typer.echo(f"{title}, {trial.describe()}")
 
 
 @contextmanager
-def _open_other(
-    other: dict[str, str],
-    style: str,
-    backend: BackendName,
-    device: str | None,
-    precision: RequestedPrecision,
-) -> Iterator[Backend]:
-    """Open what is compared with; what it leaves out is as in the first."""
-    from toonvid.backends import open_backend
-    from toonvid.bench.side_by_side import OneBatchAtATime
-    from toonvid.engine import find_engine
+def _open_other(other: dict[str, str], asked: _Asked) -> Iterator[Backend]:
+    """Open what is compared with.
 
+    Args:
+        other: Its settings, from `parse_other`.
+        asked: Settings of the first, which hold where `other` names none.
+    """
+    from toonvid.bench.side_by_side import OneBatchAtATime
+
+    # Maps from plain strings, for the type checker: parse_other has checked the names.
     names: dict[str, BackendName] = {name: name for name in BACKENDS}
     precisions: dict[str, RequestedPrecision] = {name: name for name in REQUESTED_PRECISIONS}
-    opened = open_backend(
-        find_engine(other.get("style", style)),
-        names[other["backend"]] if "backend" in other else backend,
-        device,
-        precisions[other["precision"]] if "precision" in other else precision,
+    second = replace(
+        asked,
+        style=other.get("style", asked.style),
+        backend=names[other.get("backend", asked.backend)],
+        precision=precisions[other.get("precision", asked.precision)],
     )
-    with opened:
+    with second.open() as opened:
         yield OneBatchAtATime(opened) if "at-once" in other else opened
+
+
+def _describe(backend: Backend) -> str:
+    return f"{backend.name} on {backend.device}, {backend.precision}"

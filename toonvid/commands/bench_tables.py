@@ -1,4 +1,4 @@
-"""How `toonvid bench` shows what it found."""
+"""Tables of `toonvid bench`, printed on standard output. Nothing is measured here."""
 
 from __future__ import annotations
 
@@ -9,108 +9,147 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from toonvid.commands.messages import error_console, output_console, say
+
 if TYPE_CHECKING:
+    from toonvid.bench.live_latency import Latency
     from toonvid.bench.results import SizeResults
     from toonvid.bench.side_by_side import SideBySide
 
 _GIGA, _MEGA = 10**9, 2**20
-_QUIET_LOAD = 0.5  # what a desktop does by itself
+_QUIET_LOAD = 0.5  # load average of a desktop without programs at work
 _UNKNOWN = "–"  # noqa: RUF001  (an empty cell, not a minus)
 
 
 @contextmanager
-def progress() -> Iterator[Callable[[str], None]]:
-    """Say on standard error what is being measured, where somebody sees it."""
-    console = Console(stderr=True, highlight=False)
-    with console.status("") as status:
-        yield lambda what: status.update(f"Measuring {what} …")
+def measuring() -> Iterator[Callable[[str], None]]:
+    """Show on standard error what is being measured, if that is a terminal.
+
+    Yields:
+        A callback that takes the name of the measurement that begins.
+    """
+    with error_console().status("") as status:
+        yield lambda name: status.update(f"Measuring {name} …")
 
 
-def show_sizes(
-    style: str,
-    runs_on: str,
-    machine: str,
-    found: list[SizeResults],
-    still_picture_seconds: float | None,
-    load_before: float | None,
-) -> None:
-    """A column for each size, then a sentence on each one's bottleneck."""
+def print_sizes(title: str, results: list[SizeResults], image_seconds: float | None) -> None:
+    """Print a column for each size, then a sentence on each one's bottleneck.
+
+    Args:
+        title: Style, backend and machine.
+        results: One for each size.
+        image_seconds: Time of a whole run with a still image; None if it was not measured.
+    """
     console = Console(highlight=False)
-    table = Table(title=f"{style}, {runs_on}\n{machine}", title_justify="left")
-    table.add_column("frames a second")
-    for figures in found:
-        table.add_column(f"{figures.width}x{figures.height}", justify="right")
+    table = Table(title=title, title_justify="left")
+    table.add_column("frames per second")
+    for result in results:
+        table.add_column(f"{result.width}x{result.height}", justify="right")
     for name, cell in _ROWS:
         if not name:
             table.add_section()
             continue
-        table.add_row(name, *(cell(figures) for figures in found))
+        table.add_row(name, *(cell(result) for result in results))
     console.print(table)
-    for figures in found:
-        console.print(f"{figures.width}x{figures.height}: {figures.bottleneck}.")
-    if still_picture_seconds is not None:
-        console.print(f"A still picture of 1280x720, whole: {still_picture_seconds:.2f} s.")
+    for result in results:
+        console.print(f"{result.width}x{result.height}: {result.bottleneck}.")
+    if image_seconds is not None:
+        console.print(f"A still image of 1280x720, in a new process: {image_seconds:.2f} s.")
+
+
+def print_busy_machine(load_before: float | None) -> None:
+    """Warn if the machine was busy before the measurements.
+
+    Args:
+        load_before: Load average of the last minute; None where the system does not tell it.
+    """
     if load_before is not None and load_before > _QUIET_LOAD:
-        console.print(
+        output_console().print(
             f"This machine was busy before the bench began (load {load_before:.1f}): rates and"
             " efficiency are lower than they could be.",
             style="yellow",
         )
 
 
-def show_side_by_side(names: tuple[str, str], size: str, found: SideBySide) -> None:
-    """A row for each, and the ratio with its spread."""
-    console = Console(highlight=False)
+def print_side_by_side(names: tuple[str, str], size: str, found: SideBySide) -> None:
+    """Print a row for each of two pipelines, and the ratio of their rates with its spread."""
     table = Table(title=f"{size}, by turns")
     table.add_column("pipeline")
-    table.add_column("frames a second, turn by turn", justify="right")
+    table.add_column("frames per second, turn by turn", justify="right")
     for name, rates in zip(names, (found.first, found.second), strict=True):
         table.add_row(name, "  ".join(f"{rate:.1f}" for rate in rates))
+    console = Console(highlight=False)
     console.print(table)
     low, high = found.spread
-    console.print(
+    say(
+        console,
         f"{names[0]} runs at {found.ratio:.2f} times the rate of {names[1]}"
         f" ({low:.2f} to {high:.2f} from turn to turn).",
-        markup=False,
     )
 
 
-def show_cores(size: str, rates: dict[int, float]) -> None:
-    """A row for each number of cores."""
+def print_cores(size: str, rates: dict[int, float]) -> None:
+    """Print a row for each number of CPU cores.
+
+    Args:
+        size: Frame size, as it was typed.
+        rates: Number of cores -> frames per second.
+    """
     table = Table(title=f"{size}, after the first frame")
-    for column in ("cores", "frames a second", "of the first row's"):
-        table.add_column(column, justify="right")
+    for heading in ("cores", "frames per second", "relative to the first row"):
+        table.add_column(heading, justify="right")
     first = next(iter(rates.values()))
-    for count, rate in rates.items():
-        table.add_row(str(count), f"{rate:.1f}", f"{rate / first:.2f}x")
+    for core_count, rate in rates.items():
+        table.add_row(str(core_count), f"{rate:.1f}", f"{rate / first:.2f}x")
     Console(highlight=False).print(table)
 
 
+def print_latencies(title: str, results: list[Latency]) -> None:
+    """Print a row for each frame size of `toonvid bench --live`."""
+    table = Table(title=title)
+    for heading in ("size", "shown per second", "delay, ms", "95 % within, ms", "dropped"):
+        table.add_column(heading, justify="right")
+    for result in results:
+        table.add_row(
+            f"{result.width}x{result.height}",
+            f"{result.rate:.1f}",
+            f"{result.delay_ms:.0f}",
+            f"{result.delay_95_ms:.0f}",
+            f"{result.dropped}",
+        )
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(
+        "The delay is read from a clock that is drawn into the camera's frames and read from the"
+        " cartoon. A real camera and a real screen add their own."
+    )
+
+
 def _rate(name: str) -> Callable[[SizeResults], str]:
-    return lambda figures: f"{getattr(figures, name).rate:.1f}"
+    return lambda result: f"{getattr(result, name).rate:.1f}"
 
 
-def _paced(figures: SizeResults) -> str:
-    if figures.paced is None:
+def _paced(result: SizeResults) -> str:
+    if result.paced is None:
         return _UNKNOWN
-    return f"{figures.paced.cores_busy(figures.cores):.0%}, {figures.late_frames} late"
+    return f"{result.paced.cores_busy(result.cores):.0%}, {result.late_frames} late"
 
 
-def _cold(figures: SizeResults) -> str:
-    seconds = figures.cold_first_frame_seconds
+def _cold(result: SizeResults) -> str:
+    seconds = result.cold_first_frame_seconds
     return _UNKNOWN if seconds is None else f"{seconds:.2f} s"
 
 
-def _memory(figures: SizeResults) -> str:
-    return _UNKNOWN if figures.peak_bytes is None else f"{figures.peak_bytes / _MEGA:.0f} MiB"
+def _memory(result: SizeResults) -> str:
+    return _UNKNOWN if result.peak_bytes is None else f"{result.peak_bytes / _MEGA:.0f} MiB"
 
 
-def _peak(figures: SizeResults) -> str:
-    peak = figures.peak_multiply_adds
+def _peak(result: SizeResults) -> str:
+    peak = result.peak_multiply_adds
     return _UNKNOWN if peak is None else f"{peak / _GIGA:.0f}"
 
 
-# What a row is called, and what stands in it; an empty name draws a line.
+# Name of a row, and the text of its cells; an empty name draws a line.
 _ROWS: tuple[tuple[str, Callable[[SizeResults], str]], ...] = (
     ("decode alone", _rate("decode")),
     ("stylize alone", _rate("stylize")),
@@ -118,15 +157,15 @@ _ROWS: tuple[tuple[str, Callable[[SizeResults], str]], ...] = (
     ("pipeline", _rate("pipeline")),
     ("null pipeline: no cartoon", _rate("null")),
     ("", str),
-    ("pipeline / null pipeline", lambda figures: f"{figures.ratio:.2f}"),
-    ("efficiency", lambda figures: f"{figures.efficiency:.0%}"),
-    ("processor during the pipeline", lambda figures: f"{figures.cores_busy:.0%}"),
-    ("processor at the film's own rate", _paced),
+    ("pipeline / null pipeline", lambda result: f"{result.ratio:.2f}"),
+    ("efficiency", lambda result: f"{result.efficiency:.0%}"),
+    ("CPU during the pipeline", lambda result: f"{result.cores_busy:.0%}"),
+    ("CPU at the video's own rate", _paced),
     ("", str),
     ("first frame, new process", _cold),
-    ("first frame, engine compiled", lambda figures: f"{figures.warm_first_frame_seconds:.2f} s"),
-    ("memory, at most", _memory),
+    ("first frame, engine compiled", lambda result: f"{result.warm_first_frame_seconds:.2f} s"),
+    ("peak memory", _memory),
     ("", str),
-    ("10⁹ multiply-adds a second", lambda figures: f"{figures.multiply_adds / _GIGA:.0f}"),
+    ("10⁹ multiply-adds per second", lambda result: f"{result.multiply_adds / _GIGA:.0f}"),
     ("    of a large matrix product", _peak),
 )

@@ -1,48 +1,60 @@
-"""`toonvid build`: compile styles for TensorRT ahead of time."""
+"""`toonvid build`: TensorRT plans of styles, compiled before they are needed.
+
+Plans are compiled and kept by `toonvid.backends.tensorrt.plan`.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 
-from toonvid.commands.arguments import parse_size
+from toonvid.commands.arguments import parse_size, wide_frame_size
+from toonvid.commands.messages import output_console, say
+from toonvid.commands.options import complete_style
 from toonvid.engine import Engine, find_engine, list_engines
 from toonvid.errors import BackendError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from toonvid.backends.tensorrt.plan import Plan
 
 
 def build(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="STYLE...", help="Styles; all when none is named."),
+        typer.Argument(
+            metavar="STYLE",
+            help="Styles to compile; all of them when none is named.",
+            autocompletion=complete_style,
+        ),
     ] = None,
     size: Annotated[
-        str, typer.Option(metavar="WxH|720p", help="Size of the frames to tune for.")
+        str,
+        typer.Option(metavar="SIZE", help="Frame size to tune for: 1280x720, or 720p."),
     ] = "720p",
 ) -> None:
-    """Compile styles for TensorRT ahead of time, so that no film has to wait for it.
+    """Compile styles for TensorRT ahead of time, so that no conversion has to wait for it.
 
-    Without an NVIDIA card, TensorRT-RTX compiles for all of them. Plans stay on this machine.
+    On a machine without an NVIDIA GPU, TensorRT-RTX compiles plans for all supported GPUs. Plans
+    are kept in this machine's cache.
+
+    Examples:
+        toonvid build
+        toonvid build ink pepper --size 1080p
     """
-    from rich.console import Console
-
     from toonvid.backends.tensorrt.plan import build_plans
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = output_console()
     engines = [find_engine(name) for name in names] if names else list_engines()
-    frame = _frame_size(size)
+    frame_size = wide_frame_size(parse_size(size))
     for engine in engines:
-        for plan in build_plans(engine, frame):
-            console.print(_describe(plan), markup=False)
+        for plan in build_plans(engine, frame_size):
+            say(console, _describe(plan))
 
 
 def build_where_possible(engine: Engine, console: Console) -> None:
-    """Compile a new engine if a TensorRT is here; that it cannot be compiled is told, no more."""
+    """Compile a new engine if TensorRT is installed; a failure is printed and is no error."""
     from toonvid.backends.choice import is_tensorrt_installed
     from toonvid.backends.tensorrt.plan import build_plans
 
@@ -53,28 +65,22 @@ def build_where_possible(engine: Engine, console: Console) -> None:
     except BackendError as error:
         lines = [f"No plan for TensorRT: {error}"]
     for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def _frame_size(text: str) -> tuple[int, int]:
-    """Width and height; of a short side alone, those of a wide film."""
-    size = parse_size(text)
-    assert size is not None
-    return (round(size * 16 / 9), size) if isinstance(size, int) else size
+        say(console, line)
 
 
 def _describe(plan: Plan) -> str:
     key = plan.key
-    what = f"{key.style} {key.precision} for {_cards(key.target)}, {key.size[0]}x{key.size[1]}"
+    width, height = key.size
+    name = f"{key.style} {key.precision} for {_gpu_names(key.target)}, {width}x{height}"
     megabytes = f"{len(plan.content) / 1e6:.1f} MB"
     if plan.path is None:
-        return f"Built {what}: {megabytes} in {plan.build_seconds:.1f} s, and could not keep it"
+        return f"Built {name}: {megabytes} in {plan.build_seconds:.1f} s, but could not keep it"
     if not plan.build_seconds:
-        return f"There is {what}: {plan.path} ({megabytes})"
-    return f"Wrote {what}: {plan.path} ({megabytes}, {plan.build_seconds:.1f} s)"
+        return f"Already built {name}: {plan.path} ({megabytes})"
+    return f"Wrote {name}: {plan.path} ({megabytes}, {plan.build_seconds:.1f} s)"
 
 
-def _cards(target: str) -> str:
+def _gpu_names(target: str) -> str:
     from toonvid.backends.tensorrt.build_plan import AMPERE_AND_NEWER
     from toonvid.backends.tensorrt.plan import TURING
 

@@ -1,47 +1,63 @@
-"""`toonvid convert`: films and pictures become cartoons."""
+"""`toonvid convert`: videos and images in, cartoons out.
+
+Options become values here. Targets are planned in `toonvid.writing.output_paths`, and each source
+is converted by `toonvid.resume.segmented`. Messages are in `toonvid.commands.conversion_report`.
+"""
 
 from __future__ import annotations
 
 import shlex
 import sys
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from toonvid.choices import DecoderName
+from toonvid.choices import DECODERS, DecoderName
 from toonvid.commands.arguments import parse_size, parse_time
-from toonvid.commands.convert_report import FAILED, NORMAL, QUIET, VERBOSE, Report
-from toonvid.commands.job_status import show_job_status
+from toonvid.commands.conversion_report import (
+    DAMAGED_SOURCE,
+    FAILED,
+    NORMAL,
+    QUIET,
+    VERBOSE,
+    ConversionReport,
+    show_status,
+)
+from toonvid.commands.help import ENCODING_PANEL, MESSAGES_PANEL, OUTPUT_PANEL, SOURCE_PANEL
 from toonvid.commands.options import (
+    AsJson,
     BackendChoice,
     Compare,
     Device,
     KeepColor,
+    Overwrite,
     Precision,
     Quiet,
     Strength,
     Style,
+    listed,
 )
 from toonvid.engine import DEFAULT_STYLE
 from toonvid.errors import ToonvidError
+from toonvid.reading.options import DecodeOptions
+from toonvid.stylizing.options import StylizeOptions
+from toonvid.writing.options import EncodeOptions
 
 if TYPE_CHECKING:
     from toonvid.backends import Backend
-    from toonvid.reading.options import DecodeOptions
-    from toonvid.stylizing.options import StylizeOptions
-    from toonvid.writing.options import EncodeOptions
     from toonvid.writing.output_paths import PlannedConversion
 
-_DAMAGED_SOURCE = 4  # exit code
+_AUTO = "auto"
+_DECODING, _STYLIZING = DecodeOptions(), StylizeOptions()  # hold the defaults
 
 
 def convert(
     sources: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="SOURCE...", help="Films, pictures, folders, URLs, or - for standard input."
+            metavar="SOURCE", help="Videos, images, folders, URLs, or - for standard input."
         ),
     ] = None,
     output: Annotated[
@@ -51,161 +67,252 @@ def convert(
             "-o",
             metavar="TARGET",
             help="A file, a folder, a template such as '{stem}.{style}{ext}', or - for Matroska on"
-            " standard output.  [default: movie.toon.mp4 beside the source]",
+            " standard output.",
+            show_default="movie.toon.mp4 beside movie.mp4",
+            rich_help_panel=OUTPUT_PANEL,
         ),
     ] = None,
-    style: Style = DEFAULT_STYLE,
-    backend: BackendChoice = "auto",
-    device: Device = None,
-    precision: Precision = "auto",
-    size: Annotated[
-        str | None,
-        typer.Option(
-            metavar="WxH|720p",
-            help="Stylize and write at this size: a box to fit, or the short side.",
-        ),
-    ] = None,
-    upscale: Annotated[bool, typer.Option("--upscale", help="Let --size enlarge too.")] = False,
-    strength: Strength = 1.0,
-    keep_color: KeepColor = False,
-    compare: Compare = "none",
-    start: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Begin here: 90, 1:30, 0:01:30.5.")
-    ] = None,
-    end: Annotated[str | None, typer.Option(metavar="TIME", help="End here.")] = None,
-    max_pixels: Annotated[
-        int | None,
-        typer.Option(min=1, help="Refuse larger frames.  [default: 134217728]"),
-    ] = None,
-    decode: Annotated[
-        DecoderName, typer.Option(help="What decodes; auto takes NVDEC where it works.")
-    ] = "auto",
-    stall_seconds: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            help="Give up a pipe, address or network mount that is silent so long; 0: never."
-            "  [default: 30]",
-        ),
-    ] = None,
-    codec: Annotated[
-        str,
-        typer.Option(
-            help="Video encoder, as FFmpeg names it: libx265, h264_nvenc. auto takes one in"
-            " software, mostly libx264."
-        ),
-    ] = "auto",
-    crf: Annotated[
-        int | None, typer.Option(min=0, max=63, help="Quality, lower is finer.  [default: 18]")
-    ] = None,
-    preset: Annotated[
-        str | None,
-        typer.Option(help="The encoder's speed.  [default: between superfast and veryfast]"),
-    ] = None,
-    pix_fmt: Annotated[
-        str | None, typer.Option(help="Pixel format, as FFmpeg names it.  [default: yuv420p]")
-    ] = None,
-    no_audio: Annotated[bool, typer.Option("--no-audio", help="Leave audio out.")] = False,
-    no_subtitles: Annotated[
-        bool, typer.Option("--no-subtitles", help="Leave subtitles out.")
-    ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", "-y", help="Replace targets that are there.")
-    ] = False,
+    overwrite: Overwrite = False,
     restart: Annotated[
         bool,
-        typer.Option("--restart", help="Throw away what a stopped run has finished; begin anew."),
+        typer.Option(
+            "--restart",
+            help="Discard the finished part of a stopped conversion and begin again.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
     ] = False,
     status: Annotated[
         str | None,
-        typer.Option(metavar="TARGET", help="Tell how far the conversion to it is; do nothing."),
+        typer.Option(
+            metavar="TARGET",
+            help="Print how far the conversion to this target is, and convert nothing.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print a line of JSON for each source.")
+    style: Style = DEFAULT_STYLE,
+    strength: Strength = _STYLIZING.strength,
+    keep_color: KeepColor = _STYLIZING.keep_color,
+    compare: Compare = _STYLIZING.compare,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Stylize and write at this size: 1280x720 is a box to fit, 720p the short side.",
+            show_default="size of the source",
+            rich_help_panel=SOURCE_PANEL,
+        ),
+    ] = None,
+    upscale: Annotated[
+        bool,
+        typer.Option(
+            "--upscale", help="Let --size enlarge frames too.", rich_help_panel=SOURCE_PANEL
+        ),
+    ] = _DECODING.upscale,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Begin at this time: 90, 1:30 or 0:01:30.5.",
+            rich_help_panel=SOURCE_PANEL,
+        ),
+    ] = None,
+    end: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="End before this time.", rich_help_panel=SOURCE_PANEL),
+    ] = None,
+    decode: Annotated[
+        DecoderName,
+        typer.Option(
+            metavar="NAME",
+            help=f"Decoder: {listed(DECODERS)}. auto uses NVDEC where it works.",
+            rich_help_panel=SOURCE_PANEL,
+        ),
+    ] = _DECODING.decode,
+    max_pixels: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Refuse sources whose frames have more pixels.",
+            rich_help_panel=SOURCE_PANEL,
+        ),
+    ] = _DECODING.max_pixels,
+    stall_seconds: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            min=0,
+            help="Give up a pipe, address or network mount that stays silent so long; 0: never.",
+            rich_help_panel=SOURCE_PANEL,
+        ),
+    ] = _DECODING.stall_seconds,
+    codec: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Video encoder, as FFmpeg names it: libx265, h264_nvenc. auto takes a software"
+            " encoder, for most containers libx264.",
+            rich_help_panel=ENCODING_PANEL,
+        ),
+    ] = _AUTO,
+    crf: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=0,
+            max=63,
+            help="Constant quality; lower is better and larger.",
+            show_default="18 for libx264",
+            rich_help_panel=ENCODING_PANEL,
+        ),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The encoder's own preset, speed against size.",
+            show_default="between superfast and veryfast for libx264",
+            rich_help_panel=ENCODING_PANEL,
+        ),
+    ] = None,
+    pix_fmt: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Pixel format, as FFmpeg names it.",
+            show_default="yuv420p for most encoders",
+            rich_help_panel=ENCODING_PANEL,
+        ),
+    ] = None,
+    no_audio: Annotated[
+        bool,
+        typer.Option("--no-audio", help="Leave audio out.", rich_help_panel=ENCODING_PANEL),
     ] = False,
+    no_subtitles: Annotated[
+        bool,
+        typer.Option("--no-subtitles", help="Leave subtitles out.", rich_help_panel=ENCODING_PANEL),
+    ] = False,
+    backend: BackendChoice = "auto",
+    device: Device = None,
+    precision: Precision = "auto",
+    as_json: AsJson = False,
     quiet: Quiet = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option("--verbose", "-v", help="Print more.", rich_help_panel=MESSAGES_PANEL),
+    ] = False,
 ) -> None:
-    """Turn films and pictures into cartoons, with their sound, subtitles and times.
+    """Turn videos and images into cartoons, with their audio, subtitles and frame times.
 
-    What was stopped goes on where it was: give the same command again. In a folder, what is
-    finished is left as it is.
+    The same command resumes a conversion that was stopped. Of a folder, it skips the sources that
+    are finished.
+
+    Examples:
+        toonvid convert movie.mp4
+        toonvid convert holiday/ -o cartoons/ --style pepper
+        toonvid convert movie.mp4 --start 1:00 --end 1:30 --compare wipe
+        toonvid convert --status movie.toon.mp4
     """
     if status is not None:
-        show_job_status(status, as_json)
+        show_status(status, as_json)
         return
     if not sources:
         raise typer.BadParameter("missing", param_hint="SOURCE...")
+    if as_json and output == "-":
+        raise typer.BadParameter("standard output holds the video already", param_hint="--json")
+    begin = None if start is None else parse_time(start)
+    finish = None if end is None else parse_time(end)
+    if finish is not None and finish <= (begin or 0):
+        raise typer.BadParameter("the end lies before the start", param_hint="--end")
+    decoding = DecodeOptions(
+        size=None if size is None else parse_size(size),
+        upscale=upscale,
+        start=begin,
+        end=finish,
+        max_pixels=max_pixels,
+        stall_seconds=stall_seconds,
+        decode=decode,
+    )
+    encoding = EncodeOptions(
+        codec=None if codec == _AUTO else codec,
+        crf=crf,
+        preset=preset,
+        pix_fmt=pix_fmt,
+        audio=not no_audio,
+        subtitles=not no_subtitles,
+        overwrite=overwrite,
+    )
     from toonvid.backends import open_backend
     from toonvid.engine import find_engine
     from toonvid.ffmpeg.hardware import choose_decoding
-    from toonvid.reading.options import DecodeOptions
-    from toonvid.stylizing.options import StylizeOptions
     from toonvid.writing.codec import Codec
-    from toonvid.writing.options import EncodeOptions
     from toonvid.writing.output_paths import plan_targets
 
-    begins = None if start is None else parse_time(start)
-    ends = None if end is None else parse_time(end)
-    if ends is not None and ends <= (begins or 0):
-        raise typer.BadParameter("the end lies before the start", param_hint="--end")
-    if as_json and output == "-":
-        raise typer.BadParameter("standard output holds the film already", param_hint="--json")
-    decoding = DecodeOptions(parse_size(size), upscale, begins, ends, decode=decode)
-    if max_pixels is not None:
-        decoding = replace(decoding, max_pixels=max_pixels)
-    if stall_seconds is not None:
-        decoding = replace(decoding, stall_seconds=stall_seconds)
-    stylizing = StylizeOptions(strength, keep_color, compare)
-    encoder = None if codec == "auto" else codec
-    if encoder is not None:
-        Codec(encoder)  # one that is not here ends all, not each source by itself
-    encoding = EncodeOptions(
-        encoder, crf, preset, pix_fmt, not no_audio, not no_subtitles, overwrite
-    )
-    report = Report(QUIET if quiet else VERBOSE if verbose else NORMAL, as_json)
+    if encoding.codec is not None:
+        Codec(encoding.codec)  # a missing codec is one error, not one for each source
+    report = ConversionReport(QUIET if quiet else VERBOSE if verbose else NORMAL, as_json)
     engine = find_engine(style)
     jobs = plan_targets(sources, output, engine.card.style)
     is_batch = len(jobs) > 1 or any(Path(source).is_dir() for source in sources)
-    goes_on = is_batch and not overwrite and not restart
     report.show_decoding(choose_decoding(decode))
     with open_backend(engine, backend, device, precision) as opened:
-        report.show_choice(opened)
-        codes = [
-            _convert_one(
-                *(job, opened, (decoding, stylizing, encoding), report),
-                *(restart, len(jobs) == 1, goes_on),
-            )
-            for job in jobs
-        ]
-    report.show_total(codes)
-    if any(codes):
-        raise typer.Exit(codes[0] if len(codes) == 1 else FAILED)
+        report.show_backend(opened)
+        run = _Run(
+            backend=opened,
+            options=(decoding, StylizeOptions(strength, keep_color, compare), encoding),
+            report=report,
+            restart=restart,
+            is_single=len(jobs) == 1,
+            skips_finished=is_batch and not overwrite and not restart,
+        )
+        exit_codes = [_convert_one(job, run) for job in jobs]
+    report.show_total(exit_codes)
+    if any(exit_codes):
+        raise typer.Exit(exit_codes[0] if len(exit_codes) == 1 else FAILED)
 
 
-def _convert_one(
-    job: PlannedConversion,
-    backend: Backend,
-    options: tuple[DecodeOptions, StylizeOptions, EncodeOptions],
-    report: Report,
-    restart: bool,
-    is_only: bool,
-    goes_on: bool,
-) -> int:
+@dataclass(frozen=True)
+class _Run:
+    """What the conversions of one command have in common."""
+
+    backend: Backend
+    options: tuple[DecodeOptions, StylizeOptions, EncodeOptions]
+    report: ConversionReport
+    restart: bool
+    """Whether the finished part of a stopped conversion is discarded."""
+    is_single: bool
+    """Whether there is one source only, whose error ends the command."""
+    skips_finished: bool
+    """Whether sources are skipped whose targets an earlier run has finished."""
+
+
+def _convert_one(job: PlannedConversion, run: _Run) -> int:
     """Convert one source and give its exit code; among several, an error does not stop the rest."""
-    from toonvid.resume import segmented as segments
+    from toonvid.resume import segmented
     from toonvid.resume.finished_target import is_finished_target
 
+    report = run.report
     try:
-        if goes_on and is_finished_target(job.source, job.target, backend, options):
-            report.show_done(job)
+        if run.skips_finished and is_finished_target(
+            job.source, job.target, run.backend, run.options
+        ):
+            report.show_finished_before(job)
             return 0
-        with report.progress(job, options[2]) as show:
-            done = segments.convert(
-                job.source, job.target, backend, *options, show, restart, _command()
+        decoding, stylizing, encoding = run.options
+        with report.progress(job, encoding) as show:
+            done = segmented.convert(
+                job.source,
+                job.target,
+                run.backend,
+                decoding=decoding,
+                stylizing=stylizing,
+                encoding=encoding,
+                on_progress=show,
+                restart=run.restart,
+                command=_command_to_resume(),
             )
     except ToonvidError as error:
-        if is_only:
+        if run.is_single:
             report.show_unfinished(job)
             raise
         report.show_failure(job, error)
@@ -215,9 +322,9 @@ def _convert_one(
         report.show_unfinished(job)
         raise
     report.show_result(done)
-    return _DAMAGED_SOURCE if done.damage else 0
+    return DAMAGED_SOURCE if done.damage else 0
 
 
-def _command() -> str:
-    """What the user typed; what goes on must not begin anew."""
+def _command_to_resume() -> str:
+    """Quote the command as typed, without `--restart`, which would discard what is finished."""
     return shlex.join(["toonvid", *(word for word in sys.argv[1:] if word != "--restart")])

@@ -1,60 +1,71 @@
-"""`toonvid demo`: see it work without a film at hand."""
+"""`toonvid demo`: a short drawn video and its cartoon, for machines without a video at hand."""
 
 from __future__ import annotations
 
+import tempfile
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from toonvid.commands.options import Style
+from toonvid.commands.help import OUTPUT_PANEL
+from toonvid.commands.messages import count, error_console, say
+from toonvid.commands.options import Overwrite, Style
 from toonvid.engine import DEFAULT_STYLE
+from toonvid.stylizing.options import StylizeOptions
+from toonvid.writing.options import EncodeOptions
 
-_WIDTH, _HEIGHT, _RATE = 640, 360, 24
+_WIDTH, _HEIGHT, _RATE = 640, 360, Fraction(24)  # pixels; frames per second
 
 
 def demo(
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="TARGET", help="The film to write.")
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="TARGET",
+            help="The video to write.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
     ] = Path("toonvid-demo.mp4"),
+    overwrite: Overwrite = False,
     style: Style = DEFAULT_STYLE,
-    seconds: Annotated[float, typer.Option(min=0.1, max=600, help="Length of the film.")] = 6.0,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", "-y", help="Replace a target that is there.")
-    ] = False,
+    seconds: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.1, max=600, help="Length of the video.")
+    ] = 6.0,
 ) -> None:
-    """Draw a small film and turn it into a cartoon; a line wipes from one to the other."""
-    import tempfile
-    from fractions import Fraction
+    """Draw a short video, and write it with its cartoon: a line wipes from one to the other.
 
-    from rich.console import Console
-
+    Examples:
+        toonvid demo
+        toonvid demo --style pepper -o demo.mp4
+    """
     from toonvid.backends import open_backend
     from toonvid.bench.demo_scene import write_scene
     from toonvid.engine import find_engine
     from toonvid.pipeline import convert
-    from toonvid.stylizing.options import StylizeOptions
-    from toonvid.writing.options import EncodeOptions
 
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = error_console()
     engine = find_engine(style)
     with (
         tempfile.TemporaryDirectory(prefix="toonvid-demo-") as folder,
         open_backend(engine) as backend,
     ):
-        film = Path(folder) / "scene.mp4"
-        console.print(f"Drawing {seconds:g} seconds of a film …", style="dim")
-        write_scene(film, _WIDTH, _HEIGHT, Fraction(_RATE), seconds)
-        console.print(f"Turning it into a cartoon in the style {engine.card.title} …", style="dim")
+        scene = Path(folder) / "scene.mp4"
+        say(console, f"Drawing {seconds:g} seconds of video …", "dim")
+        write_scene(scene, _WIDTH, _HEIGHT, _RATE, seconds)
+        say(console, f"Turning it into a cartoon in the style {engine.card.title} …", "dim")
         done = convert(
-            film,
+            scene,
             output,
             backend,
             stylizing=StylizeOptions(compare="wipe"),
             encoding=EncodeOptions(overwrite=overwrite),
         )
-    console.print(
-        f"Wrote {output}: {done.frames} frames in {done.seconds:.1f} s."
-        " Left of the white line is the film, right of it the cartoon.",
-        markup=False,
+    say(
+        console,
+        f"Wrote {output}: {count(done.frames, 'frame')} in {done.seconds:.1f} s."
+        " The source is left of the white line, the cartoon right of it.",
     )

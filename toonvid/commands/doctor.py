@@ -1,4 +1,7 @@
-"""`toonvid doctor`: what this machine can do, what is missing and what is broken."""
+"""`toonvid doctor`: a report on what works on this machine, as a table or as JSON.
+
+The checks are run by `toonvid.doctor.examine`.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,21 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from toonvid.choices import REQUIRABLE_CHECKS
+from toonvid.commands.messages import error_console
+from toonvid.commands.options import AsJson
 from toonvid.errors import DeviceMissingError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from toonvid.doctor.check_result import CheckResult
     from toonvid.doctor.examine import DoctorReport
 
-_STYLES = {"ok": "green", "missing": "yellow", "broken": "bold red"}
+_COLORS = {"ok": "green", "missing": "yellow", "broken": "bold red"}
 
 
 def doctor(
@@ -25,24 +32,26 @@ def doctor(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help=f"Exit with 3 unless it can be used: {', '.join(REQUIRABLE_CHECKS)}."
+            help=f"Exit with code 3 unless this works: {', '.join(REQUIRABLE_CHECKS)}."
             " May be repeated.",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Tell what this machine can do, what is missing and what is broken, and how to mend it.
+    """Report what works on this machine, what is missing or broken, and how to fix it.
 
-    All of it is tried, in processes of their own: what crashes takes nothing else with it.
+    Every check tries the real thing, in a process of its own, so that a crash ends that check only.
+
+    Examples:
+        toonvid doctor
+        toonvid doctor --require tensorrt --require nvdec
     """
     if unknown := sorted(set(require or ()) - set(REQUIRABLE_CHECKS)):
         known = ", ".join(REQUIRABLE_CHECKS)
         raise typer.BadParameter(f"{unknown[0]!r} is none of {known}", param_hint="--require")
-    from rich.console import Console
-
     from toonvid.doctor.examine import examine
 
-    with Console(stderr=True).status("Looking at this machine …"):
+    with error_console().status("Checking this machine …"):
         report = examine()
     if as_json:
         typer.echo(json.dumps(report.to_json(), indent=2))
@@ -58,9 +67,6 @@ def doctor(
 
 
 def _table(report: DoctorReport) -> Table:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
@@ -68,20 +74,18 @@ def _table(report: DoctorReport) -> Table:
     for group, checks in groupby(report.checks, key=lambda check: check.group):
         table.add_row(group, "", "", style="bold")
         for check in checks:
-            _add(table, check)
+            _add_row(table, check)
         table.add_section()
     return table
 
 
-def _add(table: Table, check: CheckResult) -> None:
-    from rich.text import Text
-
+def _add_row(table: Table, check: CheckResult) -> None:
     words = Text(check.words)
     if check.mend:
-        words.append(f"\nmend: {check.mend}", style="cyan")
-    table.add_row(Text(check.state, style=_STYLES[check.state]), check.name, words)
+        words.append(f"\nfix: {check.mend}", style="cyan")
+    table.add_row(Text(check.state, style=_COLORS[check.state]), check.name, words)
 
 
 def _summary(report: DoctorReport) -> str:
-    counts = {state: sum(c.state == state for c in report.checks) for state in _STYLES}
-    return ", ".join(f"{count} {state}" for state, count in counts.items())
+    counts = {state: sum(c.state == state for c in report.checks) for state in _COLORS}
+    return ", ".join(f"{number} {state}" for state, number in counts.items())

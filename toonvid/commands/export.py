@@ -1,4 +1,7 @@
-"""`toonvid export`: make an engine of a training run."""
+"""`toonvid export`: a training run in, an engine with its card out.
+
+The engine is written and compared with the generator by `trainer.exporting.export`.
+"""
 
 from __future__ import annotations
 
@@ -7,48 +10,93 @@ from typing import Annotated
 
 import typer
 
-from toonvid.commands.require_trainer import require_trainer
+from toonvid.commands.build import build_where_possible
+from toonvid.commands.help import OUTPUT_PANEL
+from toonvid.commands.messages import output_console, say
+from toonvid.commands.trainer_package import require_trainer
 from toonvid.engine import user_engines
+
+_CARD_PANEL = "Card"
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="The training run's folder.")],
-    style: Annotated[str, typer.Option(help="Name of the style.")],
-    target: Annotated[
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the training run.")],
+    style: Annotated[
+        str, typer.Option(metavar="NAME", help="Name of the style.", rich_help_panel=OUTPUT_PANEL)
+    ],
+    output: Annotated[
         Path | None,
-        typer.Option("--target", "-o", help="Folder for the engine; the user's own if not given."),
-    ] = None,
-    title: Annotated[
-        str, typer.Option(help="Title on the card; made from the style if not given.")
-    ] = "",
-    description: Annotated[str, typer.Option(help="A sentence for the card.")] = "",
-    licence: Annotated[str, typer.Option(help="Licence of the engine.")] = "not stated",
-    credits: Annotated[
-        Path | None,
-        typer.Option(help="JSON list of the data sets: name, author, licence, url, pictures."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FOLDER",
+            help="Folder for the engine.",
+            show_default="your own styles",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
     ] = None,
     calibration: Annotated[
         Path | None,
-        typer.Option(help="Folder of photos: makes an INT8 engine too, calibrated with them."),
+        typer.Option(
+            metavar="FOLDER",
+            help="Photos to calibrate an INT8 engine with; without them, none is made.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
+    ] = None,
+    title: Annotated[
+        str,
+        typer.Option(
+            metavar="TEXT",
+            help="Title of the style.",
+            show_default="made from its name",
+            rich_help_panel=_CARD_PANEL,
+        ),
+    ] = "",
+    description: Annotated[
+        str,
+        typer.Option(
+            metavar="TEXT",
+            help="One sentence on the style.",
+            show_default=False,
+            rich_help_panel=_CARD_PANEL,
+        ),
+    ] = "",
+    engine_license: Annotated[
+        str,
+        typer.Option(
+            "--license",
+            metavar="TEXT",
+            help="License of the engine.",
+            rich_help_panel=_CARD_PANEL,
+        ),
+    ] = "not stated",
+    credits: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="JSON list of the training data: name, author, licence, url, pictures.",
+            rich_help_panel=_CARD_PANEL,
+        ),
     ] = None,
 ) -> None:
-    """Export the generator of a run, compared number by number with the engine."""
-    require_trainer()
-    from rich.console import Console
+    """Export the generator of a training run as an engine, and compare the two pixel by pixel.
 
-    from toonvid.commands.build import build_where_possible
+    Examples:
+        toonvid export runs/mine --style mine
+        toonvid export runs/mine --style mine --calibration photos/ -o engines/
+    """
+    require_trainer()
     from trainer.exporting.export import EngineText, read_credits
     from trainer.exporting.export import export as export_engine
     from trainer.training.run_folder import Run
 
     trained_on = read_credits(credits) if credits else ()
-    text = EngineText(style, title, description, licence, trained_on)
-    engine = export_engine(Run(run), text, target or user_engines())
+    text = EngineText(style, title, description, engine_license, trained_on)
+    engine = export_engine(Run(run), text, output or user_engines())
     if calibration is not None:
         from trainer.exporting.quantize import add_int8
 
         engine = add_int8(engine, calibration)
-    names = " and ".join(engine.card.sha256)
-    console = Console()
-    console.print(f"Wrote {names} to {engine.folder}", markup=False, soft_wrap=True)
+    console = output_console()
+    say(console, f"Wrote {' and '.join(engine.card.sha256)} to {engine.folder}")
     build_where_possible(engine, console)

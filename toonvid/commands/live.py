@@ -1,4 +1,8 @@
-"""`toonvid live`: the camera as a cartoon."""
+"""`toonvid live`: a camera in, its cartoon on screens and in recordings out.
+
+The frames travel in `toonvid.live.session`; here its parts are opened for the options that were
+given, and messages are printed.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +18,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from toonvid.commands.arguments import parse_size
+from toonvid.commands.help import OUTPUT_PANEL, SOURCE_PANEL
+from toonvid.commands.messages import count, describe_backend, error_console, say
 from toonvid.commands.options import (
+    AsJson,
     BackendChoice,
     Compare,
     Device,
     KeepColor,
+    Overwrite,
     Precision,
     Quiet,
     Strength,
@@ -26,6 +34,7 @@ from toonvid.commands.options import (
 )
 from toonvid.engine import DEFAULT_STYLE
 from toonvid.errors import CameraError
+from toonvid.stylizing.options import StylizeOptions
 
 if TYPE_CHECKING:
     from toonvid.backends import Backend
@@ -37,7 +46,9 @@ if TYPE_CHECKING:
 _AUTO = "auto"
 _BROWSER = "browser"
 _PORT = 8180
-_STATUS_SECONDS = 1.0
+_STATUS_SECONDS = 1.0  # between two updates of the status line in the terminal
+_PAGE_PANEL = "Web page"
+_STYLIZING = StylizeOptions()  # holds the defaults
 
 
 def live(
@@ -45,64 +56,110 @@ def live(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="Number of a camera, /dev/video0, rtsp://…, http://…, a film, screen,"
+            help="Number of a webcam, /dev/video0, an rtsp:// or http:// address, a video, screen,"
             " lavfi:testsrc2, browser (with --serve), or - for standard input.",
         ),
     ] = "0",
-    style: Style = DEFAULT_STYLE,
-    backend: BackendChoice = "auto",
-    device: Device = None,
-    precision: Precision = "auto",
     size: Annotated[
         str | None,
         typer.Option(
-            metavar="WxH|720p|auto",
-            help="Ask the camera for this size and paint in it; auto takes the largest that holds"
-            " the camera's rate.",
+            metavar="SIZE",
+            help="Frame size to ask of the camera: 1280x720, 720p, or auto for the largest one"
+            " that holds the camera's frame rate.",
+            show_default="chosen by the camera",
+            rich_help_panel=SOURCE_PANEL,
         ),
     ] = None,
     fps: Annotated[
-        float | None, typer.Option(min=1, max=1000, help="Frames a second to ask of the camera.")
+        float | None,
+        typer.Option(
+            metavar="RATE",
+            min=1,
+            max=1000,
+            help="Frames per second to ask of the camera.",
+            show_default="chosen by the camera",
+            rich_help_panel=SOURCE_PANEL,
+        ),
     ] = None,
-    mirror: Annotated[bool, typer.Option("--mirror", help="Swap left and right.")] = False,
-    strength: Strength = 1.0,
-    keep_color: KeepColor = False,
-    compare: Compare = "none",
+    mirror: Annotated[
+        bool,
+        typer.Option("--mirror", help="Swap left and right.", rich_help_panel=SOURCE_PANEL),
+    ] = False,
+    seconds: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            min=0.1,
+            help="Stop after this time.",
+            show_default="never",
+            rich_help_panel=SOURCE_PANEL,
+        ),
+    ] = None,
+    style: Style = DEFAULT_STYLE,
+    strength: Strength = _STYLIZING.strength,
+    keep_color: KeepColor = _STYLIZING.keep_color,
+    compare: Compare = _STYLIZING.compare,
     record: Annotated[
         Path | None,
-        typer.Option(metavar="TARGET", help="Record from the beginning: .mp4, .mkv, .mov …"),
+        typer.Option(
+            metavar="TARGET",
+            help="Record from the beginning: .mp4, .mkv, .mov and others.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
     ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", "-y", help="Let --record replace a file.")
-    ] = False,
+    overwrite: Overwrite = False,
     virtual_camera: Annotated[
         str | None,
         typer.Option(
-            metavar="any|DEVICE", help="Be a camera to other programs: any, or /dev/video10."
+            metavar="DEVICE",
+            help="Publish the cartoon as a virtual webcam: any, or a device such as /dev/video10.",
+            rich_help_panel=OUTPUT_PANEL,
         ),
     ] = None,
+    headless: Annotated[
+        bool, typer.Option("--headless", help="Open no window.", rich_help_panel=OUTPUT_PANEL)
+    ] = False,
     serve: Annotated[
-        bool, typer.Option("--serve", help="Show it in a browser too; prints the page's address.")
+        bool,
+        typer.Option(
+            "--serve",
+            help="Also show the cartoon on a web page, whose address is printed.",
+            rich_help_panel=_PAGE_PANEL,
+        ),
     ] = False,
     host: Annotated[
         str | None,
         typer.Option(
-            help="With --serve: open the page to the network, over HTTPS; 0.0.0.0 for all of it."
+            metavar="ADDRESS",
+            help="Open the page to the network at this address, over HTTPS; 0.0.0.0 for all"
+            " networks.",
+            show_default="this machine only",
+            rich_help_panel=_PAGE_PANEL,
         ),
     ] = None,
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="With --serve: 0 takes any that is free.")
+        int,
+        typer.Option(
+            metavar="N",
+            min=0,
+            max=65535,
+            help="Port of the page; 0 takes any free one.",
+            rich_help_panel=_PAGE_PANEL,
+        ),
     ] = _PORT,
-    headless: Annotated[bool, typer.Option("--headless", help="Open no window.")] = False,
-    seconds: Annotated[
-        float | None, typer.Option(min=0.1, help="End after this long.  [default: never]")
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the figures as a line of JSON.")
-    ] = False,
+    backend: BackendChoice = "auto",
+    device: Device = None,
+    precision: Precision = "auto",
+    as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """See a camera as a cartoon, now. In the window, h shows the keys."""
+    """Show a camera as a cartoon, live. In the window, h lists the keys.
+
+    Examples:
+        toonvid live
+        toonvid live --virtual-camera any --mirror
+        toonvid live rtsp://camera/1 --serve --record day.mkv
+    """
     if not headless:
         _load_opencv()
     from toonvid.backends import open_backend
@@ -111,11 +168,10 @@ def live(
     from toonvid.live.live_stylizer import LiveStylizer, StyleSettings
     from toonvid.live.recorder import Recorder, RecordOptions
     from toonvid.live.session import Controls, LiveSession
-    from toonvid.stylizing.options import StylizeOptions
 
-    box = None if size == _AUTO else parse_size(size)
+    box = None if size is None or size == _AUTO else parse_size(size)
     rate = None if fps is None else Fraction(fps).limit_denominator(1001)
-    report = _Report(quiet)
+    report = _LiveReport(quiet)
     controls = Controls(
         StyleSettings(style, StylizeOptions(strength, keep_color, compare), mirror),
         [engine.card.style for engine in list_engines()],
@@ -127,7 +183,7 @@ def live(
 
     def open_style(name: str) -> Backend:
         opened = open_backend(find_engine(name), backend, device, precision)
-        report.show_choice(opened)
+        report.say(describe_backend(opened))
         return opened
 
     with ExitStack() as stack:
@@ -136,41 +192,41 @@ def live(
         camera = stack.enter_context(_camera(source, asked, report.say))
         holds = float(rate or 0) if size == _AUTO else None
         recorder = stack.enter_context(Recorder(camera, controls, recording, report.say))
-        running = LiveSession(camera, stylizer, controls, [recorder.show], holds, report.say)
-        running.outputs.append(report.screen(running.statistics))
+        session = LiveSession(camera, stylizer, controls, [recorder.show], holds, report.say)
+        session.outputs.append(report.status_output(session.statistics))
         if virtual_camera is not None:
             from toonvid.live.virtual_camera import VirtualCamera
 
             virtual = VirtualCamera(virtual_camera, fps, report.say)
-            running.outputs.append(stack.enter_context(virtual).show)
+            session.outputs.append(stack.enter_context(virtual).show)
         if serve:
             from toonvid.live.web.server import PageServer, ServeOptions
 
             page = PageServer(
-                controls, running.statistics, camera.put_browser_frame, ServeOptions(host, port)
+                controls, session.statistics, camera.put_browser_frame, ServeOptions(host, port)
             )
-            running.outputs.append(stack.enter_context(page).show)
+            session.outputs.append(stack.enter_context(page).show)
             report.show_page(page)
         if not headless:
             from toonvid.live.window import Window
 
-            window = stack.enter_context(Window(controls, running.statistics, report.say))
-            running.outputs.append(window.show)
-        figures = running.run(seconds)
-    report.show_end(figures)
+            window = stack.enter_context(Window(controls, session.statistics, report.say))
+            session.outputs.append(window.show)
+        statistics = session.run(seconds)
+    report.show_end(statistics)
     if as_json:
-        typer.echo(json.dumps(asdict(figures)))
+        typer.echo(json.dumps(asdict(statistics)))
     if recorder.failure is not None:
         raise recorder.failure
 
 
 def _load_opencv() -> None:
-    """Import OpenCV before PyAV: in the other order its windows can hang."""
+    """Import OpenCV before PyAV: in the other order, opening its windows can hang."""
     try:
         import cv2  # noqa: F401
     except ImportError as error:
         raise CameraError(
-            f"OpenCV cannot be loaded ({error}); --headless needs none, but for webcams"
+            f"OpenCV cannot be loaded ({error}); --headless needs it for webcams only"
         ) from error
     from toonvid.live.window import require_display
 
@@ -189,57 +245,53 @@ def _camera(source: str, options: CameraOptions, on_notice: Callable[[str], None
     return Camera(without_password(source), lambda: open_ffmpeg_feed(source, options), on_notice)
 
 
-class _Report:
-    """What the user is told: on standard error, so that standard output stays free."""
+class _LiveReport:
+    """Messages of one run, on standard error, so that standard output holds results only."""
 
     def __init__(self, quiet: bool) -> None:
-        from rich.console import Console
-
         self.quiet = quiet
-        self.console = Console(stderr=True, soft_wrap=True, highlight=False)
+        self._console = error_console()
         self._status_shown = 0.0
 
     def say(self, line: str) -> None:
+        """Print a line, unless only errors are wanted."""
         if not self.quiet:
-            self.console.print(line, markup=False)
-
-    def show_choice(self, backend: Backend) -> None:
-        reason = f" ({backend.reason})" if backend.reason else ""
-        self.say(
-            f"{backend.engine.card.title}: {backend.name} on {backend.device},"
-            f" {backend.precision}{reason}"
-        )
+            say(self._console, line)
 
     def show_page(self, page: PageServer) -> None:
-        """Told even to the quiet: without the address the page is of no use."""
-        self.console.print(f"open {page.address}", markup=False)
+        """Print the page's address, with --quiet too: without it the page is of no use."""
+        say(self._console, f"open {page.address}")
         if page.fingerprint is not None:
-            self.console.print(
-                "The browser will not know its certificate. Go on if the SHA-256 fingerprint it"
-                f" shows is\n{page.fingerprint}",
-                markup=False,
+            say(
+                self._console,
+                "The browser will warn of an unknown certificate. Continue if the SHA-256"
+                f" fingerprint that it shows is\n{page.fingerprint}",
             )
 
-    def screen(
-        self, figures: Callable[[], LiveStatistics]
+    def status_output(
+        self, statistics: Callable[[], LiveStatistics]
     ) -> Callable[[DisplayFrame | None], None]:
-        """A screen that shows figures alone, in one line of the terminal."""
+        """Make an output that shows statistics only, in one line of the terminal."""
 
         def show(_: DisplayFrame | None) -> None:
             now = time.perf_counter()
             if now >= self._status_shown + _STATUS_SECONDS:
                 self._status_shown = now
-                self.console.print(f"{_line(figures())}   ", end="\r", markup=False)
+                self._console.print(f"{_status_line(statistics())}   ", end="\r", markup=False)
 
-        return show if self.console.is_terminal and not self.quiet else lambda _: None
+        return show if self._console.is_terminal and not self.quiet else lambda _: None
 
-    def show_end(self, figures: LiveStatistics) -> None:
-        self.say(f"Shown {figures.shown} pictures of {figures.source}: {_line(figures)}")
+    def show_end(self, statistics: LiveStatistics) -> None:
+        """Print the statistics of the whole run."""
+        frames = count(statistics.shown, "frame")
+        self.say(f"Showed {frames} of {statistics.source}: {_status_line(statistics)}")
 
 
-def _line(figures: LiveStatistics) -> str:
+def _status_line(statistics: LiveStatistics) -> str:
     line = (
-        f"{figures.rate:.1f} a second, {figures.delay_ms} ms late (95 %: {figures.delay_95_ms} ms),"
-        f" {figures.dropped} dropped"
+        f"{statistics.rate:.1f} frames per second, delay {statistics.delay_ms} ms"
+        f" (95 %: {statistics.delay_95_ms} ms), {statistics.dropped} dropped"
     )
-    return f"{line}, {figures.reconnects} times back" if figures.reconnects else line
+    return (
+        f"{line}, {count(statistics.reconnects, 'reconnection')}" if statistics.reconnects else line
+    )

@@ -1,110 +1,179 @@
-"""`toonvid prepare`: films and pictures become training folders."""
+"""`toonvid prepare`: videos and images in, a folder of training images out.
+
+The work is done by `trainer.prepare`, which needs no PyTorch.
+"""
 
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.logging import RichHandler
-from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
 from rich.table import Table
 
-from toonvid.commands.options import Quiet
-from toonvid.commands.require_trainer import require_own_trainer
+from toonvid.commands.help import OUTPUT_PANEL
+from toonvid.commands.messages import count, error_console, say
+from toonvid.commands.options import AsJson, Quiet
+from toonvid.commands.progress import preparation_bar
+from toonvid.commands.trainer_package import require_own_trainer
 
 if TYPE_CHECKING:
-    from trainer.prepare.prepare import Progress, Report
+    from trainer.prepare.prepare import Report
 
-_NAME_WIDTH = 32
 _PROBLEMS_SHOWN = 8
-_COLUMNS = (  # as the report counts them
-    *("sources", "seen", "kept", "small", "blank", "credits", "blurred", "duplicate", "too soon"),
-    *("blank crops", "blurred crops", "written"),
+_COLUMNS = (  # in the order of the table; names as the report has them
+    "sources",
+    "seen",
+    "kept",
+    "small",
+    "blank",
+    "credits",
+    "blurred",
+    "duplicate",
+    "too soon",
+    "blank crops",
+    "blurred crops",
+    "written",
 )
+
+_FRAMES_PANEL = "Frames"
+_CROPS_PANEL = "Crops"
 
 
 def prepare(
     sources: Annotated[
-        list[str], typer.Argument(metavar="SOURCE...", help="Films, pictures and folders.")
+        list[str], typer.Argument(metavar="SOURCE", help="Videos, images and folders.")
     ],
-    target: Annotated[
+    output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", metavar="DIR", help="Folder for the pictures; the same one goes on."
+            "--output",
+            "-o",
+            metavar="FOLDER",
+            help="Folder for the images. An existing one is added to.",
+            rich_help_panel=OUTPUT_PANEL,
         ),
     ],
-    size: Annotated[int, typer.Option(min=32, help="Side of the crops in pixels.")] = 288,
+    size: Annotated[
+        int,
+        typer.Option(
+            metavar="PIXELS", min=32, help="Side of the crops.", rich_help_panel=_CROPS_PANEL
+        ),
+    ] = 288,
     short_sides: Annotated[
         str,
         typer.Option(
             "--short-sides",
             metavar="PIXELS,...",
-            help="Short sides that frames are reduced to before they are cut.",
+            help="Short sides that frames are scaled down to before they are cropped.",
+            rich_help_panel=_CROPS_PANEL,
         ),
     ] = "480,720",
-    crops: Annotated[int, typer.Option(min=1, help="Crops of a frame at each scale.")] = 2,
+    crops: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Number of crops per frame and short side.",
+            rich_help_panel=_CROPS_PANEL,
+        ),
+    ] = 2,
     every: Annotated[
-        float, typer.Option(min=0, metavar="SECONDS", help="Least time between two frames.")
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            min=0,
+            help="Least time between two frames of a video.",
+            rich_help_panel=_FRAMES_PANEL,
+        ),
     ] = 1.0,
     all_frames: Annotated[
         bool,
-        typer.Option("--all-frames", help="Look at all frames of films, not at key frames alone."),
+        typer.Option(
+            "--all-frames",
+            help="Consider all frames of a video, not only its key frames.",
+            rich_help_panel=_FRAMES_PANEL,
+        ),
     ] = False,
-    max_pictures: Annotated[
+    max_images: Annotated[
         int | None,
-        typer.Option("--max", min=1, help="Most pictures of one film, spread over all of it."),
+        typer.Option(
+            "--max",
+            metavar="N",
+            min=1,
+            help="Most images per video, spread over its whole length.",
+            rich_help_panel=_FRAMES_PANEL,
+        ),
     ] = None,
     max_blur: Annotated[
-        float, typer.Option(min=0, max=1, help="Leave out what is more blurred; 1 keeps all.")
+        float,
+        typer.Option(
+            metavar="SHARE",
+            min=0,
+            max=1,
+            help="Leave out frames with more blur; 1 keeps all.",
+            rich_help_panel=_FRAMES_PANEL,
+        ),
     ] = 0.6,
     min_difference: Annotated[
         int,
         typer.Option(
-            min=0, max=64, help="Leave out what differs less from another frame; 0 keeps all."
+            metavar="BITS",
+            min=0,
+            max=64,
+            help="Leave out frames that differ less from another; 0 keeps all.",
+            rich_help_panel=_FRAMES_PANEL,
         ),
     ] = 8,
-    keep_credits: Annotated[bool, typer.Option("--keep-credits", help="Keep credits.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    keep_credits: Annotated[
+        bool,
+        typer.Option(
+            "--keep-credits",
+            help="Keep frames with opening or closing credits.",
+            rich_help_panel=_FRAMES_PANEL,
+        ),
+    ] = False,
+    as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Cut films and pictures into pictures to train on. The same command again adds what is new."""
+    """Cut videos and images into training images. The same command again adds what is new.
+
+    Examples:
+        toonvid prepare movie.mkv -o cartoons/
+        toonvid prepare photos/ -o prepared/ --size 256 --crops 1
+    """
     require_own_trainer()
     from trainer.prepare.frame_extraction import PrepareOptions
     from trainer.prepare.prepare import prepare as prepare_folder
 
     options = PrepareOptions(
-        size,
-        _parse_sides(short_sides, size),
-        crops,
-        every,
-        all_frames,
-        max_pictures,
-        max_blur,
-        min_difference,
-        keep_credits,
+        size=size,
+        short_sides=_parse_short_sides(short_sides, size),
+        crops=crops,
+        every_seconds=every,
+        all_frames=all_frames,
+        max_pictures=max_images,
+        max_blur=max_blur,
+        min_difference=min_difference,
+        keep_credits=keep_credits,
     )
-    console = Console(stderr=True, soft_wrap=True, highlight=False, quiet=quiet)
-    with _progress_bar(console) as show:
-        report = prepare_folder(sources, target, options, show)
+    console = error_console(quiet)
+    with preparation_bar(console) as show:
+        report = prepare_folder(sources, output, options, show)
     if as_json:
         typer.echo(json.dumps(asdict(report)))
-    _show_report(console, report)
+    _print_report(console, report)
 
 
-def _parse_sides(text: str, size: int) -> tuple[int, ...]:
+def _parse_short_sides(text: str, size: int) -> tuple[int, ...]:
     try:
         sides = tuple(int(part) for part in text.split(","))
     except ValueError as error:
         raise typer.BadParameter(
-            f"{text!r} is no list of pixels; write 480,720", param_hint="--short-sides"
+            f"{text!r} is not a list of pixels; write 480,720", param_hint="--short-sides"
         ) from error
     if min(sides) < size:
         raise typer.BadParameter(
@@ -113,44 +182,8 @@ def _parse_sides(text: str, size: int) -> tuple[int, ...]:
     return sides
 
 
-@contextmanager
-def _progress_bar(console: Console) -> Iterator[Callable[[Progress], None] | None]:
-    """A bar over all sources, where somebody sees it; and what the trainer warns of."""
-    handler = RichHandler(console=console, show_time=False, show_path=False)
-    logger = logging.getLogger("trainer")
-    logger.addHandler(handler)
-    try:
-        if not console.is_terminal:
-            yield None
-            return
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TextColumn("{task.fields[figures]}", markup=False),
-            TimeRemainingColumn(),
-        )
-        with Bar(*columns, console=console, transient=True, disable=console.quiet) as bar:
-            task = bar.add_task("", total=None, figures="")
-
-            def show(progress: Progress) -> None:
-                name = Path(progress.source).name
-                if len(name) > _NAME_WIDTH:
-                    name = name[: _NAME_WIDTH - 1] + "…"
-                figures = f"{progress.done}/{progress.total} sources, {progress.pictures} pictures"
-                bar.update(
-                    task,
-                    description=name,
-                    completed=progress.done + progress.share,
-                    total=progress.total,
-                    figures=figures,
-                )
-
-            yield show
-    finally:
-        logger.removeHandler(handler)
-
-
-def _show_report(console: Console, report: Report) -> None:
+def _print_report(console: Console, report: Report) -> None:
+    """Print how many frames and crops were kept or left out, and which sources had problems."""
     table = Table(title="Frames and crops of all runs")
     used = [name for name in _COLUMNS if any(name in counts for counts in report.sources.values())]
     table.add_column("source", overflow="fold")
@@ -165,12 +198,12 @@ def _show_report(console: Console, report: Report) -> None:
     console.print(table)
     problems = list(report.problems.values())
     for problem in problems[:_PROBLEMS_SHOWN]:
-        console.print(f"skipped: {problem}", style="yellow", markup=False)
+        say(console, f"skipped: {problem}", "yellow")
     if len(problems) > _PROBLEMS_SHOWN:
         more = len(problems) - _PROBLEMS_SHOWN
-        console.print(f"and {more} more, all named in {report.target}/report.json", style="yellow")
-    console.print(
-        f"Added {report.new_pictures:,} pictures of {report.new_sources:,} new sources to"
-        f" {report.target}: {report.pictures:,} in all. Look at some of them: {report.sheet}",
-        markup=False,
+        say(console, f"and {more} more, all of them in {report.target}/report.json", "yellow")
+    say(
+        console,
+        f"Added {count(report.new_pictures, 'image')} of {count(report.new_sources, 'new source')}"
+        f" to {report.target}: {report.pictures:,} in all. Some of them: {report.sheet}",
     )

@@ -1,4 +1,7 @@
-"""`toonvid styles`: list, show, verify, try and add engines."""
+"""`toonvid styles`: list, show, verify, try and add engines.
+
+Engines are found and read by `toonvid.engine`.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
 from toonvid.commands.arguments import parse_time
+from toonvid.commands.help import OUTPUT_PANEL, PlainCommand, PlainGroup, split_docstring
+from toonvid.commands.messages import output_console, say
+from toonvid.commands.options import Overwrite, complete_style
 from toonvid.engine import (
     Engine,
     engine_folders,
@@ -17,41 +25,40 @@ from toonvid.engine import (
     read_engine,
     user_engines,
 )
-from toonvid.errors import EngineError, TargetError
+from toonvid.errors import EngineError, SourceError, TargetError
+from toonvid.files import write_atomically
 
 if TYPE_CHECKING:
     from toonvid.video import Frame
 
-styles = typer.Typer(help="List, show, verify, try and add styles.", invoke_without_command=True)
-
-_SHEET_TILE_WIDTH = 960  # pixels, the most that one picture of a contact sheet is wide
+_SHEET_TILE_WIDTH = 960  # pixels, the largest width of one image of a contact sheet
 
 
-@styles.callback()
-def list_all(context: typer.Context) -> None:
-    """List the styles that are here."""
+def list_styles(context: typer.Context) -> None:
+    """List, show, verify, try and add styles. Without a command, list them.
+
+    Examples:
+        toonvid styles
+        toonvid styles show ink
+        toonvid styles try movie.mp4 --at 1:00
+        toonvid styles add mine.onnx
+    """
     if context.invoked_subcommand is not None:
         return
-    from rich.console import Console
-    from rich.table import Table
-
     table = Table()
-    for name, justify in (
-        ("style", "left"),
-        ("title", "left"),
-        ("size", "right"),
-        ("multiply-adds a pixel", "right"),
-        ("licence", "left"),
-        ("precisions", "left"),
-    ):
-        table.add_column(name, justify="right" if justify == "right" else "left")
+    table.add_column("style")
+    table.add_column("title")
+    table.add_column("size", justify="right")
+    table.add_column("multiply-adds per pixel", justify="right")
+    table.add_column("license")
+    table.add_column("precisions")
     for engine in list_engines():
         card = engine.card
-        size = sum((engine.folder / name).stat().st_size for name in card.sha256)
+        size_bytes = sum((engine.folder / name).stat().st_size for name in card.sha256)
         table.add_row(
             card.style,
             card.title,
-            f"{size / 1e6:.1f} MB",
+            f"{size_bytes / 1e6:.1f} MB",
             f"{card.multiply_adds_per_pixel:,}",
             card.license,
             " ".join(card.precisions),
@@ -59,11 +66,21 @@ def list_all(context: typer.Context) -> None:
     Console().print(table)
 
 
-@styles.command()
-def show(style: Annotated[str, typer.Argument(help="Name of a style, or path.")]) -> None:
-    """Print all that is known about a style."""
-    from rich.console import Console
+def show(
+    style: Annotated[
+        str,
+        typer.Argument(
+            metavar="STYLE",
+            help="Name of a style, or path of an engine.",
+            autocompletion=complete_style,
+        ),
+    ],
+) -> None:
+    """Print the card of a style: description, license, training data, figures and files.
 
+    Examples:
+        toonvid styles show ink
+    """
     engine = find_engine(style)
     card = engine.card
     lines = [
@@ -71,82 +88,95 @@ def show(style: Annotated[str, typer.Argument(help="Name of a style, or path.")]
         card.description,
         "",
         f"parameters: {card.parameters:,}",
-        f"multiply-adds a pixel: {card.multiply_adds_per_pixel:,}",
-        f"licence: {card.license}",
+        f"multiply-adds per pixel: {card.multiply_adds_per_pixel:,}",
+        f"license: {card.license}",
         f"recipe: {card.recipe}",
         *(f"trained on: {s.name}, {s.author}, {s.license}" for s in card.trained_on),
         *(f"{name}: {value:g}" for name, value in card.metrics.items()),
         *(f"{name}: sha256 {digest}" for name, digest in card.sha256.items()),
-        f"in: {engine.folder}",
+        f"folder: {engine.folder}",
     ]
-    Console(highlight=False, soft_wrap=True).print("\n".join(lines))
+    output_console().print("\n".join(lines))
 
 
-@styles.command()
 def verify(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Styles; all when none is named.")
+        list[str] | None,
+        typer.Argument(
+            metavar="STYLE",
+            help="Styles; all of them when none is named.",
+            autocompletion=complete_style,
+        ),
     ] = None,
 ) -> None:
-    """Check that the files of engines are those that their cards describe."""
-    from rich.console import Console
+    """Check that the files of styles are the ones that their cards describe.
 
-    console = Console(highlight=False, soft_wrap=True)
-    failed = False
-    for card_path in _cards(names or []):
+    Examples:
+        toonvid styles verify
+    """
+    console = output_console()
+    has_failed = False
+    for card_path in _card_paths(names or []):
         try:
             engine = read_engine(card_path)
             for precision in engine.card.precisions:
                 engine.path(precision)
             console.print(f"{engine.card.style}: {' '.join(engine.card.precisions)} good")
         except EngineError as error:
-            failed = True
-            console.print(f"{card_path.stem}: {error}", style="red", markup=False)
-    if failed:
+            has_failed = True
+            say(console, f"{card_path.stem}: {error}", "red")
+    if has_failed:
         raise typer.Exit(1)
 
 
-@styles.command(name="try")
-def try_all(
-    film: Annotated[str, typer.Argument(metavar="FILM", help="A film or picture.")],
-    at: Annotated[str, typer.Option(metavar="TIME", help="Which frame: 90, 1:30.")] = "0",
+def try_styles(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A video or an image.")],
+    at: Annotated[
+        str, typer.Option(metavar="TIME", help="Time of the frame: 90, 1:30 or 0:01:30.5.")
+    ] = "0",
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="TARGET", help="The contact sheet.")
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="TARGET",
+            help="The contact sheet to write.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
     ] = Path("styles.png"),
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", "-y", help="Replace a sheet that is there.")
-    ] = False,
+    overwrite: Overwrite = False,
 ) -> None:
-    """Write one frame of a film in every style, on one sheet."""
-    from rich.console import Console
+    """Write one frame of a video in every style, on one contact sheet.
 
+    Examples:
+        toonvid styles try movie.mp4 --at 1:00
+    """
     from toonvid.backends import open_backend
     from toonvid.stylizing.stylizer import Stylizer
     from toonvid.writing.contact_sheet import contact_sheet, write_image
 
-    frame = _frame_at(film, parse_time(at))
-    pictures, names = [frame.pixels], ["the source"]
+    frame = _frame_at(source, parse_time(at))
+    images, names = [frame.pixels], ["the source"]
     for engine in list_engines():
         with open_backend(engine) as backend:
-            pictures += [cartoon.pixels for cartoon in Stylizer(backend).stylize([frame])]
+            images += [cartoon.pixels for cartoon in Stylizer(backend).stylize([frame])]
         names.append(engine.card.style)
-    columns = 2 if len(pictures) < 5 else 3
-    write_image(output, contact_sheet(pictures, columns), overwrite)
-    Console(highlight=False, soft_wrap=True).print(
-        f"Wrote {output}: {', '.join(names)}, from left to right and down.", markup=False
-    )
+    columns = 2 if len(images) < 5 else 3
+    write_image(output, contact_sheet(images, columns), overwrite)
+    say(output_console(), f"Wrote {output}: {', '.join(names)}, row by row from the left.")
 
 
-@styles.command()
 def add(
-    path: Annotated[Path, typer.Argument(help="The engine's .onnx or .json.")],
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", "-y", help="Replace a style that is there.")
-    ] = False,
+    path: Annotated[
+        Path, typer.Argument(metavar="ENGINE", help="The engine's .onnx or .json file.")
+    ],
+    overwrite: Overwrite = False,
 ) -> None:
-    """Copy an engine and its card into your own styles."""
-    from rich.console import Console
+    """Copy an engine and its card to your own styles.
 
+    Examples:
+        toonvid styles add mine.onnx
+    """
     engine = read_engine(path)
     folder = user_engines()
     if (folder / engine.card_path.name).exists() and not overwrite:
@@ -155,35 +185,46 @@ def add(
         _copy(engine, folder)
     except OSError as error:
         raise TargetError(f"cannot write to {folder}: {error.strerror}") from error
-    Console(highlight=False, soft_wrap=True).print(
-        f"Added {engine.card.style} to {folder}", markup=False
-    )
+    say(output_console(), f"Added {engine.card.style} to {folder}")
 
 
-def _cards(names: list[str]) -> list[Path]:
+def _card_paths(names: list[str]) -> list[Path]:
     if names:
         return [find_engine(name).card_path for name in names]
     return [card for folder in engine_folders() for card in sorted(folder.glob("*.json"))]
 
 
-def _frame_at(film: str, at: Fraction) -> Frame:
-    from toonvid.errors import SourceError
+def _frame_at(source: str, at: Fraction) -> Frame:
+    """Decode the first frame at or after a time in seconds."""
     from toonvid.reading.decoder import VideoDecoder
     from toonvid.reading.options import DecodeOptions
 
     options = DecodeOptions(size=(_SHEET_TILE_WIDTH, _SHEET_TILE_WIDTH), start=at or None)
-    with VideoDecoder(film, options) as decoder:
+    with VideoDecoder(source, options) as decoder:
         frame = next(decoder.frames(), None)
     if frame is None:
-        raise SourceError(f"{film} has no frame at {float(at):g} seconds")
+        raise SourceError(f"{source} has no frame at {float(at):g} seconds")
     return frame
 
 
 def _copy(engine: Engine, folder: Path) -> None:
-    """The card goes last: without it the files are no engine yet."""
-    from toonvid.files import write_atomically
-
+    """Copy the files of an engine. The card goes last: without it the others are no engine yet."""
     folder.mkdir(parents=True, exist_ok=True)
     sources = [engine.path(precision) for precision in engine.card.precisions]
     for source in [*sources, engine.card_path]:
         write_atomically(folder / source.name, source.read_bytes())
+
+
+_HELP, _EPILOG = split_docstring(list_styles.__doc__)
+styles = typer.Typer(
+    cls=PlainGroup,
+    help=_HELP,
+    epilog=_EPILOG,
+    callback=list_styles,
+    invoke_without_command=True,
+)
+"""The group of commands, for `toonvid.cli`."""
+
+for _name, _command in (("show", show), ("verify", verify), ("try", try_styles), ("add", add)):
+    _text, _examples = split_docstring(_command.__doc__)
+    styles.command(_name, cls=PlainCommand, help=_text, epilog=_examples)(_command)

@@ -1,109 +1,265 @@
-"""`toonvid train`: learn a style, or go on learning it, and export it as an engine."""
+"""`toonvid train`: photos and cartoons in, a training run and an engine out.
+
+Options become a configuration here; the training is `trainer.training.train`, and the export after
+it is `trainer.exporting.export`.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
+from rich.console import Console
 
-from toonvid.commands.require_trainer import require_trainer
-from toonvid.commands.stop_signals import stop_signals
-from toonvid.commands.training_report import (
-    in_short,
-    messages,
-    progress_bar,
-    say,
-    tell_skipped,
-)
+from toonvid.commands.build import build_where_possible
+from toonvid.commands.help import OUTPUT_PANEL
+from toonvid.commands.interrupt import record_signals
+from toonvid.commands.messages import count, say
+from toonvid.commands.options import complete_style, listed
+from toonvid.commands.progress import memory_and_losses, training_bar
+from toonvid.commands.trainer_package import require_trainer, trainer_log
 from toonvid.engine import user_engines
 from toonvid.errors import TrainingError
 
 DeviceName = Literal["auto", "cpu", "cuda"]
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from trainer.device import Machine
     from trainer.training.run_folder import Sources
     from trainer.training.sweep import Probe
+    from trainer.training.train import Progress
+
+_DATA_PANEL = "Data"
+_TRAINING_PANEL = "Training"
+_MACHINE_PANEL = "Machine"
+_TRIAL_PANEL = "Trials"
+_PRESET_VALUE = "from the preset"  # shown as the default of options that override a preset
 
 
 def train(
-    photos: Annotated[Path, typer.Option(help="Folder of photos to learn on, or a film.")],
-    target: Annotated[
-        Path, typer.Option("--target", "-o", help="The run's folder; the same one goes on.")
+    photos: Annotated[
+        Path,
+        typer.Option(
+            metavar="SOURCE",
+            help="Photos to train on: a folder, or a video.",
+            rich_help_panel=_DATA_PANEL,
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FOLDER",
+            help="Folder of the training run. An existing run is resumed.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
     ],
     cartoons: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of cartoons, or a film; without, the initialization phase alone."
+            metavar="SOURCE",
+            help="Cartoons to train on: a folder, or a video. Without them, only the"
+            " initialization phase runs.",
+            rich_help_panel=_DATA_PANEL,
         ),
     ] = None,
-    preset: Annotated[str, typer.Option(help="Which training to start from.")] = "lite",
+    holdout: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Photos for the contact sheets, which are never trained on.",
+            rich_help_panel=_DATA_PANEL,
+        ),
+    ] = None,
+    content_weights: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Weights of the content network: safetensors or .pth.",
+            show_default="downloaded once by PyTorch",
+            rich_help_panel=_DATA_PANEL,
+        ),
+    ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder for prepared photos, which several runs may share.",
+            show_default="in the run's folder",
+            rich_help_panel=_DATA_PANEL,
+        ),
+    ] = None,
+    preset: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Configuration to start from: lite, paper, improved or distilled.",
+            rich_help_panel=_TRAINING_PANEL,
+        ),
+    ] = "lite",
     start_from: Annotated[
         Path | None,
-        typer.Option(help="Run or training state to take the generator from, initialized already."),
+        typer.Option(
+            metavar="RUN",
+            help="Run or training state whose generator is trained further; the initialization"
+            " phase is left out.",
+            rich_help_panel=_TRAINING_PANEL,
+        ),
     ] = None,
     teacher: Annotated[
         str | None,
-        typer.Option(help="Run or style whose pictures to learn to make: --preset distilled."),
-    ] = None,
-    content_weights: Annotated[
-        Path | None, typer.Option(help="Weights of the content network: safetensors or .pth.")
-    ] = None,
-    holdout: Annotated[
-        Path | None, typer.Option(help="Folder of photos for contact sheets, never learned on.")
-    ] = None,
-    initialization_steps: Annotated[
-        int | None, typer.Option(help="Batches of the initialization phase.")
-    ] = None,
-    adversarial_steps: Annotated[
-        int | None, typer.Option(help="Batches of the adversarial phase.")
-    ] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Crops in a batch.")] = None,
-    crop: Annotated[int | None, typer.Option(help="Side of a crop in pixels.")] = None,
-    content_weight: Annotated[
-        float | None, typer.Option(help="Of the content loss in both phases; 0 leaves it out.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Decides everything drawn at random.")] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Any other value of the training."),
-    ] = None,
-    cache: Annotated[
-        Path | None, typer.Option(help="Folder for prepared photos, to be shared by runs.")
-    ] = None,
-    device: Annotated[DeviceName, typer.Option(help="Where to train.")] = "auto",
-    memory_limit: Annotated[
-        str | None,
-        typer.Option(metavar="4GB", help="GPU memory for the whole process; all if not given."),
-    ] = None,
-    workers: Annotated[int, typer.Option(help="Threads that prepare batches.", min=1)] = 2,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Do one step of each phase, and tell what it takes.")
-    ] = False,
-    probe: Annotated[
-        str | None,
         typer.Option(
-            metavar="NAME=A,B,C", help="Short runs with each value, and one sheet to choose by."
+            metavar="STYLE",
+            help="Run or style whose output is imitated; needs --preset distilled.",
+            autocompletion=complete_style,
+            rich_help_panel=_TRAINING_PANEL,
         ),
     ] = None,
-    probe_steps: Annotated[
-        int, typer.Option(help="Most batches of each phase of a probe.", min=1)
+    initialization_steps: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Training steps of the initialization phase.",
+            show_default=_PRESET_VALUE,
+            rich_help_panel=_TRAINING_PANEL,
+        ),
+    ] = None,
+    adversarial_steps: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Training steps of the adversarial phase.",
+            show_default=_PRESET_VALUE,
+            rich_help_panel=_TRAINING_PANEL,
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Number of crops per batch.",
+            show_default=_PRESET_VALUE,
+            rich_help_panel=_TRAINING_PANEL,
+        ),
+    ] = None,
+    crop: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PIXELS",
+            help="Side of a crop.",
+            show_default=_PRESET_VALUE,
+            rich_help_panel=_TRAINING_PANEL,
+        ),
+    ] = None,
+    content_weight: Annotated[
+        float | None,
+        typer.Option(
+            metavar="WEIGHT",
+            help="Weight of the content loss in both phases; 0 leaves it out.",
+            show_default=_PRESET_VALUE,
+            rich_help_panel=_TRAINING_PANEL,
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Random seed.",
+            show_default=_PRESET_VALUE,
+            rich_help_panel=_TRAINING_PANEL,
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Override any other value of the configuration. May be repeated.",
+            rich_help_panel=_TRAINING_PANEL,
+        ),
+    ] = None,
+    device: Annotated[
+        DeviceName,
+        typer.Option(
+            metavar="NAME",
+            help=f"Where to train: {listed(get_args(DeviceName))}.",
+            rich_help_panel=_MACHINE_PANEL,
+        ),
+    ] = "auto",
+    memory_limit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="GPU memory for the whole process, such as 4GB.",
+            show_default="all of it",
+            rich_help_panel=_MACHINE_PANEL,
+        ),
+    ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Number of threads that prepare batches.",
+            rich_help_panel=_MACHINE_PANEL,
+        ),
+    ] = 2,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Do one training step of each phase, and print its time and memory.",
+            rich_help_panel=_TRIAL_PANEL,
+        ),
+    ] = False,
+    sweep: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME=A,B,C",
+            help="Train a short run with each value, and write a contact sheet to choose by.",
+            rich_help_panel=_TRIAL_PANEL,
+        ),
+    ] = None,
+    sweep_steps: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Most training steps per phase of a run of the sweep.",
+            rich_help_panel=_TRIAL_PANEL,
+        ),
     ] = 300,
     style: Annotated[
-        str | None, typer.Option(help="Name of the engine; the run's folder's if not given.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Name of the style.",
+            show_default="name of the run's folder",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
     ] = None,
     engines: Annotated[
-        Path | None, typer.Option(help="Folder for the engine; the user's own if not given.")
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder for the engine.",
+            show_default="your own styles",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
     ] = None,
 ) -> None:
-    """Learn a style from photos. The same command again goes on where it was stopped."""
-    require_trainer()
-    from rich.console import Console
+    """Train a style on photos and cartoons, and export it as an engine.
 
-    from toonvid.commands.build import build_where_possible
+    The same command resumes a training that was stopped.
+
+    Examples:
+        toonvid train --photos holidays/ --cartoons film.mkv -o runs/mine
+        toonvid train --photos holidays/ --cartoons film.mkv -o runs/mine --dry-run
+        toonvid convert party.mp4 --style mine
+    """
+    require_trainer()
     from trainer.config import change_config
     from trainer.device import Machine, parse_memory
     from trainer.exporting.export import EngineText, export
@@ -116,7 +272,7 @@ def train(
 
     if start_from and initialization_steps is None:
         initialization_steps = 0
-    flags = {
+    options = {
         "initialization.steps": initialization_steps,
         "adversarial.steps": adversarial_steps,
         "batch_size": batch_size,
@@ -125,43 +281,43 @@ def train(
         "adversarial.content_weight": content_weight,
         "seed": seed,
     }
-    typed = [f"{name}={value}" for name, value in flags.items() if value is not None]
-    typed += settings or []
+    changes = [f"{name}={value}" for name, value in options.items() if value is not None]
+    changes += settings or []
     start = find_preset(preset, with_cartoons=cartoons is not None)
-    config = change_config(start, typed)
+    config = change_config(start, changes)
     if teacher is not None and config.content_target != "teacher":
         raise TrainingError(f"the preset {preset} has no teacher; --preset distilled has one")
-    text = EngineText(style or target.resolve().name)
+    text = EngineText(style or output.resolve().name)
     machine = Machine(device, parse_memory(memory_limit) if memory_limit else None, workers)
     console = Console()
-    with messages(console):
-        photos = find_folder(photos, target / "photos", config.crop)
-        cartoons = find_folder(cartoons, target / "cartoons", config.crop) if cartoons else None
-    if cartoons and is_prepared(cartoons):  # several scales are in it already
-        config = change_config(start, ["cartoon_scales=1", *typed])
+    with trainer_log(console):
+        photos = find_folder(photos, output / "photos", config.crop)
+        cartoons = find_folder(cartoons, output / "cartoons", config.crop) if cartoons else None
+    if cartoons and is_prepared(cartoons):  # prepared images hold several scales already
+        config = change_config(start, ["cartoon_scales=1", *changes])
     sources = Sources(photos, cartoons, content_weights, start_from, teacher, holdout, cache)
     if dry_run:
-        with messages(console):
+        with trainer_log(console):
             for trial in try_phases(config, sources, machine):
                 say(console, trial.describe())
         return
-    if probe is not None:
-        _probe(console, parse_probes(probe, config, probe_steps), preset, sources, target, machine)
+    if sweep is not None:
+        _sweep(console, parse_probes(sweep, config, sweep_steps), preset, sources, output, machine)
         return
-    run = Run(target)
+    run = Run(output)
     run.claim(preset, config, sources)
-    with stop_signals() as signals, progress_bar(console, config.steps) as show:
-        progress = train_generator(run, config, sources, show, lambda: bool(signals), machine)
-    tell_skipped(console, progress)
+    with record_signals() as received, training_bar(console, config.steps) as show:
+        progress = train_generator(run, config, sources, show, lambda: bool(received), machine)
+    _print_skipped(console, progress)
     if progress.step < progress.steps:
-        say(console, f"Stopped after step {progress.step}; the same command goes on from there.")
-        raise typer.Exit(128 + signals[0])
+        say(console, f"Stopped after step {progress.step}; the same command resumes from there.")
+        raise typer.Exit(128 + received[0])
     engine = export(run, text, engines or user_engines())
     say(console, f"Wrote {engine.folder / engine.card.file_name('f32')}")
     build_where_possible(engine, console)
 
 
-def _probe(
+def _sweep(
     console: Console,
     probes: list[Probe],
     preset: str,
@@ -169,17 +325,25 @@ def _probe(
     target: Path,
     machine: Machine,
 ) -> None:
-    """Train the probes and write their sheet."""
+    """Train a short run for each value, and write the contact sheet."""
     from trainer.training.sweep import run_probes, write_probe_sheet
 
     if sources.heldout is None:
-        raise TrainingError("the sheet of a probe shows held-out photos: give --holdout DIR")
-    with stop_signals() as signals, messages(console):
+        raise TrainingError("the sheet of a sweep shows held-out photos: give --holdout DIR")
+    with record_signals() as received, trainer_log(console):
         for probe, progress in run_probes(
-            probes, preset, sources, target, machine, lambda: bool(signals)
+            probes, preset, sources, target, machine, lambda: bool(received)
         ):
-            say(console, f"{probe.name}: step {progress.step}  {in_short(progress.figures)}")
-    if signals:
-        say(console, "Stopped; the same command goes on from there.")
-        raise typer.Exit(128 + signals[0])
+            figures = memory_and_losses(progress.figures)
+            say(console, f"{probe.name}: step {progress.step}  {figures}")
+    if received:
+        say(console, "Stopped; the same command resumes from there.")
+        raise typer.Exit(128 + received[0])
     say(console, f"Wrote {write_probe_sheet(probes, target, sources.heldout)}")
+
+
+def _print_skipped(console: Console, progress: Progress) -> None:
+    """Count the images that could not be used; the trainer has logged why, one by one."""
+    if progress.skipped:
+        names = ", ".join(path.name for path in progress.skipped)
+        say(console, f"Skipped {count(len(progress.skipped), 'image')}: {names}")

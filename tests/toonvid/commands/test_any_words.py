@@ -62,7 +62,7 @@ def test_any_words_are_a_time_or_refused(text):
     try:
         assert parse_time(text) >= 0
     except typer.BadParameter as error:
-        assert "is no time" in str(error)
+        assert "is not a time" in str(error)
 
 
 @given(st.text())
@@ -70,7 +70,7 @@ def test_any_words_are_a_size_or_refused(text):
     try:
         assert parse_size(text) is not None
     except typer.BadParameter as error:
-        assert "is no size" in str(error)
+        assert "is not a size" in str(error)
 
 
 @given(st.text() | st.lists(st.sampled_from(["{stem}", "{style}", "{ext}", "{", "}", "a", "/"]))

@@ -56,7 +56,7 @@ def test_plans_of_a_style_are_written_and_listed(cache, capsys: Capsys):
     for path in paths:
         assert str(path) in ended.out
     again = run_here(capsys, "build", "negative", "--size", "1920x1080")
-    assert again.out.count("There is negative f32 for RTX") == 2
+    assert again.out.count("Already built negative f32 for RTX") == 2
 
 
 @with_tensorrt
@@ -74,7 +74,7 @@ def test_a_plan_that_cannot_be_kept_is_told(monkeypatch, tmp_path, capsys: Capsy
     ended = run_here(capsys, "build", "negative")
     assert ended.code == 0
     assert "Built negative f32 for RTX 30 and newer, 1280x720: " in ended.out
-    assert "and could not keep it" in ended.out
+    assert "but could not keep it" in ended.out
 
 
 def test_without_tensorrt_one_line_says_how_to_install_it(no_tensorrt, capsys: Capsys):
@@ -88,7 +88,7 @@ def test_without_tensorrt_one_line_says_how_to_install_it(no_tensorrt, capsys: C
     ("arguments", "code", "line"),
     [
         (["nobody"], 1, "no style named 'nobody'"),
-        (["--size", "huge"], 2, "'huge' is no size"),
+        (["--size", "huge"], 2, "'huge' is not a size"),
         pytest.param(
             ["negative", "--size", "5000x2000"],
             1,

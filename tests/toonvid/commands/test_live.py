@@ -33,7 +33,7 @@ def test_figures_are_printed_at_the_end(capsys: Capsys) -> None:
     ended = run_here(capsys, "live", DRAWN, *options, "--size", "48x32", "--json")
     assert ended.code == 0
     assert "Negative: openvino on CPU" in ended.err
-    assert re.search(r"Shown \d+ pictures of lavfi:.*ms late \(95 %: \d+ ms\)", ended.err)
+    assert re.search(r"Showed \d+ frames? of lavfi:.*delay \d+ ms \(95 %: \d+ ms\)", ended.err)
     told = json.loads(ended.out)
     assert (told["width"], told["height"], told["style"]) == (48, 32, "negative")
     assert 0 <= told["delay_ms"] <= told["delay_95_ms"]
@@ -66,7 +66,7 @@ def test_size_that_holds_the_rate_is_said(capsys: Capsys) -> None:
         (["gone.mp4"], 1, "gone.mp4: no such file"),
         (["/dev/video97"], 1, "cannot open camera /dev/video97: is it plugged in"),
         ([DRAWN, "--style", "nobody"], 1, "no style named 'nobody'"),
-        ([DRAWN, "--size", "huge"], 2, "'huge' is no size"),
+        ([DRAWN, "--size", "huge"], 2, "'huge' is not a size"),
         ([DRAWN, "--record", "film.txt"], 1, "cannot record film.txt"),
         ([DRAWN, "--record", "there.mkv"], 1, "there.mkv is there already"),
         (["browser"], 2, "only with --serve"),
@@ -89,7 +89,7 @@ def test_failed_recording_ends_with_1(capsys: Capsys) -> None:
     ended = run_here(capsys, "live", DRAWN, *options)
     assert ended.code == 1
     assert "cannot record no/film.mkv (no such file" in ended.err.replace(": no such", " (no such")
-    assert "Shown" in ended.err  # the picture went on
+    assert "Showed" in ended.err  # the live image went on
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")

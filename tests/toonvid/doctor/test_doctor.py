@@ -105,7 +105,7 @@ def test_the_table_fits_80_columns_and_names_what_mends(
     assert ended.code == 0
     assert max(len(line.rstrip()) for line in ended.out.splitlines()) <= 80
     words = " ".join(ended.out.split())
-    assert "mend: pip install 'toonvid[tensorrt]'" in words
+    assert "fix: pip install 'toonvid[tensorrt]'" in words
     assert "broken" in words and "ok" in words
 
 

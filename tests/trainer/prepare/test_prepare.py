@@ -493,7 +493,7 @@ def test_the_command_reports_and_goes_on(
     report = json.loads(ended.out)
     assert ended.code == 0
     assert report["new_pictures"] == 3
-    assert "Added 3 pictures of 3 new sources" in ended.err
+    assert "Added 3 images of 3 new sources" in ended.err
     assert Path(report["sheet"]) == tmp_path / "out.sheet.png"
     assert cv2.imread(report["sheet"]).shape == (144, 10 * 152 - 8, 3)
     quiet = run_here(capsys, "prepare", source, "-o", target, *FLAGS, "-q")

@@ -1,0 +1,221 @@
+"""Messages of `toonvid convert`: planned conversions, progress, results and errors in, lines out.
+
+Messages go to standard error; JSON and `--status` go to standard output. Nothing is converted here.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from toonvid.commands.interrupt import finish_segment_first
+from toonvid.commands.messages import count, describe_backend, error_console, format_duration, say
+from toonvid.commands.progress import conversion_bar
+from toonvid.errors import ToonvidError
+
+if TYPE_CHECKING:
+    from toonvid.backends import Backend
+    from toonvid.ffmpeg.hardware import Decoding
+    from toonvid.pipeline import Conversion, Progress
+    from toonvid.writing.options import EncodeOptions
+    from toonvid.writing.output_paths import PlannedConversion
+
+QUIET, NORMAL, VERBOSE = -1, 0, 1  # levels of messages
+
+# Exit codes.
+FAILED = 1
+DAMAGED_SOURCE = 4
+
+_MEGABYTE = 10**6
+
+
+class ConversionReport:
+    """Messages of one run of `toonvid convert`, over all its sources."""
+
+    def __init__(self, level: int, as_json: bool) -> None:
+        """Open standard error.
+
+        Args:
+            level: QUIET, NORMAL or VERBOSE.
+            as_json: Whether each result is also printed as a line of JSON on standard output.
+        """
+        self.level = level
+        self.as_json = as_json
+        self._finished_before = 0
+        self._console = error_console()
+        if level == VERBOSE:
+            logging.basicConfig(level=logging.DEBUG, format="%(name)s: %(message)s")
+
+    def show_backend(self, backend: Backend) -> None:
+        """Print what runs the engine."""
+        self._say(describe_backend(backend), "dim")
+
+    def show_decoding(self, decoding: Decoding) -> None:
+        """Print the decoder, where there was a choice. A source that needs another gets a note."""
+        if decoding.reason:
+            self._say(f"Decoding: {decoding.name} ({decoding.reason})", "dim")
+
+    @contextmanager
+    def progress(
+        self, job: PlannedConversion, encoding: EncodeOptions
+    ) -> Iterator[Callable[[Progress], None]]:
+        """Show one conversion's progress, and handle signals while it runs.
+
+        Yields:
+            The callback to call after each frame.
+        """
+        from toonvid.resume.eligibility import why_in_one_go
+
+        watchers = [self._full_disk_warning()]
+        reason = why_in_one_go(job.source, job.target, encoding)
+        with ExitStack() as stack:
+            if self.level > QUIET and self._console.is_terminal:
+                watchers.append(stack.enter_context(conversion_bar(self._console, job.source)))
+            if reason is None:
+                watchers.append(stack.enter_context(finish_segment_first(self._say)))
+            else:
+                watchers.append(self._video_note(f"this conversion cannot be resumed: {reason}"))
+
+            def show(progress: Progress) -> None:
+                for watch in watchers:
+                    watch(progress)
+
+            yield show
+
+    def _video_note(self, line: str) -> Callable[[Progress], None]:
+        """Make a callback that prints a note once, when the first frame of a video is finished.
+
+        Not earlier: whether the source is a video or an image is only known then.
+        """
+        is_said = False
+
+        def watch(progress: Progress) -> None:
+            nonlocal is_said
+            if not is_said and not progress.info.is_image:
+                is_said = True
+                self._say(f"note: {line}", "yellow")
+
+        return watch
+
+    def _full_disk_warning(self) -> Callable[[Progress], None]:
+        """Make a callback that warns once of a disk that is too small for the target."""
+        is_said = False
+
+        def watch(progress: Progress) -> None:
+            nonlocal is_said
+            if progress.missing_bytes and not is_said:
+                is_said = True
+                missing = progress.missing_bytes / _MEGABYTE
+                self._say(
+                    f"note: the disk lacks about {missing:.0f} MB for the whole video", "yellow"
+                )
+
+        return watch
+
+    def show_unfinished(self, job: PlannedConversion) -> None:
+        """Print how to resume a stopped conversion, if any of its segments are kept."""
+        from toonvid.resume.job_state import read_job_state
+
+        state = None if job.target == "-" else read_job_state(Path(job.target))
+        if state is not None and state.segments and state.process_id is None:
+            say(
+                self._console,
+                f"{format_duration(state.finished_seconds)} of the video are finished and kept."
+                f" Resume with\n  {state.job.command}",
+                "yellow",
+            )
+
+    def show_result(self, done: Conversion) -> None:
+        """Print what a conversion wrote, its notices, and damage of its source."""
+        if self.as_json:
+            typer.echo(json.dumps(asdict(done) | {"slowest_stage": done.slowest_stage}))
+        for notice in done.notices:
+            self._say(f"note: {notice}", "yellow")
+        if done.damage:
+            say(
+                self._console,
+                f"{done.source} is damaged: {done.damage}. All that could be read was written.",
+                "yellow",
+            )
+        frames = done.frames - done.resumed_frames
+        earlier = f" ({done.resumed_frames} more were finished before)" * bool(done.resumed_frames)
+        self._say(
+            f"Wrote {done.target}: {count(frames, 'frame')}{earlier} in {done.seconds:.1f} s"
+            f" ({frames / done.seconds:.1f} per second; {done.slowest_stage} was the slowest stage)"
+        )
+
+    def show_finished_before(self, job: PlannedConversion) -> None:
+        """Print that an earlier run has written the target."""
+        self._finished_before += 1
+        if self.as_json:
+            record = {"source": job.source, "target": job.target, "done_before": True}
+            typer.echo(json.dumps(record))
+        if self.level == VERBOSE:
+            self._say(f"{job.target} was finished before", "dim")
+
+    def show_total(self, exit_codes: list[int]) -> None:
+        """Print how many sources were skipped and how many failed."""
+        sources = count(len(exit_codes), "source")
+        if self._finished_before:
+            verb = "was" if self._finished_before == 1 else "were"
+            self._say(f"{self._finished_before} of {sources} {verb} finished before and skipped")
+        failed = sum(code == FAILED for code in exit_codes)
+        if len(exit_codes) > 1 and failed:
+            verb = "was" if failed == 1 else "were"
+            say(self._console, f"{failed} of {sources} {verb} not converted", "red")
+
+    def show_failure(self, job: PlannedConversion, error: ToonvidError) -> None:
+        """Print why one of several sources was not converted."""
+        if self.as_json:
+            typer.echo(json.dumps({"source": job.source, "error": str(error)}))
+        say(self._console, f"toonvid: {error}", "red")
+
+    def _say(self, line: str, style: str | None = None) -> None:
+        if self.level > QUIET:
+            say(self._console, line, style)
+
+
+def show_status(target: str, as_json: bool) -> None:
+    """Print how far the conversion to a target is.
+
+    Raises:
+        typer.Exit: With code 1, when no conversion to the target is known.
+    """
+    from toonvid.resume.job_state import read_job_state
+
+    state = read_job_state(Path(target))
+    is_finished = state is None and Path(target).is_file()
+    if as_json:
+        record: dict[str, object] = {"target": target, "finished": is_finished}
+        if state is not None:
+            record |= {
+                "process": state.process_id,
+                "segments": state.segments,
+                "frames": state.frames,
+                "film_seconds": state.finished_seconds,
+                "whole_seconds": state.job.duration_seconds,
+                "command": state.job.command,
+            }
+        typer.echo(json.dumps(record))
+    elif state is None:
+        typer.echo(f"{target}: {'finished' if is_finished else 'no conversion to it is known'}")
+    else:
+        total = state.job.duration_seconds
+        of_total = "" if total is None else f" of {format_duration(total)}"
+        typer.echo(
+            f"{target}: {format_duration(state.finished_seconds)}{of_total} finished,"
+            f" {count(state.frames, 'frame')} in {count(state.segments, 'segment')}"
+        )
+        if state.process_id is not None:
+            typer.echo(f"process {state.process_id} is working on it")
+        else:
+            typer.echo(f"no process is working on it; resume with\n  {state.job.command}")
+    if state is None and not is_finished:
+        raise typer.Exit(FAILED)

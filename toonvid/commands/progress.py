@@ -1,0 +1,172 @@
+"""Progress bars: a context manager for each long task, which yields the task's progress callback.
+
+Conversions and preparations show a bar only on a terminal; a bar is removed when its task ends.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as Bar
+
+from toonvid.commands.messages import count, shorten
+from toonvid.commands.trainer_package import trainer_log
+
+if TYPE_CHECKING:
+    from toonvid.pipeline import Progress as ConversionProgress
+    from trainer.evaluation.evaluate import Progress as EvaluationProgress
+    from trainer.prepare.prepare import Progress as PreparationProgress
+    from trainer.training.train import Progress as TrainingProgress
+
+# Width of the training bar without its figures, in characters, for up to a million steps.
+_TRAINING_BAR_WIDTH = 51
+_NOT_SHOWN = ("learning_rate", "pictures_per_second", "gpu_memory_mb", "memory_mb")
+
+
+@contextmanager
+def conversion_bar(console: Console, source: str) -> Iterator[Callable[[ConversionProgress], None]]:
+    """Show the share of the video's time, frames per second, speed over real time, time left.
+
+    Args:
+        console: Where to draw.
+        source: The source, whose file name stands before the bar.
+
+    Yields:
+        The callback to call after each frame.
+    """
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[figures]}", markup=False),
+        TimeRemainingColumn(),
+    )
+    started = time.perf_counter()
+    with Bar(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(shorten(PurePath(source).name or source), total=None, figures="")
+
+        def show(progress: ConversionProgress) -> None:
+            elapsed = time.perf_counter() - started
+            figures = f"{progress.frames / elapsed:.1f} fps"
+            if not progress.info.is_image:
+                figures += f", {progress.film_seconds / elapsed:.2f}x real time"
+            bar.update(
+                task,
+                completed=progress.film_seconds,
+                total=progress.info.duration_seconds,
+                figures=figures,
+            )
+
+        yield show
+
+
+@contextmanager
+def preparation_bar(console: Console) -> Iterator[Callable[[PreparationProgress], None] | None]:
+    """Show the share of the sources that are done, and print the trainer's warnings.
+
+    Yields:
+        The callback to call after each frame; None where there is no terminal.
+    """
+    with trainer_log(console, logging.WARNING):
+        if not console.is_terminal:
+            yield None
+            return
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TextColumn("{task.fields[figures]}", markup=False),
+            TimeRemainingColumn(),
+        )
+        with Bar(*columns, console=console, transient=True, disable=console.quiet) as bar:
+            task = bar.add_task("", total=None, figures="")
+
+            def show(progress: PreparationProgress) -> None:
+                sources = count(progress.total, "source")
+                bar.update(
+                    task,
+                    description=shorten(Path(progress.source).name),
+                    completed=progress.done + progress.share,
+                    total=progress.total,
+                    figures=f"{progress.done}/{sources}, {count(progress.pictures, 'image')}",
+                )
+
+            yield show
+
+
+@contextmanager
+def training_bar(console: Console, steps: int) -> Iterator[Callable[[TrainingProgress], None]]:
+    """Show phase, step, time left, speed, memory and losses, and print the trainer's log.
+
+    Args:
+        console: Where to draw.
+        steps: Number of training steps of both phases.
+
+    Yields:
+        The callback to call after each step that is logged.
+    """
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=10),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        TextColumn("{task.fields[figures]}", markup=False),
+    )
+    with trainer_log(console), Bar(*columns, console=console) as bar:
+        task = bar.add_task("Training", total=steps, figures="")
+
+        def show(progress: TrainingProgress) -> None:
+            figures = f"{progress.pictures_per_second:.1f} images/s"
+            bar.update(
+                task,
+                completed=progress.step,
+                figures=shorten(
+                    f"{figures}  {memory_and_losses(progress.figures)}",
+                    width=max(0, console.width - _TRAINING_BAR_WIDTH),
+                ),
+                description=progress.phase.capitalize(),
+            )
+
+        yield show
+
+
+@contextmanager
+def evaluation_bars(console: Console) -> Iterator[Callable[[EvaluationProgress], None]]:
+    """Show a bar for each stage: a video, the cartoons, the photos.
+
+    Yields:
+        The callback to call as a stage goes on.
+    """
+    with Bar(console=console, transient=True, disable=not console.is_terminal) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def show(progress: EvaluationProgress) -> None:
+            if progress.stage not in tasks:
+                tasks[progress.stage] = bars.add_task(progress.stage)
+            bars.update(tasks[progress.stage], completed=progress.done, total=progress.total)
+
+        yield show
+
+
+def memory_and_losses(figures: dict[str, float]) -> str:
+    """Format the figures of a training step in one line: memory in MB, then the losses."""
+    memory = figures.get("gpu_memory_mb", figures.get("memory_mb"))
+    losses = [
+        f"{name} {value:.3f}"
+        for name, value in figures.items()
+        if name not in _NOT_SHOWN and not name.startswith("levels_")
+    ]
+    return "  ".join([f"{memory:.0f} MB" if memory else "", *losses]).strip()
