@@ -1,9 +1,12 @@
-"""What an .onnx file asks for beyond itself: other files, and operators that are not ONNX's own.
+"""Safety check of an ONNX file: refuses external data and operators outside the ONNX standard.
 
-An engine may come from a stranger, so it is looked at before any backend opens it. The base install
-has no `onnx` package; the few fields that matter are read straight from the protobuf wire format
-(https://protobuf.dev/programming-guides/encoding/, field numbers from onnx.proto3). Anything else
-in the file is left to the backend's own parser.
+In: the path of an `.onnx` file. Out: nothing, or an `EngineError`. An engine may come from a
+stranger, so this runs before a backend opens the file. Everything else in the file is left to the
+backends' parsers.
+
+The base installation has no `onnx` package, so the few fields that matter are read from the
+protobuf wire format (https://protobuf.dev/programming-guides/encoding/; field numbers from
+onnx.proto3).
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from toonvid.errors import EngineError
 
 STANDARD_DOMAINS = {"", "ai.onnx"}
 
-# Message -> the fields that hold messages worth a visit.
+# Message -> numbers of the fields with nested messages that can hold external data or operators.
 _CHILDREN = {
     "Model": {7: "Graph", 8: "OperatorSet", 25: "Function"},
     "Graph": {1: "Node", 5: "Tensor", 15: "SparseTensor"},
@@ -29,18 +32,18 @@ _CHILDREN = {
 _DOMAIN_FIELD = {"OperatorSet": 1, "Node": 7}
 _EXTERNAL_DATA_FIELD = 13
 _DATA_LOCATION_FIELD = 14
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types; 3 and 4 are obsolete
 
 
 def refuse_foreign_parts(path: Path) -> None:
-    """Refuse an ONNX file that reads other files or needs operators outside the ONNX standard.
+    """Refuse an ONNX file that refers to other files or needs non-standard operators.
 
     Args:
-        path: An .onnx file that fits in memory.
+        path: An `.onnx` file that fits in memory.
 
     Raises:
-        EngineError: The file is not ONNX, keeps tensors in other files, or uses a foreign operator
-            domain.
+        EngineError: The file is not ONNX, keeps tensors in other files, or uses an operator domain
+            other than ONNX's own.
     """
     try:
         _visit(memoryview(path.read_bytes()), "Model", path)
@@ -51,6 +54,7 @@ def refuse_foreign_parts(path: Path) -> None:
 
 
 def _visit(message: memoryview, kind: str, path: Path) -> None:
+    """Check a message of a kind, and the nested ones listed in `_CHILDREN`."""
     children = _CHILDREN[kind]
     for field, wire_type, value in _fields(message):
         if kind == "Tensor" and (
@@ -69,7 +73,7 @@ def _visit(message: memoryview, kind: str, path: Path) -> None:
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, int, int | memoryview]]:
-    """Yield (field number, wire type, value): a view if it has a length or a width, else an int."""
+    """Yield (field number, wire type, value). A varint's value is an int, any other a view."""
     at = 0
     while at < len(message):
         key, at = _varint(message, at)
@@ -91,6 +95,7 @@ def _fields(message: memoryview) -> Iterator[tuple[int, int, int | memoryview]]:
 
 
 def _varint(message: memoryview, at: int) -> tuple[int, int]:
+    """Return the integer at an offset, and the offset behind it."""
     value = shift = 0
     while True:
         byte = message[at]

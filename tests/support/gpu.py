@@ -1,4 +1,7 @@
-"""Tests that need an NVIDIA card: whether there is one, and whether it is a fault if not."""
+"""Skips tests that need an NVIDIA GPU on machines without one; fails them where one is promised.
+
+A GPU is promised by the environment variable TOONVID_REQUIRE_GPU=1.
+"""
 
 from __future__ import annotations
 
@@ -13,24 +16,24 @@ from toonvid.ffmpeg.nvidia import find_nvidia
 
 
 def require_tensorrt_gpu() -> None:
-    """Skip the test where TensorRT has no card to run on; fail it where one was promised."""
-    _require(_why_not())
+    """Skip or fail the test unless there is a GPU on which TensorRT runs."""
+    _require(_tensorrt_problem())
 
 
 def require_nvidia_gpu() -> None:
-    """Skip or fail likewise where there is no card at all: its coders need no TensorRT."""
+    """Skip or fail the test unless there is any NVIDIA GPU. Its codecs do not need TensorRT."""
     _require(find_nvidia().problem)
 
 
-def _require(reason: str) -> None:
-    if reason and os.environ.get("TOONVID_REQUIRE_GPU") == "1":
-        pytest.fail(f"TOONVID_REQUIRE_GPU=1, but {reason}")
-    if reason:
-        pytest.skip(reason)
+def _require(problem: str) -> None:
+    if problem and os.environ.get("TOONVID_REQUIRE_GPU") == "1":
+        pytest.fail(f"TOONVID_REQUIRE_GPU=1, but {problem}")
+    if problem:
+        pytest.skip(problem)
 
 
 @cache
-def _why_not() -> str:
+def _tensorrt_problem() -> str:
     nvidia = find_nvidia()
     if not nvidia.gpus:
         return nvidia.problem

@@ -1,4 +1,4 @@
-"""An engine of the paper's own generator with random weights: what no style that ships has."""
+"""An engine of the paper's generator with random weights. No shipped style has this network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ def paper_engine(folder: Path) -> Engine:
     """Write `paper.onnx`, `paper.f16.onnx` and their card."""
     torch.manual_seed(0)
     generator = Generator().eval()
-    for layer in generator.modules():  # as it starts, it would draw one grey
+    for (
+        layer
+    ) in generator.modules():  # initial weights would draw one gray
         if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="linear")
     generator = fold_batch_norm(generator)

@@ -1,4 +1,4 @@
-"""A ResNet-50 of the right shapes, for tests of what is built on its features."""
+"""Weights of a ResNet-50 with the right shapes, for tests of losses on its features."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from trainer.networks.content_features import STAGE_BLOCKS
 
 
 def resnet_weights() -> dict[str, Tensor]:
-    """Weights of the right shapes up to stage 3, all 0."""
+    """Return weights up to stage 3, all of them 0."""
     shapes = {"conv1": (64, 3, 7, 7)}
     for stage, inner in ((2, 64), (3, 128)):
         for block in STAGE_BLOCKS[stage]:

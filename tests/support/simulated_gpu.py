@@ -1,9 +1,9 @@
-"""A card that is not there. NOTHING IN THIS FILE PROVES THAT ANYTHING WORKS ON A REAL ONE.
+"""A simulated GPU. NOTHING IN THIS FILE SHOWS THAT ANYTHING WORKS ON A REAL ONE.
 
-It has streams, events and memory as we read CUDA's manual, and a plan that turns light to dark.
-Work is not done when it is asked for, but later, streams in any order that events allow; memory on
-either side is the machine's own. So our code gives wrong pictures here when it copies too early,
-waits for too little or frees too soon. That is all it is for.
+It has streams, events and memory as CUDA's manual describes them, and a plan that inverts frames.
+Work is not done when it is enqueued but later, and streams advance in any order that events allow;
+device memory is host memory. Code that copies too early, waits for too little or frees too soon
+gives wrong frames here. That is its only purpose.
 """
 
 from __future__ import annotations
@@ -21,19 +21,21 @@ SCRATCH_BYTES_PER_PIXEL = 16
 
 
 class Event:
+    """A CUDA event: how often it was recorded, and how often that point was reached."""
+
     def __init__(self) -> None:
         self.recorded = self.reached = 0
 
 
 class Stream(deque):
-    """Work to do, the oldest first: functions that give whether they could be done."""
+    """Work to do, oldest first: functions that return whether they could run."""
 
     def __int__(self) -> int:
         return id(self)
 
 
 class SimulatedCuda:
-    """Stands for `cuda.bindings.runtime`."""
+    """Stands in for the module `cuda.bindings.runtime`."""
 
     cudaStreamNonBlocking, cudaEventDisableTiming = 1, 2
     cudaMemcpyKind = SimpleNamespace(cudaMemcpyHostToDevice="up", cudaMemcpyDeviceToHost="down")
@@ -44,8 +46,8 @@ class SimulatedCuda:
         self.pinned: dict[int, ctypes.Array] = {}
         self.streams: list[Stream] = []
         self.events: list[Event] = []
-        self.most_at_once = 0
-        self.most_bytes = 0
+        self.max_streams_at_once = 0
+        self.max_bytes = 0
         self.random = random.Random(seed)
 
     @property
@@ -67,8 +69,8 @@ class SimulatedCuda:
     def cudaMalloc(self, size):
         if self.used_bytes + size > self.memory_bytes:
             return OUT_OF_MEMORY, 0
-        address = self._keep(self.blocks, size)
-        self.most_bytes = max(self.most_bytes, self.used_bytes)
+        address = self._allocate(self.blocks, size)
+        self.max_bytes = max(self.max_bytes, self.used_bytes)
         return SUCCESS, address
 
     def cudaFree(self, address):
@@ -77,7 +79,7 @@ class SimulatedCuda:
         return (SUCCESS,)
 
     def cudaHostAlloc(self, size, flags):
-        return SUCCESS, self._keep(self.pinned, size)
+        return SUCCESS, self._allocate(self.pinned, size)
 
     def cudaFreeHost(self, address):
         self._assert_idle()
@@ -105,13 +107,13 @@ class SimulatedCuda:
         there, here = (target, source) if kind == "up" else (source, target)
         if len(self.blocks[there]) < size or len(self.pinned[here]) < size:
             return (INVALID,)
-        self.put(stream, lambda: ctypes.memmove(target, source, size))
+        self.enqueue(stream, lambda: ctypes.memmove(target, source, size))
         return (SUCCESS,)
 
     def cudaEventRecord(self, event, stream):
         event.recorded += 1
         turn = event.recorded
-        self.put(stream, lambda: setattr(event, "reached", turn))
+        self.enqueue(stream, lambda: setattr(event, "reached", turn))
         return (SUCCESS,)
 
     def cudaStreamWaitEvent(self, stream, event, flags):
@@ -129,18 +131,18 @@ class SimulatedCuda:
             self._step()
         return (SUCCESS,)
 
-    def put(self, stream, work) -> None:
+    def enqueue(self, stream, work) -> None:
         stream.append(lambda: work() or True)
-        self.most_at_once = max(self.most_at_once, sum(map(bool, self.streams)))
+        self.max_streams_at_once = max(self.max_streams_at_once, sum(map(bool, self.streams)))
 
     def view(self, address: int, shape: tuple[int, ...]) -> np.ndarray:
         block = self.blocks[address]
         return np.frombuffer(block, np.uint8, int(np.prod(shape))).reshape(shape)
 
     def _step(self) -> None:
-        """Do the first thing of any stream that can go on."""
+        """Run the first piece of work of a random stream that can advance."""
         waiting = [stream for stream in self.streams if stream]
-        assert waiting, "waits for what nobody asked for"
+        assert waiting, "waits for work that was never enqueued"
         self.random.shuffle(waiting)
         for stream in waiting:
             if stream[0]():
@@ -148,17 +150,17 @@ class SimulatedCuda:
                 return
         raise AssertionError("all streams wait for each other")
 
-    def _keep(self, memory: dict[int, ctypes.Array], size: int) -> int:
+    def _allocate(self, memory: dict[int, ctypes.Array], size: int) -> int:
         block = (ctypes.c_uint8 * size)()
         memory[ctypes.addressof(block)] = block
         return ctypes.addressof(block)
 
     def _assert_idle(self) -> None:
-        assert not any(self.streams), "memory is freed that is in use"
+        assert not any(self.streams), "memory is freed while it is in use"
 
 
 class SimulatedContext:
-    """Stands for `IExecutionContext`, of a plan with `frame` and `cartoon`."""
+    """Stands in for an `IExecutionContext` of a plan with the tensors `frame` and `cartoon`."""
 
     def __init__(self, cuda: SimulatedCuda) -> None:
         self.cuda = cuda
@@ -191,13 +193,13 @@ class SimulatedContext:
         [stream] = [stream for stream in self.cuda.streams if int(stream) == number]
         source = self.cuda.view(self.addresses["frame"], self.shape)
         target = self.cuda.view(self.addresses["cartoon"], self.shape)
-        assert self.scratch[1], "no memory for features"
-        self.cuda.put(stream, lambda: np.subtract(255, source, out=target) is None)
+        assert self.scratch[1], "no memory for feature maps"
+        self.cuda.enqueue(stream, lambda: np.subtract(255, source, out=target) is None)
         return True
 
 
 class SimulatedKernels:
-    """Stands for `IRuntimeCache`."""
+    """Stands in for an `IRuntimeCache`."""
 
     def __init__(self) -> None:
         self.content = b""
@@ -211,7 +213,7 @@ class SimulatedKernels:
 
 
 def simulated_runtime(trt, cuda: SimulatedCuda, loads, names: tuple[str, str]):
-    """Stands for the module `trt`: builds as it does, and runs on the simulated card."""
+    """Return a stand-in for the module `trt` whose plans run on the simulated GPU."""
 
     class Plan:
         num_io_tensors = 2

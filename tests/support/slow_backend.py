@@ -1,4 +1,4 @@
-"""A real backend that takes its time."""
+"""A backend that is slower than the real one it wraps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ from toonvid.video import Pixels
 
 
 class SlowBackend:
-    """Runs as another does, and waits: so long for a picture, so long for each pixel."""
+    """Wraps a backend and sleeps before each `run`.
+
+    Args:
+        backend: Backend to wrap. It stays open on exit.
+        seconds: Delay per call, in seconds.
+        per_pixel: Further delay per pixel, in seconds.
+    """
 
     def __init__(self, backend: Backend, seconds: float = 0.0, per_pixel: float = 0.0) -> None:
         self.slept = 0.0
@@ -33,4 +39,4 @@ class SlowBackend:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """The other stays open."""
+        """Leave the wrapped backend open."""

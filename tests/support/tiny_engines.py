@@ -1,4 +1,4 @@
-"""Tiny engines for tests: real ONNX files with real cards, written in milliseconds."""
+"""Tiny engines for tests: real ONNX files and cards, written in milliseconds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def write_engine(
     initializers: tuple[onnx.TensorProto, ...] = (),
     multiple_of: int = 1,
 ) -> Engine:
-    """Write `<style>.onnx` from nodes that lead from `frame` to `cartoon`, and its card."""
+    """Write `<style>.onnx` from nodes between `frame` and `cartoon`, and its card."""
     graph = helper.make_graph(
         nodes,
         style,
@@ -34,7 +34,7 @@ def write_engine(
 
 
 def write_model(folder: Path, style: str, model: onnx.ModelProto, multiple_of: int = 1) -> Engine:
-    """Write a model and a card that fits it."""
+    """Write a model, and a card that describes it."""
     folder.mkdir(parents=True, exist_ok=True)
     data = model.SerializeToString()
     (folder / f"{style}.onnx").write_bytes(data)
@@ -54,8 +54,8 @@ def write_model(folder: Path, style: str, model: onnx.ModelProto, multiple_of: i
 
 
 def identity_engine(folder: Path, multiple_of: int = 1) -> Engine:
-    """Gives every frame back as it came."""
-    # Through int32, because a graph that only passes its input on is no graph to some backends.
+    """Write an engine that returns every frame unchanged."""
+    # By way of int32, because some backends refuse a graph whose output is its input.
     nodes = [
         helper.make_node("Cast", ["frame"], ["wide"], to=TensorProto.INT32),
         helper.make_node("Cast", ["wide"], ["cartoon"], to=TensorProto.UINT8),
@@ -64,7 +64,7 @@ def identity_engine(folder: Path, multiple_of: int = 1) -> Engine:
 
 
 def negative_engine(folder: Path, multiple_of: int = 1) -> Engine:
-    """Turns light into dark: cartoon = 255 - frame."""
+    """Write an engine that inverts frames: cartoon = 255 - frame."""
     white = helper.make_tensor("white", TensorProto.FLOAT, [1], [255.0])
     nodes = [
         helper.make_node("Cast", ["frame"], ["wide"], to=TensorProto.FLOAT),

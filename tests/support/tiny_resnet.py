@@ -1,4 +1,4 @@
-"""Tiny content weights for tests: the file's own layout, random, with few channels."""
+"""Tiny content weights for tests: the real file's layout, random values, few channels."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from torch import Tensor
 
 from trainer.networks.content_features import STAGE_BLOCKS
 
-_INNER = {2: 4, 3: 6, 4: 8}  # channels inside a block; four times as many leave it
+# Stage -> channels inside a block; its output has four times as many.
+_INNER = {2: 4, 3: 6, 4: 8}
 
 
 def write_resnet(path: Path, last_stage: int = 4) -> Path:
-    """Write weights up to the end of a stage, the same ones each time."""
+    """Write weights up to the end of a stage. They are the same every time."""
     random = torch.Generator().manual_seed(1)
 
     def layer(leaving: int, entering: int, side: int) -> tuple[Tensor, Tensor]:
-        scale = (2 / (entering * side * side)) ** 0.5  # so that no layer grows or fades
+        scale = (2 / (entering * side * side)) ** 0.5  # keeps the size of activations
         weight = torch.randn(leaving, entering, side, side, generator=random) * scale
         return weight, torch.randn(leaving, generator=random) * 0.1
 

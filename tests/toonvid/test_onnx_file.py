@@ -1,4 +1,4 @@
-"""An .onnx file from a stranger: what it asks for is looked at before anything opens it."""
+"""Untrusted .onnx files: external data and foreign operators are refused."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def external(name="w") -> onnx.TensorProto:
     return tensor
 
 
-def test_engines_of_standard_operators_pass(tmp_path):
+def test_engines_with_standard_operators_pass(tmp_path):
     for engine in (identity_engine(tmp_path), negative_engine(tmp_path)):
         refuse_foreign_parts(engine.folder / engine.card.file_name("f32"))
 
@@ -57,7 +57,7 @@ def test_weights_in_another_file_are_found_in_a_constant_of_a_branch(tmp_path):
         refuse_foreign_parts(save(tmp_path / "e.onnx", [node]))
 
 
-def test_external_place_without_a_name_is_refused_too(tmp_path):
+def test_external_data_without_a_location_is_refused(tmp_path):
     tensor = external()
     tensor.ClearField("external_data")
     add = helper.make_node("Add", ["frame", "w"], ["cartoon"])
@@ -92,14 +92,14 @@ def test_foreign_operators_are_refused(where, tmp_path):
     "content",
     [b"\xff" * 40, b"not an onnx file at all", b"\x3a\xff\xff\xff\x7f", b"\x08" + b"\x80" * 12],
 )
-def test_garbage_is_refused(content, tmp_path):
+def test_content_that_is_not_onnx_is_refused(content, tmp_path):
     path = tmp_path / "e.onnx"
     path.write_bytes(content)
     with pytest.raises(EngineError, match="is not an ONNX file, or is damaged"):
         refuse_foreign_parts(path)
 
 
-def test_damage_anywhere_is_an_engine_error_or_nothing(tmp_path):
+def test_damaged_files_pass_or_are_an_engine_error(tmp_path):
     engine = negative_engine(tmp_path)
     path = engine.folder / "negative.onnx"
     whole = path.read_bytes()
@@ -115,7 +115,7 @@ def test_damage_anywhere_is_an_engine_error_or_nothing(tmp_path):
             assert "\n" not in str(error)
 
 
-def test_nesting_without_end_is_refused(tmp_path):
+def test_endless_nesting_is_refused(tmp_path):
     graph = b""
     for _ in range(3000):
         attribute = b"\x32" + varint(len(graph)) + graph

@@ -1,67 +1,30 @@
-"""Backends: the libraries that run an engine. One protocol, one door."""
+"""Backends: run an engine through one of several inference libraries.
+
+In: an `Engine` (`toonvid.engine`) and frames, (N, H, W, 3) uint8, RGB. Out: cartoons of the same
+shape and type. The door is `open_backend`.
+
+    contract        `Backend`, the interface of all backends; checks of an engine's graph
+    choice          which backends `auto` tries, and in which order
+    openvino        CPUs and Intel GPUs; part of the base installation
+    onnxruntime     older NVIDIA GPUs, CoreML, DirectML, CPUs; the extra `onnxruntime`
+    tensorrt/       NVIDIA GPUs from RTX 20 and GTX 16 on; the extra `tensorrt`
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
-from types import TracebackType
-from typing import Protocol, Self
 
+from toonvid.backends.contract import Backend
 from toonvid.choices import BACKENDS, BackendName, RequestedPrecision
-from toonvid.engine import Engine, Precision
+from toonvid.engine import Engine
 from toonvid.errors import BackendError, DeviceMissingError, UnsupportedEngineError
-from toonvid.video import Pixels
 
-# Importing OpenVINO sends a message about its use to a statistics service. What a user converts is
-# nobody else's business: without this module OpenVINO takes its own stand-in, which sends nothing.
+__all__ = ["Backend", "open_backend"]
+
+# On import OpenVINO reports its use to a statistics service. Nothing about what a user converts may
+# leave the machine. Where the module `openvino_telemetry` cannot be imported, OpenVINO uses a
+# built-in replacement that sends nothing.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-
-
-class Backend(Protocol):
-    """An engine, ready to run on one device. A context manager; used by one thread at a time."""
-
-    engine: Engine
-    name: str
-    """Of the library."""
-    device: str
-    """As the library names it."""
-    precision: Precision
-    """What the engine computes in."""
-    reason: str
-    """Why this backend, device and precision, when they were left to be chosen; else empty."""
-    batch_size: int
-    """How many frames at a time it runs best."""
-
-    def run(self, frames: Pixels) -> Pixels:
-        """Turn frames into cartoons.
-
-        Args:
-            frames: (N, H, W, 3), uint8, RGB; H and W multiples of the card's `multiple_of`.
-
-        Returns:
-            Same shape and type.
-
-        Raises:
-            BackendError: The library fails, for want of memory say.
-        """
-        ...
-
-    def stream(self, batches: Iterable[Pixels]) -> Iterator[Pixels]:
-        """Turn batch after batch into cartoons, in order; each as `run` does.
-
-        A backend may take the next batch before it gives the last one's cartoons, so that copies
-        and arithmetic overlap. For who cannot wait for a next batch there is `run`.
-        """
-        ...
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
 
 
 def open_backend(
@@ -70,19 +33,23 @@ def open_backend(
     device: str | None = None,
     precision: RequestedPrecision = "auto",
 ) -> Backend:
-    """Make an engine ready to run.
+    """Load an engine on a device.
 
     Args:
-        engine: Checked before it is loaded.
-        name: `auto` takes the best that is here.
-        device: As the library names it; None for its best.
-        precision: `auto` takes the fastest that the device is good at.
+        engine: Engine to run. Its file is checked before a library loads it.
+        name: Backend. `auto`: the best one of this machine.
+        device: Device, under the library's name for it: `CPU`, `GPU.1`, `cuda:0`. None: the
+            library's best.
+        precision: Precision of the arithmetic. `auto`: the fastest that the device supports well.
+
+    Returns:
+        A context manager, which frees the device's memory on exit.
 
     Raises:
         EngineError: The engine cannot be trusted, or has no file of this precision.
-        DeviceMissingError: The device is not here, or the library is not.
-        UnsupportedEngineError: The library that was asked for refuses the engine.
-        BackendError: With `auto`, no library takes it.
+        DeviceMissingError: The device or the library is not on this machine.
+        UnsupportedEngineError: The named backend refuses the engine.
+        BackendError: With `auto`, every backend refuses the engine.
     """
     if name not in BACKENDS:
         raise ValueError(f"{name = }")
@@ -99,7 +66,8 @@ def open_backend(
 def _open(
     engine: Engine, name: BackendName, device: str | None, precision: RequestedPrecision
 ) -> Backend:
-    # Late: OpenVINO takes 0.1 s that --help does not need, and the others need not be installed.
+    # Imported here, because importing OpenVINO takes 0.1 s, which `--help` would pay too, and the
+    # other libraries need not be installed.
     if name == "tensorrt":
         from toonvid.backends.tensorrt.backend import TensorRTBackend
 
@@ -114,18 +82,19 @@ def _open(
 
 
 def _open_best(engine: Engine, device: str | None, precision: RequestedPrecision) -> Backend:
-    """The first backend that works; its `reason` says why none before it was taken."""
+    """Open the first backend that works; `reason` says why those before it were passed over."""
     from toonvid.backends.choice import candidates
 
     names, reasons = candidates(device, precision)
     for name in names[:-1]:
         try:
-            return _with_reasons(_open(engine, name, device, precision), reasons)
+            return _add_reasons(_open(engine, name, device, precision), reasons)
         except BackendError as error:
             reasons.append(str(error))
-    return _with_reasons(_open(engine, names[-1], device, precision), reasons)
+    # Not caught: when the last one fails as well, its error is what the user needs to see.
+    return _add_reasons(_open(engine, names[-1], device, precision), reasons)
 
 
-def _with_reasons(backend: Backend, reasons: list[str]) -> Backend:
+def _add_reasons(backend: Backend, reasons: list[str]) -> Backend:
     backend.reason = "; ".join(filter(None, [*reasons, backend.reason]))
     return backend

@@ -1,6 +1,8 @@
-"""Run engines with ONNX Runtime: CUDA on cards too old for TensorRT, CoreML, DirectML, processors.
+"""Backend on ONNX Runtime: older NVIDIA GPUs, CoreML, DirectML and CPUs.
 
-Which of them there are depends on the library of the package that is installed.
+In: an engine and frames, out: cartoons, as `toonvid.backends.contract` says. Which kinds of devices
+there are depends on the build of the package: `onnxruntime`, `onnxruntime-gpu` or
+`onnxruntime-directml`.
 """
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -27,34 +29,35 @@ DEVICES = {
     "coreml": "CoreMLExecutionProvider",
     "cpu": "CPUExecutionProvider",
 }
-"""What a device is called here -> what ONNX Runtime calls the part of it that computes there."""
+"""Kind of device, as `--device` takes it -> ONNX Runtime's execution provider; fastest first."""
 
 _INSTALL = "pip install 'toonvid[onnxruntime]'"
-_ERRORS_ONLY = 3
-_SILENT = 4
+_LOG_ERRORS_ONLY = 3
+_LOG_NOTHING = 4  # above "fatal"
 
 
 class OnnxRuntimeBackend:
-    """An engine in ONNX Runtime. Any shape of frames may follow any other."""
+    """An engine in ONNX Runtime. Frames may change their size from call to call."""
 
     name = "onnxruntime"
-    batch_size = 1  # as with OpenVINO: one frame fills a device, and keeps memory low
+    batch_size = 1  # one frame keeps a device busy, and memory low
 
     def __init__(
         self, engine: Engine, device: str | None = None, precision: RequestedPrecision = "auto"
     ) -> None:
-        """Read an engine; see `toonvid.backends.open_backend`.
+        """Load an engine; see `toonvid.backends.open_backend`.
 
         Args:
-            engine: Checked before it is loaded.
-            device: One of `DEVICES`, or `cuda:1`; None for the first of them that is here.
-            precision: `auto` takes f16 on graphics cards and f32 on processors.
+            engine: Engine to run. Its file is checked before it is loaded.
+            device: A key of `DEVICES`, with or without a number: `cuda`, `cuda:1`. None: the
+                first key that this build supports.
+            precision: `auto`: f16 on GPUs, f32 on CPUs.
         """
         self.engine = engine
         self._ort = load_library()
         self.device = device.lower() if device else find_devices(self._ort)[0]
         self._check_device(device or self.device)
-        self.precision, self.reason = self._chosen_precision(precision)
+        self.precision, self.reason = self._choose_precision(precision)
         self._session = self._open()
         self._check_contract()
 
@@ -63,7 +66,7 @@ class OnnxRuntimeBackend:
         card = self.engine.card
         try:
             [cartoons] = self._session.run([card.output], {card.input: frames})
-        except Exception as error:  # its errors have no ancestor of their own
+        except Exception as error:  # its error classes share no other base
             library = f"ONNX Runtime on {self.device}"
             raise frames_failed(library, frames.shape, one_line(error)) from error
         return np.asarray(cartoons, np.uint8)
@@ -83,27 +86,27 @@ class OnnxRuntimeBackend:
         return self.device.split(":")[0]
 
     def _check_device(self, asked: str) -> None:
-        here = find_devices(self._ort)
+        devices = find_devices(self._ort)
         number = self.device.partition(":")[2] or "0"
-        if self._device_kind not in here or not number.isdecimal():
+        if self._device_kind not in devices or not number.isdecimal():
             raise DeviceMissingError(
-                f"this ONNX Runtime has no device {asked!r}; it has {', '.join(here)}"
+                f"this ONNX Runtime has no device {asked!r}; it has {', '.join(devices)}"
             )
 
-    def _chosen_precision(self, asked: RequestedPrecision) -> tuple[Precision, str]:
+    def _choose_precision(self, asked: RequestedPrecision) -> tuple[Precision, str]:
         if asked == "bf16":
             raise BackendError("ONNX Runtime does not compute in bf16; ask for f32")
         if asked != "auto":
             return asked, ""
         if self._device_kind in ("cuda", "dml") and "f16" in self.engine.card.precisions:
-            return "f16", "the engine has f16, the fastest on graphics cards"
-        return "f32", f"f32 is what {self.device} is sure to have"
+            return "f16", "the engine has f16, the fastest on GPUs"
+        return "f32", f"every {self.device} device has f32"
 
     def _open(self) -> ort.InferenceSession:
         path = self.engine.path(self.precision)
         options = self._ort.SessionOptions()
-        options.log_severity_level = _SILENT  # what matters is raised
-        options.enable_mem_pattern = self._device_kind != "dml"  # DirectML cannot
+        options.log_severity_level = _LOG_NOTHING  # every failure is raised as well
+        options.enable_mem_pattern = self._device_kind != "dml"  # not supported by DirectML
         provider = DEVICES[self._device_kind]
         number = self.device.partition(":")[2]
         try:
@@ -113,10 +116,10 @@ class OnnxRuntimeBackend:
                 providers=[provider],
                 provider_options=[{"device_id": number} if number else {}],
             )
-        except Exception as error:  # its errors have no ancestor of their own
+        except Exception as error:  # its error classes share no other base
             raise BackendError(f"ONNX Runtime cannot read {path}: {one_line(error)}") from error
-        session.disable_fallback()
-        # A provider whose libraries are missing is left out with no more than a line in the log.
+        session.disable_fallback()  # to the CPU, in the middle of a video
+        # ONNX Runtime only logs it when a provider's libraries are missing, and uses the CPU.
         if provider not in session.get_providers():
             raise DeviceMissingError(
                 f"ONNX Runtime cannot use {self.device}: its driver or libraries are missing"
@@ -124,12 +127,13 @@ class OnnxRuntimeBackend:
         return session
 
     def _check_contract(self) -> None:
-        """Hold the engine to DESIGN's contract: uint8 (N, H, W, 3) in and out."""
-        for ports, role in (
+        """Check the engine contract: one uint8 (N, H, W, 3) input, one such output."""
+        sides: tuple[tuple[list[ort.NodeArg], Literal["input", "output"]], ...] = (
             (self._session.get_inputs(), "input"),
             (self._session.get_outputs(), "output"),
-        ):
-            # What comes out need not be known in full before a size is; what goes in must be.
+        )
+        for ports, role in sides:
+            # An output's shape may be unknown until the input's is; an input must state its own.
             fits = all(
                 port.type == "tensor(uint8)"
                 and (port.shape[3:] == [3] or (role == "output" and not port.shape))
@@ -140,14 +144,14 @@ class OnnxRuntimeBackend:
 
 
 def load_library() -> ModuleType:
-    """The package `onnxruntime`, quiet but for errors.
+    """Import the package `onnxruntime`, and let it log errors only.
 
     Raises:
-        DeviceMissingError: It is not installed, or cannot be loaded.
+        DeviceMissingError: The package is not installed, or cannot be loaded.
     """
     try:
         library = import_module("onnxruntime")
-        library.set_default_logger_severity(_ERRORS_ONLY)
+        library.set_default_logger_severity(_LOG_ERRORS_ONLY)
     except ModuleNotFoundError as error:
         raise DeviceMissingError(f"ONNX Runtime is not installed: {_INSTALL}") from error
     except (ImportError, AttributeError) as error:
@@ -158,6 +162,6 @@ def load_library() -> ModuleType:
 
 
 def find_devices(library: ModuleType) -> list[str]:
-    """The devices this library of ONNX Runtime was made for, the fastest first."""
-    there = library.get_available_providers()
-    return [device for device, provider in DEVICES.items() if provider in there]
+    """List the kinds of devices that this build of ONNX Runtime supports, fastest first."""
+    available = library.get_available_providers()
+    return [device for device, provider in DEVICES.items() if provider in available]

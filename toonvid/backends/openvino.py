@@ -1,4 +1,8 @@
-"""Run engines with OpenVINO: any x86 or ARM processor, and Intel graphics."""
+"""Backend on OpenVINO: x86 and ARM CPUs, and Intel GPUs.
+
+In: an engine and frames, out: cartoons, as `toonvid.backends.contract` says. The model is compiled
+for each size of frames when the first of that size arrives.
+"""
 
 from __future__ import annotations
 
@@ -17,30 +21,32 @@ from toonvid.errors import BackendError, DeviceMissingError
 from toonvid.video import Pixels
 
 _DEFAULT_DEVICE = "CPU"
-_COMPILED_KEPT = 2  # of each hint; the last, smaller batch of a film is the second
-# Frames under way in a film, each on a thread or more of its own: two at once on two cores take a
-# quarter less of the processor than one on both, which wait for each other at every layer.
-_MOST_AT_ONCE = 4  # each holds all features of a frame; beyond it, threads share a frame
+_MAX_COMPILED_SHAPES = 2  # for each hint; the smaller batch at a video's end is the second shape
+# Frames in flight in `stream`, each with one or more threads of its own. On two cores two frames at
+# once take a quarter less CPU time than one frame on both, whose threads wait for each other at
+# every layer. Each frame in flight holds all its feature maps, so beyond this number threads share
+# frames instead.
+_MAX_IN_FLIGHT = 4
 
 _Hint: TypeAlias = Literal["LATENCY", "THROUGHPUT"]
-_Waiting: TypeAlias = deque[tuple[ov.InferRequest, deque[ov.InferRequest], Pixels]]
-"""Requests under way, in order: the request, those to which it goes back, and its frames."""
+_InFlight: TypeAlias = deque[tuple[ov.InferRequest, deque[ov.InferRequest], Pixels]]
+"""Requests in flight, oldest first: request, the free list it returns to, and its frames."""
 
 
 class OpenVINOBackend:
-    """An engine in OpenVINO. It is compiled for each new shape of frames, when they arrive."""
+    """An engine in OpenVINO."""
 
     name = "openvino"
-    batch_size = 1  # one frame at a time already fills the cores, and keeps memory low
+    batch_size = 1  # one frame keeps all cores busy, and memory low
 
     def __init__(
         self, engine: Engine, device: str | None = None, precision: RequestedPrecision = "auto"
     ) -> None:
-        """Read an engine; see `toonvid.backends.open_backend`."""
+        """Load an engine; see `toonvid.backends.open_backend`."""
         self.engine = engine
         self._core = ov.Core()
-        self.device = self._checked_device(device or _DEFAULT_DEVICE)
-        self.precision, self.reason = self._chosen_precision(precision)
+        self.device = self._check_device(device or _DEFAULT_DEVICE)
+        self.precision, self.reason = self._choose_precision(precision)
         path = engine.path("int8" if self.precision == "int8" else "f32")
         try:
             self._model = self._core.read_model(path)
@@ -62,23 +68,27 @@ class OpenVINOBackend:
             raise self._failure(frames.shape, error) from error
 
     def stream(self, batches: Iterable[Pixels]) -> Iterator[Pixels]:
-        """See `toonvid.backends.Backend.stream`. A batch that comes alone is left to `run`."""
+        """See `toonvid.backends.Backend.stream`."""
         iterator = iter(batches)
         first = list(islice(iterator, 2))
-        if len(first) < 2:
+        if len(first) < 2:  # a still image: not worth compiling for throughput too
             yield from map(self.run, first)
             return
-        waiting: _Waiting = deque()
+        in_flight: _InFlight = deque()
         try:
             for frames in chain(first, iterator):
                 free = self._requests("THROUGHPUT", frames.shape)
                 while not free:
-                    yield self._finished(waiting)
-                self._start(frames, free, waiting)
-            while waiting:
-                yield self._finished(waiting)
+                    yield self._finish_oldest(in_flight)
+                self._start(frames, free, in_flight)
+            while in_flight:
+                yield self._finish_oldest(in_flight)
         finally:
-            for request, free, _ in waiting:  # left early: it still reads its frames
+            for (
+                request,
+                free,
+                _,
+            ) in in_flight:  # the caller left early; requests still read the frames
                 request.wait()
                 free.append(request)
 
@@ -89,16 +99,17 @@ class OpenVINOBackend:
         for compiled in self._compiled.values():
             compiled.clear()
 
-    def _checked_device(self, device: str) -> str:
+    def _check_device(self, device: str) -> str:
         available = self._core.available_devices
-        # "GPU" stands for "GPU.0" where there are several.
+        # With several GPUs, "GPU" is short for "GPU.0".
         if not any(device in (name, name.split(".")[0]) for name in available):
             raise DeviceMissingError(
                 f"OpenVINO finds no device {device!r}; it finds {', '.join(available) or 'none'}"
             )
         return device
 
-    def _chosen_precision(self, asked: RequestedPrecision) -> tuple[Precision, str]:
+    def _choose_precision(self, asked: RequestedPrecision) -> tuple[Precision, str]:
+        # Only what the hardware has counts: emulated, a lower precision gains nothing.
         capabilities = self._core.get_property(self.device, "OPTIMIZATION_CAPABILITIES")
         self._has_bf16 = "BF16" in capabilities
         if asked == "int8" or asked == "f32":
@@ -114,33 +125,37 @@ class OpenVINOBackend:
         return "f32", f"{self.device} has no bf16 arithmetic"
 
     def _check_contract(self) -> None:
-        """Hold the engine to DESIGN's contract: uint8 (N, H, W, 3) in and out."""
-        for ports, role in ((self._model.inputs, "input"), (self._model.outputs, "output")):
-            # What comes out need not be known in full before a size is; what goes in must be.
+        """Check the engine contract: one uint8 (N, H, W, 3) input, one such output."""
+        sides: tuple[tuple[list[ov.Output], Literal["input", "output"]], ...] = (
+            (self._model.inputs, "input"),
+            (self._model.outputs, "output"),
+        )
+        for ports, role in sides:
+            # An output's shape may be unknown until the input's is; an input must state its own.
             fits = all(
                 port.get_element_type() == ov.Type.u8
                 and port.get_partial_shape().compatible(ov.PartialShape([-1, -1, -1, 3]))
-                and not (role == "input" and _is_open(port.get_partial_shape()))
+                and not (role == "input" and _has_unknown_channels(port.get_partial_shape()))
                 for port in ports
             )
             found = ", ".join(f"{p.get_element_type()} {p.get_partial_shape()}" for p in ports)
             name = getattr(self.engine.card, role)
-            # A port may have several names.
+            # A tensor may have several names.
             names = [name if name in port.get_names() else port.any_name for port in ports]
             check_port(self.engine, role, names, fits, found)
 
-    def _start(self, frames: Pixels, free: deque[ov.InferRequest], waiting: _Waiting) -> None:
-        """Let the next free request work on frames, which it reads where they lie."""
+    def _start(self, frames: Pixels, free: deque[ov.InferRequest], in_flight: _InFlight) -> None:
+        """Start the next free request. It reads the frames in place, without a copy."""
         request = free.popleft()
         try:
             request.start_async([frames], share_inputs=True)
         except RuntimeError as error:
             raise self._failure(frames.shape, error) from error
-        waiting.append((request, free, frames))
+        in_flight.append((request, free, frames))
 
-    def _finished(self, waiting: _Waiting) -> Pixels:
-        """The cartoons of the request that was started first; it is free again."""
-        request, free, frames = waiting.popleft()
+    def _finish_oldest(self, in_flight: _InFlight) -> Pixels:
+        """Wait for the oldest request, return its cartoons and put it back on its free list."""
+        request, free, frames = in_flight.popleft()
         try:
             request.wait()
             return np.array(request.get_output_tensor(0).data)
@@ -150,10 +165,10 @@ class OpenVINOBackend:
             free.append(request)
 
     def _requests(self, hint: _Hint, shape: tuple[int, ...]) -> deque[ov.InferRequest]:
-        """The requests for frames of one shape that are free; one alone where delay counts."""
+        """Return the free requests for one shape of frames; with LATENCY there is exactly one."""
         compiled = self._compiled[hint]
         if shape not in compiled:
-            if len(compiled) >= _COMPILED_KEPT:
+            if len(compiled) >= _MAX_COMPILED_SHAPES:
                 compiled.pop(next(iter(compiled)))
             try:
                 compiled[shape] = self._compile(hint, shape)
@@ -162,16 +177,16 @@ class OpenVINOBackend:
         return compiled[shape]
 
     def _compile(self, hint: _Hint, shape: tuple[int, ...]) -> deque[ov.InferRequest]:
-        """Compile for one shape: fixed shapes run faster and in less memory than open ones."""
+        """Compile for one shape, which runs faster and in less memory than a dynamic shape."""
         self._model.reshape(ov.PartialShape(list(shape)))
-        # An int8 engine has parts in floating point; they take what else is fast.
-        inside = "bf16" if self.precision in ("bf16", "int8") and self._has_bf16 else "f32"
-        inside = "f16" if self.precision == "f16" else inside
-        config = {"PERFORMANCE_HINT": hint, "INFERENCE_PRECISION_HINT": inside}
+        # An int8 engine has layers in floating point, which run in the fastest such precision.
+        floats = "bf16" if self.precision in ("bf16", "int8") and self._has_bf16 else "f32"
+        floats = "f16" if self.precision == "f16" else floats
+        config = {"PERFORMANCE_HINT": hint, "INFERENCE_PRECISION_HINT": floats}
         if hint == "THROUGHPUT":
-            config["PERFORMANCE_HINT_NUM_REQUESTS"] = str(_MOST_AT_ONCE)
+            config["PERFORMANCE_HINT_NUM_REQUESTS"] = str(_MAX_IN_FLIGHT)
             if self.device == _DEFAULT_DEVICE:
-                # Decoder and encoder want the cores too: pinned threads could not step aside.
+                # Decoder and encoder use the same cores, and pinned threads could not move aside.
                 config["ENABLE_CPU_PINNING"] = "NO"
         compiled = self._core.compile_model(self._model, self.device, config)
         count = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
@@ -181,6 +196,6 @@ class OpenVINOBackend:
         return frames_failed(f"OpenVINO on {self.device}", shape, one_line(error, "last"))
 
 
-def _is_open(shape: ov.PartialShape) -> bool:
-    """Whether a shape says nothing of its channels."""
+def _has_unknown_channels(shape: ov.PartialShape) -> bool:
+    """Whether a shape leaves the number of channels open."""
     return bool(shape.rank.is_dynamic or shape[3].is_dynamic)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from toonvid.backends.tensorrt.plan_cache import PlanCache, user_cache
+from toonvid.backends.tensorrt.plan_cache import PlanCache, plan_folder
 from toonvid.doctor.check_result import CheckResult
 from toonvid.engine import engine_folders, read_engine, user_engines
 from toonvid.errors import BackendError, EngineError
@@ -45,7 +45,7 @@ def check_engines(folders: Iterable[Path] | None = None) -> list[CheckResult]:
 
 def check_plans() -> CheckResult:
     """How large TensorRT's plans are."""
-    folder = user_cache() / "plans"
+    folder = plan_folder()
     if not folder.is_dir():
         return CheckResult("files", "plans", "ok", "none are kept", facts={"bytes": 0})
     try:

@@ -1,4 +1,4 @@
-"""What `auto` takes, and what it says of what it did not take."""
+"""Which backend `auto` chooses, and which reasons it gives."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OLD = Gpu(0, "NVIDIA GeForce GTX 1060", (6, 1), 6 * 2**30)
 
 @pytest.fixture
 def installed(monkeypatch):
-    """Lets a test say which packages are installed."""
+    """Returns a function that sets which packages are installed."""
 
     def install(*names: str) -> None:
         monkeypatch.setattr(choice, "find_spec", lambda name: name if name in names else None)
@@ -27,37 +27,37 @@ def installed(monkeypatch):
     return install
 
 
-def nvidia(card: Gpu) -> NvidiaInfo:
-    return NvidiaInfo((card,), 13000)
+def nvidia(gpu: Gpu) -> NvidiaInfo:
+    return NvidiaInfo((gpu,), 13000)
 
 
-def test_without_a_card_openvino_is_taken_without_a_word(installed):
+def test_without_a_gpu_openvino_is_chosen_without_a_reason(installed):
     installed("tensorrt_rtx", "onnxruntime")
     assert candidates(None, "auto", NvidiaInfo(problem="no driver")) == (["openvino"], [])
 
 
-@pytest.mark.parametrize("library", ["tensorrt", "tensorrt_rtx"])
-def test_tensorrt_comes_first_where_a_card_is_there(library, installed):
-    installed(library)
+@pytest.mark.parametrize("package", ["tensorrt", "tensorrt_rtx"])
+def test_with_a_gpu_tensorrt_comes_first(package, installed):
+    installed(package)
     assert candidates(None, "auto", nvidia(LAPTOP)) == (["tensorrt", "openvino"], [])
     assert candidates(None, "f16", nvidia(LAPTOP))[0] == ["tensorrt", "openvino"]
 
 
-def test_a_card_that_lies_idle_is_told_of(installed):
+def test_a_gpu_without_tensorrt_is_given_as_a_reason(installed):
     installed()
     names, [reason] = candidates(None, "auto", nvidia(LAPTOP))
     assert names == ["openvino"]
-    assert reason == f"{LAPTOP.name} waits for TensorRT: pip install 'toonvid[tensorrt]'"
+    assert reason == f"{LAPTOP.name} is idle without TensorRT: pip install 'toonvid[tensorrt]'"
 
 
-def test_a_card_that_is_too_old_is_told_of(installed):
+def test_a_gpu_that_is_too_old_is_given_as_a_reason(installed):
     installed("tensorrt_rtx")
     names, [reason] = candidates(None, "auto", nvidia(OLD))
     assert (names, reason) == (["openvino"], f"{OLD.name} is too old for TensorRT")
 
 
 @pytest.mark.parametrize("precision", ["int8", "bf16"])
-def test_a_precision_that_tensorrt_does_not_run_goes_to_another(precision, installed):
+def test_a_precision_that_tensorrt_does_not_run_goes_to_openvino(precision, installed):
     installed("tensorrt_rtx")
     names, [reason] = candidates(None, precision, nvidia(LAPTOP))
     assert (names, reason) == (["openvino"], f"TensorRT does not run {precision} engines")
@@ -75,24 +75,22 @@ def test_a_precision_that_tensorrt_does_not_run_goes_to_another(precision, insta
         ("dml:1", ("onnxruntime",), "onnxruntime"),
     ],
 )
-def test_a_device_decides_by_its_name(device, packages, name, installed):
+def test_the_name_of_a_device_decides(device, packages, name, installed):
     installed(*packages)
     assert candidates(device, "auto", nvidia(LAPTOP)) == ([name], [])
 
 
-def test_the_reason_of_each_that_failed_is_kept(tmp_path, monkeypatch):
-    """Without a card TensorRT cannot be opened: `auto` says so, and takes what comes next."""
+def test_the_reason_of_each_backend_that_failed_is_kept(tmp_path, monkeypatch):
+    """Without a GPU TensorRT cannot be opened; `auto` says so and takes the next backend."""
     if find_nvidia().gpus:
-        pytest.skip("there is a card")
+        pytest.skip("there is a GPU")
     monkeypatch.setattr(choice, "find_nvidia", lambda: nvidia(LAPTOP))
     monkeypatch.setattr(choice, "is_tensorrt_installed", lambda: True)
     engine = identity_engine(tmp_path)
     with open_backend(engine, precision="f32") as backend:
         assert backend.name == "openvino"
         assert "driver" in backend.reason or "not installed" in backend.reason
-    with pytest.raises(
-        DeviceMissingError, match=r"NVIDIA card: .* driver|not installed"
-    ) as missing:
+    with pytest.raises(DeviceMissingError, match=r"NVIDIA GPU: .* driver|not installed") as missing:
         open_backend(engine, "tensorrt")
     assert missing.value.exit_code == 3
     assert "\n" not in str(missing.value)
@@ -107,7 +105,7 @@ def test_a_file_that_cannot_be_trusted_stops_the_search(tmp_path, monkeypatch):
         open_backend(engine)
 
 
-def test_a_backend_that_was_asked_for_and_refuses_ends_with_exit_code_3(tmp_path):
+def test_a_named_backend_that_refuses_ends_with_exit_code_3(tmp_path):
     strange = write_engine(
         tmp_path, "strange", [helper.make_node("Cartoonize", ["frame"], ["cartoon"])]
     )
@@ -121,7 +119,7 @@ def test_a_backend_that_was_asked_for_and_refuses_ends_with_exit_code_3(tmp_path
 
 
 @pytest.mark.skipif(find_spec("onnxruntime") is None, reason="needs onnxruntime")
-def test_onnxruntime_asked_for_a_device_of_another_flavour_says_what_it_has(tmp_path):
+def test_onnxruntime_names_its_devices_when_asked_for_another(tmp_path):
     with pytest.raises(DeviceMissingError, match=r"no device 'dml'; it has .*cpu"):
         open_backend(identity_engine(tmp_path), "onnxruntime", "dml")
     with pytest.raises(DeviceMissingError, match="no device 'cpu:x'"):

@@ -1,8 +1,7 @@
-"""One suite for every backend: the same engine gives the same answer, and no library's error
-escapes.
+"""One suite for all backends: the same cartoons from the same engine, and no foreign exceptions.
 
-TensorRT takes part where there is a card for it. Where there has to be one, and TOONVID_REQUIRE_GPU
-says so, its tests fail rather than skip.
+TensorRT takes part where there is a GPU for it. With TOONVID_REQUIRE_GPU=1 a missing GPU is a
+failure.
 """
 
 from __future__ import annotations
@@ -38,11 +37,11 @@ def name(request) -> str:
     return request.param
 
 
-def pictures(count: int, width: int, height: int, seed: int = 0) -> np.ndarray:
+def make_frames(count: int, width: int, height: int, seed: int = 0) -> np.ndarray:
     return np.stack(moving_frames(seed + count, (width, height))[seed:])
 
 
-def test_identity_gives_back_every_level(name, tmp_path):
+def test_identity_returns_every_level(name, tmp_path):
     levels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, 3).copy()
     with open_backend(identity_engine(tmp_path), name, precision="f32") as backend:
         cartoons = backend.run(levels)
@@ -50,7 +49,7 @@ def test_identity_gives_back_every_level(name, tmp_path):
     assert np.array_equal(cartoons, levels)
 
 
-def test_negative_turns_every_level(name, tmp_path):
+def test_negative_inverts_every_level(name, tmp_path):
     levels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, 3).copy()
     with open_backend(negative_engine(tmp_path), name, precision="f32") as backend:
         assert np.array_equal(backend.run(levels), 255 - levels)
@@ -66,13 +65,13 @@ def test_any_size_and_batch_may_follow_any_other(name, tmp_path):
             (3, 64, 4),
             (1, 8, 6),
         ):
-            frames = pictures(count, width, height)
+            frames = make_frames(count, width, height)
             assert np.array_equal(backend.run(frames), 255 - frames)
 
 
-def test_the_answer_is_the_callers_own(name, tmp_path):
+def test_the_result_belongs_to_the_caller(name, tmp_path):
     with open_backend(negative_engine(tmp_path), name, precision="f32") as backend:
-        frames = pictures(1, 8, 6)
+        frames = make_frames(1, 8, 6)
         first = backend.run(frames)
         kept = first.copy()
         backend.run(255 - frames)
@@ -82,8 +81,8 @@ def test_the_answer_is_the_callers_own(name, tmp_path):
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 9])
-def test_a_stream_gives_what_runs_give_in_the_same_order(count, name, tmp_path):
-    batches = [pictures(1, 8, 6 + seed // 5, seed) for seed in range(count)]  # two sizes
+def test_a_stream_returns_what_run_returns_in_the_same_order(count, name, tmp_path):
+    batches = [make_frames(1, 8, 6 + seed // 5, seed) for seed in range(count)]  # two sizes
     with open_backend(negative_engine(tmp_path), name, precision="f32") as backend:
         found = list(backend.stream(iter(batches)))
     assert len(found) == count
@@ -93,7 +92,7 @@ def test_a_stream_gives_what_runs_give_in_the_same_order(count, name, tmp_path):
 
 def test_a_stream_may_be_left_early_and_the_backend_used_again(name, tmp_path):
     with open_backend(negative_engine(tmp_path), name, precision="f32") as backend:
-        batches = [pictures(1, 64, 48, seed) for seed in range(6)]
+        batches = [make_frames(1, 64, 48, seed) for seed in range(6)]
         stream = backend.stream(iter(batches))
         assert np.array_equal(next(stream), 255 - batches[0])
         del stream
@@ -101,32 +100,32 @@ def test_a_stream_may_be_left_early_and_the_backend_used_again(name, tmp_path):
         assert len(list(backend.stream(iter(batches)))) == 6
 
 
-def test_an_error_among_a_streams_batches_comes_through(name, tmp_path):
+def test_an_error_while_reading_batches_is_raised(name, tmp_path):
     def broken():
-        yield pictures(1, 8, 6)
-        yield pictures(1, 8, 6)
+        yield make_frames(1, 8, 6)
+        yield make_frames(1, 8, 6)
         raise OSError("gone")
 
     with open_backend(negative_engine(tmp_path), name, precision="f32") as backend:
-        for _ in range(9):  # more often than it can work on anything at once
+        for _ in range(9):  # more often than there are frames in flight
             with pytest.raises(OSError, match="gone"):
                 list(backend.stream(broken()))
-        assert len(list(backend.stream([pictures(1, 8, 6)] * 3))) == 3
-        assert np.array_equal(backend.run(pictures(1, 8, 6)), 255 - pictures(1, 8, 6))
+        assert len(list(backend.stream([make_frames(1, 8, 6)] * 3))) == 3
+        assert np.array_equal(backend.run(make_frames(1, 8, 6)), 255 - make_frames(1, 8, 6))
 
 
-def test_frames_are_left_as_they_were_and_may_be_a_view(name, tmp_path):
+def test_frames_are_not_changed_and_may_be_a_view(name, tmp_path):
     with open_backend(negative_engine(tmp_path), name, precision="f32") as backend:
-        whole = pictures(1, 16, 12)
+        whole = make_frames(1, 16, 12)
         before = whole.copy()
         view = whole[:, ::2, ::-1]
         assert np.array_equal(backend.run(view), 255 - view)
         assert np.array_equal(whole, before)
 
 
-def test_a_stream_gives_each_batch_in_its_turn(name, tmp_path):
+def test_a_stream_returns_batches_of_changing_sizes_in_order(name, tmp_path):
     sizes = ((1, 8, 6), (2, 8, 6), (1, 33, 17), (1, 8, 6))
-    batches = [pictures(*size) + np.uint8(at) for at, size in enumerate(sizes)]
+    batches = [make_frames(*size) + np.uint8(at) for at, size in enumerate(sizes)]
     with open_backend(negative_engine(tmp_path), name, precision="f32") as backend:
         cartoons = list(backend.stream(iter(batches)))
         assert len(cartoons) == len(batches)
@@ -137,17 +136,17 @@ def test_a_stream_gives_each_batch_in_its_turn(name, tmp_path):
 
 def test_a_stream_that_is_left_early_leaves_a_backend_that_works(name, tmp_path):
     def broken():
-        yield pictures(1, 8, 6)
+        yield make_frames(1, 8, 6)
         raise KeyError("the source")
 
     with open_backend(negative_engine(tmp_path), name, precision="f32") as backend:
-        cartoons = iter(backend.stream(iter([pictures(1, 8, 6)] * 5)))
+        cartoons = iter(backend.stream(iter([make_frames(1, 8, 6)] * 5)))
         next(cartoons)
         if hasattr(cartoons, "close"):
             cartoons.close()
         with pytest.raises(KeyError, match="the source"):
             list(backend.stream(broken()))
-        frames = pictures(1, 16, 12)
+        frames = make_frames(1, 16, 12)
         assert np.array_equal(backend.run(frames), 255 - frames)
 
 
@@ -159,18 +158,18 @@ def test_channels_come_in_the_order_red_green_blue(name, tmp_path):
     ]
     engine = write_model(tmp_path, "red", model(nodes, initializers=[first]))
     with open_backend(engine, name, precision="f32") as backend:
-        frames = pictures(1, 8, 6)
+        frames = make_frames(1, 8, 6)
         assert np.array_equal(backend.run(frames), frames[:, :, :, :1].repeat(3, 3))
 
 
-def test_a_backend_says_what_it_is(name, tmp_path):
+def test_a_backend_states_name_device_and_precision(name, tmp_path):
     engine = identity_engine(tmp_path)
     with open_backend(engine, name) as backend:
         assert backend.name == name
         assert backend.engine is engine
         assert backend.device
         assert backend.precision in ("f32", "f16", "bf16", "int8")
-        assert backend.reason  # because the choice was left to it
+        assert backend.reason  # because the caller left the choice to it
         assert backend.batch_size >= 1
     with open_backend(engine, name, precision="f32") as backend:
         assert (backend.precision, backend.reason) == ("f32", "")
@@ -181,15 +180,15 @@ def test_auto_is_one_of_the_others(tmp_path):
         assert backend.name in NAMES
 
 
-def test_unknown_backend_is_a_mistake_of_the_caller(tmp_path):
+def test_an_unknown_backend_is_a_value_error(tmp_path):
     with pytest.raises(ValueError, match="name = 'abacus'"):
         open_backend(identity_engine(tmp_path), "abacus")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("precision", ["bf16", "f16"])
-def test_half_the_bits_answer_within_a_few_levels(precision, name, tmp_path):
+def test_half_precision_is_within_a_few_levels_or_refused(precision, name, tmp_path):
     with open_backend(negative_engine(tmp_path), name, precision="f32") as backend:
-        exact = backend.run(pictures(1, 32, 16))
+        exact = backend.run(make_frames(1, 32, 16))
     try:
         other = open_backend(negative_engine(tmp_path), name, precision=precision)
     except (BackendError, EngineError) as error:
@@ -197,16 +196,16 @@ def test_half_the_bits_answer_within_a_few_levels(precision, name, tmp_path):
         return
     with other as backend:
         assert backend.precision == precision
-        found = backend.run(pictures(1, 32, 16))
+        found = backend.run(make_frames(1, 32, 16))
     assert np.abs(found.astype(int) - exact).max() <= 2
 
 
-def test_int8_that_is_not_there_is_an_engine_error(name, tmp_path):
+def test_int8_without_a_file_is_an_engine_error(name, tmp_path):
     with pytest.raises(EngineError, match="has no int8 engine"):
         open_backend(identity_engine(tmp_path), name, precision="int8")
 
 
-def test_a_device_that_is_not_here_ends_with_exit_code_3(name, tmp_path):
+def test_an_unknown_device_ends_with_exit_code_3(name, tmp_path):
     with pytest.raises(DeviceMissingError, match="no device 'TPU9'") as missing:
         open_backend(identity_engine(tmp_path), name, device="TPU9")
     assert missing.value.exit_code == 3
@@ -235,7 +234,7 @@ def two_casts(source="frame", target="cartoon", kind=TensorProto.UINT8) -> list[
 
 
 BROKEN = {
-    "input of another name": (model(two_casts("picture"), names=("picture", "cartoon")), "input"),
+    "input of another name": (model(two_casts("photo"), names=("photo", "cartoon")), "input"),
     "output of another name": (model(two_casts(target="out"), names=("frame", "out")), "output"),
     "floats": (model(two_casts(kind=TensorProto.FLOAT), kind=TensorProto.FLOAT), "not uint8"),
     "channels first": (model(two_casts(), shape=["N", 3, "H", "W"]), r"not uint8 \(N, H, W, 3\)"),
@@ -261,7 +260,7 @@ def test_an_operator_that_does_not_exist_is_refused(name, tmp_path):
     assert "\n" not in str(refused.value)
 
 
-def test_frames_that_do_not_fit_the_graph_are_a_backend_error(name, tmp_path):
+def test_frames_of_a_size_outside_the_graph_are_a_backend_error(name, tmp_path):
     nodes = [
         helper.make_node("Cast", ["frame"], ["wide"], to=TensorProto.INT32),
         helper.make_node("Reshape", ["wide", "fixed"], ["small"]),
@@ -270,10 +269,10 @@ def test_frames_that_do_not_fit_the_graph_are_a_backend_error(name, tmp_path):
     fixed = helper.make_tensor("fixed", TensorProto.INT64, [4], [1, 6, 8, 3])
     engine = write_model(tmp_path, "fixed", model(nodes, initializers=[fixed]))
     with open_backend(engine, name, precision="f32") as backend:
-        frames = pictures(1, 8, 6)
+        frames = make_frames(1, 8, 6)
         assert np.array_equal(backend.run(frames), frames)
         with pytest.raises(BackendError, match="1x5x5x3") as failed:
-            backend.run(pictures(1, 5, 5))
+            backend.run(make_frames(1, 5, 5))
         assert "\n" not in str(failed.value)
 
 
@@ -284,14 +283,14 @@ def test_a_changed_file_is_refused_by_every_backend(name, tmp_path):
         open_backend(engine, name)
 
 
-def test_protocol_is_what_backends_are(name, tmp_path):
+def test_backends_follow_the_protocol(name, tmp_path):
     backend: Backend = open_backend(identity_engine(tmp_path), name)
     with backend as entered:
         assert entered is backend
 
 
-def test_nothing_is_sent_home() -> None:
-    """OpenVINO's own messages about its use stay unsent: their sender is never loaded."""
+def test_openvino_sends_no_telemetry() -> None:
+    """OpenVINO's reports about its use are not sent: the module that sends them is not loaded."""
     code = (
         "import sys, toonvid.backends.openvino\n"
         "print([name for name in sys.modules if name.startswith('openvino_telemetry.')])"

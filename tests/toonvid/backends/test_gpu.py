@@ -1,6 +1,6 @@
-"""The TensorRT backend on a real NVIDIA card.
+"""The TensorRT backend on a real NVIDIA GPU.
 
-Skipped without one; failed without one where TOONVID_REQUIRE_GPU=1 says that there has to be one.
+Skipped on machines without one; with TOONVID_REQUIRE_GPU=1 a missing GPU is a failure.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ pytestmark = pytest.mark.gpu
 
 SHIPPED = sorted(card.stem for card in shipped_engines().glob("*.json"))
 MOST_LEVELS, MEAN_LEVELS = 3, 0.5
-LEAST_EFFICIENCY = 0.6  # of the slowest stage's own rate; generous, as cores are shared
-SLOWEST_STREAM = 1.1  # times what one frame after the other takes: overlap must not cost anything
+LEAST_EFFICIENCY = 0.6  # of the slowest stage's rate; generous, because the stages share cores
+SLOWEST_STREAM = 1.1  # of the time that one frame after the other takes
 
 
 @pytest.fixture(autouse=True)
-def card() -> None:
+def gpu() -> None:
     require_tensorrt_gpu()
 
 
@@ -47,7 +47,7 @@ def engine(request, tmp_path) -> Engine:
     return read_engine(shipped_engines() / f"{request.param}.json")
 
 
-def pictures(count: int, width: int, height: int) -> Pixels:
+def make_frames(count: int, width: int, height: int) -> Pixels:
     return np.stack(moving_frames(count, (width, height)))
 
 
@@ -59,16 +59,16 @@ def assert_alike(cartoons: Pixels, expected: Pixels) -> None:
 
 @pytest.mark.parametrize("precision", ["f16", "f32"])
 def test_engines_agree_with_openvino(precision, engine):
-    frames = pictures(3, 320, 180)
+    frames = make_frames(3, 320, 180)
     with open_backend(engine, "openvino", precision="f32") as backend:
         expected = backend.run(frames)
-    assert np.ptp(expected) > 10  # it does draw something
+    assert np.ptp(expected) > 10  # the cartoon is not one color
     with open_backend(engine, "tensorrt", precision=precision) as backend:
         assert_alike(backend.run(frames), expected)
 
 
-def test_a_thousand_frames_take_no_more_memory(ink):
-    frames = pictures(1, 640, 360)
+def test_memory_does_not_grow_over_a_thousand_frames(ink):
+    frames = make_frames(1, 640, 360)
     with open_backend(ink, "tensorrt") as backend:
         assert isinstance(backend, TensorRTBackend)
         for _ in backend.stream([frames] * 50):
@@ -79,32 +79,32 @@ def test_a_thousand_frames_take_no_more_memory(ink):
         assert before - backend._cuda.free_bytes() <= 2**20
 
 
-def test_sizes_change_and_two_backends_live_in_one_process(ink):
+def test_two_backends_in_one_process_take_changing_sizes(ink):
     with (
         open_backend(ink, "tensorrt") as first,
         open_backend(ink, "tensorrt", precision="f32") as second,
         open_backend(ink, "openvino", precision="f32") as reference,
     ):
         for width, height in ((64, 48), (1280, 720), (720, 1280), (64, 48)):
-            frames = pictures(1, width, height)
+            frames = make_frames(1, width, height)
             expected = reference.run(frames)
             for backend in (first, second):
                 assert_alike(backend.run(frames), expected)
 
 
-def test_a_plan_is_there_the_second_time_and_so_is_what_was_compiled_for_the_card(ink):
-    frames = pictures(1, 64, 48)
+def test_plan_and_kernels_are_cached(ink):
+    frames = make_frames(1, 64, 48)
     with ExitStack() as stack:
         first = stack.enter_context(open_backend(ink, "tensorrt"))
         expected = first.run(frames)
     with open_backend(ink, "tensorrt") as second:
         assert isinstance(second, TensorRTBackend)
-        assert second._compiled
+        assert second._cached_kernels
         assert np.array_equal(second.run(frames), expected)
 
 
-def test_frames_in_flight_are_no_slower_than_one_after_the_other(ink):
-    frames = [pictures(1, 1280, 720)] * 100
+def test_a_stream_is_no_slower_than_one_frame_at_a_time(ink):
+    frames = [make_frames(1, 1280, 720)] * 100
 
     def one_by_one(backend: Backend) -> int:
         return len([backend.run(frame) for frame in frames])
@@ -122,8 +122,8 @@ def test_frames_in_flight_are_no_slower_than_one_after_the_other(ink):
     assert median(ratios) <= SLOWEST_STREAM, ratios
 
 
-def test_the_pipeline_comes_near_its_slowest_stage(ink):
+def test_the_pipeline_is_nearly_as_fast_as_its_slowest_stage(ink):
     with open_backend(ink, "tensorrt") as backend:
-        figures = measure_size(backend, (1280, 720), BenchOptions(paced=False))
-    slowest = min(stage.rate for stage in (figures.decode, figures.stylize, figures.encode))
-    assert figures.pipeline.rate >= LEAST_EFFICIENCY * slowest
+        results = measure_size(backend, (1280, 720), BenchOptions(paced=False))
+    slowest = min(stage.rate for stage in (results.decode, results.stylize, results.encode))
+    assert results.pipeline.rate >= LEAST_EFFICIENCY * slowest

@@ -1,7 +1,8 @@
-"""Run engines with TensorRT: NVIDIA cards from RTX 20 and GTX 16 on.
+"""Backend on TensorRT: NVIDIA GPUs from RTX 20 and GTX 16 on.
 
-How plans are made and kept is in `toonvid.backends.tensorrt.plan`, how one is run in
-`toonvid.backends.tensorrt.inference`. None of it has run on a card yet: docs/backends.md says what was checked.
+In: an engine and frames, out: cartoons, as `toonvid.backends.contract` says. A GPU and a precision
+are chosen here, frames are kept in flight, and lack of memory is explained. Plans are loaded and
+built by `plan` and run by `inference`. docs/backends.md says what has been checked on real GPUs.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from toonvid.backends.tensorrt.library import load_tensorrt
 from toonvid.backends.tensorrt.plan import (
     DEFAULT_SIZE,
     best_precision,
-    find_plan,
+    build_and_store,
     gpu_and_driver,
     largest_side,
-    make_plan,
+    load_or_build,
     plan_key,
-    target_of,
+    plan_target,
 )
 from toonvid.backends.tensorrt.plan_cache import PlanCache, PlanPrecision
 from toonvid.choices import RequestedPrecision
@@ -33,43 +34,44 @@ from toonvid.errors import BackendError, DeviceMissingError
 from toonvid.ffmpeg.nvidia import Gpu, NvidiaInfo, find_nvidia
 from toonvid.video import Pixels
 
-_SHORT_SIDES = (2160, 1440, 1080, 720, 540, 480, 360, 240)  # what --size is told when memory ends
+# In pixels: sizes to recommend when memory is short.
+_SHORT_SIDES = (2160, 1440, 1080, 720, 540, 480, 360, 240)
 _InFlight: TypeAlias = deque[tuple[Pixels, Pixels | None]]
-"""Where the cartoon of each frame in flight goes, and the batch of which it is the last."""
+"""Frames in flight, oldest first: where the cartoon goes, and the batch if it is its last frame."""
 
 
 class TensorRTBackend:
-    """An engine in TensorRT. Any shape of frames may follow any other; each change costs a moment.
+    """An engine in TensorRT. Frames may change their size; each change allocates memory again.
 
-    Memory on the card is that of the size in use, whatever the plan could take.
+    GPU memory is allocated for the size in use, not for the largest that the plan could take.
     """
 
     name = "tensorrt"
-    batch_size = 1  # frames overlap in `stream`
+    batch_size = 1  # frames overlap in `stream` instead
 
     def __init__(
         self, engine: Engine, device: str | None = None, precision: RequestedPrecision = "auto"
     ) -> None:
-        """Read or build the plan of an engine; see `toonvid.backends.open_backend`.
+        """Load or build the plan of an engine; see `toonvid.backends.open_backend`.
 
         Args:
-            engine: Checked before it is loaded.
-            device: `cuda`, `cuda:1`; None for the first card.
-            precision: f16 or f32; `auto` takes f16 where the engine has it.
+            engine: Engine to run. Its file is checked before it is loaded.
+            device: `cuda` or `cuda:1`. None: the first GPU.
+            precision: f16 or f32. `auto`: f16 if the engine has it.
         """
         self.engine = engine
         nvidia = find_nvidia()
-        self._card = _find_gpu(device, nvidia)
-        self.device = self._card.device
-        chosen, self.reason = _chosen_precision(engine, precision, self._card)
+        self._gpu = _find_gpu(device, nvidia)
+        self.device = self._gpu.device
+        chosen, self.reason = _choose_precision(engine, precision, self._gpu)
         self.precision: Precision = chosen
         self._library = load_tensorrt()
-        target = target_of(self._library, self._card, nvidia)
-        self._cuda = Cuda(self._card.index, nvidia)
+        target = plan_target(self._library, self._gpu, nvidia)
+        self._cuda = Cuda(self._gpu.index, nvidia)
         self._cache = PlanCache()
         self._key = plan_key(self._library, engine, chosen, target, DEFAULT_SIZE)
-        self._compiled_for = gpu_and_driver(self._card, nvidia)
-        self._inference = self._open_inference()
+        self._gpu_and_driver = gpu_and_driver(self._gpu, nvidia)
+        self._inference = self._open_plan()
 
     def run(self, frames: Pixels) -> Pixels:
         """See `toonvid.backends.Backend.run`."""
@@ -77,60 +79,63 @@ class TensorRTBackend:
         return cartoons
 
     def stream(self, batches: Iterable[Pixels]) -> Iterator[Pixels]:
-        """See `toonvid.backends.Backend.stream`. Frames in flight may be of several batches."""
-        self._cuda.use()  # for this thread: it may not be the one that opened the card
+        """See `toonvid.backends.Backend.stream`. Frames in flight may belong to several batches."""
+        self._cuda.use()  # the calling thread may not be the one that opened the GPU
         in_flight: _InFlight = deque()
         try:
             for batch in batches:
                 self._check_size(batch)
-                cartoons = np.empty_like(batch, order="C")  # the caller's own, and so made anew
-                # Frames of another size cannot start until those before them are done.
-                most = IN_FLIGHT if self._inference.shape == batch.shape[1:] else 1
+                cartoons = np.empty_like(batch, order="C")  # new, because it becomes the caller's
+                # Memory is for one size, so another size has to wait until the GPU is idle.
+                limit = IN_FLIGHT if self._inference.shape == batch.shape[1:] else 1
                 for at, frame in enumerate(batch):
-                    while len(in_flight) >= most:
-                        yield from self._finished(in_flight)
+                    while len(in_flight) >= limit:
+                        yield from self._finish_oldest(in_flight)
                     self._start(frame)
                     in_flight.append((cartoons[at], cartoons if at == len(batch) - 1 else None))
-                    most = IN_FLIGHT
+                    limit = IN_FLIGHT
             while in_flight:
-                yield from self._finished(in_flight)
+                yield from self._finish_oldest(in_flight)
         finally:
-            self._inference.settle()
+            self._inference.drain()
 
     def __enter__(self) -> TensorRTBackend:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._cuda.use()
-        compiled = self._inference.kernels()
-        if compiled and compiled != self._compiled:
-            self._cache.keep_kernels(self._key, self._compiled_for, compiled)
+        # TensorRT-RTX compiles kernels at run time; cached, they are there at the next start.
+        kernels = self._inference.compiled_kernels()
+        if kernels and kernels != self._cached_kernels:
+            self._cache.store_kernels(self._key, self._gpu_and_driver, kernels)
         self._inference.close()
 
-    def _open_inference(self) -> Inference:
-        """Load the plan; one that was kept and does not load is built again."""
-        plan = find_plan(self._library, self.engine, self._key, self._cache)
-        self._compiled = self._cache.find_kernels(self._key, self._compiled_for)
+    def _open_plan(self) -> Inference:
+        """Load the plan. A cached plan that does not load is built again."""
+        plan = load_or_build(self._library, self.engine, self._key, self._cache)
+        self._cached_kernels = self._cache.find_kernels(self._key, self._gpu_and_driver)
         try:
             return self._open(plan.content)
         except OutOfMemoryError as error:
-            raise BackendError(f"{self._memory_words()}: close what else uses the card") from error
+            raise BackendError(f"{self._memory_message()}: close what else uses the GPU") from error
         except BackendError:
-            if plan.build_seconds:  # it was new
+            if plan.build_seconds:  # just built, so that building again would not help
                 raise
-        return self._open(make_plan(self._library, self.engine, self._key, self._cache).content)
+        return self._open(
+            build_and_store(self._library, self.engine, self._key, self._cache).content
+        )
 
     def _open(self, plan: bytes) -> Inference:
-        runner = Inference(self._library, self._cuda, self.engine)
+        inference = Inference(self._library, self._cuda, self.engine)
         try:
-            runner.open(plan, self._compiled)
+            inference.open(plan, self._cached_kernels)
         except BaseException:
-            runner.close()
+            inference.close()
             raise
-        return runner
+        return inference
 
-    def _finished(self, in_flight: _InFlight) -> Iterator[Pixels]:
-        """Wait for the frame that was started first; yield its batch if it was the last of it."""
+    def _finish_oldest(self, in_flight: _InFlight) -> Iterator[Pixels]:
+        """Wait for the oldest frame in flight; yield its batch if it is the batch's last frame."""
         target, batch = in_flight.popleft()
         self._inference.finish(target)
         if batch is not None:
@@ -151,46 +156,46 @@ class TensorRTBackend:
             raise BackendError(self._size_that_fits(*frame.shape[:2])) from error
 
     def _size_that_fits(self, height: int, width: int) -> str:
-        """What does not fit, and the largest common size that does."""
-        words = f"{self._memory_words()} for frames of {width}x{height}"
+        """Say that frames do not fit, and which of the common sizes does."""
+        message = f"{self._memory_message()} for frames of {width}x{height}"
         step, free = self.engine.card.multiple_of, self._cuda.free_bytes()
         for short_side in _SHORT_SIDES:
             scale = short_side / min(height, width)
             smaller = (-(-round(side * scale) // step) * step for side in (height, width))
             if scale < 1 and self._inference.bytes_needed((*smaller, 3)) <= free:
-                return f"{words}: --size {short_side}p fits"
-        return f"{words}: close what else uses the card, or use --backend openvino"
+                return f"{message}: --size {short_side}p fits"
+        return f"{message}: close what else uses the GPU, or use --backend openvino"
 
-    def _memory_words(self) -> str:
-        free, whole = self._cuda.free_bytes() / 2**30, self._card.memory_bytes / 2**30
-        return f"{self._card.name} has {free:.1f} of {whole:.1f} GiB of memory free, too little"
+    def _memory_message(self) -> str:
+        free, whole = self._cuda.free_bytes() / 2**30, self._gpu.memory_bytes / 2**30
+        return f"{self._gpu.name} has {free:.1f} of {whole:.1f} GiB of memory free, too little"
 
 
 def _find_gpu(device: str | None, nvidia: NvidiaInfo) -> Gpu:
-    """The card that was asked for.
+    """Find the GPU with this device name; None: the first.
 
     Raises:
-        DeviceMissingError: It is not here, or no card is.
+        DeviceMissingError: There is no such GPU, or none at all.
     """
     kind, _, number = (device or "cuda").lower().partition(":")
     is_name = kind == "cuda" and (number or "0").isdecimal()
     if is_name and not nvidia.gpus:
-        raise DeviceMissingError(f"TensorRT needs an NVIDIA card: {nvidia.problem}")
+        raise DeviceMissingError(f"TensorRT needs an NVIDIA GPU: {nvidia.problem}")
     if not is_name or int(number or 0) >= len(nvidia.gpus):
-        here = ", ".join(card.device for card in nvidia.gpus) or "none"
-        raise DeviceMissingError(f"TensorRT finds no device {device!r}; it finds {here}")
+        devices = ", ".join(gpu.device for gpu in nvidia.gpus) or "none"
+        raise DeviceMissingError(f"TensorRT finds no device {device!r}; it finds {devices}")
     return nvidia.gpus[int(number or 0)]
 
 
-def _chosen_precision(
-    engine: Engine, asked: RequestedPrecision, card: Gpu
+def _choose_precision(
+    engine: Engine, asked: RequestedPrecision, gpu: Gpu
 ) -> tuple[PlanPrecision, str]:
     if asked == "auto":
         best = best_precision(engine)
         has = "the engine has f16" if best == "f16" else "the engine has no f16"
-        return best, f"{card.name} is here, and {has}"
+        return best, f"{gpu.name} is here, and {has}"
     if asked == "int8":
-        engine.path("int8")  # says so if there is none
+        engine.path("int8")  # raises if there is none, which is the better message
     if asked == "int8" or asked == "bf16":
         raise BackendError(f"TensorRT does not run {asked} engines; ask for f16")
     return asked, ""

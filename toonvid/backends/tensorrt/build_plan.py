@@ -1,7 +1,10 @@
-"""Build a plan: TensorRT parses an engine's file, and compiles it.
+"""Build a plan: TensorRT parses an engine's ONNX file and compiles it.
 
-A network is looked at before it is compiled, because a plan cannot be looked into without a card.
-Leaves out where plans are kept and which are needed (`toonvid.backends.tensorrt.plan`).
+In: the content of an ONNX file and a `PlanKey`. Out: the bytes of the plan. Which plans are needed
+is left to `plan`, where they are kept to `plan_cache`.
+
+The parsed network is checked before it is compiled, because a finished plan cannot be inspected
+without a GPU.
 """
 
 from __future__ import annotations
@@ -33,73 +36,80 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 AMPERE_AND_NEWER = "8.0+"
-"""Target of a portable plan: what TensorRT-RTX compiles for when no capability is named."""
+"""Target of a portable plan: TensorRT-RTX's own default, compute capability 8.0 and above."""
 SILENT_SECONDS = 2.0
-"""A build that takes longer says what it does."""
+"""Time after which a running build is reported in the log."""
 
-_SECONDS_BETWEEN_WORDS = 10.0
-_TYPES: dict[Precision, str] = {"f16": "HALF", "f32": "FLOAT"}  # as TensorRT calls them
+_REPORT_SECONDS = 10.0  # between two reports
+_TYPES: dict[Precision, str] = {"f16": "HALF", "f32": "FLOAT"}  # names in TensorRT
 
 
 @dataclass(frozen=True)
 class ParsedEngine:
-    """An engine as TensorRT understands it."""
+    """An engine that TensorRT has parsed."""
 
     builder: Builder
     network: INetworkDefinition
     parser: OnnxParser
-    """Owns the network's weights."""
+    """Owns the network's weights, and so must live as long as the network."""
 
 
 def build_plan(library: TensorRTLibrary, engine: Engine, onnx: bytes, key: PlanKey) -> bytes:
     """Compile an engine.
 
     Args:
-        onnx: Content of the engine's file of the key's precision, checked already.
+        library: TensorRT.
+        engine: Engine to compile.
+        onnx: Content of the engine's file of the key's precision, from `Engine.path`.
+        key: Precision, target and sizes of frames.
+
+    Returns:
+        The serialized plan: native code for the GPUs of the key's target.
 
     Raises:
-        BackendError: TensorRT refuses the engine, or the network is not what the card promises.
+        BackendError: TensorRT refuses the engine, or the network does not agree with its card.
     """
     parsed = parse_engine(library, engine, onnx)
     check_network(parsed.network, engine, key.precision)
     config = parsed.builder.create_builder_config()
-    config.clear_flag(library.trt.BuilderFlag.TF32)  # f32 means f32
+    config.clear_flag(library.trt.BuilderFlag.TF32)  # which has 10 bits where f32 has 23
     profile = make_profile(parsed.builder, engine, key)
     if not profile or config.add_optimization_profile(profile) < 0:
-        raise BackendError(f"TensorRT refuses frames of {key.size}: {library.take_complaint()}")
+        raise BackendError(f"TensorRT refuses frames of {key.size}: {library.take_error()}")
     if library.is_portable and key.target != AMPERE_AND_NEWER:
         name = "SM" + key.target.replace(".", "")
         config.num_compute_capabilities = 1
         config.set_compute_capability(getattr(library.trt.ComputeCapability, name), 0)
-    with _told_when_slow(f"TensorRT compiles {key.style} ({key.precision}) for {key.target}"):
+    with _report_when_slow(f"TensorRT compiles {key.style} ({key.precision}) for {key.target}"):
         plan = parsed.builder.build_serialized_network(parsed.network, config)
     if plan is None:
-        raise BackendError(f"TensorRT cannot compile {key.style}: {library.take_complaint()}")
+        raise BackendError(f"TensorRT cannot compile {key.style}: {library.take_error()}")
     return bytes(plan)
 
 
 def parse_engine(library: TensorRTLibrary, engine: Engine, onnx: bytes) -> ParsedEngine:
-    """Let TensorRT read an engine's file.
+    """Parse the content of an engine's ONNX file.
 
     Raises:
-        BackendError: It cannot.
+        BackendError: TensorRT cannot parse it.
     """
     trt = library.trt
-    library.complaints.clear()
-    # Strongly typed: every type is the one in the file, so that f16 is what the trainer compared.
-    # The newest TensorRT knows no other networks, and may have dropped the flag.
+    library.errors.clear()
+    # Strongly typed: each tensor keeps its type from the file, so that an f16 engine computes as it
+    # did when the trainer compared it. In the newest TensorRT every network is strongly typed, and
+    # the flag may be gone.
     builder = trt.Builder(library.logger)
     flag = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
     network = builder.create_network(0 if flag is None else 1 << int(flag))
     parser = trt.OnnxParser(network, library.logger)
     if not parser.parse(onnx):
-        reason = _parser_words(parser) or library.take_complaint()
+        reason = _parser_error(parser) or library.take_error()
         raise BackendError(f"TensorRT cannot read {engine.card.style}: {reason}")
     return ParsedEngine(builder, network, parser)
 
 
 def make_profile(builder: Builder, engine: Engine, key: PlanKey) -> IOptimizationProfile:
-    """What frames a plan takes: one at a time, of any size between two."""
+    """Make the profile of a plan: one frame at a time, of any size in the range of the key."""
     profile = builder.create_optimization_profile()
     shapes = [(1, height, width, 3) for width, height in (key.smallest, key.size, key.largest)]
     profile.set_shape(engine.card.input, *shapes)
@@ -107,10 +117,10 @@ def make_profile(builder: Builder, engine: Engine, key: PlanKey) -> IOptimizatio
 
 
 def check_network(network: INetworkDefinition, engine: Engine, precision: Precision) -> None:
-    """Hold a parsed network to the engine's contract, and every convolution to its precision.
+    """Check that a network keeps the engine contract and computes in one precision.
 
     Raises:
-        BackendError: It is not what the engine's card promises.
+        BackendError: An input, an output or a convolution is not as the card says.
     """
     card = engine.card
     inputs = [network.get_input(at) for at in range(network.num_inputs)]
@@ -118,8 +128,8 @@ def check_network(network: INetworkDefinition, engine: Engine, precision: Precis
     for role, name, ports in (("input", card.input, inputs), ("output", card.output, outputs)):
         if [port.name for port in ports] != [name]:
             raise BackendError(f"engine {card.style} has no single {role} {name!r}")
-        # What comes out need not be known in full before a size is; what goes in must be.
-        if not _is_picture(ports[0], may_be_open=role == "output"):
+        # An output's shape may be unknown until the input's is; an input must state its own.
+        if not _is_image(ports[0], may_be_unknown=role == "output"):
             raise BackendError(
                 f"engine {card.style}: {role} is {ports[0].dtype.name} {tuple(ports[0].shape)},"
                 " not uint8 (N, H, W, 3) of any size"
@@ -134,22 +144,22 @@ def check_network(network: INetworkDefinition, engine: Engine, precision: Precis
 
 
 def convolutions(network: INetworkDefinition) -> Iterator[ILayer]:
-    """Yield the layers that cost something, transposed ones too."""
+    """Yield the convolutions and transposed convolutions: nearly all of the arithmetic."""
     for at in range(network.num_layers):
         layer = network.get_layer(at)
         if layer.type.name in ("CONVOLUTION", "DECONVOLUTION"):
             yield layer
 
 
-def _is_picture(port: ITensor, may_be_open: bool) -> bool:
-    """Whether a port takes or gives uint8 pictures of any size."""
+def _is_image(port: ITensor, may_be_unknown: bool) -> bool:
+    """Whether a tensor is uint8 (N, H, W, 3) of any size."""
     shape = tuple(port.shape)
-    fits = shape == (-1, -1, -1, 3) or (may_be_open and len(shape) == 4 and shape[3] in (3, -1))
+    fits = shape == (-1, -1, -1, 3) or (may_be_unknown and len(shape) == 4 and shape[3] in (3, -1))
     return port.dtype.name == "UINT8" and fits
 
 
-def _parser_words(parser: OnnxParser) -> str:
-    """The parser's first error, on one line."""
+def _parser_error(parser: OnnxParser) -> str:
+    """Return the parser's first error on one line; empty if there is none."""
     if not parser.num_errors:
         return ""
     error = parser.get_error(0)
@@ -157,22 +167,22 @@ def _parser_words(parser: OnnxParser) -> str:
 
 
 @contextmanager
-def _told_when_slow(work: str) -> Iterator[None]:
-    """Say what is done when it takes longer than two seconds, and go on saying so."""
+def _report_when_slow(work: str) -> Iterator[None]:
+    """Log what is being done once it takes longer than `SILENT_SECONDS`, and now and then again."""
     done = threading.Event()
     began = time.perf_counter()
 
-    def tell() -> None:
+    def report() -> None:
         wait = SILENT_SECONDS
         while not done.wait(wait):
             seconds = time.perf_counter() - began
             logger.warning("%s, once for this engine and driver: %.0f s so far …", work, seconds)
-            wait = _SECONDS_BETWEEN_WORDS
+            wait = _REPORT_SECONDS
 
-    teller = threading.Thread(target=tell, daemon=True)
-    teller.start()
+    reporter = threading.Thread(target=report, daemon=True)
+    reporter.start()
     try:
         yield
     finally:
         done.set()
-        teller.join()
+        reporter.join()

@@ -1,6 +1,8 @@
-"""The little of CUDA that running a plan takes: memory, streams and events of one card.
+"""The CUDA calls that running a plan needs: memory, streams and events of one GPU.
 
-Through `cuda-bindings`, which comes with the extra `tensorrt` and needs no CUDA toolkit.
+In: the index of a GPU. Out: device addresses, pinned arrays, streams and events, which the caller
+gives back. CUDA is called through `cuda-bindings`, which comes with the extra `tensorrt` and needs
+no CUDA toolkit.
 """
 
 from __future__ import annotations
@@ -25,14 +27,18 @@ _OUT_OF_MEMORY = 2  # cudaErrorMemoryAllocation
 
 
 class OutOfMemoryError(BackendError):
-    """The card has not enough free memory; told to users with the size that fits."""
+    """The GPU has too little free memory. The backend turns it into advice for the user."""
 
 
 class Cuda:
-    """One card. What is made here is given back here; nothing is freed by itself."""
+    """One GPU. Nothing is freed by itself: what is allocated here must be freed here."""
 
     def __init__(self, index: int, nvidia: NvidiaInfo) -> None:
-        """Load CUDA and see that the driver is new enough for it.
+        """Load CUDA, and check that the driver is new enough for it.
+
+        Args:
+            index: Number of the GPU, as CUDA counts.
+            nvidia: The driver, for the message.
 
         Raises:
             DeviceMissingError: `cuda-bindings` is missing, or the driver is too old.
@@ -52,80 +58,91 @@ class Cuda:
         self.use()
 
     def use(self) -> None:
-        """Let this thread's calls go to this card."""
+        """Make this the GPU of the calling thread's CUDA calls."""
         self._call("cudaSetDevice", self._index)
 
     def free_bytes(self) -> int:
-        """What of the card's memory nobody uses."""
+        """Return how many bytes of the GPU's memory are free."""
         free, _ = self._call("cudaMemGetInfo")
         return int(free)
 
     def allocate(self, size: int) -> int:
-        """Memory on the card.
+        """Allocate GPU memory.
+
+        Args:
+            size: In bytes.
 
         Returns:
-            Its address, a multiple of 256.
+            Device address, a multiple of 256.
 
         Raises:
-            OutOfMemoryError: There is not so much.
+            OutOfMemoryError: The GPU has too little free memory.
         """
         [address] = self._call("cudaMalloc", size)
         return int(address)
 
     def free(self, address: int) -> None:
+        """Free what `allocate` returned."""
         self._call("cudaFree", address)
 
     def allocate_pinned(self, shape: tuple[int, ...]) -> Pixels:
-        """Memory of the host that the card copies from and to by itself; for `free_pinned`."""
+        """Allocate page-locked host memory as a uint8 array, to be freed by `free_pinned`.
+
+        Copies between the GPU and any other host memory would block the calling thread.
+        """
         size = int(np.prod(shape))
         [address] = self._call("cudaHostAlloc", size, 0)
         buffer = (ctypes.c_uint8 * size).from_address(int(address))
         return np.ctypeslib.as_array(buffer).reshape(shape)
 
     def free_pinned(self, pixels: Pixels) -> None:
+        """Free what `allocate_pinned` returned. The array must not be used any more."""
         self._call("cudaFreeHost", pixels.ctypes.data)
 
     def make_stream(self) -> cudaStream_t:
-        """A queue of work; queues run side by side, and none waits for the default one."""
+        """Create a stream that does not wait for the default stream."""
         [stream] = self._call("cudaStreamCreateWithFlags", self._runtime.cudaStreamNonBlocking)
         return stream
 
     def make_event(self) -> cudaEvent_t:
-        """A mark in a queue."""
+        """Create an event. It records no time, which would cost a synchronization."""
         [event] = self._call("cudaEventCreateWithFlags", self._runtime.cudaEventDisableTiming)
         return event
 
     def upload(self, address: int, pixels: Pixels, stream: cudaStream_t) -> None:
-        """Copy pinned pixels to the card, when their turn in the stream comes."""
+        """Enqueue a copy of pinned pixels to a device address."""
         kind = self._runtime.cudaMemcpyKind.cudaMemcpyHostToDevice
         source = pixels.ctypes.data
         self._call("cudaMemcpyAsync", address, source, pixels.nbytes, kind, stream)
 
     def download(self, pixels: Pixels, address: int, stream: cudaStream_t) -> None:
-        """Copy from the card into pinned pixels, when its turn in the stream comes."""
+        """Enqueue a copy from a device address into pinned pixels."""
         kind = self._runtime.cudaMemcpyKind.cudaMemcpyDeviceToHost
         target = pixels.ctypes.data
         self._call("cudaMemcpyAsync", target, address, pixels.nbytes, kind, stream)
 
     def record(self, event: cudaEvent_t, stream: cudaStream_t) -> None:
-        """Set the mark behind all that is in the stream now."""
+        """Record an event behind everything that is in the stream now."""
         self._call("cudaEventRecord", event, stream)
 
-    def let_wait(self, stream: cudaStream_t, event: cudaEvent_t) -> None:
-        """Hold what comes later in the stream until the mark is reached."""
+    def make_stream_wait(self, stream: cudaStream_t, event: cudaEvent_t) -> None:
+        """Hold back later work in a stream until an event is reached."""
         self._call("cudaStreamWaitEvent", stream, event, 0)
 
     def wait(self, event: cudaEvent_t) -> None:
-        """Hold this thread until the mark is reached."""
+        """Block the calling thread until an event is reached."""
         self._call("cudaEventSynchronize", event)
 
-    def wait_for_all(self, streams: list[cudaStream_t]) -> None:
-        """Hold this thread until the streams are empty."""
+    def synchronize(self, streams: list[cudaStream_t]) -> None:
+        """Block the calling thread until the streams are empty."""
         for stream in streams:
             self._call("cudaStreamSynchronize", stream)
 
     def destroy(self, streams: list[cudaStream_t], events: list[cudaEvent_t]) -> None:
-        """Give streams and events back; a card that has failed may refuse, and that is no news."""
+        """Destroy streams and events.
+
+        Errors are ignored: after a failure CUDA repeats the same error in every call.
+        """
         with suppress(BackendError):
             for event in events:
                 self._call("cudaEventDestroy", event)
@@ -133,11 +150,11 @@ class Cuda:
                 self._call("cudaStreamDestroy", stream)
 
     def _call(self, name: str, *arguments: object) -> tuple[SupportsInt, ...]:
-        """Call CUDA; its answer without the error code."""
-        failed, *answer = getattr(self._runtime, name)(*arguments)
+        """Call a function of the CUDA runtime; return its results without the error code."""
+        failed, *results = getattr(self._runtime, name)(*arguments)
         if not int(failed):
-            return tuple(answer)
+            return tuple(results)
         _, words = self._runtime.cudaGetErrorString(failed)
         if int(failed) == _OUT_OF_MEMORY:
-            raise OutOfMemoryError("the card is out of memory")
+            raise OutOfMemoryError("the GPU is out of memory")
         raise BackendError(f"CUDA failed in {name}: {words.decode()}")

@@ -1,7 +1,7 @@
-"""The TensorRT that is installed: `tensorrt` for data-centre cards, else `tensorrt_rtx`.
+"""The TensorRT library that is installed: `tensorrt` for data-center GPUs, else `tensorrt_rtx`.
 
-Both have the same Python API for what is used here. Neither ships annotations, so that `trt` stands
-for a module that mypy does not look into.
+Out: the module, its version, and the errors that it logs. Both packages have the same Python API as
+far as it is used here. Neither ships type annotations, so mypy does not check calls of `trt`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from types import ModuleType
 from toonvid.errors import DeviceMissingError
 
 OLDEST_CAPABILITY = (7, 5)
-"""Compute capability of the oldest cards that TensorRT runs on: RTX 20 and GTX 16."""
+"""Compute capability of the oldest GPUs that TensorRT supports: RTX 20 and GTX 16."""
 TENSORRT_PACKAGES = ("tensorrt", "tensorrt_rtx")
-"""The flavours of TensorRT, in the order in which they are looked for."""
+"""Packages with a TensorRT, in the order in which they are tried."""
 TENSORRT_INSTALL = "pip install 'toonvid[tensorrt]'"
 
 _OLD_DRIVER = "driver version is insufficient"
@@ -26,39 +26,42 @@ _OUT_OF_MEMORY = ("out of memory", "outofmemory", "cudaerrormemoryallocation")
 
 @dataclass(frozen=True)
 class TensorRTLibrary:
-    """A TensorRT, and what it has complained of."""
+    """A loaded TensorRT, and the errors it has logged."""
 
     package: str
     """`tensorrt` or `tensorrt_rtx`."""
     version: str
     trt: ModuleType
     logger: object
-    """The one logger that TensorRT takes in a process."""
-    complaints: list[str] = field(default_factory=list)
-    """Errors since they were last taken, the oldest first."""
+    """TensorRT's logger. The library accepts a single one per process."""
+    errors: list[str] = field(default_factory=list)
+    """Errors logged since they were last taken, oldest first."""
 
     @property
     def name(self) -> str:
-        """For a user."""
+        """Product name and version, for messages."""
         product = "TensorRT-RTX" if self.is_portable else "TensorRT"
         return f"{product} {self.version}"
 
     @property
     def is_portable(self) -> bool:
-        """Whether plans are built without a card, and run on more than one."""
+        """Whether plans can be built without a GPU and run on GPUs of several models."""
         return self.package == "tensorrt_rtx"
 
-    def take_complaint(self) -> str:
-        """Why the last call failed, on one line."""
-        complaints = [" ".join(text.split()) for text in self.complaints]
-        self.complaints.clear()
-        if any(_OLD_DRIVER in text for text in complaints):
+    def take_error(self) -> str:
+        """Return why the last call failed, on one line, and clear `errors`.
+
+        TensorRT returns None or False on failure; the reason is only in its log.
+        """
+        errors = [" ".join(text.split()) for text in self.errors]
+        self.errors.clear()
+        if any(_OLD_DRIVER in text for text in errors):
             return "the NVIDIA driver is missing or too old for it: update the driver"
-        return complaints[0] if complaints else "it does not say why"
+        return errors[0] if errors else "it does not say why"
 
     def is_out_of_memory(self) -> bool:
-        """Whether it complained of too little memory on the card."""
-        text = " ".join(self.complaints).lower()
+        """Whether one of `errors` is about too little GPU memory."""
+        text = " ".join(self.errors).lower()
         return any(words in text for words in _OUT_OF_MEMORY)
 
 
@@ -67,7 +70,7 @@ def load_tensorrt() -> TensorRTLibrary:
     """Load the TensorRT that is installed.
 
     Raises:
-        DeviceMissingError: There is none, or it cannot be loaded.
+        DeviceMissingError: None is installed, or it cannot be loaded.
     """
     failures = []
     for package in TENSORRT_PACKAGES:
@@ -75,24 +78,25 @@ def load_tensorrt() -> TensorRTLibrary:
             continue
         try:
             trt = import_module(package)
-            complaints: list[str] = []
-            logger = _make_logger(trt, complaints)
-            return TensorRTLibrary(package, trt.__version__, trt, logger, complaints)
+            errors: list[str] = []
+            logger = _make_logger(trt, errors)
+            return TensorRTLibrary(package, trt.__version__, trt, logger, errors)
         except (ImportError, OSError, AttributeError, RuntimeError) as error:
             failures.append(f"{package} cannot be loaded: {' '.join(str(error).split())}")
     reason = "; ".join(failures) or "TensorRT is not installed"
     raise DeviceMissingError(f"{reason}: {TENSORRT_INSTALL}")
 
 
-def _make_logger(trt: ModuleType, complaints: list[str]) -> object:
+def _make_logger(trt: ModuleType, errors: list[str]) -> object:
+    # The base class is known only once the library is loaded, hence a class in a function.
     class Logger(trt.ILogger):  # type: ignore[name-defined, misc]
-        """Keeps errors, and is silent of the rest."""
+        """Keeps errors and drops everything else."""
 
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
 
         def log(self, severity: object, message: str) -> None:
             if severity in (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR):
-                complaints.append(message)
+                errors.append(message)
 
     return Logger()

@@ -1,6 +1,7 @@
-"""Plans: what TensorRT compiles from an engine. Which are needed, and how one is come by.
+"""Plans, which are compiled engines: which one an engine needs, and loading or building it.
 
-How a plan is run is not known here (`toonvid.backends.tensorrt.backend`).
+In: an engine, a GPU (or none) and a size of frames. Out: a `Plan`. How a plan is compiled is left
+to `build_plan`, how it is stored to `plan_cache`, how it runs to `inference`.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from toonvid.errors import BackendError, DeviceMissingError
 from toonvid.ffmpeg.nvidia import Gpu, NvidiaInfo, find_nvidia
 
 TURING = "7.5"
-"""Target of a portable plan: compute capability 7.5, which has to be named on its own."""
+"""Target of a portable plan for compute capability 7.5, which `AMPERE_AND_NEWER` leaves out."""
 DEFAULT_SIZE = (1280, 720)
-"""(width, height) that plans are tuned for when nobody says."""
+"""(width, height) of the frames that plans are tuned for by default, in pixels."""
 LARGEST_SIDE = 4096
-"""Width and height of the largest frames, in pixels: 4K film, lying or standing."""
+"""Largest width and height of frames, in pixels: 4K video in either orientation."""
 
 
 @dataclass(frozen=True)
@@ -30,65 +31,70 @@ class Plan:
 
     key: PlanKey
     content: bytes
+    """The plan as TensorRT serializes it."""
     path: Path | None
-    """Where it is kept; None when it could not be."""
+    """File in the cache; None if it could not be written."""
     build_seconds: float
-    """0 when it was there already."""
+    """Time the build took; 0 if the plan was in the cache."""
 
 
 def build_plans(engine: Engine, size: tuple[int, int] = DEFAULT_SIZE) -> list[Plan]:
-    """Build the plans of an engine ahead of time: for this machine's card, or for every card.
+    """Build the plans of an engine ahead of time, for the first GPU of this machine.
 
-    Without a card, TensorRT-RTX builds one plan for Turing and one for Ampere and newer. Nothing
+    Without a GPU, TensorRT-RTX builds a plan for Turing and one for Ampere and newer GPUs. No plan
     is run.
 
     Args:
-        engine: Checked before it is parsed.
-        size: (width, height) of the frames for which the plans are tuned; others run as well.
+        engine: Engine to compile. Its file is checked before it is parsed.
+        size: (width, height) of the frames that the plans are tuned for, in pixels. Frames of other
+            sizes run too.
 
     Raises:
-        DeviceMissingError: There is no TensorRT, or it cannot build without a card.
+        DeviceMissingError: There is no TensorRT, or it cannot build without a GPU.
         EngineError: The engine cannot be trusted.
-        BackendError: TensorRT refuses the engine, or the plans' folder is not safe.
+        BackendError: TensorRT refuses the engine, or others can write to the plans' folder.
     """
     library, nvidia = load_tensorrt(), find_nvidia()
     if nvidia.gpus:
-        targets = [target_of(library, nvidia.gpus[0], nvidia)]
+        targets = [plan_target(library, nvidia.gpus[0], nvidia)]
     elif library.is_portable:
         targets = [AMPERE_AND_NEWER, TURING]
     else:
-        raise DeviceMissingError(f"{library.name} builds on a card alone, and {nvidia.problem}")
+        raise DeviceMissingError(f"{library.name} builds on a GPU only, and {nvidia.problem}")
     precision, cache = best_precision(engine), PlanCache()
-    return [
-        find_plan(library, engine, plan_key(library, engine, precision, target, size), cache, size)
-        for target in targets
-    ]
+    keys = [plan_key(library, engine, precision, target, size) for target in targets]
+    return [load_or_build(library, engine, key, cache, exact_size=True) for key in keys]
 
 
-def find_plan(
+def load_or_build(
     library: TensorRTLibrary,
     engine: Engine,
     key: PlanKey,
     cache: PlanCache,
-    size: tuple[int, int] | None = None,
+    exact_size: bool = False,
 ) -> Plan:
-    """Read the plan of an engine, or build and keep it.
+    """Load the plan of an engine from the cache; if it is not there, build and store it.
 
     Args:
-        engine: Checked before it is parsed.
-        key: From `plan_key`, which checked the file; one tuned for another size is good too.
-        size: Not None: one that is tuned for another size is not.
+        library: TensorRT.
+        engine: Engine to compile. Its file is checked before it is parsed.
+        key: Key of the plan, from `plan_key`.
+        cache: Folder of plans.
+        exact_size: Whether a cached plan must be tuned for the key's `size`.
 
     Raises:
         EngineError, BackendError: As `build_plans`.
     """
-    if (found := cache.find(key, size is not None)) is not None:
-        return Plan(key, *found, 0.0)
-    return make_plan(library, engine, key, cache)
+    if (found := cache.find(key, exact_size)) is not None:
+        content, path = found
+        return Plan(key, content, path, build_seconds=0.0)
+    return build_and_store(library, engine, key, cache)
 
 
-def make_plan(library: TensorRTLibrary, engine: Engine, key: PlanKey, cache: PlanCache) -> Plan:
-    """Build the plan of an engine, whatever is kept, and keep it.
+def build_and_store(
+    library: TensorRTLibrary, engine: Engine, key: PlanKey, cache: PlanCache
+) -> Plan:
+    """Build the plan of an engine and store it, in place of a cached one.
 
     Raises:
         EngineError, BackendError: As `build_plans`.
@@ -96,11 +102,11 @@ def make_plan(library: TensorRTLibrary, engine: Engine, key: PlanKey, cache: Pla
     began = time.perf_counter()
     content = build_plan(library, engine, engine.path(key.precision).read_bytes(), key)
     seconds = time.perf_counter() - began
-    return Plan(key, content, cache.keep(key, content), seconds)
+    return Plan(key, content, cache.store(key, content), seconds)
 
 
 def best_precision(engine: Engine) -> PlanPrecision:
-    """What TensorRT runs an engine in when nobody asks."""
+    """Return the precision that TensorRT uses by default: f16 if the engine has it."""
     return "f16" if "f16" in engine.card.precisions else "f32"
 
 
@@ -111,11 +117,18 @@ def plan_key(
     target: str,
     size: tuple[int, int],
 ) -> PlanKey:
-    """What a plan has to be.
+    """Describe the plan that an engine needs.
+
+    Args:
+        library: TensorRT.
+        engine: Engine to compile.
+        precision: Precision of the plan.
+        target: GPUs that the plan is for, from `plan_target`.
+        size: (width, height) in pixels; rounded up to the card's `multiple_of`.
 
     Raises:
-        EngineError: The engine has no file of this precision, or it is not what the card says.
-        BackendError: The size is larger than plans are made for.
+        EngineError: The engine has no file of this precision, or the file cannot be trusted.
+        BackendError: The size is larger than plans are built for.
     """
     engine.path(precision)
     card = engine.card
@@ -138,27 +151,27 @@ def plan_key(
 
 
 def largest_side(engine: Engine) -> int:
-    """Of the frames that an engine's plans take, in pixels."""
+    """Return the largest width and height of frames in an engine's plans, in pixels."""
     return LARGEST_SIDE // engine.card.multiple_of * engine.card.multiple_of
 
 
-def target_of(library: TensorRTLibrary, card: Gpu, nvidia: NvidiaInfo) -> str:
-    """What a plan for a card is made for; with the driver, where the plan depends on it.
+def plan_target(library: TensorRTLibrary, gpu: Gpu, nvidia: NvidiaInfo) -> str:
+    """Return the target of a plan for a GPU: a family of GPUs, or one GPU with its driver.
 
     Raises:
-        DeviceMissingError: The card is too old.
+        DeviceMissingError: The GPU is too old.
     """
-    if card.capability < OLDEST_CAPABILITY:
-        major, minor = card.capability
+    if gpu.capability < OLDEST_CAPABILITY:
+        major, minor = gpu.capability
         raise DeviceMissingError(
-            f"{card.name} is too old for TensorRT: its compute capability is {major}.{minor},"
+            f"{gpu.name} is too old for TensorRT: its compute capability is {major}.{minor},"
             " 7.5 (RTX 20, GTX 16) is the oldest; --backend onnxruntime or openvino run without"
         )
     if not library.is_portable:
-        return gpu_and_driver(card, nvidia)
-    return TURING if card.capability == OLDEST_CAPABILITY else AMPERE_AND_NEWER
+        return gpu_and_driver(gpu, nvidia)
+    return TURING if gpu.capability == OLDEST_CAPABILITY else AMPERE_AND_NEWER
 
 
-def gpu_and_driver(card: Gpu, nvidia: NvidiaInfo) -> str:
-    """What code that is compiled on a card depends on."""
-    return f"{card.name}, driver {nvidia.driver or 'unknown'} for CUDA {nvidia.cuda}"
+def gpu_and_driver(gpu: Gpu, nvidia: NvidiaInfo) -> str:
+    """Name a GPU and its driver: what native code that was compiled on the GPU depends on."""
+    return f"{gpu.name}, driver {nvidia.driver or 'unknown'} for CUDA {nvidia.cuda}"

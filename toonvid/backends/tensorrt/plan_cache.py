@@ -1,7 +1,10 @@
-"""Where plans are kept: in the user's cache, whole, checked when they are read.
+"""The folder where compiled plans are cached: `$XDG_CACHE_HOME/toonvid/plans` on Linux.
 
-A plan is native code. It is loaded only where nobody else could have written it, and only when it
-is the very one that was built for this engine, library and card.
+In: a `PlanKey` and the bytes of a plan. Out: a file per plan, and the plan again when the same key
+is asked for. Building is left to `plan`.
+
+A plan is native code. It is read only from a folder and a file that nobody else could have written,
+and only if it was built for this very engine, library and GPU.
 """
 
 from __future__ import annotations
@@ -16,6 +19,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from platformdirs import user_cache_path
+
 from toonvid.errors import BackendError
 from toonvid.files import write_atomically
 
@@ -25,122 +30,138 @@ PlanPrecision: TypeAlias = Literal["f16", "f32"]
 
 _FORMAT = "toonvid plan 1"
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
-_BINARY = getattr(os, "O_BINARY", 0)  # Windows would change line ends
-_DIGITS_IN_A_NAME = 16  # of the digest; the whole key is in the file
+_BINARY = getattr(os, "O_BINARY", 0)  # without it, Windows would translate line ends
+_DIGEST_DIGITS = 16  # of the key's digest in a file's name; the whole key is in the file
 
 
 @dataclass(frozen=True)
 class PlanKey:
-    """All that a plan depends on."""
+    """Everything that a plan depends on."""
 
     style: str
     engine_sha256: str
-    """Of the engine's file."""
+    """SHA-256 of the engine's ONNX file."""
     precision: PlanPrecision
     library: str
-    """TensorRTLibrary and version of TensorRT."""
+    """Package and version of TensorRT."""
     target: str
-    """Cards it is made for; with the driver, where a plan depends on it."""
+    """GPUs that the plan runs on: a compute capability, or the names of a GPU and its driver."""
     smallest: tuple[int, int]
-    """(width, height) of frames, in pixels, as all below."""
+    """(width, height) of the smallest frames, in pixels."""
     size: tuple[int, int]
-    """What it is tuned for."""
+    """(width, height) of the frames that the plan is tuned for, in pixels."""
     largest: tuple[int, int]
+    """(width, height) of the largest frames, in pixels."""
 
     @property
     def stem(self) -> str:
-        """Of the file's name; the same for all sizes that a plan may be tuned for."""
+        """Beginning of the file name, the same for every `size`."""
         values = asdict(self) | {"size": None}
         digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-        return f"{self.style}-{self.precision}-{digest[:_DIGITS_IN_A_NAME]}"
+        return f"{self.style}-{self.precision}-{digest[:_DIGEST_DIGITS]}"
 
     @property
     def file_name(self) -> str:
+        """Name of the plan's file."""
         return f"{self.stem}-{self.size[0]}x{self.size[1]}.plan"
 
-    def is_same_but_for_size(self, values: object) -> bool:
-        """Whether the values in a file's head are this key's."""
-        mine: object = json.loads(json.dumps(asdict(self) | {"size": None}))
-        return isinstance(values, dict) and values | {"size": None} == mine
+    def equals_except_size(self, values: object) -> bool:
+        """Whether a file's header holds this key, apart from `size`."""
+        own: object = json.loads(json.dumps(asdict(self) | {"size": None}))
+        return isinstance(values, dict) and values | {"size": None} == own
 
 
 class PlanCache:
-    """A folder of plans that only its user can write to."""
+    """A folder of plans that only its owner can write to."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        """Make the folder.
+        """Create the folder.
 
         Args:
-            folder: None for the user's own.
+            folder: Where plans are cached. None: `plan_folder()`.
 
         Raises:
-            BackendError: Others can write to it, or it belongs to someone else.
+            BackendError: Other users can write to the folder, or own it.
         """
-        self.folder = folder or user_cache() / "plans"
+        self.folder = folder or plan_folder()
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
+            # Without a cache every start takes as long as a build, but it works.
             logger.warning("cannot keep plans in %s: %s", self.folder, error.strerror)
             return
         status = self.folder.stat()
-        if not _is_ours_alone(status):
+        if not _is_private(status):
             raise BackendError(
                 f"others can write to {self.folder}, and plans are native code: chmod 700 it,"
                 " or delete it"
             )
 
-    def find(self, key: PlanKey, this_size: bool = False) -> tuple[bytes, Path] | None:
-        """The newest plan that fits a key; of any size it may be tuned for, unless `this_size`.
+    def find(self, key: PlanKey, exact_size: bool = False) -> tuple[bytes, Path] | None:
+        """Find the newest plan for a key.
 
-        A file that is damaged or not ours is passed over: it will be built again.
+        Files that are damaged or that others can write to are skipped, so their plans are built
+        again.
+
+        Args:
+            key: What the plan must have been built for.
+            exact_size: Whether the plan must be tuned for the key's `size` too.
+
+        Returns:
+            The plan and its file; None if there is none.
         """
-        names = key.file_name if this_size else f"{key.stem}-*x*.plan"
+        names = key.file_name if exact_size else f"{key.stem}-*x*.plan"
         try:
-            paths = sorted(self.folder.glob(names), key=_modified, reverse=True)
+            paths = sorted(self.folder.glob(names), key=_modification_time, reverse=True)
         except OSError:
             return None
         for path in paths:
             content = self._read(path)
-            head, _, plan = (content or b"").partition(b"\n")
-            if content is not None and _is_plan(head, plan, key):
+            header, _, plan = (content or b"").partition(b"\n")
+            if content is not None and _is_plan(header, plan, key):
                 return plan, path
         return None
 
-    def keep(self, key: PlanKey, plan: bytes) -> Path | None:
-        """Write a plan; None when the disk refuses it, which costs no more than time."""
-        head = {
+    def store(self, key: PlanKey, plan: bytes) -> Path | None:
+        """Write a plan. Returns its file; None, after a warning, if it cannot be written."""
+        header = {
             "format": _FORMAT,
             "key": asdict(key),
             "sha256": hashlib.sha256(plan).hexdigest(),
         }
-        return self._write(key.file_name, json.dumps(head).encode() + b"\n" + plan)
+        return self._write(key.file_name, json.dumps(header).encode() + b"\n" + plan)
 
-    def find_kernels(self, key: PlanKey, card: str) -> bytes | None:
-        """What TensorRT-RTX compiled on this card for a plan; it checks it once more itself.
+    def find_kernels(self, key: PlanKey, gpu: str) -> bytes | None:
+        """Find the kernels that TensorRT-RTX compiled for a plan on this GPU.
 
         Args:
-            card: Its name and its driver.
+            key: The plan's key.
+            gpu: Name of the GPU and its driver, from `plan.gpu_and_driver`.
+
+        Returns:
+            The kernels, which TensorRT-RTX checks again; None if there are none.
         """
-        content = self._read(self.folder / _kernels_name(key, card))
+        content = self._read(self.folder / _kernels_name(key, gpu))
         digest, kernels = (content or b"")[:64], (content or b"")[64:]
         return kernels if hashlib.sha256(kernels).hexdigest().encode() == digest else None
 
-    def keep_kernels(self, key: PlanKey, card: str, kernels: bytes) -> Path | None:
-        """Write what TensorRT-RTX compiled on this card for a plan."""
+    def store_kernels(self, key: PlanKey, gpu: str, kernels: bytes) -> Path | None:
+        """Write the kernels that TensorRT-RTX compiled for a plan on this GPU."""
         digest = hashlib.sha256(kernels).hexdigest().encode()
-        return self._write(_kernels_name(key, card), digest + kernels)
+        return self._write(_kernels_name(key, gpu), digest + kernels)
 
     def _read(self, path: Path) -> bytes | None:
-        """The content of a file that is ours alone; None of any other."""
+        """Return the content of a file that only this user can write; None for any other file."""
         try:
-            # What a link points to may be anyone's.
+            # O_NOFOLLOW: a symbolic link may lead to a file of somebody else. The permissions are
+            # read from the open file, so that it cannot be exchanged in between.
             file = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | _BINARY)
         except OSError:
             return None
         with os.fdopen(file, "rb") as opened:
             status = os.fstat(opened.fileno())
-            if not stat.S_ISREG(status.st_mode) or not _is_ours_alone(status):
-                logger.warning("%s is passed over: others can write to it", path)
+            if not stat.S_ISREG(status.st_mode) or not _is_private(status):
+                logger.warning("%s is skipped: others can write to it", path)
                 return None
             return opened.read()
 
@@ -154,44 +175,41 @@ class PlanCache:
         return path
 
 
-def user_cache() -> Path:
-    """Where toonvid keeps what it can make again."""
-    home = Path.home()
-    if sys.platform == "win32":
-        return (
-            Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local")) / "toonvid" / "cache"
-        )
-    if sys.platform == "darwin":
-        return home / "Library" / "Caches" / "toonvid"
-    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "toonvid"
+def plan_folder() -> Path:
+    """Return the user's folder of plans.
+
+    On Linux it is `$XDG_CACHE_HOME/toonvid/plans`, by default `~/.cache/toonvid/plans`.
+    """
+    return user_cache_path("toonvid", appauthor=False) / "plans"
 
 
-def _is_plan(head: bytes, plan: bytes, key: PlanKey) -> bool:
-    """Whether a file holds, whole, a plan for this key."""
+def _is_plan(header: bytes, plan: bytes, key: PlanKey) -> bool:
+    """Whether a file holds a whole plan for this key."""
     try:
-        found = json.loads(head)
+        found = json.loads(header)
     except ValueError:
         return False
     return (
         isinstance(found, dict)
         and found.get("format") == _FORMAT
-        and key.is_same_but_for_size(found.get("key"))
+        and key.equals_except_size(found.get("key"))
         and found.get("sha256") == hashlib.sha256(plan).hexdigest()
     )
 
 
-def _is_ours_alone(status: os.stat_result) -> bool:
-    if sys.platform == "win32":  # the user's profile is the user's there
+def _is_private(status: os.stat_result) -> bool:
+    """Whether this user owns a file, and nobody else can write to it."""
+    if sys.platform == "win32":  # other users have no access to a profile folder
         return True
     return status.st_uid == os.geteuid() and not status.st_mode & _OTHERS_MAY_WRITE
 
 
-def _kernels_name(key: PlanKey, card: str) -> str:
-    digest = hashlib.sha256(f"{key.file_name} {card}".encode()).hexdigest()
-    return f"{key.style}-{key.precision}-{digest[:_DIGITS_IN_A_NAME]}.kernels"
+def _kernels_name(key: PlanKey, gpu: str) -> str:
+    digest = hashlib.sha256(f"{key.file_name} {gpu}".encode()).hexdigest()
+    return f"{key.style}-{key.precision}-{digest[:_DIGEST_DIGITS]}.kernels"
 
 
-def _modified(path: Path) -> float:
+def _modification_time(path: Path) -> float:
     try:
         return path.stat().st_mtime
     except OSError:

@@ -1,6 +1,6 @@
-"""The TensorRT backend on a simulated card: the order of copies and work, memory, and complaints.
+"""The TensorRT backend on a simulated GPU: order of copies and computation, memory, error messages.
 
-Nothing here says that anything runs on a real card: that is for `test_on_a_card.py`.
+Nothing here shows that anything runs on a real GPU; `tests/toonvid/backends/test_gpu.py` does.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from support.simulated_gpu import (
 from support.tiny_engines import negative_engine
 
 from toonvid.backends import open_backend
-from toonvid.backends.tensorrt import backend as tensorrt
+from toonvid.backends.tensorrt import backend as backend_module
 from toonvid.backends.tensorrt import cuda
 from toonvid.backends.tensorrt.inference import IN_FLIGHT
 from toonvid.backends.tensorrt.library import load_tensorrt
-from toonvid.backends.tensorrt.plan_cache import user_cache
+from toonvid.backends.tensorrt.plan_cache import plan_folder
 from toonvid.choices import RequestedPrecision
 from toonvid.engine import find_engine, shipped_engines
 from toonvid.errors import BackendError, DeviceMissingError, EngineError
@@ -50,20 +50,20 @@ def cache(monkeypatch, tmp_path):
 
 @pytest.fixture
 def simulate(monkeypatch):
-    """Puts a simulated card into this machine."""
+    """Returns a function that puts a simulated GPU into this machine."""
 
     def start(
         gpu: Gpu = GPU,
         loads=lambda plan: True,
         names: tuple[str, str] = ("frame", "cartoon"),
-        **of_cuda: int,
+        **cuda_options: int,
     ) -> SimulatedCuda:
-        simulated = SimulatedCuda(**of_cuda)
+        simulated = SimulatedCuda(**cuda_options)
         library = load_tensorrt()
         trt = simulated_runtime(library.trt, simulated, loads, names)
         monkeypatch.setattr(cuda, "import_module", lambda name: simulated)
-        monkeypatch.setattr(tensorrt, "load_tensorrt", lambda: replace(library, trt=trt))
-        monkeypatch.setattr(tensorrt, "find_nvidia", lambda: NvidiaInfo((gpu,), 13000))
+        monkeypatch.setattr(backend_module, "load_tensorrt", lambda: replace(library, trt=trt))
+        monkeypatch.setattr(backend_module, "find_nvidia", lambda: NvidiaInfo((gpu,), 13000))
         return simulated
 
     return start
@@ -73,11 +73,11 @@ def open_negative(folder, multiple_of: int = 1, precision: RequestedPrecision = 
     return open_backend(negative_engine(folder, multiple_of), "tensorrt", precision=precision)
 
 
-def pictures(count: int, width: int, height: int, seed: int = 0) -> Pixels:
+def make_frames(count: int, width: int, height: int, seed: int = 0) -> Pixels:
     return np.stack(moving_frames(seed + count, (width, height))[seed:])
 
 
-def test_the_simulated_card_has_the_calls_of_the_real_libraries():
+def test_the_simulated_gpu_has_the_calls_of_the_real_libraries():
     from cuda.bindings import runtime
 
     calls = [name for name in vars(SimulatedCuda) if name.startswith("cuda")]
@@ -93,19 +93,19 @@ def test_the_simulated_card_has_the_calls_of_the_real_libraries():
     ):
         assert {name for name in vars(ours) if name[0] != "_"} <= set(dir(real))
     assert hasattr(trt.Runtime, "deserialize_cuda_engine")
-    of_a_plan = {"create_execution_context", "create_runtime_config", "num_io_tensors"}
-    assert of_a_plan | {"get_tensor_name", "get_tensor_dtype"} <= set(dir(trt.ICudaEngine))
-    of_a_config = {"cuda_graph_strategy", "create_runtime_cache", "set_runtime_cache"}
-    of_a_config |= {"dynamic_shapes_kernel_specialization_strategy"}
+    plan_names = {"create_execution_context", "create_runtime_config", "num_io_tensors"}
+    assert plan_names | {"get_tensor_name", "get_tensor_dtype"} <= set(dir(trt.ICudaEngine))
+    config_names = {"cuda_graph_strategy", "create_runtime_cache", "set_runtime_cache"}
+    config_names |= {"dynamic_shapes_kernel_specialization_strategy"}
     allocation = "set_execution_context_allocation_strategy"
-    assert of_a_config | {allocation} <= set(dir(trt.IRuntimeConfig))
+    assert config_names | {allocation} <= set(dir(trt.IRuntimeConfig))
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_whatever_the_order_of_work_every_frame_meets_its_cartoon(seed, simulate, tmp_path):
+def test_every_frame_gets_its_cartoon_whatever_the_order_of_execution(seed, simulate, tmp_path):
     simulated = simulate(seed=seed)
     sizes = ((1, 8, 6), (1, 8, 6), (5, 8, 6), (1, 33, 17), (1, 33, 17), (2, 8, 6), (1, 8, 6))
-    batches = [pictures(*size, seed=at) for at, size in enumerate(sizes)]
+    batches = [make_frames(*size, seed=at) for at, size in enumerate(sizes)]
     with open_negative(tmp_path) as backend:
         for frames, cartoons in zip(batches, backend.stream(iter(batches)), strict=True):
             assert np.array_equal(cartoons, 255 - frames)
@@ -117,62 +117,62 @@ def test_whatever_the_order_of_work_every_frame_meets_its_cartoon(seed, simulate
     assert not simulated.streams
 
 
-def test_copies_and_work_are_under_way_at_once(simulate, tmp_path):
+def test_upload_computation_and_download_overlap(simulate, tmp_path):
     simulated = simulate()
     with open_negative(tmp_path) as backend:
-        list(backend.stream([pictures(1, 8, 6)] * 6))
-    assert simulated.most_at_once == 3
+        list(backend.stream([make_frames(1, 8, 6)] * 6))
+    assert simulated.max_streams_at_once == 3
 
 
-def test_several_frames_are_in_flight_before_the_first_is_given_back(simulate, tmp_path):
+def test_several_frames_are_in_flight_before_the_first_is_returned(simulate, tmp_path):
     simulate()
     taken = []
 
     def source():
         for at in range(IN_FLIGHT + 3):
             taken.append(at)
-            yield pictures(1, 8, 6)
+            yield make_frames(1, 8, 6)
 
     with open_negative(tmp_path) as backend:
         next(iter(backend.stream(source())))
     assert taken == [*range(IN_FLIGHT + 1)]
 
 
-def test_memory_is_for_the_size_in_use_and_does_not_grow(simulate, tmp_path):
+def test_memory_is_allocated_for_the_size_in_use_and_does_not_grow(simulate, tmp_path):
     simulated = simulate()
     pixels = 64 * 48
     with open_negative(tmp_path) as backend:
-        backend.run(pictures(1, 640, 480))
+        backend.run(make_frames(1, 640, 480))
         for _ in range(50):
-            backend.run(pictures(1, 64, 48))
-        pictures_bytes = IN_FLIGHT * 2 * pixels * 3
-        assert simulated.used_bytes == pixels * SCRATCH_BYTES_PER_PIXEL + pictures_bytes
+            backend.run(make_frames(1, 64, 48))
+        frames_bytes = IN_FLIGHT * 2 * pixels * 3
+        assert simulated.used_bytes == pixels * SCRATCH_BYTES_PER_PIXEL + frames_bytes
         assert len(simulated.pinned) == IN_FLIGHT * 2
 
 
-def test_too_little_memory_is_told_with_the_size_that_fits(simulate, tmp_path):
+def test_on_too_little_memory_the_size_that_fits_is_recommended(simulate, tmp_path):
     one_pixel = SCRATCH_BYTES_PER_PIXEL + IN_FLIGHT * 2 * 3
     simulated = simulate(memory_bytes=1280 * 720 * one_pixel + 1000)
     with open_negative(tmp_path) as backend:
         with pytest.raises(BackendError, match=r"1920x1080: --size 720p fits") as failed:
-            backend.run(pictures(1, 1920, 1080))
+            backend.run(make_frames(1, 1920, 1080))
         assert GPU.name in str(failed.value)
-        assert not simulated.blocks  # nothing of it is kept
-        frames = pictures(1, 1280, 720)
+        assert not simulated.blocks  # everything has been freed
+        frames = make_frames(1, 1280, 720)
         assert np.array_equal(backend.run(frames), 255 - frames)
 
 
-def test_when_nothing_fits_another_backend_is_named(simulate, tmp_path):
+def test_when_no_size_fits_another_backend_is_recommended(simulate, tmp_path):
     simulate(memory_bytes=1000)
     with (
         open_negative(tmp_path) as backend,
-        pytest.raises(BackendError, match="64x48: close what else uses the card"),
+        pytest.raises(BackendError, match="64x48: close what else uses the GPU"),
     ):
-        backend.run(pictures(1, 64, 48))
+        backend.run(make_frames(1, 64, 48))
 
 
 @pytest.mark.parametrize("size", [(10, 8), (4100, 8)])
-def test_frames_that_the_plan_does_not_take_are_told(size, simulate, tmp_path):
+def test_frames_of_a_size_outside_the_plan_are_refused(size, simulate, tmp_path):
     simulate()
     with (
         open_negative(tmp_path, multiple_of=4) as backend,
@@ -181,19 +181,19 @@ def test_frames_that_the_plan_does_not_take_are_told(size, simulate, tmp_path):
         backend.run(np.zeros((1, size[1], size[0], 3), np.uint8))
 
 
-def test_memory_that_tensorrt_does_not_take_is_told_and_given_back(simulate, tmp_path, monkeypatch):
+def test_memory_that_tensorrt_refuses_is_freed(simulate, tmp_path, monkeypatch):
     def refuse(self, memory, size):
-        load_tensorrt().complaints.append("[runtime] too small")
+        load_tensorrt().errors.append("[runtime] too small")
 
     simulated = simulate()
     monkeypatch.setattr(SimulatedContext, "set_device_memory", refuse)
     with open_negative(tmp_path) as backend:
-        with pytest.raises(BackendError, match=r"TensorRT cannot take its memory: .* too small"):
-            backend.run(pictures(1, 8, 6))
+        with pytest.raises(BackendError, match=r"TensorRT cannot use its memory: .* too small"):
+            backend.run(make_frames(1, 8, 6))
         assert not simulated.blocks
 
 
-def test_a_kept_plan_that_does_not_load_is_built_again_once(simulate, tmp_path):
+def test_a_cached_plan_that_does_not_load_is_built_again_once(simulate, tmp_path):
     seen: list[bytes] = []
 
     def loads(plan: bytes) -> bool:
@@ -204,11 +204,11 @@ def test_a_kept_plan_that_does_not_load_is_built_again_once(simulate, tmp_path):
     with open_negative(tmp_path):
         pass
     with open_negative(tmp_path) as backend:
-        assert np.array_equal(backend.run(pictures(1, 8, 6)), 255 - pictures(1, 8, 6))
+        assert np.array_equal(backend.run(make_frames(1, 8, 6)), 255 - make_frames(1, 8, 6))
     assert len(seen) == 3
 
 
-def test_a_plan_that_never_loads_is_one_line(simulate, tmp_path):
+def test_a_plan_that_never_loads_is_an_error_of_one_line(simulate, tmp_path):
     simulated = simulate(loads=lambda plan: False)
     with pytest.raises(BackendError, match="TensorRT cannot load its plan") as failed:
         open_negative(tmp_path)
@@ -216,24 +216,24 @@ def test_a_plan_that_never_loads_is_one_line(simulate, tmp_path):
     assert not simulated.streams
 
 
-def test_kernels_are_kept_for_this_card_and_taken_up_again(simulate, tmp_path):
+def test_kernels_are_cached_per_gpu_and_used_again(simulate, tmp_path):
     simulate()
     with open_negative(tmp_path):
         pass
-    [kept] = (user_cache() / "plans").glob("*.kernels")
-    assert kept.read_bytes().endswith(b"compiled")
-    written = kept.stat().st_mtime_ns
+    [cached] = plan_folder().glob("*.kernels")
+    assert cached.read_bytes().endswith(b"compiled")
+    written = cached.stat().st_mtime_ns
     with open_negative(tmp_path):
         pass
-    assert kept.stat().st_mtime_ns == written  # nothing new was compiled
+    assert cached.stat().st_mtime_ns == written  # nothing new was compiled
     simulate(gpu=replace(GPU, name="NVIDIA GeForce RTX 4090", capability=(8, 9)))
     with open_negative(tmp_path):
         pass
-    assert len(list((user_cache() / "plans").glob("*.kernels"))) == 2
-    assert len(list((user_cache() / "plans").glob("*.plan"))) == 1  # it runs on both
+    assert len(list(plan_folder().glob("*.kernels"))) == 2
+    assert len(list(plan_folder().glob("*.plan"))) == 1  # it runs on both GPUs
 
 
-def test_stylizing_goes_through_the_stream_in_order(simulate, tmp_path, scene_film):
+def test_the_stylizer_keeps_frames_in_order(simulate, tmp_path, scene_film):
     from toonvid.reading.decoder import VideoDecoder
 
     simulate()
@@ -244,35 +244,35 @@ def test_stylizing_goes_through_the_stream_in_order(simulate, tmp_path, scene_fi
             assert np.array_equal(cartoon.pixels, 255 - frame.pixels)
 
 
-def test_a_plan_of_another_engine_is_not_run(simulate, tmp_path):
+def test_a_plan_of_another_engine_is_refused(simulate, tmp_path):
     simulated = simulate(names=("photo", "cartoon"))
     with pytest.raises(BackendError, match="the plan holds photo, cartoon, not frame, cartoon"):
         open_negative(tmp_path)
     assert not simulated.blocks
 
 
-def test_too_little_memory_for_the_plan_itself_is_told_and_builds_nothing_again(simulate, tmp_path):
-    complaints: list[str] = []
+def test_too_little_memory_for_the_plan_does_not_build_it_again(simulate, tmp_path):
+    errors: list[str] = []
 
     def loads(plan: bytes) -> bool:
-        complaints.append("CUDA error: out of memory")
-        load_tensorrt().complaints.append(complaints[-1])
+        errors.append("CUDA error: out of memory")
+        load_tensorrt().errors.append(errors[-1])
         return False
 
     simulate(loads=loads)
-    with pytest.raises(BackendError, match="too little: close what else uses the card"):
+    with pytest.raises(BackendError, match="too little: close what else uses the GPU"):
         open_negative(tmp_path)
-    assert len(complaints) == 1
+    assert len(errors) == 1
 
 
 @pytest.mark.parametrize("device", ["cuda:1", "TPU9", "cuda:x"])
-def test_a_card_that_is_not_there_is_told_with_those_that_are(device, simulate, tmp_path):
+def test_an_unknown_gpu_is_refused_and_the_known_ones_are_named(device, simulate, tmp_path):
     simulate()
     with pytest.raises(DeviceMissingError, match=f"no device '{device}'; it finds cuda:0"):
         open_backend(negative_engine(tmp_path), "tensorrt", device)
 
 
-def test_precisions_that_it_does_not_run_are_told(simulate, tmp_path):
+def test_unsupported_precisions_are_refused(simulate, tmp_path):
     simulate()
     with pytest.raises(BackendError, match="does not run bf16 engines; ask for f16"):
         open_negative(tmp_path, precision="bf16")
@@ -283,14 +283,14 @@ def test_precisions_that_it_does_not_run_are_told(simulate, tmp_path):
         open_backend(ink, "tensorrt", precision="int8")
 
 
-def test_the_real_library_without_a_driver_is_told(tmp_path):
+def test_the_real_cuda_without_a_driver_is_an_error(tmp_path):
     if find_nvidia().cuda_version:
         pytest.skip("there is a driver")
     with pytest.raises(DeviceMissingError, match=r"the NVIDIA driver is too old: .* is needed"):
         cuda.Cuda(0, NvidiaInfo((GPU,), 12040))
 
 
-def test_missing_cuda_bindings_are_told_with_the_remedy(monkeypatch):
+def test_missing_cuda_bindings_are_an_error_that_names_the_command(monkeypatch):
     def missing(name: str):
         raise ModuleNotFoundError(name)
 

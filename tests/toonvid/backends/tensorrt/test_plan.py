@@ -1,4 +1,7 @@
-"""Plans are built for real here, without a card. That they run, `test_on_a_card.py` says."""
+"""Which plans are built, and that TensorRT-RTX builds them: really, but without a GPU.
+
+That plans run is tested in `tests/toonvid/backends/test_gpu.py`.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,8 @@ from onnx import TensorProto, helper
 from support.paper_engine import paper_engine
 from support.tiny_engines import OPSET, negative_engine, write_engine, write_model
 
-from toonvid.backends.tensorrt import build_plan as building
-from toonvid.backends.tensorrt import plan as plans
+from toonvid.backends.tensorrt import build_plan as build_plan_module
+from toonvid.backends.tensorrt import plan as plan_module
 from toonvid.backends.tensorrt.build_plan import (
     AMPERE_AND_NEWER,
     build_plan,
@@ -24,7 +27,7 @@ from toonvid.backends.tensorrt.build_plan import (
     parse_engine,
 )
 from toonvid.backends.tensorrt.library import load_tensorrt
-from toonvid.backends.tensorrt.plan import TURING, build_plans, plan_key, target_of
+from toonvid.backends.tensorrt.plan import TURING, build_plans, plan_key, plan_target
 from toonvid.backends.tensorrt.plan_cache import PlanCache, PlanKey, PlanPrecision
 from toonvid.engine import Engine, read_engine, shipped_engines
 from toonvid.errors import BackendError, DeviceMissingError, EngineError
@@ -38,14 +41,14 @@ pytestmark = pytest.mark.skipif(
 
 SHIPPED = sorted(card.stem for card in shipped_engines().glob("*.json"))
 CAPABILITIES = (TURING, "8.6", "8.9", "12.0", AMPERE_AND_NEWER)
-NO_GPU = NvidiaInfo(problem="there is no card")
+NO_GPU = NvidiaInfo(problem="there is no GPU")
 GPU = Gpu(0, "NVIDIA GeForce RTX 3050 Laptop GPU", (8, 6), 4 * 2**30)
 
 
 @pytest.fixture(autouse=True)
 def cache(monkeypatch, tmp_path) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(plans, "find_nvidia", lambda: NO_GPU)
+    monkeypatch.setattr(plan_module, "find_nvidia", lambda: NO_GPU)
     return tmp_path / "cache" / "toonvid" / "plans"
 
 
@@ -76,7 +79,7 @@ def build(engine: Engine, precision: PlanPrecision = "f16", target: str = "8.6")
 
 
 @pytest.mark.parametrize("target", CAPABILITIES)
-def test_a_plan_is_built_for_every_family_of_cards(engine, target):
+def test_a_plan_is_built_for_every_family_of_gpus(engine, target):
     plan = build(engine, target=target)
     assert len(plan) > engine.path("f16").stat().st_size / 2  # the weights are in it
 
@@ -97,7 +100,7 @@ def test_the_parsed_network_is_what_the_card_promises(engine, precision, kind):
         assert (layer.get_input(0).dtype.name, layer.get_output(0).dtype.name) == (kind, kind)
 
 
-def test_the_profile_goes_from_small_to_4k(engine):
+def test_the_profile_takes_frames_from_small_to_4k(engine):
     library, key = load_tensorrt(), key_of(engine)
     parsed = parse_engine(library, engine, engine.path("f16").read_bytes())
     profile = make_profile(parsed.builder, engine, key)
@@ -106,16 +109,16 @@ def test_the_profile_goes_from_small_to_4k(engine):
     assert (smallest, best, largest) == ((1, step, step, 3), (1, 720, 1280, 3), (1, 4096, 4096, 3))
 
 
-def test_int8_files_are_not_offered_because_they_do_not_parse(ink):
+def test_int8_files_do_not_parse(ink):
     with pytest.raises(BackendError, match="TensorRT cannot read ink: DequantizeLinear") as refused:
         parse_engine(load_tensorrt(), ink, ink.path("int8").read_bytes())
     assert "\n" not in str(refused.value)
 
 
-# What is written.
+# Plans on disk.
 
 
-def test_without_a_card_plans_for_all_cards_are_written_and_found_again(ink, cache):
+def test_without_a_gpu_plans_for_all_gpus_are_built_and_cached(ink, cache):
     ampere, turing = build_plans(ink)
     assert (ampere.key.target, turing.key.target) == (AMPERE_AND_NEWER, TURING)
     assert {ampere.path, turing.path} == set(cache.iterdir())
@@ -128,13 +131,13 @@ def test_without_a_card_plans_for_all_cards_are_written_and_found_again(ink, cac
     ]
 
 
-def test_f16_is_taken_where_the_engine_has_it(ink, tmp_path):
+def test_f16_is_the_default_if_the_engine_has_it(ink, tmp_path):
     assert {plan.key.precision for plan in build_plans(ink)} == {"f16"}
     negative = negative_engine(tmp_path)
     assert {plan.key.precision for plan in build_plans(negative)} == {"f32"}
 
 
-def test_a_size_that_is_asked_for_is_built_and_another_does_not_do(tmp_path):
+def test_a_plan_for_another_size_does_not_replace_one_for_the_size_asked_for(tmp_path):
     engine = negative_engine(tmp_path, multiple_of=16)
     build_plans(engine)
     [plan, _] = build_plans(engine, (1920, 1080))
@@ -144,22 +147,22 @@ def test_a_size_that_is_asked_for_is_built_and_another_does_not_do(tmp_path):
         build_plans(engine, (8000, 10))
 
 
-def test_with_a_card_only_its_plan_is_built(tmp_path, monkeypatch):
+def test_with_a_gpu_only_its_plan_is_built(tmp_path, monkeypatch):
     for capability, target in (((8, 6), AMPERE_AND_NEWER), ((12, 0), AMPERE_AND_NEWER)):
         here = NvidiaInfo((replace(GPU, capability=capability),), 13000)
-        monkeypatch.setattr(plans, "find_nvidia", lambda here=here: here)
+        monkeypatch.setattr(plan_module, "find_nvidia", lambda here=here: here)
         [plan] = build_plans(negative_engine(tmp_path))
         assert plan.key.target == target
     turing = replace(GPU, capability=(7, 5))
-    assert target_of(load_tensorrt(), turing, NO_GPU) == TURING
+    assert plan_target(load_tensorrt(), turing, NO_GPU) == TURING
 
 
-def test_a_plan_that_is_not_portable_is_for_one_card_and_driver(tmp_path, monkeypatch):
+def test_a_plan_that_is_not_portable_is_for_one_gpu_and_driver(tmp_path, monkeypatch):
     library = replace(load_tensorrt(), package="tensorrt")
     here = NvidiaInfo((GPU,), 13000, driver="580.95.05")
-    assert target_of(library, GPU, here) == f"{GPU.name}, driver 580.95.05 for CUDA 13.0"
-    monkeypatch.setattr(plans, "load_tensorrt", lambda: library)
-    with pytest.raises(DeviceMissingError, match="builds on a card alone, and there is no card"):
+    assert plan_target(library, GPU, here) == f"{GPU.name}, driver 580.95.05 for CUDA 13.0"
+    monkeypatch.setattr(plan_module, "load_tensorrt", lambda: library)
+    with pytest.raises(DeviceMissingError, match="builds on a GPU only, and there is no GPU"):
         build_plans(negative_engine(tmp_path))
 
 
@@ -175,7 +178,7 @@ def test_a_changed_engine_gets_another_plan(tmp_path):
     assert after.path != before.path
 
 
-def test_a_plan_is_neither_found_nor_built_for_a_file_that_cannot_be_trusted(tmp_path):
+def test_no_plan_is_loaded_or_built_for_a_changed_file(tmp_path):
     engine = negative_engine(tmp_path)
     build_plans(engine)
     (tmp_path / "negative.onnx").write_bytes(b"changed")
@@ -183,7 +186,7 @@ def test_a_plan_is_neither_found_nor_built_for_a_file_that_cannot_be_trusted(tmp
         build_plans(engine)
 
 
-def test_a_folder_that_cannot_be_written_costs_time_alone(tmp_path, monkeypatch, caplog):
+def test_a_cache_that_cannot_be_written_does_not_stop_the_build(tmp_path, monkeypatch, caplog):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     [plan, _] = build_plans(negative_engine(tmp_path))
@@ -192,7 +195,7 @@ def test_a_folder_that_cannot_be_written_costs_time_alone(tmp_path, monkeypatch,
     assert "cannot keep" in caplog.text
 
 
-# What is refused.
+# Engines and GPUs that are refused.
 
 
 def two_casts(kind: int, names: tuple[str, str] = ("frame", "cartoon")) -> list[onnx.NodeProto]:
@@ -208,15 +211,15 @@ def broken_model(kind: int, shape: list[object], names=("frame", "cartoon")) -> 
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
 
 
-UINT8, PICTURE = TensorProto.UINT8, ["N", "H", "W", 3]
+UINT8, ANY_SIZE = TensorProto.UINT8, ["N", "H", "W", 3]
 
 
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (broken_model(UINT8, PICTURE, ("photo", "cartoon")), "no single input 'frame'"),
-        (broken_model(UINT8, PICTURE, ("frame", "out")), "no single output 'cartoon'"),
-        (broken_model(TensorProto.FLOAT, PICTURE), "input is FLOAT .*not uint8"),
+        (broken_model(UINT8, ANY_SIZE, ("photo", "cartoon")), "no single input 'frame'"),
+        (broken_model(UINT8, ANY_SIZE, ("frame", "out")), "no single output 'cartoon'"),
+        (broken_model(TensorProto.FLOAT, ANY_SIZE), "input is FLOAT .*not uint8"),
         (broken_model(UINT8, ["N", 3, "H", "W"]), r"input is UINT8 \(-1, 3, -1, -1\), not"),
         (broken_model(UINT8, ["H", "W", 3]), "not uint8"),
         (broken_model(UINT8, [1, 6, 8, 3]), "of any size"),
@@ -234,14 +237,14 @@ def test_a_convolution_of_another_precision_is_refused(ink):
         build_plan(load_tensorrt(), ink, content, key_of(ink, "f16"))
 
 
-def test_an_operator_that_tensorrt_does_not_know_is_one_line(tmp_path):
+def test_an_unknown_operator_is_an_error_of_one_line(tmp_path):
     nodes = [helper.make_node("Cartoonize", ["frame"], ["cartoon"])]
     with pytest.raises(BackendError, match="TensorRT cannot read strange: Cartoonize") as refused:
         build(write_engine(tmp_path, "strange", nodes), "f32")
     assert "\n" not in str(refused.value)
 
 
-def test_what_cannot_be_compiled_is_one_line(tmp_path):
+def test_a_network_that_cannot_be_compiled_is_an_error_of_one_line(tmp_path):
     fixed = helper.make_tensor("fixed", TensorProto.INT64, [4], [1, 6, 8, 3])
     nodes = [
         helper.make_node("Cast", ["frame"], ["wide"], to=TensorProto.FLOAT),
@@ -253,26 +256,26 @@ def test_what_cannot_be_compiled_is_one_line(tmp_path):
     assert "\n" not in str(refused.value)
 
 
-def test_a_card_that_is_too_old_is_told_with_what_runs_instead():
+def test_a_gpu_that_is_too_old_is_refused_and_other_backends_are_named():
     old = replace(GPU, name="NVIDIA GeForce GTX 1060", capability=(6, 1))
     with pytest.raises(DeviceMissingError, match=r"GTX 1060 is too old .* 6\.1, 7\.5") as refused:
-        target_of(load_tensorrt(), old, NO_GPU)
+        plan_target(load_tensorrt(), old, NO_GPU)
     assert refused.value.exit_code == 3
 
 
-def test_a_slow_build_says_what_it_does_and_a_fast_one_nothing(tmp_path, monkeypatch, caplog):
+def test_a_slow_build_is_logged_and_a_fast_one_is_not(tmp_path, monkeypatch, caplog):
     with caplog.at_level(logging.WARNING):
-        monkeypatch.setattr(building, "SILENT_SECONDS", 1000)
+        monkeypatch.setattr(build_plan_module, "SILENT_SECONDS", 1000)
         build(negative_engine(tmp_path), "f32")
         assert not caplog.messages
-        monkeypatch.setattr(building, "SILENT_SECONDS", 0.01)
-        with building._told_when_slow("TensorRT compiles x"):
+        monkeypatch.setattr(build_plan_module, "SILENT_SECONDS", 0.01)
+        with build_plan_module._report_when_slow("TensorRT compiles x"):
             while not caplog.messages:
                 time.sleep(0.01)
     assert caplog.messages[0].startswith("TensorRT compiles x, once for this engine and driver: ")
 
 
-def test_plans_are_kept_beside_nothing_else(cache, tmp_path):
+def test_the_cache_folder_holds_only_plans(cache, tmp_path):
     build_plans(negative_engine(tmp_path))
     assert PlanCache().folder == cache
     assert all(path.suffix == ".plan" for path in cache.iterdir())

@@ -1,4 +1,4 @@
-"""A plan is native code: only the very one that was built here is read again."""
+"""The cache of plans: a plan is native code, so only one that was built here is loaded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from toonvid.backends.tensorrt.plan_cache import PlanCache, PlanKey, user_cache
+from toonvid.backends.tensorrt.plan_cache import PlanCache, PlanKey, plan_folder
 from toonvid.errors import BackendError
 
 KEY = PlanKey(
@@ -40,35 +40,35 @@ def cache(tmp_path) -> PlanCache:
     return PlanCache(tmp_path / "plans")
 
 
-def keep(cache: PlanCache, key: PlanKey = KEY, plan: bytes = PLAN) -> Path:
-    path = cache.keep(key, plan)
+def store(cache: PlanCache, key: PlanKey = KEY, plan: bytes = PLAN) -> Path:
+    path = cache.store(key, plan)
     assert path is not None
     return path
 
 
-def test_a_plan_is_found_again_whole(cache):
-    path = keep(cache)
+def test_a_stored_plan_is_found(cache):
+    path = store(cache)
     assert cache.find(KEY) == (PLAN, path)
     assert list(cache.folder.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("field", OTHERS)
 def test_a_plan_of_another_key_is_not_found(field, cache):
-    keep(cache)
+    store(cache)
     other = replace(KEY, **{field: OTHERS[field]})
     assert cache.find(other) is None
-    # Not by its name alone: not even a file that somebody renamed.
+    # The header counts, not the file name: a renamed file is not found either.
     (cache.folder / KEY.file_name).replace(cache.folder / other.file_name)
     assert cache.find(other) is None
 
 
-def test_the_newest_size_is_taken_unless_one_is_asked_for(cache):
+def test_the_newest_plan_is_found_unless_the_size_must_be_exact(cache):
     large = replace(KEY, size=(1920, 1080))
-    os.utime(keep(cache), (1, 1))
-    path = keep(cache, large, b"large")
+    os.utime(store(cache), (1, 1))
+    path = store(cache, large, b"large")
     assert cache.find(KEY) == (b"large", path)
-    assert cache.find(KEY, this_size=True) == (PLAN, cache.folder / KEY.file_name)
-    assert cache.find(replace(KEY, size=(640, 360)), this_size=True) is None
+    assert cache.find(KEY, exact_size=True) == (PLAN, cache.folder / KEY.file_name)
+    assert cache.find(replace(KEY, size=(640, 360)), exact_size=True) is None
 
 
 @pytest.mark.parametrize(
@@ -84,16 +84,16 @@ def test_the_newest_size_is_taken_unless_one_is_asked_for(cache):
         lambda content: b"\xff\xfe" + content,
     ],
 )
-def test_a_damaged_plan_is_not_found_and_can_be_kept_again(damage, cache):
-    path = keep(cache)
+def test_a_damaged_plan_is_not_found_and_can_be_stored_again(damage, cache):
+    path = store(cache)
     path.write_bytes(damage(path.read_bytes()))
     assert cache.find(KEY) is None
-    keep(cache)
+    store(cache)
     assert cache.find(KEY) == (PLAN, path)
 
 
 @posix
-def test_a_folder_that_others_may_write_to_is_refused(tmp_path):
+def test_a_folder_that_others_can_write_to_is_refused(tmp_path):
     folder = tmp_path / "plans"
     PlanCache(folder)
     assert folder.stat().st_mode & 0o777 == 0o700
@@ -106,7 +106,7 @@ def test_a_folder_that_others_may_write_to_is_refused(tmp_path):
 
 @posix
 @pytest.mark.skipif(os.name != "nt" and os.geteuid() != 0, reason="gives a folder away")
-def test_a_folder_of_somebody_else_is_refused(tmp_path):
+def test_a_folder_of_another_user_is_refused(tmp_path):
     PlanCache(tmp_path / "plans")
     os.chown(tmp_path / "plans", 12345, 12345)
     with pytest.raises(BackendError, match="others can write to"):
@@ -114,32 +114,32 @@ def test_a_folder_of_somebody_else_is_refused(tmp_path):
 
 
 @posix
-def test_a_plan_that_others_may_write_to_is_passed_over(cache, caplog):
-    path = keep(cache)
+def test_a_plan_that_others_can_write_to_is_skipped(cache, caplog):
+    path = store(cache)
     assert path.stat().st_mode & 0o777 == 0o600
     path.chmod(0o666)
     assert cache.find(KEY) is None
-    assert "is passed over: others can write to it" in caplog.text
+    assert "is skipped: others can write to it" in caplog.text
 
 
 @posix
-def test_a_link_is_not_followed(cache, tmp_path):
-    path = keep(cache)
+def test_a_symbolic_link_is_not_followed(cache, tmp_path):
+    path = store(cache)
     path.replace(tmp_path / "elsewhere")
     path.symlink_to(tmp_path / "elsewhere")
     assert cache.find(KEY) is None
 
 
-def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
+def test_a_file_in_place_of_the_folder_disables_the_cache(tmp_path):
     (tmp_path / "plans").write_text("")
-    cache = PlanCache(tmp_path / "plans")  # it cannot be made, and that costs time alone
+    cache = PlanCache(tmp_path / "plans")  # it cannot be created, which is no error
     assert cache.find(KEY) is None
-    assert cache.keep(KEY, PLAN) is None
+    assert cache.store(KEY, PLAN) is None
 
 
-def test_kernels_are_kept_for_a_card_and_checked(cache):
+def test_kernels_are_stored_for_one_gpu_and_checked(cache):
     assert cache.find_kernels(KEY, "RTX 4090, driver 1") is None
-    path = cache.keep_kernels(KEY, "RTX 4090, driver 1", b"kernels")
+    path = cache.store_kernels(KEY, "RTX 4090, driver 1", b"kernels")
     assert path is not None
     assert cache.find_kernels(KEY, "RTX 4090, driver 1") == b"kernels"
     assert cache.find_kernels(KEY, "RTX 4090, driver 2") is None
@@ -150,9 +150,9 @@ def test_kernels_are_kept_for_a_card_and_checked(cache):
 
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="about XDG_CACHE_HOME")
-def test_the_cache_is_where_the_system_wants_it(monkeypatch, tmp_path):
+def test_the_folder_of_plans_follows_xdg_cache_home(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert user_cache() == tmp_path / "toonvid"
+    assert plan_folder() == tmp_path / "toonvid" / "plans"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert user_cache() == tmp_path / ".cache" / "toonvid"
+    assert plan_folder() == tmp_path / ".cache" / "toonvid" / "plans"
