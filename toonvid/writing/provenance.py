@@ -1,8 +1,11 @@
-"""The mark that toonvid leaves in what it writes, so that a folder run knows its own targets.
+"""The provenance tag: the words in a target that say toonvid wrote it, in which style.
 
-In a film it is the name of the video stream's handler, which every container that keeps tags has
-room for; in a transport stream, which keeps none, the name of the programme's provider. In a
-picture it is a comment that viewers pass over.
+A style and a job's identity go in; a tag in the file, or the answer whether a file has one, comes
+out. Folder runs use it to leave toonvid's own targets out, and to know which are finished.
+
+In a video the tag is the name of the video stream's handler (`handler_name`), which every container
+that has tags keeps. MPEG-TS has none; there it is the name of the program's provider. In an image
+it is a comment, which viewers skip.
 """
 
 from __future__ import annotations
@@ -15,64 +18,86 @@ import av
 from av.error import FFmpegError
 
 TAG_KEY = "handler_name"
+"""Metadata key of the tag in a video stream."""
 _PREFIX = "toonvid "
-_PICTURE_PREFIX = "toonvid style="
-_SEARCHED_BYTES = 1024  # at either end of a file
+_IMAGE_PREFIX = "toonvid style="
+_SEARCHED_BYTES = 1024  # at the start and at the end of a file
 
 
 def video_tag(style: str, job: str = "") -> str:
-    """The handler name of a film in this style; `job` tells its conversion from any other."""
-    return _PREFIX + style + _job(job)
+    """Returns the handler name for a video.
+
+    Args:
+        style: Name of the style.
+        job: Identity of the conversion (`toonvid.resume.fingerprint.Job.identity`); empty where
+            there is none, as for live recordings.
+    """
+    return _PREFIX + style + _job_part(job)
 
 
 def image_tag(style: str, job: str = "") -> str:
-    """The comment in a picture of this style."""
-    return _PICTURE_PREFIX + style + _job(job)
-
-
-def _job(job: str) -> str:
-    return f" job={job}" if job else ""
+    """Returns the comment for an image, or the provider for MPEG-TS. Arguments as `video_tag`."""
+    return _IMAGE_PREFIX + style + _job_part(job)
 
 
 def tag_image(path: Path, style: str, job: str = "") -> None:
-    """Write the mark into a JPEG, PNG, WebP or GIF file; any other is left as it is."""
+    """Writes the tag into a JPEG, PNG, WebP or GIF file; any other file is not changed.
+
+    FFmpeg's image encoders write no comments, so the tag is put in between their bytes.
+    """
     data = path.read_bytes()
     text = image_tag(style, job).encode()
-    if data.startswith(b"\xff\xd8"):
-        segment = b"\xff\xfe" + struct.pack(">H", len(text) + 2) + text  # COM, after SOI
+    if data.startswith(b"\xff\xd8"):  # JPEG: a COM segment after the SOI marker
+        segment = b"\xff\xfe" + struct.pack(">H", len(text) + 2) + text
         data = data[:2] + segment + data[2:]
-    elif data.startswith(b"\x89PNG"):
+    elif data.startswith(b"\x89PNG"):  # a tEXt chunk after IHDR, which ends at byte 33
         body = b"tEXt" + b"Software\0" + text
         chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
-        data = data[:33] + chunk + data[33:]  # after IHDR
-    elif data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        data = data[:33] + chunk + data[33:]
+    elif data[:4] == b"RIFF" and data[8:12] == b"WEBP":  # an unknown chunk, padded to an even size
         padded = text + b"\0" * (len(text) % 2)
         data += b"TOON" + struct.pack("<I", len(text)) + padded
         data = data[:4] + struct.pack("<I", len(data) - 8) + data[8:]
-    elif data.startswith(b"GIF89a"):
+    elif data.startswith(b"GIF89a"):  # a comment extension after the header and the global palette
         colors = 2 << (data[10] & 7) if data[10] & 0x80 else 0
-        end = 13 + 3 * colors  # of the header and the palette of the whole film
+        end = 13 + 3 * colors
         data = data[:end] + b"\x21\xfe" + bytes([len(text)]) + text + b"\0" + data[end:]
     path.write_bytes(data)
 
 
 def has_provenance_tag(path: Path, job: str = "") -> bool:
-    """Whether a file was written by toonvid, and by this job if one is named. A file that cannot be
-    opened was not.
+    """Whether toonvid wrote a file. False for a file that cannot be opened.
+
+    Args:
+        path: Any file.
+        job: Identity of a conversion: whether this very conversion wrote the file. Empty: whether
+            any did.
     """
     try:
-        with path.open("rb") as file:
-            head = file.read(_SEARCHED_BYTES)
-            file.seek(max(0, path.stat().st_size - _SEARCHED_BYTES))
-            mark = _PICTURE_PREFIX.encode()
-            for end in (head, file.read()):
-                if mark in end and _job(job).encode() in end:
-                    return True
-        with av.open(f"file:{path}", metadata_errors="replace") as container:
-            return any(
-                name.lower() == TAG_KEY and value.startswith(_PREFIX) and value.endswith(_job(job))
-                for stream in container.streams.video
-                for name, value in stream.metadata.items()
-            )
+        return _has_image_tag(path, job) or _has_video_tag(path, job)
     except (FFmpegError, OSError):
         return False
+
+
+def _has_image_tag(path: Path, job: str) -> bool:
+    """Looks for the bytes of the tag, which FFmpeg does not show as metadata of an image."""
+    with path.open("rb") as file:
+        head = file.read(_SEARCHED_BYTES)
+        file.seek(max(0, path.stat().st_size - _SEARCHED_BYTES))
+        tail = file.read()
+    prefix, job_part = _IMAGE_PREFIX.encode(), _job_part(job).encode()
+    return any(prefix in end and job_part in end for end in (head, tail))
+
+
+def _has_video_tag(path: Path, job: str) -> bool:
+    # "file:" because a name such as "a:b.mp4" would be taken for a protocol.
+    with av.open(f"file:{path}", metadata_errors="replace") as container:
+        return any(
+            name.lower() == TAG_KEY and value.startswith(_PREFIX) and value.endswith(_job_part(job))
+            for stream in container.streams.video
+            for name, value in stream.metadata.items()
+        )
+
+
+def _job_part(job: str) -> str:
+    return f" job={job}" if job else ""

@@ -1,4 +1,4 @@
-"""toonvid knows its own targets again, and takes nothing else for one."""
+"""toonvid recognizes its own targets, and nothing else."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from toonvid.writing.provenance import has_provenance_tag, tag_image
 
 
 @pytest.mark.parametrize("codec", ["png", "mjpeg", "libwebp"])
-def test_a_marked_picture_is_known_and_an_unmarked_one_is_not(codec, tmp_path):
-    path = tmp_path / "picture"
+def test_an_image_is_recognized_once_it_is_tagged(codec, tmp_path):
+    path = tmp_path / "image"
     path.write_bytes(image_file(flat_frame((9, 99, 199)), codec))
     assert not has_provenance_tag(path)
     tag_image(path, "ink")
     assert has_provenance_tag(path)
 
 
-def test_what_is_no_picture_is_left_as_it_is(tmp_path):
+def test_a_file_that_is_no_image_is_not_changed(tmp_path):
     path = tmp_path / "notes.txt"
     path.write_bytes(b"toon")
     tag_image(path, "ink")
@@ -25,13 +25,23 @@ def test_what_is_no_picture_is_left_as_it_is(tmp_path):
     assert not has_provenance_tag(path)
 
 
-def test_a_film_of_another_handler_is_not_taken_for_a_target(tmp_path):
+def test_a_video_with_another_handler_name_is_not_recognized(tmp_path):
     for name in ("VideoHandler", "toonvidish", "a toonvid"):
-        film = Clip(video_metadata={"handler_name": name}).write(tmp_path / "film.mp4")
-        assert not has_provenance_tag(film)
+        video = Clip(video_metadata={"handler_name": name}).write(tmp_path / "video.mp4")
+        assert not has_provenance_tag(video)
 
 
-def test_what_cannot_be_read_is_no_target(tmp_path):
+def test_files_that_cannot_be_read_have_no_tag(tmp_path):
     (tmp_path / "empty.mp4").write_bytes(b"")
     for path in (tmp_path, tmp_path / "missing.mp4", tmp_path / "empty.mp4"):
         assert not has_provenance_tag(path)
+
+
+@pytest.mark.parametrize("codec", ["png", "mjpeg", "libwebp"])
+def test_a_job_recognizes_its_own_image_only(codec, tmp_path):
+    path = tmp_path / "image"
+    path.write_bytes(image_file(flat_frame((9, 99, 199)), codec))
+    tag_image(path, "ink", "0123456789abcdef")
+    assert has_provenance_tag(path)
+    assert has_provenance_tag(path, "0123456789abcdef")
+    assert not has_provenance_tag(path, "fedcba9876543210")
