@@ -11,9 +11,8 @@ from fractions import Fraction
 from pathlib import Path
 from statistics import median
 
-from toonvid import EncodeOptions, find_engine, open_backend, pipeline
+from toonvid import ConvertOptions, EncodeOptions, convert, find_engine, open_backend, pipeline
 from toonvid.bench.demo_scene import write_scene
-from toonvid.resume import segmented as segments
 
 
 def main() -> None:
@@ -25,7 +24,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     asked = parser.parse_args()
     width, height = (int(side) for side in asked.size.split("x"))
-    options = EncodeOptions(overwrite=True)
+    options = ConvertOptions(encoding=EncodeOptions(overwrite=True))
     ratios = []
     with (
         tempfile.TemporaryDirectory(prefix="toonvid-measure-") as folder,
@@ -34,8 +33,8 @@ def main() -> None:
         film, target = Path(folder) / "scene.mp4", Path(folder) / "target.mp4"
         write_scene(film, width, height, Fraction(24), asked.seconds)
         for _ in range(asked.rounds):
-            once = pipeline.convert(film, target, backend, encoding=options).seconds
-            split = segments.convert(film, target, backend, encoding=options).seconds
+            once = pipeline.convert(film, target, backend, options).seconds
+            split = convert(film, target, backend, options).seconds
             ratios.append(split / once)
             print(f"in one go {once:.2f} s, in segments {split:.2f} s, ratio {ratios[-1]:.3f}")
     print(f"median ratio {median(ratios):.3f}")

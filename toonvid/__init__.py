@@ -8,7 +8,7 @@ Images that are in memory, as NumPy arrays of shape (height, width, 3), uint8, R
 Files, with audio, subtitles and frame times:
 
     convert(source, target, backend)    a video or an image; goes on where a stopped run ended
-    DecodeOptions, StylizeOptions, EncodeOptions    what is read, drawn and written
+    ConvertOptions                      how: DecodeOptions, StylizeOptions, EncodeOptions and more
     Progress, Conversion                what the progress callback and the caller are given
 
 Styles and the libraries that run them:
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
         TrainingError,
         UnsupportedEngineError,
     )
-    from toonvid.pipeline import Conversion, Progress
+    from toonvid.pipeline import Conversion, ConvertOptions, Progress
     from toonvid.reading.options import DecodeOptions
     from toonvid.resume.segmented import convert
     from toonvid.stylizing.image import OpenStyle, open_style, stylize
@@ -78,7 +78,7 @@ _HOMES = {
         "TrainingError",
         "JobMismatchError",
     ),
-    "toonvid.pipeline": ("Conversion", "Progress"),
+    "toonvid.pipeline": ("Conversion", "ConvertOptions", "Progress"),
     "toonvid.resume.segmented": ("convert",),
     "toonvid.stylizing.image": ("OpenStyle", "open_style", "stylize"),
     "toonvid.stylizing.options": ("StylizeOptions",),
@@ -89,6 +89,7 @@ __all__ = [
     "BackendError",
     "CameraError",
     "Conversion",
+    "ConvertOptions",
     "DecodeOptions",
     "DeviceMissingError",
     "EncodeOptions",

@@ -1,12 +1,23 @@
-"""The heart: decode -> stylize -> encode, each on a thread of its own."""
+"""How a frame travels: decode -> stylize -> encode -> sink, each stage on a thread of its own.
+
+In: a source that FFmpeg opens. Out: a target, or segments of one. `run_stages` is the loop that
+every conversion goes through; it hands packets to a sink and does not know what becomes of them.
+`convert` uses it with one sink, a muxer. `toonvid.resume.segmented` uses it with a segment file for
+every ten seconds, and is what `toonvid.convert` calls.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
+from itertools import chain, groupby
 from pathlib import Path
+
+from av.packet import Packet
+from av.stream import Stream
 
 from toonvid.backends import Backend
 from toonvid.errors import TargetError
@@ -15,11 +26,30 @@ from toonvid.reading.decoder import VideoDecoder
 from toonvid.reading.options import DecodeOptions
 from toonvid.stylizing.options import StylizeOptions
 from toonvid.stylizing.stylizer import Stylizer
-from toonvid.video import VideoInfo
-from toonvid.writing.encoder import VideoEncoder
+from toonvid.video import Frame, VideoInfo
+from toonvid.writing.encoder import Encoder
+from toonvid.writing.muxer import Muxer
 from toonvid.writing.options import EncodeOptions
 
 DEPTH = 4  # frames between two stages: enough to hide a slow one, few enough for little memory
+
+
+@dataclass(frozen=True)
+class ConvertOptions:
+    """How a source is converted."""
+
+    decoding: DecodeOptions = DecodeOptions()
+    """Part and size of the source."""
+    stylizing: StylizeOptions = StylizeOptions()
+    """How much of a cartoon it becomes."""
+    encoding: EncodeOptions = EncodeOptions()
+    """How the target is written."""
+    segment_seconds: Fraction = Fraction(10)
+    """Seconds of the video in a segment, the most that a crash can cost."""
+    restart: bool = False
+    """Whether to throw away what an earlier run has finished."""
+    command: str = ""
+    """What the user typed, shown by `toonvid convert --status`; empty when nothing was."""
 
 
 @dataclass(frozen=True)
@@ -27,15 +57,15 @@ class Progress:
     """How far a conversion has come."""
 
     info: VideoInfo
-    """Of the source."""
+    """What is known of the source."""
     frames: int
-    """Written so far."""
+    """Frames written so far."""
     film_seconds: float
-    """How much of the film they cover."""
+    """Seconds of the video that they cover."""
     kept_seconds: float = 0.0
-    """How much of the film would not be lost, should the process end now."""
+    """Seconds of the video that would not be lost, should the process end now."""
     missing_bytes: int = 0
-    """How much room the disk lacks for the rest, as far as can be told."""
+    """Bytes that the disk lacks for the rest, as far as can be told."""
 
 
 @dataclass(frozen=True)
@@ -45,96 +75,171 @@ class Conversion:
     source: str
     target: str
     frames: int
+    """Frames in the target."""
     film_seconds: float
-    """From the first frame to the end of the last."""
+    """Seconds from the first frame to the end of the last."""
     seconds: float
-    """What it took."""
+    """Seconds that the conversion took."""
     stage_seconds: dict[str, float]
-    """Stage -> the time in which it was at work; they run side by side."""
+    """Stage -> seconds in which it was at work; stages run side by side."""
     notices: tuple[str, ...]
     """What was converted, mapped or left out."""
     damage: str | None
     """What of the source could not be read; None when all was."""
     first_frame_seconds: float = 0.0
-    """From the beginning until the first frame was with the encoder."""
+    """Seconds until the first frame was encoded."""
     resumed_frames: int = 0
-    """Of `frames`, those that earlier runs had finished; `seconds` does not cover them."""
+    """How many of `frames` earlier runs had finished; `seconds` does not cover them."""
 
     @property
     def slowest_stage(self) -> str:
+        """The stage that was at work the longest."""
         return max(self.stage_seconds, key=self.stage_seconds.__getitem__)
+
+
+@dataclass(frozen=True)
+class Sink:
+    """Where the packets of a part of the video go."""
+
+    encoder: Encoder
+    """Open. Encodes this part and no other."""
+    write: Callable[[list[Packet[Stream]]], None]
+    """Called with the packets that the encoder has finished after each frame, possibly none."""
 
 
 def convert(
     source: str | Path,
     target: str | Path,
     backend: Backend,
-    decoding: DecodeOptions | None = None,
-    stylizing: StylizeOptions | None = None,
-    encoding: EncodeOptions | None = None,
+    options: ConvertOptions | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     job: str = "",
 ) -> Conversion:
-    """Turn a source into a cartoon.
+    """Turn a source into a cartoon in one go; nothing can be resumed.
 
     Args:
-        source: A film or picture, anything that FFmpeg opens, or `-` for standard input.
+        source: A video or image, anything that FFmpeg opens, or `-` for standard input.
         target: The file to write, or `-` for Matroska on standard output.
         backend: Open; from `toonvid.backends.open_backend`.
-        decoding: Part and size of the source.
-        stylizing: How much of a cartoon it becomes.
-        encoding: How the target is written.
-        on_progress: Called after each frame.
-        job: Goes into the target's mark.
+        options: None for the defaults. What concerns segments is not looked at.
+        on_progress: Called after each frame. What it raises ends the conversion.
+        job: Goes into the target's provenance tag.
 
     Returns:
         What was done. A damaged source is no error: all that could be read is in the target.
 
     Raises:
-        SourceError: The source cannot be opened or has no pictures.
+        SourceError: The source cannot be opened or has no video stream.
         TargetError: The target cannot be written, or is there already. Nothing is left in its
             place.
         BackendError: The engine fails.
     """
+    options = options or ConvertOptions()
     began = time.perf_counter()
     refuse_same(Path(source), Path(target))
-    stylizer = Stylizer(backend, stylizing)
-    encode_seconds = film_seconds = first_frame_seconds = 0.0
+    stylizer = Stylizer(backend, options.stylizing)
+    film_seconds = first_frame_seconds = 0.0
+
     with (
-        VideoDecoder(source, decoding, with_auxiliary=True) as decoder,
-        VideoEncoder(
-            *(target, decoder.info, encoding, decoder.auxiliary, backend.engine.card.style),
+        # The source is demuxed once: what is not video waits in `decoder.auxiliary` until the muxer
+        # takes it, so that pipes can be converted too.
+        VideoDecoder(source, options.decoding, with_auxiliary=True) as decoder,
+        Muxer(
+            Encoder(target, decoder.info, options.encoding),
+            auxiliary=decoder.auxiliary,
+            style=backend.engine.card.style,
             job=job,
-        ) as encoder,
-        closing(prefetch(decoder.frames(), DEPTH, decoder.interrupt)) as frames,
-        closing(prefetch(stylizer.stylize(frames), DEPTH, decoder.interrupt)) as cartoons,
+        ) as muxer,
     ):
-        for done, cartoon in enumerate(cartoons, start=1):
-            encode_began = time.perf_counter()
-            encoder.write(cartoon)
-            encode_seconds += time.perf_counter() - encode_began
+        encoder = muxer.encoder
+
+        @contextmanager
+        def whole_target(_part: int, first: Frame) -> Iterator[Sink]:
+            muxer.start(first)
+            yield Sink(encoder, muxer.write)
+
+        def report(frame: Frame) -> None:
+            nonlocal film_seconds, first_frame_seconds
+            film_seconds = end_seconds(frame)
             first_frame_seconds = first_frame_seconds or time.perf_counter() - began
-            film_seconds = float((cartoon.pts + cartoon.duration) * cartoon.time_base)
             if on_progress is not None:
-                on_progress(Progress(decoder.info, done, film_seconds))
+                on_progress(Progress(decoder.info, encoder.frame_count, film_seconds))
+
+        stage_seconds = run_stages(
+            decoder=decoder,
+            frames=decoder.frames(),
+            stylize=lambda frames: ((0, cartoon) for cartoon in stylizer.stylize(frames)),
+            open_sink=whole_target,
+            on_frame=report,
+        )
     return Conversion(
         source=str(source),
         target=str(target),
         frames=encoder.frame_count,
         film_seconds=film_seconds,
         seconds=time.perf_counter() - began,
-        stage_seconds={
-            "decode": frames.working_seconds,
-            "stylize": cartoons.working_seconds - frames.waiting_seconds,
-            "encode": encode_seconds,
-        },
-        notices=(*decoder.notices, *encoder.notices),
-        damage=", ".join(filter(None, (decoder.damage, encoder.damage))) or None,
+        stage_seconds=stage_seconds,
+        notices=(*decoder.notices, *encoder.notices, *muxer.notices),
+        damage=", ".join(filter(None, (decoder.damage, muxer.damage))) or None,
         first_frame_seconds=first_frame_seconds,
     )
 
 
+def run_stages(
+    decoder: VideoDecoder,
+    frames: Iterator[Frame],
+    stylize: Callable[[Iterator[Frame]], Iterator[tuple[int, Frame]]],
+    open_sink: Callable[[int, Frame], AbstractContextManager[Sink]],
+    on_frame: Callable[[Frame], None],
+) -> dict[str, float]:
+    """Take a video through all stages, to the end of its frames.
+
+    A video may be written in parts that follow one another. Each part has an encoder of its own, so
+    that it begins with a key frame and depends on no other part.
+
+    Args:
+        decoder: Open. Interrupted when a later stage ends early, so that no thread waits for it.
+        frames: What `decoder` yields. Read on a second thread.
+        stylize: Turns frames into cartoons, each with the number of its part. Run on a third thread.
+        open_sink: Given the number of a part and its first cartoon, opens the sink for that part.
+            It is left once all packets of the part are written.
+        on_frame: Called with each cartoon when it is encoded.
+
+    Returns:
+        Stage -> seconds in which it was at work: decode, stylize, encode.
+    """
+    encode_seconds = 0.0
+    with (
+        closing(prefetch(frames, DEPTH, decoder.interrupt)) as decoded,
+        closing(prefetch(stylize(decoded), DEPTH, decoder.interrupt)) as stylized,
+    ):
+        for part, numbered in groupby(stylized, key=lambda pair: pair[0]):
+            cartoons = (cartoon for _, cartoon in numbered)
+            first = next(cartoons)
+            with open_sink(part, first) as sink:
+                for cartoon in chain([first], cartoons):
+                    encode_began = time.perf_counter()
+                    sink.write(sink.encoder.encode(cartoon))
+                    encode_seconds += time.perf_counter() - encode_began
+                    on_frame(cartoon)
+                sink.write(sink.encoder.flush())
+    return {
+        "decode": decoded.working_seconds,
+        "stylize": stylized.working_seconds - decoded.waiting_seconds,
+        "encode": encode_seconds,
+    }
+
+
+def end_seconds(frame: Frame) -> float:
+    """When a frame stops being shown, in seconds."""
+    return float((frame.pts + frame.duration) * frame.time_base)
+
+
 def refuse_same(source: Path, target: Path) -> None:
-    """A target that replaces its own source would leave nothing to go back to."""
+    """Refuse a target that would replace its own source.
+
+    Raises:
+        TargetError: Both are the same file.
+    """
     if target.exists() and source.exists() and target.samefile(source):
         raise TargetError(f"{target} is the source itself: name another target")

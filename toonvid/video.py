@@ -5,7 +5,7 @@ Values only. Where they come from is `toonvid.reading.decoder`, where they end i
 
 from __future__ import annotations
 
-from collections import deque
+import threading
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, TypeAlias
@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from av.stream import Disposition
 from numpy.typing import NDArray
+
+from toonvid.errors import SourceError
 
 if TYPE_CHECKING:
     from av.container.core import Chapter
@@ -92,14 +94,78 @@ class VideoInfo:
     """Whether the source is a still image."""
 
 
+class PacketQueue:
+    """Packets of auxiliary streams on their way from the decoder's thread to the muxer's.
+
+    First in, first out. The decoder puts in what it meets between two packets of the video; the
+    muxer takes all of it with each frame. Safe for one thread at either end.
+    """
+
+    # A full queue does not make the decoder wait, because that could wait forever: the muxer takes
+    # packets when it gets a frame, and the next frame may lie in the file behind the very packets
+    # that do not fit (sound that was stored before its video, or that lasts longer). So there is a
+    # limit on the bytes, as with FFmpeg's -max_muxing_queue_size, which is an error to exceed. It
+    # is far from what files need: in one that is interleaved a second of sound is waiting at most,
+    # and 1 GiB holds 100 minutes of uncompressed stereo, all of it before the first frame. Whoever
+    # reads a file without encoding (`toonvid.resume.join`) takes packets one by one and needs none.
+    LIMIT_BYTES = 2**30
+    _OVERHEAD_BYTES = 512  # of a packet in memory, beside its content: subtitles are small and many
+
+    def __init__(self, source: str = "the source", limit_bytes: int = LIMIT_BYTES) -> None:
+        """Create an empty queue.
+
+        Args:
+            source: What to call the source in a message.
+            limit_bytes: How much may wait.
+        """
+        self._source = source
+        self._limit_bytes = limit_bytes
+        self._lock = threading.Lock()
+        self._waiting: list[Packet[Stream]] = []
+        self._waiting_bytes = 0
+        self._is_discarding = False
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def put(self, packet: Packet[Stream]) -> None:
+        """Add a packet at the end.
+
+        Raises:
+            SourceError: More bytes would wait than may.
+        """
+        with self._lock:
+            if self._is_discarding:
+                return
+            self._waiting_bytes += packet.size + self._OVERHEAD_BYTES
+            if self._waiting_bytes > self._limit_bytes:
+                raise SourceError(
+                    f"{self._source} has more than {self._limit_bytes / 2**20:.0f} MiB of audio and"
+                    " subtitles between two frames; convert it from a file to .mp4 or .mkv"
+                )
+            self._waiting.append(packet)
+
+    def take(self) -> list[Packet[Stream]]:
+        """Remove and return all packets that wait, the first one first."""
+        with self._lock:
+            taken, self._waiting, self._waiting_bytes = self._waiting, [], 0
+        return taken
+
+    def discard(self) -> None:
+        """Drop the packets that wait and all that are still put in: nobody takes them."""
+        with self._lock:
+            self._is_discarding = True
+            self._waiting, self._waiting_bytes = [], 0
+
+
 @dataclass(frozen=True)
 class AuxiliaryStreams:
     """All of a source that is not its pictures. Only valid while its decoder is open."""
 
     streams: tuple[Stream, ...] = ()
     """Audio, subtitles, cover pictures, attachments and data, in the source's order."""
-    packets: deque[Packet[Stream]] = field(default_factory=deque)
-    """Packets of `streams` but for covers, in the source's order, as far as was read."""
+    packets: PacketQueue = field(default_factory=PacketQueue)
+    """Packets of `streams`, covers excepted, in the source's order, as far as it was read."""
     covers: list[Packet[Stream]] = field(default_factory=list)
     """Cover pictures, each the one packet of its stream; all are read before the first frame."""
     chapters: tuple[Chapter, ...] = ()

@@ -19,8 +19,7 @@ PROGRAM = textwrap.dedent("""
     import sys, time
     from fractions import Fraction
     from pathlib import Path
-    from toonvid import ToonvidError, find_engine, open_backend
-    from toonvid.resume.segmented import convert
+    from toonvid import ConvertOptions, ToonvidError, convert, find_engine, open_backend
     source, target, engine, pause, before = sys.argv[1:6]
     def show(progress):
         print(progress.frames, flush=True)
@@ -28,7 +27,8 @@ PROGRAM = textwrap.dedent("""
     backend = open_backend(find_engine(engine), precision="f32")
     exec(before)
     try:
-        done = convert(source, target, backend, on_progress=show, segment_seconds=Fraction(2, 5))
+        options = ConvertOptions(segment_seconds=Fraction(2, 5))
+        done = convert(source, target, backend, options, on_progress=show)
     except ToonvidError as error:
         print(type(error).__name__, error, file=sys.stderr)
         sys.exit(error.exit_code)

@@ -11,12 +11,13 @@ import pytest
 from av.error import FFmpegError
 from support.tiny_engines import identity_engine, negative_engine
 
+from toonvid import pipeline
 from toonvid.backends import Backend, open_backend
 from toonvid.bench.demo_scene import write_scene
 from toonvid.engine import find_engine
-from toonvid.pipeline import Conversion, convert
+from toonvid.pipeline import Conversion, ConvertOptions
 from toonvid.reading.options import DecodeOptions
-from toonvid.resume import segmented as segments
+from toonvid.resume import segmented
 from toonvid.stylizing.options import StylizeOptions
 from toonvid.writing.options import EncodeOptions
 
@@ -74,11 +75,14 @@ def toon(
         stylizing: StylizeOptions | None = None,
     ) -> Conversion:
         target = name if name == "-" else tmp_path / name
-        options = (decoding, stylizing, encoding)
-        if request.param == "at-once":
-            return convert(source, target, identity, *options)
-        length = segment_length(source)
-        return segments.convert(source, target, identity, *options, segment_seconds=length)
+        options = ConvertOptions(
+            decoding=decoding or DecodeOptions(),
+            stylizing=stylizing or StylizeOptions(),
+            encoding=encoding or EncodeOptions(),
+            segment_seconds=segment_length(source),
+        )
+        convert = pipeline.convert if request.param == "at-once" else segmented.convert
+        return convert(source, target, identity, options)
 
     return run
 

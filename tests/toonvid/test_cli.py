@@ -346,7 +346,7 @@ def test_status_tells_where_a_conversion_stands(
 
 def half_done(source: Path, target: Path) -> None:
     """Stop a conversion after two segments of three frames."""
-    from toonvid import convert, find_engine, open_backend
+    from toonvid import ConvertOptions, convert, find_engine, open_backend
 
     class Stopped(Exception):
         pass
@@ -356,12 +356,8 @@ def half_done(source: Path, target: Path) -> None:
             raise Stopped
 
     with open_backend(find_engine("negative")) as backend, pytest.raises(Stopped):
-        convert(
-            *(source, target, backend),
-            on_progress=stop,
-            command="toonvid convert this",
-            segment_seconds=Fraction(1, 4),
-        )
+        options = ConvertOptions(command="toonvid convert this", segment_seconds=Fraction(1, 4))
+        convert(source, target, backend, options, on_progress=stop)
 
 
 def test_other_options_end_with_2_and_restart_begins_anew(

@@ -18,7 +18,8 @@ PACKAGE = Path(toonvid.__file__).parent
 
 # Folders and files directly under `toonvid/`: each may import only from earlier lines. Inside a folder anything goes, except a cycle.
 ORDER = [
-    ["_version", "errors", "choices", "files", "video", "prefetch"],
+    ["_version", "errors"],
+    ["choices", "files", "video", "prefetch"],
     ["onnx_file", "ffmpeg"],
     ["engine"],
     ["reading", "writing", "backends"],

@@ -20,12 +20,12 @@ MEASURED = textwrap.dedent("""
     from pathlib import Path
     sys.path.insert(0, sys.argv[1])
     from support.tiny_engines import identity_engine
-    from toonvid import EncodeOptions, convert, open_backend
+    from toonvid import ConvertOptions, EncodeOptions, convert, open_backend
     folder = Path(sys.argv[2])
-    options = EncodeOptions(preset="ultrafast", overwrite=True)
+    options = ConvertOptions(encoding=EncodeOptions(preset="ultrafast", overwrite=True))
     with open_backend(identity_engine(folder / "engines"), precision="f32") as backend:
         for name in sys.argv[3:]:
-            convert(folder / name, folder / "target.mp4", backend, encoding=options)
+            convert(folder / name, folder / "target.mp4", backend, options)
             print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """)
 

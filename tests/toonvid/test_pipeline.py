@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
-from support.clips import Clip, Tone, frame_times, moving_frames, video_end
+from support.clips import Clip, Tone, frame_times, moving_frames, only, video_end
 
-from toonvid.pipeline import Progress, convert
+from toonvid import pipeline
+from toonvid.errors import SourceError
+from toonvid.pipeline import ConvertOptions, Progress
+from toonvid.resume import segmented
+from toonvid.video import PacketQueue
 
 F = Fraction
 NTSC = Fraction(24000, 1001)
@@ -88,10 +93,56 @@ def test_last_frame_is_shown_as_long_as_in_the_source(tmp_path, toon):
 def test_progress_counts_frames_and_film_seconds(tmp_path, identity):
     source = Clip().write(tmp_path / "source.mp4")
     seen: list[Progress] = []
-    done = convert(source, tmp_path / "target.mp4", identity, on_progress=seen.append)
+    done = pipeline.convert(source, tmp_path / "target.mp4", identity, on_progress=seen.append)
     assert [progress.frames for progress in seen] == [1, 2, 3, 4, 5, 6]
     assert seen[-1].film_seconds == pytest.approx(6 / 25)
     assert done.film_seconds == pytest.approx(6 / 25)
     assert set(done.stage_seconds) == {"decode", "stylize", "encode"}
     assert done.slowest_stage in done.stage_seconds
     assert all(0 <= taken <= done.seconds for taken in done.stage_seconds.values())
+
+
+# Auxiliary packets wait in a bounded queue; a file never waits for itself.
+
+
+def sound_apart(tmp_path: Path, **order: bool) -> Path:
+    """Four seconds whose sound, 768 kB, lies in the file before or after all of the video."""
+    clip = Clip(moving_frames(100), audio=(Tone("pcm_s16le", seconds=F(4)),), **order)
+    return clip.write(tmp_path / "source.mkv")
+
+
+@pytest.mark.parametrize("order", ["video_first", "video_last"])
+def test_sound_far_from_its_video_comes_through_a_pipeline_with_few_frames_under_way(
+    order, tmp_path, identity, monkeypatch
+):
+    monkeypatch.setattr(pipeline, "DEPTH", 1)
+    source = sound_apart(tmp_path, **{order: True})
+    for convert in (pipeline.convert, segmented.convert):
+        target = tmp_path / f"{convert.__module__}.mkv"
+        convert(source, target, identity, ConvertOptions(segment_seconds=F(1)))
+        assert only(target, "audio").content == only(source, "audio").content
+        assert frame_times(target) == frame_times(source)
+
+
+def test_more_sound_before_a_frame_than_may_wait_is_refused_with_advice(
+    tmp_path, identity, small_queue
+):
+    source = sound_apart(tmp_path, video_last=True)
+    with pytest.raises(SourceError, match=r"source\.mkv has more than .* convert it from a file"):
+        pipeline.convert(source, tmp_path / "target.mkv", identity)
+    assert [path.name for path in tmp_path.iterdir()] == ["source.mkv"]
+
+
+def test_a_join_needs_no_room_for_the_sound_behind_the_video(tmp_path, identity, small_queue):
+    source = sound_apart(tmp_path, video_first=True)
+    target = tmp_path / "target.mkv"
+    segmented.convert(source, target, identity, ConvertOptions(segment_seconds=F(1)))
+    assert only(target, "audio").content == only(source, "audio").content
+
+
+@pytest.fixture
+def small_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Less may wait than the sound of `sound_apart` takes."""
+    monkeypatch.setattr(
+        "toonvid.reading.probe.PacketQueue", lambda source: PacketQueue(source, limit_bytes=50_000)
+    )

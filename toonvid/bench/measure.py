@@ -17,7 +17,7 @@ from toonvid.bench.results import SizeResults
 from toonvid.bench.stages import decode_alone, encode_alone, hold_frames, stylize_alone
 from toonvid.bench.test_video import write_test_video
 from toonvid.bench.work_time import WorkTime, core_count, time_work
-from toonvid.pipeline import Conversion, convert
+from toonvid.pipeline import Conversion, ConvertOptions, convert
 from toonvid.writing.options import EncodeOptions
 
 
@@ -148,4 +148,4 @@ class _Bench:
 
 def run_pipeline(film: Path, target: Path, backend: Backend) -> Conversion:
     """Convert a film as `toonvid convert` does; the target is replaced."""
-    return convert(film, target, backend, encoding=EncodeOptions(overwrite=True))
+    return convert(film, target, backend, ConvertOptions(encoding=EncodeOptions(overwrite=True)))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from toonvid.backends import Backend
 from toonvid.bench.work_time import WorkTime, time_work
-from toonvid.pipeline import Progress, convert
+from toonvid.pipeline import ConvertOptions, Progress, convert
 from toonvid.writing.options import EncodeOptions
 
 
@@ -36,8 +36,8 @@ def run_in_real_time(film: Path, target: Path, backend: Backend) -> RealTimeRun:
     player = _Player()
 
     def run() -> int:
-        options = EncodeOptions(overwrite=True)
-        return convert(film, target, backend, encoding=options, on_progress=player.take).frames
+        options = ConvertOptions(encoding=EncodeOptions(overwrite=True))
+        return convert(film, target, backend, options, on_progress=player.take).frames
 
     return RealTimeRun(time_work(run), player.late_frames)
 

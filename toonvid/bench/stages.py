@@ -15,7 +15,7 @@ from toonvid.bench.work_time import WorkTime, time_work
 from toonvid.reading.decoder import VideoDecoder
 from toonvid.stylizing.stylizer import Stylizer
 from toonvid.video import Frame, VideoInfo
-from toonvid.writing.encoder import VideoEncoder
+from toonvid.writing.muxer import write_video
 from toonvid.writing.options import EncodeOptions
 
 _HELD_BYTES = 96 * 2**20  # of decoded pictures, kept to be shown to stylize and encode again
@@ -65,13 +65,8 @@ def encode_alone(held: HeldFrames, target: Path, preset: str | None = None) -> W
     """From RGB to a finished target, which is replaced if it is there."""
     options = EncodeOptions(preset=preset, overwrite=True)
 
-    def encode() -> int:
-        with VideoEncoder(target, held.info, options) as encoder:
-            for cartoon in repeat_frames(held.cartoons, held.frames):
-                encoder.write(cartoon)
-        return encoder.frame_count
-
-    return time_work(encode)
+    frames = repeat_frames(held.cartoons, held.frames)
+    return time_work(lambda: write_video(target, held.info, frames, options))
 
 
 def repeat_frames(frames: list[Frame], count: int) -> Iterator[Frame]:

@@ -13,7 +13,7 @@ from av.stream import Stream
 from toonvid.bench.demo_scene import write_scene
 from toonvid.reading.decoder import VideoDecoder
 from toonvid.reading.options import DecodeOptions
-from toonvid.writing.encoder import VideoEncoder
+from toonvid.writing.muxer import write_video
 
 RATE = Fraction(24)  # of the scene, frames a second
 # Drawing takes longer than anything that is measured, so some frames are repeated.
@@ -118,9 +118,5 @@ def _write_beginning(
     target: Path, source: Path, size: tuple[int, int] | int, seconds: float
 ) -> None:
     options = DecodeOptions(size, upscale=True, end=Fraction(seconds).limit_denominator(1000))
-    with (
-        VideoDecoder(source, options, with_auxiliary=True) as decoder,
-        VideoEncoder(target, decoder.info, auxiliary=decoder.auxiliary) as encoder,
-    ):
-        for frame in decoder.frames():
-            encoder.write(frame)
+    with VideoDecoder(source, options, with_auxiliary=True) as decoder:
+        write_video(target, decoder.info, decoder.frames(), auxiliary=decoder.auxiliary)

@@ -47,6 +47,7 @@ from toonvid.writing.options import EncodeOptions
 
 if TYPE_CHECKING:
     from toonvid.backends import Backend
+    from toonvid.pipeline import ConvertOptions
     from toonvid.writing.output_paths import PlannedConversion
 
 _AUTO = "auto"
@@ -245,6 +246,7 @@ def convert(
     from toonvid.backends import open_backend
     from toonvid.engine import find_engine
     from toonvid.ffmpeg.hardware import choose_decoding
+    from toonvid.pipeline import ConvertOptions
     from toonvid.writing.codec import Codec
     from toonvid.writing.output_paths import plan_targets
 
@@ -259,9 +261,14 @@ def convert(
         report.show_backend(opened)
         run = _Run(
             backend=opened,
-            options=(decoding, StylizeOptions(strength, keep_color, compare), encoding),
+            options=ConvertOptions(
+                decoding=decoding,
+                stylizing=StylizeOptions(strength, keep_color, compare),
+                encoding=encoding,
+                restart=restart,
+                command=_command_to_resume(),
+            ),
             report=report,
-            restart=restart,
             is_single=len(jobs) == 1,
             skips_finished=is_batch and not overwrite and not restart,
         )
@@ -276,10 +283,8 @@ class _Run:
     """What the conversions of one command have in common."""
 
     backend: Backend
-    options: tuple[DecodeOptions, StylizeOptions, EncodeOptions]
+    options: ConvertOptions
     report: ConversionReport
-    restart: bool
-    """Whether the finished part of a stopped conversion is discarded."""
     is_single: bool
     """Whether there is one source only, whose error ends the command."""
     skips_finished: bool
@@ -288,8 +293,8 @@ class _Run:
 
 def _convert_one(job: PlannedConversion, run: _Run) -> int:
     """Convert one source and give its exit code; among several, an error does not stop the rest."""
-    from toonvid.resume import segmented
     from toonvid.resume.finished_target import is_finished_target
+    from toonvid.resume.segmented import convert as convert_file
 
     report = run.report
     try:
@@ -298,19 +303,8 @@ def _convert_one(job: PlannedConversion, run: _Run) -> int:
         ):
             report.show_finished_before(job)
             return 0
-        decoding, stylizing, encoding = run.options
-        with report.progress(job, encoding) as show:
-            done = segmented.convert(
-                job.source,
-                job.target,
-                run.backend,
-                decoding=decoding,
-                stylizing=stylizing,
-                encoding=encoding,
-                on_progress=show,
-                restart=run.restart,
-                command=_command_to_resume(),
-            )
+        with report.progress(job, run.options.encoding) as show:
+            done = convert_file(job.source, job.target, run.backend, run.options, on_progress=show)
     except ToonvidError as error:
         if run.is_single:
             report.show_unfinished(job)

@@ -45,7 +45,7 @@ def demo(
     from toonvid.backends import open_backend
     from toonvid.bench.demo_scene import write_scene
     from toonvid.engine import find_engine
-    from toonvid.pipeline import convert
+    from toonvid.pipeline import ConvertOptions, convert
 
     console = error_console()
     engine = find_engine(style)
@@ -61,8 +61,10 @@ def demo(
             scene,
             output,
             backend,
-            stylizing=StylizeOptions(compare="wipe"),
-            encoding=EncodeOptions(overwrite=overwrite),
+            ConvertOptions(
+                stylizing=StylizeOptions(compare="wipe"),
+                encoding=EncodeOptions(overwrite=overwrite),
+            ),
         )
     say(
         console,

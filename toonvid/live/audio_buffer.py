@@ -50,10 +50,8 @@ class AudioBuffer:
             offset: From the source's clock to the camera's, in seconds.
             now: Time on the camera's clock, in seconds.
         """
-        packets = self._auxiliary.packets
         with self._lock:
-            while packets:
-                packet = packets.popleft()
+            for packet in self._auxiliary.packets.take():
                 if packet.stream.type == "audio" and packet.pts is not None:
                     shift = round(offset / packet.time_base)
                     packet.pts += shift

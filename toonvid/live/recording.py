@@ -6,6 +6,7 @@ The source's sound goes along as packets. Unlike `toonvid.writing.encoder` this 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +16,7 @@ import av
 import numpy as np
 from av.bitstream import BitStreamFilterContext
 from av.error import FFmpegError
+from av.packet import Packet
 from av.stream import Stream
 from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
@@ -26,9 +28,9 @@ from toonvid.live.feed import LIVE_TIME_BASE
 from toonvid.stylizing.resize import letterbox
 from toonvid.video import BT709, AuxiliaryStreams, Frame
 from toonvid.writing.codec import Codec
-from toonvid.writing.containers import FILM_CONTAINERS
+from toonvid.writing.containers import VIDEO_CONTAINERS
 from toonvid.writing.provenance import TAG_KEY, video_tag
-from toonvid.writing.remux import Carrier
+from toonvid.writing.remux import Remuxer
 
 _PIECE = round(
     1 / LIVE_TIME_BASE
@@ -64,9 +66,8 @@ class Recording:
         """What of the sound was converted or left out, each in a few words; known at the end."""
         self._style = style
         self._camera = camera
-        self._name = FILM_CONTAINERS[target.suffix.lower()]
+        self._name = VIDEO_CONTAINERS[target.suffix.lower()]
         self._codec = Codec("libvpx-vp9" if self._name == "webm" else "libx264")
-        self._auxiliary = AuxiliaryStreams()
         self._headings: dict[int, BitStreamFilterContext] = {}  # stream index -> what it needs
         self._stream: VideoStream | None = None
         self._start = self._last_pts = self._next_piece = 0
@@ -91,10 +92,11 @@ class Recording:
     ) -> None:
         try:
             if self._stream is not None and error is None:
-                self._take_sound()
+                sound = list(self._sound_packets())
                 self._container.mux(self._stream.encode(None))
-                self._carrier.finish()
-                self.notices = self._carrier.notices
+                self._remuxer.write(sound)
+                self._remuxer.finish()
+                self.notices = self._remuxer.notices
             self._container.close()
         except (FFmpegError, OSError) as failure:
             if error is None:
@@ -109,8 +111,7 @@ class Recording:
         try:
             if self._stream is None:
                 self._begin(frame)
-            self._take_sound()
-            self._carrier.write()
+            self._remuxer.write(self._sound_packets())
             self._encode(frame)
         except (FFmpegError, OSError) as error:
             raise self._failure(error) from error
@@ -134,8 +135,9 @@ class Recording:
         context.color_primaries, context.color_trc = BT709.primaries, BT709.transfer
         stream.metadata[TAG_KEY] = video_tag(self._style)
         with self._camera.audio.streams() as streams:
-            self._auxiliary = AuxiliaryStreams(streams)
-            self._carrier = Carrier(self._auxiliary, self._container, True, False)
+            self._remuxer = Remuxer(
+                AuxiliaryStreams(streams), self._container, audio=True, subtitles=False
+            )
             if self._name in ("mp4", "mov"):
                 self._headings = {s.index: _heading(s) for s in streams if _lacks_heading(s)}
             self._container.start_encoding()
@@ -162,7 +164,8 @@ class Recording:
                 self._next_piece = frame.pts + _PIECE
             self._container.mux(self._stream.encode(picture))
 
-    def _take_sound(self) -> None:
+    def _sound_packets(self) -> Iterator[Packet[Stream]]:
+        """Yield the sound that has come, on the recording's clock; that before its start is left out."""
         for packet in self._camera.audio.take():
             shift = round(self._start * LIVE_TIME_BASE / packet.time_base)
             assert packet.pts is not None and packet.dts is not None
@@ -170,8 +173,7 @@ class Recording:
             packet.dts -= shift
             heading = self._headings.get(packet.stream_index)
             if packet.pts >= 0:
-                moved = [packet] if heading is None else heading.filter(packet)
-                self._auxiliary.packets.extend(moved)
+                yield from [packet] if heading is None else heading.filter(packet)
 
     def _failure(self, error: FFmpegError | OSError) -> TargetError:
         reason = error.strerror or str(error)

@@ -140,15 +140,18 @@ class VideoDecoder:
         lost = self._demuxer.lost_packets or self._demuxer.is_silent or self.trouble
         return not lost and self._repeated == 0
 
-    def video_packet_times(self) -> Iterator[Fraction]:
-        """Read on without decoding: yield when each packet of the film is decoded, in seconds.
+    def packet_times(self) -> Iterator[Fraction | None]:
+        """Read on without decoding, as an alternative to `frames`.
 
-        Auxiliary packets are handed on as by `frames`, which is not to be read as well.
+        Yields:
+            For each packet of the video, when it is decoded, in seconds; for each packet of
+            another stream None, once it waits in `auxiliary.packets`.
         """
         for packet in self._packets:
             time = packet.pts if packet.dts is None else packet.dts
             if packet.stream_index != self._stream.index:
                 self._keep(packet)
+                yield None
             elif time is not None:
                 yield time * packet.time_base - (self._span.start or 0)
         assert self._opened is not None
@@ -219,7 +222,9 @@ class VideoDecoder:
                 self._seek(container, start - margin)
             self.auxiliary = AuxiliaryStreams()
             if self.with_auxiliary:
-                self.auxiliary = find_auxiliary_streams(container, self._stream, self._span)
+                self.auxiliary = find_auxiliary_streams(
+                    container, self._stream, self._span, self.source
+                )
             self._demuxer = Demuxer(container, self._stream, self.auxiliary.streams, self._span)
             self._packets = self._demuxer.packets()
             decoded = self._decoded_frames()
@@ -264,4 +269,4 @@ class VideoDecoder:
             packet.pts = packet.dts = 0  # most containers give it no time
             self.auxiliary.covers.append(packet)
         elif (moved := self._span.packet(packet)) is not None:
-            self.auxiliary.packets.append(moved)
+            self.auxiliary.packets.put(moved)

@@ -13,7 +13,7 @@ from toonvid.errors import SourceError
 from toonvid.ffmpeg.color import Orientation, target_color
 from toonvid.reading.options import DecodeOptions, fitted
 from toonvid.reading.trim import Span
-from toonvid.video import AuxiliaryStreams, VideoInfo, is_cover
+from toonvid.video import AuxiliaryStreams, PacketQueue, VideoInfo, is_cover
 
 
 def find_film(container: InputContainer, source: str) -> VideoStream:
@@ -52,11 +52,12 @@ def asked_span(container: InputContainer, options: DecodeOptions) -> Span:
 
 
 def find_auxiliary_streams(
-    container: InputContainer, film: VideoStream, span: Span
+    container: InputContainer, film: VideoStream, span: Span, source: str
 ) -> AuxiliaryStreams:
     """All that is beside the film, none of its packets read so far."""
     return AuxiliaryStreams(
         streams=tuple(s for s in container.streams if s.index != film.index),
+        packets=PacketQueue(source),
         chapters=span.chapters(container.chapters()),
         metadata=dict(container.metadata),
         video_metadata=dict(film.metadata),

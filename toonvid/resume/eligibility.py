@@ -6,7 +6,7 @@ from pathlib import Path
 
 from toonvid.ffmpeg.hardware import NVENC
 from toonvid.video import PIPE
-from toonvid.writing.containers import FILM_CONTAINERS
+from toonvid.writing.containers import VIDEO_CONTAINERS
 from toonvid.writing.options import EncodeOptions
 
 JOINABLE_CODECS = {
@@ -28,7 +28,7 @@ def why_in_one_go(source: str | Path, target: str | Path, encoding: EncodeOption
         target: A path, or `-`.
         encoding: How the target is written.
     """
-    container = FILM_CONTAINERS.get(Path(target).suffix.lower())
+    container = VIDEO_CONTAINERS.get(Path(target).suffix.lower())
     if str(target) == PIPE:
         return "standard output keeps nothing"
     if not Path(source).is_file():

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, fields
-from fractions import Fraction
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -18,10 +17,8 @@ from toonvid._version import __version__
 from toonvid.backends import Backend
 from toonvid.errors import SourceError
 from toonvid.ffmpeg.hardware import NVENC, ActiveDecoder, encoding_gpu
-from toonvid.reading.options import DecodeOptions
+from toonvid.pipeline import ConvertOptions
 from toonvid.reading.stall_guard import patiently
-from toonvid.stylizing.options import StylizeOptions
-from toonvid.writing.options import EncodeOptions
 
 # The keys below are in journals, and are what a user reads where two jobs differ.
 SIZE_KEY = "the source's size"
@@ -62,9 +59,7 @@ class Job:
         cls,
         source: Path,
         backend: Backend,
-        options: tuple[DecodeOptions, StylizeOptions, EncodeOptions],
-        segment_seconds: Fraction,
-        command: str = "",
+        options: ConvertOptions,
         duration_seconds: float | None = None,
         decoded_by: ActiveDecoder = "software",
     ) -> Job:
@@ -73,9 +68,7 @@ class Job:
         Args:
             source: The source's file.
             backend: Open backend with the engine of the style.
-            options: What is read, drawn and written.
-            segment_seconds: Length of a segment.
-            command: Command line, to be shown to who asks how to go on.
+            options: What is read, drawn and written, and how long a segment is.
             duration_seconds: Duration of the video; None when not known.
             decoded_by: Decoder in use.
 
@@ -84,12 +77,12 @@ class Job:
         """
         return cls(
             source=str(source.absolute()),
-            fingerprint=fingerprint(source, options[0].stall_seconds),
+            fingerprint=fingerprint(source, options.decoding.stall_seconds),
             options=_named_options(backend, options)
-            | _coders(options[2].codec, decoded_by)
-            | {"a segment": f"{segment_seconds} s"},
+            | _coders(options.encoding.codec, decoded_by)
+            | {"a segment": f"{options.segment_seconds} s"},
             versions=_versions(backend),
-            command=command,
+            command=options.command,
             duration_seconds=duration_seconds,
         )
 
@@ -160,13 +153,11 @@ def _sample_offsets(size: int) -> list[int]:
     return sorted({last * number // (_SAMPLES - 1) for number in range(_SAMPLES)})
 
 
-def _named_options(
-    backend: Backend, options: tuple[DecodeOptions, StylizeOptions, EncodeOptions]
-) -> dict[str, str]:
+def _named_options(backend: Backend, options: ConvertOptions) -> dict[str, str]:
     """Option -> value. Fields of the option classes are named as on the command line."""
     named = {
         f"--{field.name.replace('_', '-')}": str(getattr(values, field.name))
-        for values in options
+        for values in (options.decoding, options.stylizing, options.encoding)
         for field in fields(values)
         if field.name not in _OPTIONS_WITHOUT_EFFECT
     }

@@ -12,12 +12,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from toonvid.backends import Backend
-from toonvid.reading.options import DecodeOptions
+from toonvid.pipeline import ConvertOptions
 from toonvid.resume.fingerprint import Job
-from toonvid.resume.segmented import SEGMENT_SECONDS
 from toonvid.resume.work_folder import remove_leftovers
-from toonvid.stylizing.options import StylizeOptions
-from toonvid.writing.options import EncodeOptions
 from toonvid.writing.part_folder import part_folder
 from toonvid.writing.provenance import has_provenance_tag
 
@@ -36,7 +33,7 @@ def is_finished_target(
     source: str,
     target: str,
     backend: Backend,
-    options: tuple[DecodeOptions, StylizeOptions, EncodeOptions],
+    options: ConvertOptions,
 ) -> bool:
     """Whether a target is finished, so that nothing is left to do.
 
@@ -56,7 +53,7 @@ def is_finished_target(
         return False
     if source_file.stat().st_mtime_ns > target_file.stat().st_mtime_ns:
         return False
-    job = Job.describe(source_file, backend, options, SEGMENT_SECONDS)
+    job = Job.describe(source_file, backend, options)
     if not (has_provenance_tag(target_file, job.identity) and _is_complete(target_file)):
         return False
     if part_folder(target_file).is_dir():

@@ -8,7 +8,6 @@ give the same bytes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
 from itertools import chain, islice
 from pathlib import Path
 
@@ -19,44 +18,47 @@ from toonvid.errors import TargetError
 from toonvid.reading.decoder import VideoDecoder
 from toonvid.resume.segment_file import Segment, read_head, read_packets, read_times
 from toonvid.video import Frame
-from toonvid.writing.encoder import VideoEncoder
+from toonvid.writing.muxer import Muxer
 
 
 def join(
     decoder: VideoDecoder,
-    encoder: VideoEncoder,
+    muxer: Muxer,
     like: Frame,
     folder: Path,
     segments: Sequence[Segment],
 ) -> None:
-    """Write segments and auxiliary streams.
+    """Write the packets of all segments, and the source's auxiliary streams beside them.
 
     Args:
         decoder: Just entered, with auxiliary streams; none of its frames is read.
-        encoder: Just entered, of the target and with its auxiliary streams.
-        like: A frame such as the segments' encoder was opened for.
+        muxer: Just entered, of the target and with the decoder's auxiliary streams.
+        like: A frame such as the segments' encoders were opened for.
         folder: Holds the segments.
-        segments: All of the film, in order.
+        segments: All of the video, in order.
 
     Raises:
         TargetError: The disk is full, or a segment was made by another encoder.
     """
-    encoder.start(like)
+    muxer.start(like)
     for segment in segments:
-        if read_head(folder / segment.name)[1] != encoder.extradata:
+        if read_head(folder / segment.name)[1] != muxer.encoder.extradata:
             raise TargetError(
                 f"{folder / segment.name} was made by another encoder: begin anew with --restart"
             )
-    film = _packets(folder, segments)
-    packet = next(film, None)
-    for time in decoder.video_packet_times():
-        # As far as the source itself has come, so that sound and pictures lie side by side.
+    packets = _packets(folder, segments)
+    packet = next(packets, None)
+    for time in decoder.packet_times():
+        if time is None:  # sound or text: written at once, however much of it comes in a row
+            muxer.write([])
+            continue
+        # As far as the source itself has come, so that sound and video lie side by side.
         while packet is not None and (packet.dts or 0) * packet.time_base <= time:
-            encoder.write_encoded(packet, _shown(packet))
-            packet = next(film, None)
+            muxer.write([packet])
+            packet = next(packets, None)
     while packet is not None:
-        encoder.write_encoded(packet, _shown(packet))
-        packet = next(film, None)
+        muxer.write([packet])
+        packet = next(packets, None)
 
 
 def _packets(folder: Path, segments: Sequence[Segment]) -> Iterator[Packet[Stream]]:
@@ -83,7 +85,3 @@ def decoding_times(shown: Iterator[int], depth: int) -> Iterator[int]:
     lead = first[-1] - first[0]
     yield from (time - lead for time in first[:-1])
     yield from chain(first, shown)
-
-
-def _shown(packet: Packet[Stream]) -> Fraction:
-    return (packet.pts or 0) * packet.time_base

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -16,7 +16,6 @@ from types import TracebackType
 
 from av.packet import Packet
 from av.stream import Stream
-from av.video.stream import VideoStream
 
 from toonvid.engine import file_sha256
 
@@ -73,17 +72,22 @@ class SegmentWriter:
         head = _HEAD.pack(time_base.numerator, time_base.denominator, len(extradata))
         self._file.write(_MAGIC + head + extradata)
 
-    def add(self, packet: Packet[VideoStream]) -> None:
-        """Write one packet."""
-        assert packet.pts is not None, "an encoder gives each frame its time"
-        if not self._shown and not packet.is_keyframe:
-            raise ValueError("a segment must begin with a key frame")
-        content = bytes(packet)
-        self._file.write(
-            _RECORD.pack(packet.pts, packet.duration or 0, packet.is_keyframe, len(content))
-        )
-        self._file.write(content)
-        self._shown.append(packet.pts)
+    def write(self, packets: Iterable[Packet[Stream]]) -> None:
+        """Append packets of the segment's encoder.
+
+        Raises:
+            ValueError: The first one is not a key frame, so nothing could decode the segment.
+        """
+        for packet in packets:
+            assert packet.pts is not None, "an encoder gives each frame its time"
+            if not self._shown and not packet.is_keyframe:
+                raise ValueError("a segment must begin with a key frame")
+            content = bytes(packet)
+            self._file.write(
+                _RECORD.pack(packet.pts, packet.duration or 0, packet.is_keyframe, len(content))
+            )
+            self._file.write(content)
+            self._shown.append(packet.pts)
 
     def finish(self) -> Segment:
         """Make the file safe on disk, and say what it is."""

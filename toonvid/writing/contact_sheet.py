@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from toonvid.video import Frame, Pixels, VideoInfo
-from toonvid.writing.encoder import VideoEncoder
+from toonvid.writing.muxer import write_video
 from toonvid.writing.options import EncodeOptions
 
 _GAP = 8  # pixels between pictures
@@ -42,5 +42,4 @@ def write_image(target: Path, pixels: Pixels, overwrite: bool = False) -> None:
     height, width, _ = pixels.shape
     frame = Frame(pixels, 0, Fraction(1, 25))
     info = VideoInfo(str(target), "", width, height, frame.time_base, is_image=True)
-    with VideoEncoder(target, info, EncodeOptions(overwrite=overwrite)) as encoder:
-        encoder.write(frame)
+    write_video(target, info, [frame], EncodeOptions(overwrite=overwrite))

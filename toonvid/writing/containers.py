@@ -1,18 +1,28 @@
-"""Which container and codec a target's suffix means, and what its muxer is told: no frames yet."""
+"""Which container format and codec a target's suffix stands for, and the options of its muxer.
+
+In: a target's name and the streams of an open container. Out: FFmpeg's names and options. Packets
+and frames are not seen here.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 
 from av.container import OutputContainer
 from av.error import FFmpegError
+from av.format import ContainerFormat
+from av.format import Flags as FormatFlags
 
 from toonvid.errors import TargetError
+from toonvid.video import PIPE
 
-PICTURE_CODECS = {".jpg": "mjpeg", ".jpeg": "mjpeg", ".png": "png", ".webp": "libwebp"}
-FILM_CONTAINERS = {
+IMAGE_CODECS = {".jpg": "mjpeg", ".jpeg": "mjpeg", ".png": "png", ".webp": "libwebp"}
+"""Suffix of an image -> FFmpeg's name of its encoder."""
+VIDEO_CONTAINERS = {
     ".mp4": "mp4",
     ".m4v": "mp4",
     ".mov": "mov",
@@ -21,84 +31,103 @@ FILM_CONTAINERS = {
     ".ts": "mpegts",
     ".gif": "gif",
 }
+"""Suffix of a video -> FFmpeg's name of its container format."""
 
 _DEFAULT_CODECS = {"webm": "libvpx-vp9", "gif": "gif"}  # else libx264
-_PICTURE_CONTAINER = "image2"
+_IMAGE_CONTAINER = "image2"
+_PIPE_SUFFIX = ".mkv"  # Matroska can be written without seeking back, and holds every stream
 _LARGEST_TIMESCALE = 2**31 - 1
 
 
-def choose_container(target: str, suffix: str) -> str:
-    """FFmpeg's name of the container that goes by a suffix.
+@dataclass(frozen=True)
+class TargetFormat:
+    """What the suffix of a target stands for."""
+
+    suffix: str
+    """In lower case, with its dot."""
+    container: str
+    """FFmpeg's name of the container format."""
+    default_codec: str
+    """FFmpeg's name of the video encoder, where none is asked for."""
+    is_image: bool
+    """Whether the target holds one still image."""
+
+    @property
+    def has_global_header(self) -> bool:
+        """Whether the container stores a codec's headers once, and not in each key frame."""
+        flags = FormatFlags(ContainerFormat(self.container, "w").flags)
+        return FormatFlags.global_header in flags
+
+
+def target_format(target: str) -> TargetFormat:
+    """Look up the format of a target.
 
     Args:
-        target: What to call it in a message.
-        suffix: In small letters, with its dot.
+        target: A file name, or `-` for standard output.
 
     Raises:
-        TargetError: There is none.
+        TargetError: toonvid writes no such files.
     """
-    name = _PICTURE_CONTAINER if suffix in PICTURE_CODECS else FILM_CONTAINERS.get(suffix)
-    if name is None:
-        known = " ".join([*FILM_CONTAINERS, *PICTURE_CODECS])
+    suffix = _PIPE_SUFFIX if target == PIPE else Path(target).suffix.lower()
+    if suffix in IMAGE_CODECS:
+        return TargetFormat(suffix, _IMAGE_CONTAINER, IMAGE_CODECS[suffix], is_image=True)
+    if suffix not in VIDEO_CONTAINERS:
+        known = " ".join([*VIDEO_CONTAINERS, *IMAGE_CODECS])
         raise TargetError(f"cannot write {target}: toonvid writes {known}")
-    return name
-
-
-def default_codec(suffix: str) -> str:
-    """FFmpeg's name of the encoder for a suffix, where none is asked for."""
-    if suffix in PICTURE_CODECS:
-        return PICTURE_CODECS[suffix]
-    return _DEFAULT_CODECS.get(FILM_CONTAINERS[suffix], "libx264")
+    container = VIDEO_CONTAINERS[suffix]
+    codec = _DEFAULT_CODECS.get(container, "libx264")
+    return TargetFormat(suffix, container, codec, is_image=False)
 
 
 def muxer_options(
     container: OutputContainer, name: str, time_base: Fraction, tags: Iterable[str]
 ) -> dict[str, str]:
-    """What a muxer is told.
+    """Return FFmpeg's options for writing a container.
 
     Args:
         container: With all its streams, its header not written yet.
         name: FFmpeg's name of its format.
-        time_base: Of the film's frames.
+        time_base: Time base of the video's frames.
         tags: Names of the metadata that the target takes from its source.
     """
     if name in ("mp4", "mov"):
-        # Edit lists count in this scale. With FFmpeg's milliseconds a start that is not zero
-        # moves.
+        # Edit lists, which say when a stream starts, count in this scale. FFmpeg's default is
+        # milliseconds, which would move a start that falls between two of them.
         scale = math.lcm(
             time_base.denominator,
             *(s.time_base.denominator for s in container.streams if s.time_base),
         )
         options = {"movie_timescale": str(min(scale, _LARGEST_TIMESCALE))}
         if any("." in tag for tag in tags):
-            options["movflags"] = "use_metadata_tags"  # what cameras say: com.apple.quicktime.…
+            options["movflags"] = "use_metadata_tags"  # of cameras: com.apple.quicktime.…
         return options
     if name == "matroska":
-        # An encoder's delay before time 0 would else move the whole film by some milliseconds.
-        # Bit-exact: no random numbers, so that the same work gives the same bytes.
+        # By default FFmpeg shifts all streams to begin at 0. The priming samples of audio lie
+        # before 0 and would move the video by some milliseconds.
+        # Bit-exact: no random stream ids, so that the same work gives the same bytes.
         return {"avoid_negative_ts": "disabled", "fflags": "+bitexact"}
     if name == "webm":
         return {"fflags": "+bitexact"}
     if name == "mpegts":
         return {"mpegts_copyts": "1"}
-    return {"update": "1"} if name == _PICTURE_CONTAINER else {}
+    return {"update": "1"} if name == _IMAGE_CONTAINER else {}
 
 
 def write_header(container: OutputContainer, suffix: str, codec: str) -> None:
-    """Begin a target whose streams are all there.
+    """Write the header of a container that has all its streams.
 
     Raises:
         TargetError: The container does not take the codec.
-        OSError: The disk is full, or the reader went away.
+        OSError: The disk is full, or the reader of a pipe went away.
     """
     try:
         container.start_encoding()
     except OSError:
         raise
-    except FFmpegError as error:  # its table of what fits where promises more than it keeps
-        raise unfit(suffix, codec) from error
+    except FFmpegError as error:  # FFmpeg's table of what fits where promises more than it keeps
+        raise cannot_hold(suffix, codec) from error
 
 
-def unfit(suffix: str, codec: str) -> TargetError:
-    """The error for a container that does not take a codec."""
+def cannot_hold(suffix: str, codec: str) -> TargetError:
+    """Return the error for a container that does not take a codec."""
     return TargetError(f"{suffix} cannot hold {codec}; name another --codec")

@@ -9,18 +9,18 @@ from urllib.parse import unquote, urlsplit
 
 from toonvid.errors import SourceError, TargetError
 from toonvid.video import PIPE
-from toonvid.writing.containers import FILM_CONTAINERS, PICTURE_CODECS
+from toonvid.writing.containers import IMAGE_CODECS, VIDEO_CONTAINERS
 from toonvid.writing.provenance import has_provenance_tag
 
 # What a folder run takes for a film or a picture; a file named by a user may end in anything.
 VIDEO_SUFFIXES = {
-    *FILM_CONTAINERS,
+    *VIDEO_CONTAINERS,
     *(".mpg", ".mpeg", ".m2ts", ".mts", ".wmv", ".flv", ".3gp", ".ogv", ".vob", ".y4m"),
 }
-IMAGE_SUFFIXES = {*PICTURE_CODECS, ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".ppm", ".tga"}
+IMAGE_SUFFIXES = {*IMAGE_CODECS, ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".ppm", ".tga"}
 # Containers that keep all that a film has; sources in any other become mp4, or mkv from webm,
 # whose audio fits mp4 in few players.
-_KEPT_SUFFIXES = {".mp4", ".m4v", ".mov", ".mkv", *PICTURE_CODECS}
+_KEPT_SUFFIXES = {".mp4", ".m4v", ".mov", ".mkv", *IMAGE_CODECS}
 _CHANGED_SUFFIXES = {".webm": ".mkv"}
 _TEMPLATE_FIELDS = ("stem", "style", "ext")
 

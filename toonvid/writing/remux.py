@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import chain
 
 import av
 from av.audio.stream import AudioStream
@@ -69,8 +70,8 @@ class _Route:
         return dts > self.last_dts
 
 
-class Carrier:
-    """Takes the auxiliary streams of one source into one target."""
+class Remuxer:
+    """Copies the auxiliary streams of one source into one target."""
 
     def __init__(
         self, auxiliary: AuxiliaryStreams, target: OutputContainer, audio: bool, subtitles: bool
@@ -78,18 +79,19 @@ class Carrier:
         """Add a stream to the target for each that it can hold.
 
         Args:
-            auxiliary: Of the source, whose decoder must stay open.
+            auxiliary: Streams, covers, chapters and metadata of the source, whose decoder must
+                stay open. Its packets are handed to `write`.
             target: Open, with its video stream, its header not yet written.
             audio: Whether audio is wanted.
             subtitles: Whether subtitles are wanted.
         """
         self.notices: list[str] = []
         """What was converted or left out, each in a few words."""
+        self.damage: str | None = None
+        """What of the source could not be copied, known when finished; None when all was."""
         self._auxiliary = auxiliary
         self._target = target
         self._routes: dict[int, _Route] = {}
-        self.damage: str | None = None
-        """What of the source could not be taken along, known when finished; None when all was."""
         self._disordered = self._damaged = 0
         self._transcoders: list[AudioTranscoder | TextTranscoder] = []
         wanted = {"audio": audio, "subtitle": subtitles}
@@ -101,18 +103,16 @@ class Carrier:
         if auxiliary.chapters:
             target.set_chapters(list(auxiliary.chapters))
 
-    def write(self) -> None:
-        """Mux all packets that the decoder has handed over so far."""
-        packets = self._auxiliary.packets
-        while self._covers or packets:
-            packet = self._covers.pop() if self._covers else packets.popleft()
+    def write(self, packets: Iterable[Packet[Stream]]) -> None:
+        """Mux packets, in the source's order. Those of streams that are left out are dropped."""
+        covers, self._covers = reversed(self._covers), []
+        for packet in chain(covers, packets):
             route = self._routes.get(packet.stream_index)
             if route is not None:
                 self._mux(route, route.translate(packet))
 
     def finish(self) -> None:
-        """Mux the rest, when the decoder has come to its end."""
-        self.write()
+        """Mux what the transcoders hold back, after the last packet."""
         for route in self._routes.values():
             self._mux(route, route.finish())
         if self._disordered:

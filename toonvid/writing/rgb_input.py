@@ -34,7 +34,7 @@ def tag_colors(context: VideoCodecContext, color: ColorTags, full_range: bool) -
     context.color_trc = color.transfer
 
 
-def rgb_picture(frame: Frame, padding: tuple[int, int], with_alpha: bool) -> VideoFrame:
+def rgb_image(frame: Frame, padding: tuple[int, int], with_alpha: bool) -> VideoFrame:
     """A frame as a picture of FFmpeg's, rgba or rgb24.
 
     Args:

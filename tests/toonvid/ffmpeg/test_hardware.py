@@ -34,15 +34,14 @@ from toonvid.ffmpeg.hardware import (
     nvdec_problem,
 )
 from toonvid.ffmpeg.nvidia import Gpu, NvidiaInfo, find_nvidia
-from toonvid.pipeline import Conversion, Progress
+from toonvid.pipeline import Conversion, ConvertOptions, Progress
 from toonvid.reading import decoder as decode
 from toonvid.reading import decoder_choice
 from toonvid.reading.decoder import VideoDecoder
 from toonvid.reading.options import DecodeOptions
 from toonvid.resume import fingerprint as job
-from toonvid.resume import segmented as segments
+from toonvid.resume import segmented
 from toonvid.resume.eligibility import why_in_one_go
-from toonvid.stylizing.options import StylizeOptions
 from toonvid.writing import codec as codec_module
 from toonvid.writing.codec import Codec
 from toonvid.writing.options import EncodeOptions
@@ -301,9 +300,15 @@ def stop_at(frames: int) -> Callable[[Progress], None]:
     return stop
 
 
-def convert(source: Path, target: Path, backend: Backend, **wishes: object) -> Conversion:
-    wishes = {"segment_seconds": F(1, 5)} | wishes
-    return segments.convert(source, target, backend, **wishes)  # type: ignore[arg-type]
+def convert(
+    source: Path,
+    target: Path,
+    backend: Backend,
+    on_progress: Callable[[Progress], None] | None = None,
+    **fields: object,
+) -> Conversion:
+    options = ConvertOptions(segment_seconds=F(1, 5), **fields)  # type: ignore[arg-type]
+    return segmented.convert(source, target, backend, options, on_progress)
 
 
 def test_another_decoder_does_not_go_on_with_what_was_begun(
@@ -326,8 +331,8 @@ def test_another_coder_or_card_does_not_go_on_with_what_was_begun(
 ) -> None:
     def described(codec: str | None, card: NvidiaInfo) -> job.Job:
         monkeypatch.setattr(hardware, "find_nvidia", lambda: card)
-        options = (DecodeOptions(), StylizeOptions(), EncodeOptions(codec))
-        return job.Job.describe(film, identity, options, F(10), "", None)
+        options = ConvertOptions(encoding=EncodeOptions(codec))
+        return job.Job.describe(film, identity, options)
 
     begun = described("h264_nvenc", LAPTOP)
     assert begun.difference(described("h264_nvenc", LAPTOP)) is None

@@ -19,7 +19,7 @@ from support.clips import Clip, frame_times, moving_frames
 from support.run_toonvid import start_apart
 
 from toonvid.errors import SourceError
-from toonvid.pipeline import convert
+from toonvid.pipeline import ConvertOptions, convert
 from toonvid.reading import stall_guard as patient_file
 from toonvid.reading.decoder import VideoDecoder
 from toonvid.reading.options import DecodeOptions
@@ -77,7 +77,7 @@ def test_a_pipe_that_nobody_writes_to_is_given_up(pipe):
 def test_a_pipe_that_falls_silent_gives_what_it_held(pipe, film, identity, tmp_path):
     content = film.read_bytes()
     with writing(pipe, content[: len(content) * 2 // 3]):
-        done = convert(pipe, tmp_path / "target.mp4", identity, SOON)
+        done = convert(pipe, tmp_path / "target.mp4", identity, ConvertOptions(decoding=SOON))
     assert done.damage is not None and "it said nothing for 0.4 seconds" in done.damage
     assert 5 < len(frame_times(tmp_path / "target.mp4")) == done.frames < 50
 

@@ -13,9 +13,9 @@ import pytest
 from support.clips import Clip, moving_frames
 
 from toonvid.errors import TargetError
-from toonvid.pipeline import Progress
-from toonvid.resume import segmented as segments
+from toonvid.pipeline import ConvertOptions, Progress
 from toonvid.resume.disk_space import least_target_bytes
+from toonvid.resume.segmented import convert
 from toonvid.video import VideoInfo
 from toonvid.writing.codec import Codec
 from toonvid.writing.options import EncodeOptions
@@ -83,11 +83,11 @@ def test_a_disk_that_cannot_hold_the_film_is_refused_before_it_is_begun(
     written: list[Progress] = []
     free(needed - 1)
     with pytest.raises(TargetError, match=r"has 1 MB left, and the video needs at least 1"):
-        segments.convert(film, target, identity, on_progress=written.append)
+        convert(film, target, identity, on_progress=written.append)
     assert written == []
     assert not part_folder(target).exists()
     free(max(needed, 2**20))
-    segments.convert(film, target, identity, on_progress=written.append)
+    convert(film, target, identity, on_progress=written.append)
     assert target.exists()
 
 
@@ -95,15 +95,15 @@ def test_what_is_finished_corrects_the_forecast(identity, tmp_path, free):
     noise = list(np.random.default_rng(8).integers(0, 256, (48, 256, 256, 3), np.uint8))
     film = Clip(noise, options={"preset": "ultrafast"}).write(tmp_path / "film.mkv")
     target = tmp_path / "target.mkv"
-    options = EncodeOptions(codec="ffv1")  # takes far more than any forecast
+    # ffv1 takes far more than any forecast.
+    options = ConvertOptions(encoding=EncodeOptions(codec="ffv1"), segment_seconds=F(1, 2))
 
     def stop(progress: Progress) -> None:
         if progress.kept_seconds:
             raise Stopped
 
     def run(watch: Callable[[Progress], None] | None = None) -> None:
-        length = F(1, 2)
-        segments.convert(film, target, identity, None, None, options, watch, segment_seconds=length)
+        convert(film, target, identity, options, on_progress=watch)
 
     with pytest.raises(Stopped):
         run(stop)

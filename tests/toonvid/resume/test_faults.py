@@ -125,14 +125,14 @@ def test_a_source_that_is_cut_off_while_it_is_read_is_said_to_be(after, film, en
 def test_an_encoder_that_fails_costs_nothing_finished(film, whole, engine, tmp_path):
     target = tmp_path / "target.mp4"
     broken = """
-from toonvid.writing.encoder import VideoEncoder
+from toonvid.writing.encoder import Encoder
 from av.error import FFmpegError
-encode = VideoEncoder._encode
-def fail(self, frame):
+encode = Encoder._encode
+def fail(self, frame, force_key_frame):
     if frame.seconds > 2:
         raise FFmpegError(1, "generic error in an external library")
-    encode(self, frame)
-VideoEncoder._encode = fail
+    return encode(self, frame, force_key_frame)
+Encoder._encode = fail
 """
     code, said = finish(start(film, target, engine, before=broken))
     assert (code, said.count("\n")) == (1, 1)

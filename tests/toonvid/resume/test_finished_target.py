@@ -12,6 +12,7 @@ from support.clips import Clip, Tone, image_file, moving_frames
 from support.run_toonvid import Ended, run_here
 
 from toonvid.backends import Backend
+from toonvid.pipeline import ConvertOptions
 from toonvid.reading.options import DecodeOptions
 from toonvid.resume.finished_target import is_finished_target
 from toonvid.resume.segmented import convert
@@ -19,8 +20,6 @@ from toonvid.stylizing.options import StylizeOptions
 from toonvid.writing.options import EncodeOptions
 from toonvid.writing.part_folder import part_folder
 
-Options = tuple[DecodeOptions, StylizeOptions, EncodeOptions]
-USUAL: Options = (DecodeOptions(), StylizeOptions(), EncodeOptions())
 SUFFIXES = ["mp4", "mov", "m4v", "mkv", "webm", "ts", "gif", "png", "jpg", "webp"]
 
 
@@ -39,14 +38,14 @@ def made(source: Path, identity: Backend, tmp_path: Path) -> Callable[[str], tup
         if suffix in ("png", "jpg", "webp"):
             begin = tmp_path / "picture.png"
             begin.write_bytes(image_file(moving_frames(1)[0], "png"))
-        convert(begin, target, identity, *USUAL)
+        convert(begin, target, identity)
         return begin, target
 
     return make
 
 
-def done(pair: tuple[Path, Path], backend: Backend, options: Options = USUAL) -> bool:
-    return is_finished_target(str(pair[0]), str(pair[1]), backend, options)
+def done(pair: tuple[Path, Path], backend: Backend, options: ConvertOptions | None = None) -> bool:
+    return is_finished_target(str(pair[0]), str(pair[1]), backend, options or ConvertOptions())
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -70,12 +69,13 @@ def test_other_options_and_engines_make_another_target(suffix, made, identity, e
 
     pair = made(suffix)
     for other in (
-        (DecodeOptions(size=32), *USUAL[1:]),
-        (USUAL[0], StylizeOptions(strength=0.5), USUAL[2]),
-        (*USUAL[:2], EncodeOptions(crf=30)),
+        ConvertOptions(decoding=DecodeOptions(size=32)),
+        ConvertOptions(stylizing=StylizeOptions(strength=0.5)),
+        ConvertOptions(encoding=EncodeOptions(crf=30)),
     ):
         assert not done(pair, identity, other)
-    assert done(pair, identity, (DecodeOptions(max_pixels=9**9, stall_seconds=1), *USUAL[1:]))
+    unlimited = DecodeOptions(max_pixels=9**9, stall_seconds=1)
+    assert done(pair, identity, ConvertOptions(decoding=unlimited))
     with open_backend(find_engine(str(engines_folder / "negative.onnx")), precision="f32") as other:
         assert not done(pair, other)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,12 +26,12 @@ from support.clips import (
 
 from toonvid.backends import Backend
 from toonvid.errors import JobMismatchError, SourceError, TargetError
-from toonvid.pipeline import Conversion, Progress
+from toonvid.pipeline import Conversion, ConvertOptions, Progress
 from toonvid.reading import stall_guard as patient_file
 from toonvid.reading.decoder import VideoDecoder
 from toonvid.reading.options import DecodeOptions
 from toonvid.reading.stall_guard import StallGuardedFile
-from toonvid.resume import segmented as segments
+from toonvid.resume import segmented
 from toonvid.resume.eligibility import JOINABLE_CODECS, why_in_one_go
 from toonvid.resume.job_state import read_job_state
 from toonvid.resume.join import decoding_times
@@ -67,9 +68,14 @@ def film(tmp_path: Path) -> Path:
 def run(identity: Backend, tmp_path: Path) -> Toon:
     """Converts to a file of `tmp_path`, in segments of five frames."""
 
-    def run(source: Path, name: str = "target.mp4", **wishes: object) -> Conversion:
-        wishes = {"segment_seconds": LENGTH} | wishes
-        return segments.convert(source, tmp_path / name, identity, **wishes)  # type: ignore[arg-type]
+    def run(
+        source: Path,
+        name: str = "target.mp4",
+        on_progress: Callable[[Progress], None] | None = None,
+        **fields: object,
+    ) -> Conversion:
+        options = ConvertOptions(**{"segment_seconds": LENGTH} | fields)  # type: ignore[arg-type]
+        return segmented.convert(source, tmp_path / name, identity, options, on_progress)
 
     return run
 
@@ -332,7 +338,7 @@ def test_what_cannot_be_tidied_away_is_no_failure(film, run, tmp_path, monkeypat
 
 def test_only_the_join_is_done_again_when_it_was_stopped(film, run, tmp_path, monkeypatch):
     run(film, "whole.mp4")
-    monkeypatch.setattr(segments, "join", lambda *_: (_ for _ in ()).throw(Stopped))
+    monkeypatch.setattr(segmented, "join", lambda **_: (_ for _ in ()).throw(Stopped))
     with pytest.raises(Stopped):
         run(film)
     state = read_job_state(tmp_path / "target.mp4")
@@ -387,7 +393,9 @@ def test_another_engine_is_refused(film, run, engines_folder, tmp_path):
         open_backend(engine, precision="f32") as other,
         pytest.raises(JobMismatchError, match="--style was identity, is negative"),
     ):
-        segments.convert(film, tmp_path / "target.mp4", other, segment_seconds=LENGTH)
+        segmented.convert(
+            film, tmp_path / "target.mp4", other, ConvertOptions(segment_seconds=LENGTH)
+        )
 
 
 def test_a_changed_source_is_refused(film, run, tmp_path):
@@ -433,13 +441,13 @@ def test_second_run_on_one_target_is_refused(film, run, tmp_path):
 
 
 def test_a_source_that_goes_away_while_it_is_looked_at_last_is_said_so(film, run, monkeypatch):
-    join = segments.join
+    join = segmented.join
 
-    def join_and_lose(*arguments: object) -> None:
-        join(*arguments)
+    def join_and_lose(**arguments: Any) -> None:
+        join(**arguments)
         film.unlink()
 
-    monkeypatch.setattr(segments, "join", join_and_lose)
+    monkeypatch.setattr(segmented, "join", join_and_lose)
     assert run(film).damage == "it was changed while it was read"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from support.clips import (
 
 from toonvid.errors import TargetError, ToonvidError
 from toonvid.video import Frame, VideoInfo
-from toonvid.writing.encoder import VideoEncoder
+from toonvid.writing.muxer import write_video
 from toonvid.writing.options import EncodeOptions
 from toonvid.writing.provenance import has_provenance_tag
 
@@ -38,9 +39,12 @@ def frame(pts: int = 0, pixels=None) -> Frame:
 
 
 def write(target: Path, options: EncodeOptions | None = None, count: int = 6) -> None:
-    with VideoEncoder(target, INFO, options) as encoder:
-        for pts, pixels in enumerate(moving_frames(count) if count else []):
-            encoder.write(frame(pts, pixels))
+    write_frames(target, moving_frames(count) if count else [], options)
+
+
+def write_frames(target: Path, images: list[np.ndarray], options: EncodeOptions | None) -> None:
+    frames = [frame(pts, pixels) for pts, pixels in enumerate(images)]
+    assert write_video(target, INFO, frames, options) == len(frames)
 
 
 # What may be chosen.
@@ -87,9 +91,7 @@ def test_codec_preset_crf_and_pix_fmt_are_taken(codec, pix_fmt, preset, crf, tmp
     if codec == "libsvtav1":
         target = target.with_suffix(".mp4")
     options = EncodeOptions(codec=codec, pix_fmt=pix_fmt, preset=preset, crf=crf)
-    with VideoEncoder(target, INFO, options) as encoder:
-        for pts, pixels in enumerate(moving_frames(5)):
-            encoder.write(frame(pts, pixels))
+    write_frames(target, moving_frames(5), options)
     assert len(frame_times(target)) == 5
     if pix_fmt:
         assert first_frame(target).format.name == pix_fmt
@@ -118,9 +120,7 @@ def test_crf_decides_the_size(tmp_path):
     sizes = []
     for crf in (10, 40):
         target = tmp_path / f"{crf}.mp4"
-        with VideoEncoder(target, INFO, EncodeOptions(crf=crf)) as encoder:
-            for pts, pixels in enumerate(pictures):
-                encoder.write(frame(pts, pixels))
+        write_frames(target, pictures, EncodeOptions(crf=crf))
         sizes.append(target.stat().st_size)
     assert sizes[0] > 2 * sizes[1]
 
@@ -165,7 +165,7 @@ def test_codec_that_takes_no_such_size_is_refused(tmp_path):
 
 
 def test_a_film_does_not_fit_one_picture(tmp_path):
-    with pytest.raises(TargetError, match=r"is a film; .* can hold one picture"):
+    with pytest.raises(TargetError, match=r"is a video; .* can hold one image"):
         write(tmp_path / "t.png", count=2)
     assert list(tmp_path.iterdir()) == []
 
@@ -177,19 +177,18 @@ def test_no_frames_are_no_film(tmp_path):
 
 
 def test_an_error_of_the_writer_leaves_nothing(tmp_path):
-    with pytest.raises(KeyboardInterrupt), VideoEncoder(tmp_path / "t.mp4", INFO) as encoder:
-        encoder.write(frame())
+    def frames() -> Iterator[Frame]:
+        yield frame()
         raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_video(tmp_path / "t.mp4", INFO, frames())
     assert list(tmp_path.iterdir()) == []
 
 
 def test_times_that_a_container_cannot_keep_are_refused(tmp_path):
-    with (
-        pytest.raises(TargetError, match="cannot"),
-        VideoEncoder(tmp_path / "t.mp4", INFO) as encoder,
-    ):
-        encoder.write(frame(5))
-        encoder.write(frame(4))
+    with pytest.raises(TargetError, match="cannot"):
+        write_video(tmp_path / "t.mp4", INFO, [frame(5), frame(4)])
     assert list(tmp_path.iterdir()) == []
 
 
