@@ -1,4 +1,9 @@
-"""Which target belongs to which source: folders, templates, and names chosen for a user."""
+"""Which target belongs to which source.
+
+What a user typed goes in: sources, which may be folders, and an output, which may be a file, a
+folder or a template. A list of files to convert comes out, each with its target. No file is
+written here.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +17,15 @@ from toonvid.video import PIPE
 from toonvid.writing.containers import IMAGE_CODECS, VIDEO_CONTAINERS
 from toonvid.writing.provenance import has_provenance_tag
 
-# What a folder run takes for a film or a picture; a file named by a user may end in anything.
+# Files in a folder are chosen by these suffixes, because opening every file would take too long.
+# A file that a user names may have any suffix.
 VIDEO_SUFFIXES = {
     *VIDEO_CONTAINERS,
     *(".mpg", ".mpeg", ".m2ts", ".mts", ".wmv", ".flv", ".3gp", ".ogv", ".vob", ".y4m"),
 }
 IMAGE_SUFFIXES = {*IMAGE_CODECS, ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".ppm", ".tga"}
-# Containers that keep all that a film has; sources in any other become mp4, or mkv from webm,
-# whose audio fits mp4 in few players.
+# Containers that can hold every stream of their sources. All others become mp4, but webm becomes
+# mkv: few players take webm's Opus and Vorbis audio in mp4.
 _KEPT_SUFFIXES = {".mp4", ".m4v", ".mov", ".mkv", *IMAGE_CODECS}
 _CHANGED_SUFFIXES = {".webm": ".mkv"}
 _TEMPLATE_FIELDS = ("stem", "style", "ext")
@@ -27,45 +33,60 @@ _TEMPLATE_FIELDS = ("stem", "style", "ext")
 
 @dataclass(frozen=True)
 class PlannedConversion:
-    """One source and the target that it becomes."""
+    """One source and its target."""
 
     source: str
+    """A path, an address, or `-` for standard input."""
     target: str
+    """A path, or `-` for standard output."""
 
 
 def plan_targets(sources: list[str], output: str | None, style: str) -> list[PlannedConversion]:
-    """Find the sources in folders and name a target for each.
+    """Finds the sources in folders and names a target for each.
 
     Args:
         sources: Files, folders, URLs, or `-`.
         output: A file, a folder (it exists, or ends in a slash), a template with `{stem}`,
             `{style}` and `{ext}`, `-`, or None for `movie.toon.mp4` beside each source.
-        style: Of the engine.
+        style: Name of the style, for templates.
+
+    Returns:
+        The sources in the order given, those of a folder in order of their names.
 
     Raises:
-        SourceError: A folder has no films or pictures of its own.
-        TargetError: Two sources would share a target, a source would be its own, or the template
-            has an unknown field.
+        SourceError: A folder has no videos or images but toonvid's own targets.
+        TargetError: Two sources would be written to one target, a source would be its own target,
+            or the template has an unknown field.
     """
-    found = [pair for source in sources for pair in _expanded(source)]
-    jobs = [
-        PlannedConversion(s, _target(s, inside, output, style, len(found))) for s, inside in found
+    found = [pair for source in sources for pair in _files_of(source)]
+    planned = [
+        PlannedConversion(
+            source=source,
+            target=_name_target(source, inside, output, style, len(found)),
+        )
+        for source, inside in found
     ]
-    taken: dict[Path, str] = {}
-    for job in jobs:
-        if job.target == PIPE:
+    _refuse_collisions(planned)
+    return planned
+
+
+def _refuse_collisions(planned: list[PlannedConversion]) -> None:
+    sources: dict[Path, str] = {}
+    for each in planned:
+        if each.target == PIPE:
             continue
-        place = Path(job.target).absolute()
-        if place in taken:
-            raise TargetError(f"{taken[place]} and {job.source} would both be written to {place}")
-        taken[place] = job.source
-        if job.source != PIPE and place.exists() and _same_file(place, job.source):
-            raise TargetError(f"{job.source} would be written over itself; name another target")
-    return jobs
+        target = Path(each.target).absolute()
+        if target in sources:
+            raise TargetError(
+                f"{sources[target]} and {each.source} would both be written to {target}"
+            )
+        sources[target] = each.source
+        if each.source != PIPE and target.exists() and _is_same_file(target, each.source):
+            raise TargetError(f"{each.source} would be written over itself; name another target")
 
 
-def _expanded(source: str) -> list[tuple[str, Path]]:
-    """The films and pictures in a source, each with its folder inside of it."""
+def _files_of(source: str) -> list[tuple[str, Path]]:
+    """The videos and images of a source, each with its folder relative to the source."""
     if source == PIPE or not Path(source).is_dir():
         return [(source, Path())]
     root = Path(source)
@@ -79,14 +100,22 @@ def _expanded(source: str) -> list[tuple[str, Path]]:
     own = [path for path in candidates if not has_provenance_tag(path)]
     if not own:
         written = f" but toonvid's own ({len(candidates)})" if candidates else ""
-        raise SourceError(f"{source}: no films or pictures in this folder{written}")
+        raise SourceError(f"{source}: no videos or images in this folder{written}")
     return [(str(path), path.parent.relative_to(root)) for path in own]
 
 
-def _target(source: str, inside: Path, output: str | None, style: str, count: int) -> str:
-    name = _name(source)
-    stem, suffix = name.stem, name.suffix.lower()
-    ext = suffix if suffix in _KEPT_SUFFIXES else _CHANGED_SUFFIXES.get(suffix, _fallback(suffix))
+def _name_target(source: str, inside: Path, output: str | None, style: str, count: int) -> str:
+    """Names the target of one source.
+
+    Args:
+        source: A path, an address, or `-`.
+        inside: Folder of the source inside the folder that was named, which the output mirrors.
+        output: As in `plan_targets`.
+        style: Name of the style.
+        count: Number of all sources.
+    """
+    name = _source_name(source)
+    stem, ext = name.stem, _target_suffix(name.suffix.lower())
     default = f"{stem}.toon{ext}"
     if output is None:
         if source == PIPE or "://" in source:
@@ -94,10 +123,10 @@ def _target(source: str, inside: Path, output: str | None, style: str, count: in
         return str(Path(source).with_name(default))
     if output == PIPE:
         if count > 1:
-            raise TargetError("standard output holds one film, not several")
+            raise TargetError("standard output holds one video, not several")
         return PIPE
     if "{" in output:
-        return _filled(output, {"stem": stem, "style": style, "ext": ext})
+        return _fill_template(output, {"stem": stem, "style": style, "ext": ext})
     if output.endswith(("/", "\\")) or Path(output).is_dir():
         return str(Path(output) / inside / default)
     if count > 1:
@@ -105,7 +134,8 @@ def _target(source: str, inside: Path, output: str | None, style: str, count: in
     return output
 
 
-def _name(source: str) -> PurePosixPath | Path:
+def _source_name(source: str) -> PurePosixPath | Path:
+    """The path that a target's name is made from."""
     if source == PIPE:
         return PurePosixPath("stdin")
     if "://" in source:
@@ -113,11 +143,14 @@ def _name(source: str) -> PurePosixPath | Path:
     return Path(source)
 
 
-def _fallback(suffix: str) -> str:
-    return ".png" if suffix in IMAGE_SUFFIXES else ".mp4"
+def _target_suffix(suffix: str) -> str:
+    """The suffix of a target from its source's, both with a dot and in lower case."""
+    if suffix in _KEPT_SUFFIXES:
+        return suffix
+    return _CHANGED_SUFFIXES.get(suffix, ".png" if suffix in IMAGE_SUFFIXES else ".mp4")
 
 
-def _filled(template: str, values: dict[str, str]) -> str:
+def _fill_template(template: str, values: dict[str, str]) -> str:
     try:
         fields = [
             field for _, field, _, _ in string.Formatter().parse(template) if field is not None
@@ -131,5 +164,5 @@ def _filled(template: str, values: dict[str, str]) -> str:
     raise TargetError(f"-o {template}: {unknown[0]!r} is not a field; there are {known}")
 
 
-def _same_file(place: Path, source: str) -> bool:
-    return Path(source).exists() and place.samefile(source)
+def _is_same_file(target: Path, source: str) -> bool:
+    return Path(source).exists() and target.samefile(source)

@@ -1,7 +1,10 @@
+"""Every source gets a target of its own, and never itself."""
+
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from toonvid.errors import SourceError, TargetError
@@ -41,8 +44,8 @@ def test_default_target_lies_beside_its_source(tmp_path: Path, source: str, targ
 
 def test_template_is_filled_for_each_source(tmp_path: Path) -> None:
     a, b = touch(tmp_path, "a.mp4", "b.png")
-    jobs = plan_targets([a, b], f"{tmp_path}/new/{{stem}}.{{style}}{{ext}}", "ink")
-    assert [Path(job.target).name for job in jobs] == ["a.ink.mp4", "b.ink.png"]
+    conversions = plan_targets([a, b], f"{tmp_path}/new/{{stem}}.{{style}}{{ext}}", "ink")
+    assert [Path(planned.target).name for planned in conversions] == ["a.ink.mp4", "b.ink.png"]
 
 
 @pytest.mark.parametrize("template", ["{name}.mp4", "{}.mp4", "{stem.mp4", "{0}.mp4"])
@@ -53,29 +56,31 @@ def test_unknown_template_field_is_refused(tmp_path: Path, template: str) -> Non
 
 
 def test_folder_is_mirrored_in_the_target_folder(tmp_path: Path) -> None:
-    source = tmp_path / "films"
+    source = tmp_path / "videos"
     touch(source, "b.mp4", "sub/a.png", "notes.txt", ".hidden/c.mp4", ".d.mp4")
-    jobs = plan_targets([str(source)], f"{tmp_path}/out/", "ink")
-    assert [Path(job.target).relative_to(tmp_path / "out").as_posix() for job in jobs] == [
+    conversions = plan_targets([str(source)], f"{tmp_path}/out/", "ink")
+    assert [
+        Path(planned.target).relative_to(tmp_path / "out").as_posix() for planned in conversions
+    ] == [
         "b.toon.mp4",
         "sub/a.toon.png",
     ]
 
 
 def test_folder_run_leaves_its_own_targets_out(tmp_path: Path) -> None:
-    import numpy as np
-
     for name in ("own.png", "other.png"):
         write_image(tmp_path / name, np.zeros((8, 8, 3), np.uint8))
     plain = tmp_path / "other.png"
     plain.write_bytes(plain.read_bytes().replace(b"toonvid style=", b"something else"))
     tag_image(tmp_path / "own.png", "ink")
-    assert [job.source for job in plan_targets([str(tmp_path)], None, "ink")] == [str(plain)]
+    assert [planned.source for planned in plan_targets([str(tmp_path)], None, "ink")] == [
+        str(plain)
+    ]
 
 
-def test_folder_without_films_is_refused(tmp_path: Path) -> None:
+def test_folder_without_videos_and_images_is_refused(tmp_path: Path) -> None:
     touch(tmp_path, "notes.txt")
-    with pytest.raises(SourceError, match="no films or pictures in this folder"):
+    with pytest.raises(SourceError, match="no videos or images in this folder"):
         plan_targets([str(tmp_path)], None, "ink")
 
 
@@ -89,7 +94,7 @@ def test_several_sources_need_a_folder(tmp_path: Path) -> None:
     sources = touch(tmp_path, "a.mp4", "b.mp4")
     with pytest.raises(TargetError, match="2 sources do not fit the one target"):
         plan_targets(sources, str(tmp_path / "one.mp4"), "ink")
-    with pytest.raises(TargetError, match="standard output holds one film"):
+    with pytest.raises(TargetError, match="standard output holds one video"):
         plan_targets(sources, "-", "ink")
 
 
@@ -102,10 +107,10 @@ def test_source_is_never_its_own_target(tmp_path: Path) -> None:
         plan_targets([a], str(tmp_path / "link.mp4"), "ink")
 
 
-@pytest.mark.parametrize("source", ["-", "https://example.org/films/a%20b.mp4?x=1"])
+@pytest.mark.parametrize("source", ["-", "https://example.org/videos/a%20b.mp4?x=1"])
 def test_sources_without_a_folder_need_a_target(tmp_path: Path, source: str) -> None:
     with pytest.raises(TargetError, match="say with -o"):
         plan_targets([source], None, "ink")
-    [job] = plan_targets([source], f"{tmp_path}/", "ink")
+    [planned] = plan_targets([source], f"{tmp_path}/", "ink")
     expected = "stdin.toon.mp4" if source == "-" else "a b.toon.mp4"
-    assert job.target == str(tmp_path / expected)
+    assert planned.target == str(tmp_path / expected)
