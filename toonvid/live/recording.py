@@ -1,13 +1,14 @@
-"""A recording: live cartoons as a film at their own times, in pieces of a second that are whole at
-once: what was written can be played even if the process is killed.
+"""Recording: live cartoons, at the times of the camera's clock, become a video file.
 
-The source's sound goes along as packets. Unlike `toonvid.writing.encoder` this writes in the target's place.
+In: cartoon frames, and the audio packets of the camera's source, which are copied. Out: a file of
+fragments of one second, each complete as soon as it is written, so that a recording can be played
+even if the process is killed. For that it is written in its place: the part folder, the reading
+back and the move of `toonvid.writing.muxer` are for targets that are worth nothing until they end.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -18,67 +19,65 @@ from av.bitstream import BitStreamFilterContext
 from av.error import FFmpegError
 from av.packet import Packet
 from av.stream import Stream
-from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
 from toonvid.errors import TargetError
-from toonvid.ffmpeg.color import TV_RANGE, encoder_graph, ready_frames
 from toonvid.live.camera import Camera
 from toonvid.live.feed import LIVE_TIME_BASE
 from toonvid.stylizing.resize import letterbox
-from toonvid.video import BT709, AuxiliaryStreams, Frame
+from toonvid.video import AuxiliaryStreams, Frame, Pixels, VideoInfo
 from toonvid.writing.codec import Codec
-from toonvid.writing.containers import VIDEO_CONTAINERS
+from toonvid.writing.containers import target_format
+from toonvid.writing.encoder import Encoder
+from toonvid.writing.muxer import add_video_stream
 from toonvid.writing.provenance import TAG_KEY, video_tag
 from toonvid.writing.remux import Remuxer
 
-_PIECE = round(
-    1 / LIVE_TIME_BASE
-)  # units of the clock from key frame to key frame, and from piece to piece
-_USUAL_RATE = Fraction(25)
-_FASTER = {"libx264": ("superfast", {"tune": "zerolatency", "forced-idr": "1"})}
-# The header waits for the first piece: sound may say only then how it is to be decoded.
-_FRAGMENTS = {"movflags": "+frag_keyframe+delay_moov+default_base_moof"}
-_PIECES = {
-    "mp4": _FRAGMENTS,
-    "mov": _FRAGMENTS,
-    "matroska": {"cluster_time_limit": "1000"},
-    "webm": {"cluster_time_limit": "1000"},
+_FRAGMENT = Fraction(1)  # seconds from key frame to key frame; each begins a fragment
+# MP4 needs its index in every fragment. Its header waits for the first one, because AAC in ADTS, as
+# broadcasts have it, says only in its packets how it is decoded.
+_MP4_FRAGMENTS = {"movflags": "+frag_keyframe+delay_moov+default_base_moof"}
+_MATROSKA_CLUSTERS = {"cluster_time_limit": "1000"}  # milliseconds
+_FRAGMENT_OPTIONS = {
+    "mp4": _MP4_FRAGMENTS,
+    "mov": _MP4_FRAGMENTS,
+    "matroska": _MATROSKA_CLUSTERS,
+    "webm": _MATROSKA_CLUSTERS,
 }
-# Packets reach the disk at once, and a sound that falls silent is waited for a second at most.
-_MUXING = {"flush_packets": "1", "max_interleave_delta": "1000000"}
+# Packets reach the disk at once. Where the audio falls silent, video waits for it one second, not
+# FFmpeg's ten: what waits is lost when the process is killed. In microseconds.
+_MUXING_OPTIONS = {"flush_packets": "1", "max_interleave_delta": "1000000"}
 
 
 class Recording:
-    """One film that is being recorded. A context manager; used by one thread."""
+    """One video that is being recorded. A context manager; used by one thread."""
 
     def __init__(self, target: Path, style: str, camera: Camera) -> None:
         """Remember what to write.
 
         Args:
             target: Replaced if it is there.
-            style: Goes into the target's mark.
-            camera: Open; its sound goes along.
+            style: Goes into the target's provenance tag.
+            camera: Open; the audio of its source is copied.
         """
         self.target = target
         self.frame_count = 0
+        """Frames written so far."""
         self.notices: list[str] = []
-        """What of the sound was converted or left out, each in a few words; known at the end."""
+        """What of the audio was converted or left out, each in a few words. Known at the end."""
         self._style = style
         self._camera = camera
-        self._name = VIDEO_CONTAINERS[target.suffix.lower()]
-        self._codec = Codec("libvpx-vp9" if self._name == "webm" else "libx264")
-        self._headings: dict[int, BitStreamFilterContext] = {}  # stream index -> what it needs
-        self._stream: VideoStream | None = None
-        self._start = self._last_pts = self._next_piece = 0
+        self._format = target_format(str(target))
+        self._encoder: Encoder | None = None
+        # Stream index -> the filter that its packets need to be stored in MP4.
+        self._audio_filters: dict[int, BitStreamFilterContext] = {}
+        self._start = self._last_pts = self._next_fragment = 0  # in units of LIVE_TIME_BASE
 
     def __enter__(self) -> Recording:
+        options = _MUXING_OPTIONS | _FRAGMENT_OPTIONS.get(self._format.container, {})
         try:
             self._container = av.open(
-                str(self.target),
-                "w",
-                format=self._name,
-                container_options=_MUXING | _PIECES.get(self._name, {}),
+                str(self.target), "w", format=self._format.container, container_options=options
             )
         except (FFmpegError, OSError) as error:
             raise self._failure(error) from error
@@ -91,10 +90,10 @@ class Recording:
         trace: TracebackType | None,
     ) -> None:
         try:
-            if self._stream is not None and error is None:
-                sound = list(self._sound_packets())
-                self._container.mux(self._stream.encode(None))
-                self._remuxer.write(sound)
+            if self._encoder is not None and error is None:
+                audio = list(self._audio_packets())
+                self._mux(self._encoder.flush())
+                self._remuxer.write(audio)
                 self._remuxer.finish()
                 self.notices = self._remuxer.notices
             self._container.close()
@@ -103,92 +102,105 @@ class Recording:
                 raise self._failure(failure) from failure
 
     def write(self, frame: Frame) -> None:
-        """Write one cartoon, timed by the camera's clock; all go into the size of the first.
+        """Write one cartoon, timed by the camera's clock.
+
+        Args:
+            frame: Of any size: it is fitted into the size of the first one.
 
         Raises:
-            TargetError: The disk is full, say.
+            TargetError: The file cannot be written, because the disk is full, say.
         """
         try:
-            if self._stream is None:
-                self._begin(frame)
-            self._remuxer.write(self._sound_packets())
-            self._encode(frame)
+            if self._encoder is None:
+                self._encoder = self._begin(frame)
+            self._remuxer.write(self._audio_packets())
+            self._mux(self._encode(frame, self._encoder))
         except (FFmpegError, OSError) as error:
             raise self._failure(error) from error
         self.frame_count += 1
 
-    def _begin(self, first: Frame) -> None:
-        height, width = (side - side % 2 for side in first.pixels.shape[:2])
-        preset, options = _FASTER.get(self._codec.name, (None, {}))
-        if preset:
-            self._codec = replace(self._codec, preset=preset)
-        stream = self._container.add_stream(
-            self._codec.name,
-            rate=self._camera.frame_rate or _USUAL_RATE,
-            options=self._codec.options() | options,
+    def _begin(self, first: Frame) -> Encoder:
+        """Write the header, for frames of the first one's size, and open the encoder."""
+        self._height, self._width = (side - side % 2 for side in first.pixels.shape[:2])
+        info = VideoInfo(
+            name=self._camera.name,
+            container="",
+            width=self._width,
+            height=self._height,
+            time_base=LIVE_TIME_BASE,
+            frame_rate=self._camera.frame_rate,
         )
-        assert isinstance(stream, VideoStream)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.codec_context.time_base = stream.time_base = LIVE_TIME_BASE
-        context = stream.codec_context
-        context.color_range, context.colorspace = TV_RANGE, BT709.matrix
-        context.color_primaries, context.color_trc = BT709.primaries, BT709.transfer
-        stream.metadata[TAG_KEY] = video_tag(self._style)
+        encoder = Encoder(self.target, info, codec=_live_codec(self._format.default_codec))
+        self._start = self._next_fragment = first.pts
+        self._last_pts = first.pts - 1
+        template = Frame(self._fitted(first.pixels), 0, LIVE_TIME_BASE)
+        self._stream: VideoStream = add_video_stream(self._container, encoder, template)
+        self._stream.metadata[TAG_KEY] = video_tag(self._style)
         with self._camera.audio.streams() as streams:
             self._remuxer = Remuxer(
                 AuxiliaryStreams(streams), self._container, audio=True, subtitles=False
             )
-            if self._name in ("mp4", "mov"):
-                self._headings = {s.index: _heading(s) for s in streams if _lacks_heading(s)}
+            if self._format.container in ("mp4", "mov"):
+                self._audio_filters = {
+                    stream.index: BitStreamFilterContext("aac_adtstoasc", stream)
+                    for stream in streams
+                    if _is_adts(stream)
+                }
             self._container.start_encoding()
-        self._graph = encoder_graph(
-            width, height, (width, height), "yuv420p", BT709, False, with_alpha=False
-        )
-        self._stream = stream
-        self._start = self._next_piece = first.pts
-        self._last_pts = first.pts - 1
+        return encoder
 
-    def _encode(self, frame: Frame) -> None:
-        assert self._stream is not None
-        width, height = self._stream.width, self._stream.height
-        pixels = frame.pixels
-        if (pixels.shape[1] // 2, pixels.shape[0] // 2) == (width // 2, height // 2):
-            pixels = pixels[:height, :width]
-        pixels = letterbox(pixels, width, height)
+    def _encode(self, frame: Frame, encoder: Encoder) -> list[Packet[Stream]]:
+        begins_fragment = frame.pts >= self._next_fragment
+        if begins_fragment:
+            self._next_fragment = frame.pts + round(_FRAGMENT / LIVE_TIME_BASE)
+        # A camera that was reopened may give two frames the same time.
         self._last_pts = max(frame.pts, self._last_pts + 1)
-        self._graph.vpush(VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24"))
-        for picture in ready_frames(self._graph):
-            picture.pts, picture.time_base = self._last_pts - self._start, LIVE_TIME_BASE
-            if frame.pts >= self._next_piece:
-                picture.pict_type = PictureType.I
-                self._next_piece = frame.pts + _PIECE
-            self._container.mux(self._stream.encode(picture))
+        # Without a duration: frames in between may have been dropped.
+        fitted = Frame(self._fitted(frame.pixels), self._last_pts - self._start, LIVE_TIME_BASE)
+        return encoder.encode(fitted, force_key_frame=begins_fragment)
 
-    def _sound_packets(self) -> Iterator[Packet[Stream]]:
-        """Yield the sound that has come, on the recording's clock; that before its start is left out."""
+    def _fitted(self, pixels: Pixels) -> Pixels:
+        """Fit pixels of any size into the recording's; an odd row or column is cut off."""
+        height, width = pixels.shape[:2]
+        if (height // 2, width // 2) == (self._height // 2, self._width // 2):
+            pixels = pixels[: self._height, : self._width]
+        return np.ascontiguousarray(letterbox(pixels, self._width, self._height))
+
+    def _mux(self, packets: list[Packet[Stream]]) -> None:
+        for packet in packets:
+            packet.stream = self._stream
+            self._container.mux(packet)
+
+    def _audio_packets(self) -> Iterator[Packet[Stream]]:
+        """Yield the audio that has come since the last call, on the recording's clock.
+
+        Audio from before the first frame is left out.
+        """
         for packet in self._camera.audio.take():
             shift = round(self._start * LIVE_TIME_BASE / packet.time_base)
             assert packet.pts is not None and packet.dts is not None
             packet.pts -= shift
             packet.dts -= shift
-            heading = self._headings.get(packet.stream_index)
+            audio_filter = self._audio_filters.get(packet.stream_index)
             if packet.pts >= 0:
-                yield from [packet] if heading is None else heading.filter(packet)
+                yield from [packet] if audio_filter is None else audio_filter.filter(packet)
 
     def _failure(self, error: FFmpegError | OSError) -> TargetError:
         reason = error.strerror or str(error)
         return TargetError(f"cannot record {self.target}: {reason.lower()}")
 
 
-def _lacks_heading(sound: Stream) -> bool:
-    """Whether each packet of AAC says how it is decoded, as in broadcasts, and the stream does not.
+def _live_codec(name: str) -> Codec:
+    """Return the codec that an encoder of this name uses while a camera waits for it."""
+    if name == "libx264":
+        return Codec(name, preset="superfast", low_latency=True)
+    return Codec(name)
 
-    FFmpeg mends that by itself, but not in a film of pieces.
+
+def _is_adts(audio: Stream) -> bool:
+    """Whether AAC states how it is decoded in each packet, as in broadcasts, and not once.
+
+    FFmpeg's MP4 muxer moves that into its header by itself, but not in a file of fragments.
     """
-    context = sound.codec_context
+    context = audio.codec_context
     return context.codec.canonical_name == "aac" and not context.extradata
-
-
-def _heading(sound: Stream) -> BitStreamFilterContext:
-    """Moves what the packets say to the stream."""
-    return BitStreamFilterContext("aac_adtstoasc", sound)

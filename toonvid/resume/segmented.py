@@ -199,7 +199,11 @@ class _SegmentedRun:
         first = self._kept.first_missing
         before = self._kept.finished.get(first - 1)
         seconds = self._options.segment_seconds
-        if before is not None and before.source_is_intact and self._info.container in _EXACT_SEEKERS:
+        if (
+            before is not None
+            and before.source_is_intact
+            and self._info.container in _EXACT_SEEKERS
+        ):
             decoder.skip_to(Fraction(before.last_source_frames[0][0]))
             frames = decoder.frames()
             if is_found(before.last_source_frames, frames):

@@ -39,6 +39,8 @@ _OPTIONS = {
     **{name: {"rc": "vbr", "b": "0", "g": "250"} for name in NVENC},
     "png": {"pred": "mixed"},
 }
+# No lookahead and no B-frames. A key frame that is forced is one that decoding can begin at.
+_LOW_LATENCY_X264 = {"tune": "zerolatency", "forced-idr": "1"}
 _PICTURE_FORMATS = {"mjpeg": "yuvj444p", "png": "rgb24", "libwebp": "yuv420p"}
 _ALPHA_FORMATS = {"png": "rgba", "libwebp": "yuva420p"}
 _KEEPING_ASPECT = ("libx264", "libx265", "h264_", "hevc_", "mpeg4", "mpeg2video")
@@ -59,7 +61,11 @@ class Codec:
     crf: int | None = None
     """Constant quality, in the encoder's own scale; NVENC's `cq`."""
     preset: str | None = None
+    """Trade of speed against size, in the encoder's own words."""
     pix_fmt: str | None = None
+    """FFmpeg's name of the pixel format."""
+    low_latency: bool = False
+    """Whether each frame is to leave the encoder at once; libx264 alone knows how."""
 
     def __post_init__(self) -> None:
         try:
@@ -93,6 +99,8 @@ class Codec:
             options["preset"] = preset
         if self.name == "libx264" and self.preset is None:
             options["x264-params"] += f":{_DEFAULT_X264}"
+        if self.name == "libx264" and self.low_latency:
+            options |= _LOW_LATENCY_X264
         return options
 
     @property

@@ -123,7 +123,7 @@ class Muxer:
 
     def _start(self, first: Frame) -> None:
         encoder, container = self.encoder, self._container
-        self._stream = _add_video_stream(container, encoder, first)
+        self._stream = add_video_stream(container, encoder, first)
         if not encoder.format.is_image:
             self._stream.metadata.update(kept_tags(self._auxiliary.video_metadata))
             self._stream.metadata[TAG_KEY] = video_tag(self._style, self._job)
@@ -235,7 +235,7 @@ def check_container(encoder: Encoder, first: Frame) -> None:
     with write_errors(encoder.target):
         container = av.open(BytesIO(), "w", format=encoder.format.container)
         try:
-            _add_video_stream(container, encoder, first)
+            add_video_stream(container, encoder, first)
             write_header(container, encoder.format.suffix, encoder.codec.name)
         finally:
             _abandon(container)
@@ -273,7 +273,7 @@ def verify(file: Path, target: str, frame_count: int, times: Sequence[Fraction] 
         raise TargetError(f"cannot write {target}: its container cannot keep the times")
 
 
-def _add_video_stream(container: OutputContainer, encoder: Encoder, first: Frame) -> VideoStream:
+def add_video_stream(container: OutputContainer, encoder: Encoder, first: Frame) -> VideoStream:
     """Add the stream that holds the encoder's packets, and open the encoder."""
     try:
         stream = container.add_stream(encoder.codec.name, rate=encoder.frame_rate)
