@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import chain, groupby
 from pathlib import Path
@@ -38,11 +38,11 @@ DEPTH = 4  # frames between two stages: enough to hide a slow one, few enough fo
 class ConvertOptions:
     """How a source is converted."""
 
-    decoding: DecodeOptions = DecodeOptions()
+    decoding: DecodeOptions = field(default_factory=DecodeOptions)
     """Part and size of the source."""
-    stylizing: StylizeOptions = StylizeOptions()
+    stylizing: StylizeOptions = field(default_factory=StylizeOptions)
     """How much of a cartoon it becomes."""
-    encoding: EncodeOptions = EncodeOptions()
+    encoding: EncodeOptions = field(default_factory=EncodeOptions)
     """How the target is written."""
     segment_seconds: Fraction = Fraction(10)
     """Seconds of the video in a segment, the most that a crash can cost."""
@@ -60,7 +60,7 @@ class Progress:
     """What is known of the source."""
     frames: int
     """Frames written so far."""
-    film_seconds: float
+    video_seconds: float
     """Seconds of the video that they cover."""
     kept_seconds: float = 0.0
     """Seconds of the video that would not be lost, should the process end now."""
@@ -76,7 +76,7 @@ class Conversion:
     target: str
     frames: int
     """Frames in the target."""
-    film_seconds: float
+    video_seconds: float
     """Seconds from the first frame to the end of the last."""
     seconds: float
     """Seconds that the conversion took."""
@@ -138,7 +138,7 @@ def convert(
     began = time.perf_counter()
     refuse_same(Path(source), Path(target))
     stylizer = Stylizer(backend, options.stylizing)
-    film_seconds = first_frame_seconds = 0.0
+    video_seconds = first_frame_seconds = 0.0
 
     with (
         # The source is demuxed once: what is not video waits in `decoder.auxiliary` until the muxer
@@ -159,11 +159,11 @@ def convert(
             yield Sink(encoder, muxer.write)
 
         def report(frame: Frame) -> None:
-            nonlocal film_seconds, first_frame_seconds
-            film_seconds = end_seconds(frame)
+            nonlocal video_seconds, first_frame_seconds
+            video_seconds = end_seconds(frame)
             first_frame_seconds = first_frame_seconds or time.perf_counter() - began
             if on_progress is not None:
-                on_progress(Progress(decoder.info, encoder.frame_count, film_seconds))
+                on_progress(Progress(decoder.info, encoder.frame_count, video_seconds))
 
         stage_seconds = run_stages(
             decoder=decoder,
@@ -176,7 +176,7 @@ def convert(
         source=str(source),
         target=str(target),
         frames=encoder.frame_count,
-        film_seconds=film_seconds,
+        video_seconds=video_seconds,
         seconds=time.perf_counter() - began,
         stage_seconds=stage_seconds,
         notices=(*decoder.notices, *encoder.notices, *muxer.notices),
@@ -200,7 +200,7 @@ def run_stages(
     Args:
         decoder: Open. Interrupted when a later stage ends early, so that no thread waits for it.
         frames: What `decoder` yields. Read on a second thread.
-        stylize: Turns frames into cartoons, each with the number of its part. Run on a third thread.
+        stylize: Turns frames into cartoons, each with the number of its part; on a third thread.
         open_sink: Given the number of a part and its first cartoon, opens the sink for that part.
             It is left once all packets of the part are written.
         on_frame: Called with each cartoon when it is encoded.

@@ -90,13 +90,13 @@ def test_last_frame_is_shown_as_long_as_in_the_source(tmp_path, toon):
     assert video_end(toon(source).target) == video_end(source)
 
 
-def test_progress_counts_frames_and_film_seconds(tmp_path, identity):
+def test_progress_counts_frames_and_video_seconds(tmp_path, identity):
     source = Clip().write(tmp_path / "source.mp4")
     seen: list[Progress] = []
     done = pipeline.convert(source, tmp_path / "target.mp4", identity, on_progress=seen.append)
     assert [progress.frames for progress in seen] == [1, 2, 3, 4, 5, 6]
-    assert seen[-1].film_seconds == pytest.approx(6 / 25)
-    assert done.film_seconds == pytest.approx(6 / 25)
+    assert seen[-1].video_seconds == pytest.approx(6 / 25)
+    assert done.video_seconds == pytest.approx(6 / 25)
     assert set(done.stage_seconds) == {"decode", "stylize", "encode"}
     assert done.slowest_stage in done.stage_seconds
     assert all(0 <= taken <= done.seconds for taken in done.stage_seconds.values())

@@ -52,8 +52,8 @@ class _Player:
     def take(self, progress: Progress) -> None:
         now = time.perf_counter()
         if self._zero is None:
-            self._zero = now - progress.film_seconds
-        ahead = self._zero + progress.film_seconds - now
+            self._zero = now - progress.video_seconds
+        ahead = self._zero + progress.video_seconds - now
         frame_seconds = float(1 / progress.info.frame_rate) if progress.info.frame_rate else 0.0
         if ahead < -frame_seconds:
             self.late_frames += 1

@@ -63,10 +63,10 @@ def conversion_bar(console: Console, source: str) -> Iterator[Callable[[Conversi
             elapsed = time.perf_counter() - started
             figures = f"{progress.frames / elapsed:.1f} fps"
             if not progress.info.is_image:
-                figures += f", {progress.film_seconds / elapsed:.2f}x real time"
+                figures += f", {progress.video_seconds / elapsed:.2f}x real time"
             bar.update(
                 task,
-                completed=progress.film_seconds,
+                completed=progress.video_seconds,
                 total=progress.info.duration_seconds,
                 figures=figures,
             )

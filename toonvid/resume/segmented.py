@@ -148,7 +148,7 @@ class _SegmentedRun:
             source=str(self._source),
             target=str(self._target),
             frames=source_end.frames,
-            film_seconds=source_end.end_seconds,
+            video_seconds=source_end.end_seconds,
             seconds=time.perf_counter() - self._began,
             stage_seconds=stage_seconds,
             notices=(*source_end.notices, *muxer.encoder.notices, *muxer.notices),
@@ -266,7 +266,7 @@ class _SegmentedRun:
     def _report(self, kept: Progress, new_frames: int) -> None:
         if self._on_progress is not None:
             frames = kept.frames + new_frames
-            self._on_progress(replace(kept, frames=frames, film_seconds=self._end_seconds))
+            self._on_progress(replace(kept, frames=frames, video_seconds=self._end_seconds))
 
     def _progress(self) -> Progress:
         """Return how far the finished segments reach."""
@@ -274,7 +274,7 @@ class _SegmentedRun:
         return Progress(
             info=self._info,
             frames=kept.finished_frames,
-            film_seconds=kept.finished_seconds,
+            video_seconds=kept.finished_seconds,
             kept_seconds=kept.finished_seconds,
             missing_bytes=kept.missing_bytes(self._info.duration_seconds),
         )

@@ -115,7 +115,7 @@ def test_stopped_and_resumed_is_the_same_bytes_as_never_stopped(suffix, film, ru
     assert (tmp_path / name).read_bytes() == (tmp_path / f"whole.{suffix}").read_bytes()
     assert (done.frames, done.resumed_frames) == (48, 35)
     assert done.notices == whole.notices
-    assert done.film_seconds == pytest.approx(48 / 25)
+    assert done.video_seconds == pytest.approx(48 / 25)
     assert kept(tmp_path / name) == []
 
 
