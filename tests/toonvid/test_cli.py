@@ -63,6 +63,10 @@ def test_quiet_says_nothing_and_json_says_all(
     assert told["frames"] == 12
     assert told["damage"] is None
     assert set(told["stage_seconds"]) == {"decode", "stylize", "encode"}
+    assert set(told) == {
+        *("source", "target", "frames", "film_seconds", "seconds", "stage_seconds", "notices"),
+        *("damage", "first_frame_seconds", "resumed_frames", "slowest_stage"),
+    }
 
 
 def test_options_reach_their_stages(scene_film: Path, tmp_path: Path, capsys: Capsys) -> None:

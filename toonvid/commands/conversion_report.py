@@ -135,7 +135,9 @@ class ConversionReport:
     def show_result(self, done: Conversion) -> None:
         """Print what a conversion wrote, its notices, and damage of its source."""
         if self.as_json:
-            typer.echo(json.dumps(asdict(done) | {"slowest_stage": done.slowest_stage}))
+            values = asdict(done) | {"slowest_stage": done.slowest_stage}
+            values["film_seconds"] = values.pop("video_seconds")  # the key of toonvid 0.1
+            typer.echo(json.dumps(values))
         for notice in done.notices:
             self._say(f"note: {notice}", "yellow")
         if done.damage:
