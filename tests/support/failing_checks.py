@@ -1,4 +1,4 @@
-"""Looks that go wrong in every way there is, for tests of the doctor."""
+"""Checks that fail in different ways, for tests of the doctor."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def crash() -> list[CheckResult]:
     return []
 
 
-def leave() -> list[CheckResult]:
+def exit_at_once() -> list[CheckResult]:
     os._exit(7)
 
 
@@ -27,8 +27,8 @@ def fail() -> list[CheckResult]:
     raise OSError("libcudart.so.99: cannot open shared object file")
 
 
-def chatter() -> list[CheckResult]:
-    """Print where the answer goes, as C libraries do."""
+def print_and_return() -> list[CheckResult]:
+    """Print to standard output, where the results go, as C libraries do."""
     os.write(1, b"Could not load library\n")
     print("A warning")
-    return [CheckResult("backends", "chatter", "ok", "words", facts={"n": 1, "names": ["ä"]})]
+    return [CheckResult("backends", "printing", "ok", "message", facts={"n": 1, "names": ["ä"]})]

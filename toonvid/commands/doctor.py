@@ -62,8 +62,8 @@ def doctor(
     for name in require or ():
         check = report.find(name)
         if check is None or check.state != "ok":
-            words = f": {check.words}" if check else ""
-            raise DeviceMissingError(f"{name} is required and cannot be used{words}")
+            message = f": {check.message}" if check else ""
+            raise DeviceMissingError(f"{name} is required and cannot be used{message}")
 
 
 def _table(report: DoctorReport) -> Table:
@@ -80,10 +80,10 @@ def _table(report: DoctorReport) -> Table:
 
 
 def _add_row(table: Table, check: CheckResult) -> None:
-    words = Text(check.words)
-    if check.mend:
-        words.append(f"\nfix: {check.mend}", style="cyan")
-    table.add_row(Text(check.state, style=_COLORS[check.state]), check.name, words)
+    message = Text(check.message)
+    if check.fix:
+        message.append(f"\nfix: {check.fix}", style="cyan")
+    table.add_row(Text(check.state, style=_COLORS[check.state]), check.name, message)
 
 
 def _summary(report: DoctorReport) -> str:

@@ -1,4 +1,8 @@
-"""Backends, each tried with one small frame of the default style; and what `auto` takes."""
+"""Checks of the backends: each runs the default style on one small frame.
+
+In: nothing. Out: a result for each backend and one for what `auto` chooses. These checks load other
+libraries, so they are run by `child_process`.
+"""
 
 from __future__ import annotations
 
@@ -18,19 +22,19 @@ from toonvid.engine import DEFAULT_STYLE, find_engine
 from toonvid.errors import ToonvidError
 from toonvid.ffmpeg.nvidia import find_nvidia
 
-_SIDE = 64  # pixels
+_FRAME_SIDE = 64  # pixels
 _ONNXRUNTIME_INSTALL = "pip install 'toonvid[onnxruntime]'"
-_ONNXRUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml")
+_ONNXRUNTIME_PACKAGES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml")
 
 
 def check_auto() -> list[CheckResult]:
-    """Let `auto` choose."""
-    return [_tried("auto", "auto", "")]
+    """Run on the backend that `auto` chooses."""
+    return [_run_engine("auto", "auto", "")]
 
 
 def check_openvino() -> list[CheckResult]:
-    """Name OpenVINO's devices, and run on its best."""
-    import openvino as ov  # after toonvid.backends, which keeps its telemetry out
+    """List OpenVINO's devices, and run on the default one."""
+    import openvino as ov  # after toonvid.backends, which disables its telemetry
 
     core = ov.Core()
     names = {
@@ -38,24 +42,24 @@ def check_openvino() -> list[CheckResult]:
         for device in core.available_devices
     }
     devices = ", ".join(f"{device} ({name})" for device, name in names.items())
-    told = f"{ov.__version__.split('-')[0]} on {devices}"
-    ran = _tried("openvino", "openvino", told, {"devices": list(names)})
-    return [ran, *check_intel_gpu(list(names))]
+    found = f"{ov.__version__.split('-')[0]} on {devices}"
+    result = _run_engine("openvino", "openvino", found, {"devices": list(names)})
+    return [result, *check_intel_gpu(list(names))]
 
 
 def check_onnxruntime() -> list[CheckResult]:
-    """Run on ONNX Runtime's best device."""
+    """Run on ONNX Runtime's default device."""
     if find_spec("onnxruntime") is None:
         return [_missing("onnxruntime", "not installed", _ONNXRUNTIME_INSTALL)]
-    return [_tried("onnxruntime", "onnxruntime", _version(*_ONNXRUNTIMES))]
+    return [_run_engine("onnxruntime", "onnxruntime", _version(*_ONNXRUNTIME_PACKAGES))]
 
 
 def check_tensorrt() -> list[CheckResult]:
-    """Load TensorRT; where there is a card, run on it."""
+    """Load TensorRT, and run on the GPU if there is one."""
     nvidia = find_nvidia()
     problem = nvidia.problem.partition(": ")[0]
     if sys.platform == "darwin":
-        return [_missing("tensorrt", "not for this system")]
+        return [_missing("tensorrt", "not available for macOS")]
     if not is_tensorrt_installed():
         if problem:
             return [_missing("tensorrt", f"not installed, and {problem}")]
@@ -65,24 +69,31 @@ def check_tensorrt() -> list[CheckResult]:
     try:
         name = load_tensorrt().name
     except ToonvidError as error:
-        words = str(error).removesuffix(f": {TENSORRT_INSTALL}")
-        return [CheckResult("backends", "tensorrt", "broken", words, TENSORRT_INSTALL)]
+        message = str(error).removesuffix(f": {TENSORRT_INSTALL}")
+        return [CheckResult("backends", "tensorrt", "broken", message, TENSORRT_INSTALL)]
     if problem:
         return [_missing("tensorrt", f"{name} loads, but {problem}")]
-    return [_tried("tensorrt", "tensorrt", name)]
+    return [_run_engine("tensorrt", "tensorrt", name)]
 
 
-def _tried(
+def _run_engine(
     name: str,
     backend: BackendName,
-    told: str,
+    found: str,
     facts: dict[str, str | int | list[str]] | None = None,
 ) -> CheckResult:
-    """Run one frame, and say on what and how."""
+    """Run one frame, and report backend, device and precision.
+
+    Args:
+        name: Name of the check.
+        backend: Backend to open.
+        found: Version or devices that are already known; empty if nothing is.
+        facts: Values that are already known.
+    """
     try:
         engine = find_engine(DEFAULT_STYLE)
         with open_backend(engine, backend) as opened:
-            opened.run(np.zeros((1, _SIDE, _SIDE, 3), np.uint8))
+            opened.run(np.zeros((1, _FRAME_SIDE, _FRAME_SIDE, 3), np.uint8))
             ran = {
                 "backend": opened.name,
                 "device": opened.device,
@@ -90,20 +101,21 @@ def _tried(
                 "reason": opened.reason,
             }
     except ToonvidError as error:
-        words = f"{told}: {error}" if told else str(error)
-        return CheckResult("backends", name, "broken", words, facts={**(facts or {})})
-    how = f"{opened.device}, {opened.precision}"
-    words = f"{told}; ran {DEFAULT_STYLE} on {how}" if told else f"{opened.name} on {how}"
+        message = f"{found}: {error}" if found else str(error)
+        return CheckResult("backends", name, "broken", message, facts={**(facts or {})})
+    device = f"{opened.device}, {opened.precision}"
+    message = f"{found}; ran {DEFAULT_STYLE} on {device}" if found else f"{opened.name} on {device}"
     if name == "auto" and opened.reason:
-        words += f": {opened.reason}"
-    return CheckResult("backends", name, "ok", words, facts={**(facts or {}), **ran})
+        message += f": {opened.reason}"
+    return CheckResult("backends", name, "ok", message, facts={**(facts or {}), **ran})
 
 
-def _missing(name: str, words: str, mend: str = "") -> CheckResult:
-    return CheckResult("backends", name, "missing", words, mend)
+def _missing(name: str, message: str, fix: str = "") -> CheckResult:
+    return CheckResult("backends", name, "missing", message, fix)
 
 
 def _version(*packages: str) -> str:
+    """Return the version of the first of these packages that is installed."""
     for package in packages:
         try:
             return version(package)

@@ -1,7 +1,9 @@
-"""Looks in processes of their own: a library that hangs or crashes takes nothing else with it.
+"""Checks in processes of their own: a library that hangs or crashes ends that check only.
 
-Such a process is `python -m toonvid.doctor.child_process toonvid.doctor.codecs:check_nvidia_codecs`. What libraries
-print goes nowhere; the checks leave by the standard output that the process began with.
+In: the name of a function that returns check results. Out: its results, or a broken check if the
+process does not return them. The process is
+`python -m toonvid.doctor.child_process toonvid.doctor.codecs:check_nvidia_codecs`; it writes the
+results to its original standard output. Anything that libraries print goes elsewhere.
 """
 
 from __future__ import annotations
@@ -23,50 +25,53 @@ _SIGNALS = {number.value: number.name for number in signal.Signals}
 
 @dataclass(frozen=True)
 class SubprocessCheck:
-    """Something to look at apart."""
+    """A check that is run in a process of its own when it is called."""
 
     group: str
-    """Of its check where it does not come back."""
+    """Group of the result if the process fails."""
     name: str
-    """Likewise."""
-    place: str
-    """Module and function in it, `toonvid.doctor.codecs:check_nvidia_codecs`; it gives a list of checks."""
-    seconds: float = 20.0
-    """After which it is given up."""
-    mend: str = ""
-    """What to do where it does not come back."""
+    """Name of the result if the process fails."""
+    function: str
+    """Module and function, `toonvid.doctor.codecs:check_nvidia_codecs`. It returns a list of
+    results."""
+    timeout_seconds: float = 20.0
+    """Time after which the process is killed, in seconds."""
+    fix: str = ""
+    """What helps if the process fails."""
 
     def __call__(self) -> list[CheckResult]:
-        """Look."""
-        command = [sys.executable, "-m", __name__, self.place]
+        """Run the check and return its results. Never raises for what the check does."""
+        command = [sys.executable, "-m", __name__, self.function]
         try:
-            done = subprocess.run(command, capture_output=True, timeout=self.seconds, check=False)
+            done = subprocess.run(
+                command, capture_output=True, timeout=self.timeout_seconds, check=False
+            )
         except subprocess.TimeoutExpired:
-            return [self._broken(f"it did not answer within {self.seconds:g} seconds")]
+            return [self._broken(f"no answer within {self.timeout_seconds:g} seconds")]
         if done.returncode < 0:
             name = _SIGNALS.get(-done.returncode, str(-done.returncode))
-            return [self._broken(f"it crashed the process that tried it ({name})")]
+            return [self._broken(f"it crashed the process of this check ({name})")]
         try:
-            return [CheckResult(**values) for values in json.loads(done.stdout)]
-        except (ValueError, TypeError):
+            return [CheckResult.from_json(values) for values in json.loads(done.stdout)]
+        except (ValueError, TypeError, KeyError):
             lines = done.stderr.decode(errors="replace").strip().splitlines()
             return [self._broken(lines[-1] if lines else f"exit code {done.returncode}")]
 
-    def _broken(self, words: str) -> CheckResult:
-        return CheckResult(self.group, self.name, "broken", words, self.mend)
+    def _broken(self, message: str) -> CheckResult:
+        return CheckResult(self.group, self.name, "broken", message, self.fix)
 
 
-def main(place: str) -> None:
-    """Look in this process, and write the checks as JSON."""
-    out = os.dup(1)
-    os.dup2(2, 1)  # what C libraries print there would be in the middle of the JSON
-    module, _, function = place.partition(":")
-    # The function's type is what `Look.place` asks for.
+def main(function_name: str) -> None:
+    """Run a check in this process, and write its results as JSON to standard output."""
+    output = os.dup(1)
+    os.dup2(2, 1)  # C libraries print to descriptor 1, in the middle of the JSON
+    module, _, function = function_name.partition(":")
     check = cast("Callable[[], list[CheckResult]]", getattr(import_module(module), function))
     results = [result.to_json() for result in check()]
-    with os.fdopen(out, "w", encoding="utf-8") as written:
+    with os.fdopen(output, "w", encoding="utf-8") as written:
         json.dump(results, written)
-    os._exit(0)  # without the libraries' own farewells, some of which hang or crash
+    # Without the libraries' cleanup at exit, which hangs or crashes in some of them.
+    os._exit(0)
 
 
 if __name__ == "__main__":

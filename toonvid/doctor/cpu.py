@@ -1,6 +1,7 @@
-"""The processor, and what it has for arithmetic on many numbers at once, as Linux tells.
+"""Check of the CPU and, on Linux, of its vector instructions.
 
-Other systems do not tell without a library; what OpenVINO found there is with its own check.
+In: /proc/cpuinfo. Out: one or two results. On other systems a further library would be needed;
+there, the check of OpenVINO lists what OpenVINO found.
 """
 
 from __future__ import annotations
@@ -9,11 +10,11 @@ import os
 import platform
 from pathlib import Path
 
-from toonvid.doctor.check_result import CheckResult, State
+from toonvid.doctor.check_result import CheckResult, CheckState
 
 _CPUINFO = Path("/proc/cpuinfo")
-# The kernel's word for a unit, which it leaves out where it does not let programs use it -> ours.
-_UNITS_X86 = {
+# The kernel's flag for an instruction set that programs may use -> its usual name.
+_INSTRUCTIONS_X86 = {
     "avx2": "AVX2",
     "avx512f": "AVX-512",
     "avx512_vnni": "AVX-512 VNNI",
@@ -21,7 +22,7 @@ _UNITS_X86 = {
     "avx512_bf16": "AVX-512 BF16",
     "amx_tile": "AMX",
 }
-_UNITS_ARM = {
+_INSTRUCTIONS_ARM = {
     "asimd": "NEON",
     "asimddp": "dot product",
     "i8mm": "INT8 matrices",
@@ -31,31 +32,31 @@ _UNITS_ARM = {
 
 
 def check_cpu(cpuinfo: Path = _CPUINFO) -> list[CheckResult]:
-    """Name the processor; on Linux, its vector units too."""
-    told = _read(cpuinfo)
-    name = told.get("model name") or platform.processor() or platform.machine()
+    """Report the CPU's name and cores; on Linux, its vector instructions too."""
+    fields = _read_cpuinfo(cpuinfo)
+    name = fields.get("model name") or platform.processor() or platform.machine()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    words = f"{name}, {cores} logical core{'s' * (cores != 1)}"
-    found = CheckResult("processor", "processor", "ok", words, facts={"cores": cores or 0})
-    flags = set((told.get("flags") or told.get("Features") or "").split())
-    return [found, _units(flags, "Features" in told)] if flags else [found]
+    message = f"{name}, {cores} logical core{'s' * (cores != 1)}"
+    found = CheckResult("processor", "processor", "ok", message, facts={"cores": cores or 0})
+    flags = set((fields.get("flags") or fields.get("Features") or "").split())
+    return [found, _check_vector_units(flags, "Features" in fields)] if flags else [found]
 
 
-def _units(flags: set[str], is_arm: bool) -> CheckResult:
-    units = _UNITS_ARM if is_arm else _UNITS_X86
-    here = [name for flag, name in units.items() if flag in flags]
-    lacking = [name for flag, name in units.items() if flag not in flags]
-    state: State = "ok" if here else "missing"
-    words = ", ".join(here) or "none that speeds engines up"
-    if lacking:
-        words += f" (not {', '.join(lacking)})"
+def _check_vector_units(flags: set[str], is_arm: bool) -> CheckResult:
+    names = _INSTRUCTIONS_ARM if is_arm else _INSTRUCTIONS_X86
+    present = [name for flag, name in names.items() if flag in flags]
+    absent = [name for flag, name in names.items() if flag not in flags]
+    state: CheckState = "ok" if present else "missing"
+    message = ", ".join(present) or "none that speeds engines up"
+    if absent:
+        message += f" (not {', '.join(absent)})"
     return CheckResult(
-        "processor", "vector-units", state, words, facts={"has": here, "lacks": lacking}
+        "processor", "vector-units", state, message, facts={"has": present, "lacks": absent}
     )
 
 
-def _read(cpuinfo: Path) -> dict[str, str]:
-    """What is said of the first core."""
+def _read_cpuinfo(cpuinfo: Path) -> dict[str, str]:
+    """Return the fields of the first core; empty where the file does not exist."""
     try:
         lines = cpuinfo.read_text(errors="replace").split("\n\n")[0].splitlines()
     except OSError:

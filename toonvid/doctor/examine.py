@@ -1,4 +1,7 @@
-"""Examine: all looks, side by side, in the order in which they are told."""
+"""Examine the machine: runs all checks at once and collects a report.
+
+In: nothing. Out: a `DoctorReport`. What a check does is left to the other modules of the folder.
+"""
 
 from __future__ import annotations
 
@@ -9,40 +12,42 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from toonvid._version import __version__
-from toonvid.doctor import cpu, files
 from toonvid.doctor.check_result import CheckResult
 from toonvid.doctor.child_process import SubprocessCheck
+from toonvid.doctor.cpu import check_cpu
+from toonvid.doctor.files import check_files
 
 REPORT_VERSION = 1
-"""Of the JSON's shape: raised when a name in it goes or means something else."""
+"""Version of the JSON report, raised when a key or a name disappears or changes its meaning."""
 
-_PATIENCE_SECONDS = (
-    60.0  # where TensorRT may build a plan, PyTorch is loaded, a display is far away
-)
+# For checks in which TensorRT builds a plan, PyTorch is imported or a remote display answers.
+_LONG_TIMEOUT_SECONDS = 60.0
 _REINSTALL = "pip install --force-reinstall"
 
 
 def _in_subprocess(
-    group: str, name: str, place: str, seconds: float = 20.0, package: str = ""
+    group: str, name: str, function: str, timeout_seconds: float = 20.0, package: str = ""
 ) -> SubprocessCheck:
-    mend = f"{_REINSTALL} {package}" if package else ""
-    return SubprocessCheck(group, name, f"toonvid.doctor.{place}", seconds, mend)
+    """Describe a check of a module in this folder; `package` is what to reinstall if it fails."""
+    fix = f"{_REINSTALL} {package}" if package else ""
+    return SubprocessCheck(group, name, f"toonvid.doctor.{function}", timeout_seconds, fix)
 
 
+# In the order of the report.
 _CHECKS: tuple[Callable[[], list[CheckResult]], ...] = (
-    cpu.check_cpu,
+    check_cpu,
     _in_subprocess("graphics", "nvidia-card", "gpu:check_gpus"),
-    _in_subprocess("backends", "auto", "backends:check_auto", _PATIENCE_SECONDS),
+    _in_subprocess("backends", "auto", "backends:check_auto", _LONG_TIMEOUT_SECONDS),
     _in_subprocess("backends", "openvino", "backends:check_openvino", package="openvino"),
     _in_subprocess(
         "backends",
         "tensorrt",
         "backends:check_tensorrt",
-        _PATIENCE_SECONDS,
+        _LONG_TIMEOUT_SECONDS,
         package="'toonvid[tensorrt]'",
     ),
     _in_subprocess("backends", "onnxruntime", "backends:check_onnxruntime", package="onnxruntime"),
-    _in_subprocess("training", "torch", "training:check_torch", _PATIENCE_SECONDS),
+    _in_subprocess("training", "torch", "training:check_torch", _LONG_TIMEOUT_SECONDS),
     _in_subprocess("coders", "encoders", "codecs:check_software_codecs", package="av"),
     _in_subprocess("coders", "nvdec", "codecs:check_nvidia_codecs"),
     _in_subprocess("coders", "other-hardware", "codecs:check_other_hardware"),
@@ -50,24 +55,24 @@ _CHECKS: tuple[Callable[[], list[CheckResult]], ...] = (
     _in_subprocess(
         "live", "virtual-camera", "devices:check_virtual_camera", package="pyvirtualcam"
     ),
-    _in_subprocess("live", "display", "devices:check_display", _PATIENCE_SECONDS),
-    files.check_files,
+    _in_subprocess("live", "display", "devices:check_display", _LONG_TIMEOUT_SECONDS),
+    check_files,
 )
-_EXTRA_THREADS = 1  # beside one for each core: some only wait
+_EXTRA_THREADS = 1  # beside one per core, because some checks only wait
 
 
 @dataclass(frozen=True)
 class DoctorReport:
-    """All that was looked at."""
+    """Results of all checks, in the order in which they are shown."""
 
     checks: tuple[CheckResult, ...]
 
     def find(self, name: str) -> CheckResult | None:
-        """The check of a name; of several cards the first."""
+        """Return the first result with a name; None if there is none."""
         return next((check for check in self.checks if check.name == name), None)
 
     def to_json(self) -> dict[str, object]:
-        """All of it, as JSON has it; docs/doctor.md describes it."""
+        """Return the report as JSON values; docs/doctor.md describes them."""
         return {
             "report_version": REPORT_VERSION,
             "toonvid": __version__,
@@ -78,7 +83,7 @@ class DoctorReport:
 
 
 def examine() -> DoctorReport:
-    """Look at everything. Nothing is raised for what is broken."""
+    """Run all checks. Nothing is raised for what is broken; it is in the report."""
     with ThreadPoolExecutor((os.cpu_count() or 1) + _EXTRA_THREADS) as pool:
         found = list(pool.map(lambda check: check(), _CHECKS))
-    return DoctorReport(tuple(check for checks in found for check in checks))
+    return DoctorReport(tuple(result for results in found for result in results))

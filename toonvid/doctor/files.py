@@ -1,4 +1,7 @@
-"""Engines, held against their cards, and what is kept in caches."""
+"""Checks of files: engines against their cards, cached plans, downloaded weights.
+
+In: the folders that toonvid and PyTorch use. Out: a result for the engines and for each cache.
+"""
 
 from __future__ import annotations
 
@@ -7,78 +10,82 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from toonvid.backends.tensorrt.plan_cache import PlanCache, plan_folder
-from toonvid.doctor.check_result import CheckResult
+from toonvid.doctor.check_result import CheckResult, Fact
 from toonvid.engine import engine_folders, read_engine, user_engines
 from toonvid.errors import BackendError, EngineError
 
-_MEGABYTE = 10**6
+_MEGABYTE = 10**6  # bytes
+_REINSTALL = "pip install --force-reinstall toonvid"
 
 
 def check_files() -> list[CheckResult]:
-    """Engines first, then caches."""
+    """Check the engines, then the caches."""
     return [*check_engines(), check_plans(), check_weights()]
 
 
 def check_engines(folders: Iterable[Path] | None = None) -> list[CheckResult]:
-    """Compare every file of every engine with its card."""
+    """Compare each file of each engine with the hash in its card.
+
+    Args:
+        folders: Folders with engines. None: those in which names are searched for.
+    """
     good: list[str] = []
     broken: list[CheckResult] = []
-    files = 0
+    file_count = 0
     seen: set[str] = set()
-    for card in (card for f in folders or engine_folders() for card in sorted(f.glob("*.json"))):
-        if card.stem in seen:  # an earlier folder's is taken
+    paths = (path for f in folders or engine_folders() for path in sorted(f.glob("*.json")))
+    for path in paths:
+        if path.stem in seen:  # the engine in an earlier folder is the one in use
             continue
-        seen.add(card.stem)
+        seen.add(path.stem)
         try:
-            engine = read_engine(card)
+            engine = read_engine(path)
             for precision in engine.card.precisions:
                 engine.path(precision)
-                files += 1
+                file_count += 1
             good.append(engine.card.style)
         except EngineError as error:
-            broken.append(CheckResult("files", "engine", "broken", str(error), _mend(card)))
+            broken.append(CheckResult("files", "engine", "broken", str(error), _engine_fix(path)))
     if not good:
-        return [*broken, CheckResult("files", "engines", "broken", "there are none", _reinstall())]
-    words = f"{', '.join(good)}: {files} files, each the one that its card describes"
-    return [CheckResult("files", "engines", "ok", words, facts={"styles": good}), *broken]
+        return [*broken, CheckResult("files", "engines", "broken", "there are none", _REINSTALL)]
+    message = f"{', '.join(good)}: {file_count} files, each as its card describes it"
+    return [CheckResult("files", "engines", "ok", message, facts={"styles": good}), *broken]
 
 
 def check_plans() -> CheckResult:
-    """How large TensorRT's plans are."""
+    """Count TensorRT's cached plans, and check that nobody else can write to them."""
     folder = plan_folder()
     if not folder.is_dir():
-        return CheckResult("files", "plans", "ok", "none are kept", facts={"bytes": 0})
+        return CheckResult("files", "plans", "ok", "there are none", facts={"bytes": 0})
     try:
         PlanCache(folder)
     except BackendError as error:
-        words, _, mend = str(error).rpartition(": ")
-        return CheckResult("files", "plans", "broken", words, mend)
-    return _sized("plans", folder, "*.plan")
+        message, _, fix = str(error).rpartition(": ")
+        return CheckResult("files", "plans", "broken", message, fix)
+    return _measure_folder("plans", folder, "*.plan")
 
 
 def check_weights() -> CheckResult:
-    """How large the weights are that training has fetched, where PyTorch keeps them."""
+    """Count the weights that training has downloaded into PyTorch's folder."""
+    # As torch.hub.get_dir() does; importing torch takes seconds.
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     home = Path(os.environ.get("TORCH_HOME") or cache / "torch")
-    return _sized("fetched-weights", home / "hub" / "checkpoints", "*")
+    return _measure_folder("fetched-weights", home / "hub" / "checkpoints", "*")
 
 
-def _sized(name: str, folder: Path, pattern: str) -> CheckResult:
+def _measure_folder(name: str, folder: Path, pattern: str) -> CheckResult:
+    """Count the files that match a pattern, and add up the sizes of all files."""
     counted = [path for path in folder.glob(pattern) if path.is_file()]
     size = sum(path.stat().st_size for path in folder.glob("*") if path.is_file())
-    facts: dict[str, str | int | list[str]] = {"bytes": size, "folder": str(folder)}
+    facts: dict[str, Fact] = {"bytes": size, "folder": str(folder)}
     if not counted:
-        return CheckResult("files", name, "ok", "none are kept", facts=facts)
-    words = f"{len(counted)}, with {size / _MEGABYTE:.1f} MB in {folder}"
-    return CheckResult("files", name, "ok", words, facts=facts)
+        return CheckResult("files", name, "ok", "there are none", facts=facts)
+    message = f"{len(counted)}, with {size / _MEGABYTE:.1f} MB in {folder}"
+    return CheckResult("files", name, "ok", message, facts=facts)
 
 
-def _mend(card: Path) -> str:
-    """The user's own engines are nobody else's to bring back."""
-    if card.parent == user_engines():
-        return f"delete {card} and its .onnx, or export the style again"
-    return _reinstall()
-
-
-def _reinstall() -> str:
-    return "pip install --force-reinstall toonvid"
+def _engine_fix(card_path: Path) -> str:
+    # Reinstalling brings back shipped engines only.
+    if card_path.parent == user_engines():
+        return f"delete {card_path} and its .onnx, or export the style again"
+    return _REINSTALL

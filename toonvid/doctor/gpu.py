@@ -1,4 +1,8 @@
-"""Graphics: NVIDIA's cards and their driver; Intel's, where OpenVINO lacks theirs."""
+"""Checks of GPUs: NVIDIA GPUs and their driver, and Intel GPUs without a driver.
+
+In: NVIDIA's driver and, on Linux, the PCI bus. Out: a result for each GPU and one for the driver.
+The names `nvidia-card` and `graphics` are those of report version 1.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +12,20 @@ from toonvid.doctor.check_result import CheckResult
 from toonvid.ffmpeg.nvidia import NvidiaInfo, find_nvidia
 
 _PCI = Path("/sys/bus/pci/devices")
-_NVIDIA, _INTEL = "0x10de", "0x8086"  # vendors
-_DISPLAY_CLASS = "0x03"
+_NVIDIA, _INTEL = "0x10de", "0x8086"  # PCI vendor ids
+_DISPLAY_CLASS = "0x03"  # beginning of the PCI class of display controllers
 _INTEL_DRIVER = (
     "install intel-opencl-icd (Debian, Ubuntu) or intel-compute-runtime (Fedora, Arch),"
     " and join the group render"
 )
-_GIBI = 2**30
+_GIBIBYTE = 2**30  # bytes
 
 
 def check_gpus(nvidia: NvidiaInfo | None = None, pci: Path = _PCI) -> list[CheckResult]:
-    """Ask the driver; where there is none, look for a card on the bus."""
+    """Report NVIDIA GPUs and their driver; without a driver, look for a GPU on the PCI bus."""
     nvidia = nvidia or find_nvidia()
     if not nvidia.gpus:
-        return [_without_gpus(nvidia, pci)]
+        return [_explain_missing_gpu(nvidia, pci)]
     driver = CheckResult(
         "graphics",
         "nvidia-driver",
@@ -29,53 +33,59 @@ def check_gpus(nvidia: NvidiaInfo | None = None, pci: Path = _PCI) -> list[Check
         f"{nvidia.driver or 'of unknown version'}, for CUDA up to {nvidia.cuda}",
         facts={"version": nvidia.driver, "cuda": nvidia.cuda},
     )
-    cards = [
+    gpus = [
         CheckResult(
             "graphics",
             "nvidia-card",
             "ok",
-            f"{card.name}, {card.memory_bytes / _GIBI:.1f} GiB, compute capability"
-            f" {card.capability[0]}.{card.capability[1]} ({card.device})",
+            f"{gpu.name}, {gpu.memory_bytes / _GIBIBYTE:.1f} GiB, compute capability"
+            f" {gpu.capability[0]}.{gpu.capability[1]} ({gpu.device})",
             facts={
-                "device": card.device,
-                "name": card.name,
-                "memory_bytes": card.memory_bytes,
-                "capability": f"{card.capability[0]}.{card.capability[1]}",
+                "device": gpu.device,
+                "name": gpu.name,
+                "memory_bytes": gpu.memory_bytes,
+                "capability": f"{gpu.capability[0]}.{gpu.capability[1]}",
             },
         )
-        for card in nvidia.gpus
+        for gpu in nvidia.gpus
     ]
-    return [*cards, driver]
+    return [*gpus, driver]
 
 
-def _without_gpus(nvidia: NvidiaInfo, pci: Path) -> CheckResult:
-    words, _, mend = nvidia.problem.partition(": ")
+def _explain_missing_gpu(nvidia: NvidiaInfo, pci: Path) -> CheckResult:
+    message, _, fix = nvidia.problem.partition(": ")
     if _is_on_bus(_NVIDIA, pci):
         return CheckResult(
-            "graphics", "nvidia-card", "broken", f"one is in this machine, but {words}", mend
+            "graphics", "nvidia-card", "broken", f"one is in this machine, but {message}", fix
         )
-    if mend and not words.startswith("there is no"):  # a driver that fails
-        return CheckResult("graphics", "nvidia-card", "broken", words, mend)
-    return CheckResult("graphics", "nvidia-card", "missing", words)
+    if fix and not message.startswith("there is no"):  # there is a driver, and it fails
+        return CheckResult("graphics", "nvidia-card", "broken", message, fix)
+    return CheckResult("graphics", "nvidia-card", "missing", message)
 
 
 def check_intel_gpu(devices: list[str], pci: Path = _PCI) -> list[CheckResult]:
-    """Say so where Intel's graphics are in the machine and not among OpenVINO's devices."""
+    """Report an Intel GPU that OpenVINO does not find.
+
+    Args:
+        devices: OpenVINO's devices.
+        pci: Folder of PCI devices.
+    """
     if not _is_on_bus(_INTEL, pci) or any(device.startswith("GPU") for device in devices):
         return []
-    words = "Intel graphics are in this machine, and OpenVINO finds no driver for them"
-    return [CheckResult("backends", "intel-graphics", "missing", words, _INTEL_DRIVER)]
+    message = "an Intel GPU is in this machine, and OpenVINO finds no driver for it"
+    return [CheckResult("backends", "intel-graphics", "missing", message, _INTEL_DRIVER)]
 
 
 def _is_on_bus(vendor: str, pci: Path) -> bool:
-    """Whether Linux sees a vendor's graphics, with or without a driver."""
+    """Whether a GPU of a vendor is on the PCI bus, with or without a driver. Linux only."""
     return any(
-        _text(device / "vendor") == vendor and _text(device / "class").startswith(_DISPLAY_CLASS)
+        _read_text(device / "vendor") == vendor
+        and _read_text(device / "class").startswith(_DISPLAY_CLASS)
         for device in (pci.iterdir() if pci.is_dir() else ())
     )
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     try:
         return path.read_text().strip()
     except OSError:

@@ -1,4 +1,4 @@
-"""The doctor tells what is there, what is missing and what is broken; and survives all of it."""
+"""The doctor reports what works, what is missing and what is broken, and survives all of it."""
 
 from __future__ import annotations
 
@@ -31,13 +31,15 @@ LAPTOP = NvidiaInfo(
 )
 NO_DRIVER = NvidiaInfo(problem="there is no NVIDIA driver: install NVIDIA's driver")
 
-without_gpu = pytest.mark.skipif(bool(find_nvidia().gpus), reason="there is a card here")
-on_linux = pytest.mark.skipif(sys.platform != "linux", reason="other systems are asked otherwise")
+without_gpu = pytest.mark.skipif(bool(find_nvidia().gpus), reason="there is a GPU here")
+on_linux = pytest.mark.skipif(
+    sys.platform != "linux", reason="other systems are checked in another way"
+)
 
 
 @pytest.fixture(autouse=True)
-def _only_our_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Caches and engines of this test alone; a terminal of 80 columns; no display."""
+def _isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Empty folders for caches and engines, a terminal of 80 columns, no display."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setenv("COLUMNS", "80")
@@ -53,7 +55,7 @@ def doctor(capsys: Capsys) -> Callable[..., Ended]:
 
 @pytest.fixture
 def broken_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Optional packages that fail on import, each in a way of its own."""
+    """Install optional packages that fail on import, each in another way."""
     folder = tmp_path / "packages"
     folder.mkdir()
     for name, content in {
@@ -75,30 +77,30 @@ def only(checks: list[CheckResult]) -> CheckResult:
     return check
 
 
-# The whole.
+# The report.
 
 
-def test_json_has_the_shape_that_is_documented(doctor: Callable[..., Ended]) -> None:
+def test_json_has_the_documented_shape(doctor: Callable[..., Ended]) -> None:
     ended = doctor("--json")
-    told = json.loads(ended.out)
+    report = json.loads(ended.out)
     assert (ended.code, ended.err) == (0, "")
-    assert set(told) == {"report_version", "toonvid", "python", "system", "checks"}
-    assert told["report_version"] == 1
-    for check in told["checks"]:
+    assert set(report) == {"report_version", "toonvid", "python", "system", "checks"}
+    assert report["report_version"] == 1
+    for check in report["checks"]:
         assert set(check) == {"group", "name", "state", "words", "mend", "facts"}
         assert check["state"] in ("ok", "missing", "broken")
         assert check["words"] and "\n" not in check["words"]
-    names = [check["name"] for check in told["checks"] if check["name"] != "nvidia-card"]
+    names = [check["name"] for check in report["checks"] if check["name"] != "nvidia-card"]
     assert len(names) == len(set(names))
     assert set(REQUIRABLE_CHECKS) <= set(names)
-    checks = {check["name"]: check for check in told["checks"]}
+    checks = {check["name"]: check for check in report["checks"]}
     for name in ("processor", "openvino", "auto", "encoders", "decoders", "engines", "plans"):
         assert checks[name]["state"] == "ok", checks[name]
     assert set(checks["auto"]["facts"]) == {"backend", "device", "precision", "reason"}
     assert checks["engines"]["facts"]["styles"] == ["ink", "pepper", "wiehan"]
 
 
-def test_the_table_fits_80_columns_and_names_what_mends(
+def test_the_table_fits_80_columns_and_says_how_to_fix_things(
     doctor: Callable[..., Ended], broken_packages: None
 ) -> None:
     ended = doctor()
@@ -109,7 +111,7 @@ def test_the_table_fits_80_columns_and_names_what_mends(
     assert "broken" in words and "ok" in words
 
 
-def test_packages_that_fail_on_import_take_nothing_else_with_them(
+def test_packages_that_fail_on_import_do_not_affect_other_checks(
     doctor: Callable[..., Ended], broken_packages: None
 ) -> None:
     ended = doctor("--json")
@@ -120,7 +122,7 @@ def test_packages_that_fail_on_import_take_nothing_else_with_them(
     assert "built for another numpy" in checks["onnxruntime"]["words"]
     assert checks["tensorrt"]["state"] == "broken"
     assert "libnvinfer.so.11" in checks["tensorrt"]["words"]
-    assert checks["virtual-camera"]["words"] == "it crashed the process that tried it (SIGABRT)"
+    assert checks["virtual-camera"]["words"] == "it crashed the process of this check (SIGABRT)"
     assert checks["virtual-camera"]["mend"] == "pip install --force-reinstall pyvirtualcam"
     assert checks["display"]["state"] == "missing"
     if not find_nvidia().gpus:
@@ -128,14 +130,14 @@ def test_packages_that_fail_on_import_take_nothing_else_with_them(
 
 
 @pytest.mark.parametrize("name", ["openvino", "onnxruntime"])
-def test_what_is_required_and_works_ends_with_0(name: str, doctor: Callable[..., Ended]) -> None:
+def test_a_requirement_that_works_ends_with_0(name: str, doctor: Callable[..., Ended]) -> None:
     if name == "onnxruntime":
         pytest.importorskip("onnxruntime")
     assert doctor("--require", name).code == 0
 
 
 @without_gpu
-def test_what_is_required_and_does_not_work_ends_with_3_and_says_why(
+def test_a_requirement_that_does_not_work_ends_with_3_and_says_why(
     doctor: Callable[..., Ended],
 ) -> None:
     ended = doctor("--require", "openvino", "--require", "tensorrt", "--json")
@@ -145,16 +147,18 @@ def test_what_is_required_and_does_not_work_ends_with_3_and_says_why(
     assert json.loads(ended.out)["checks"], "the report is whole all the same"
 
 
-def test_what_cannot_be_required_is_refused_before_anything_is_looked_at(
+def test_an_unknown_requirement_is_refused_before_any_check_runs(
     doctor: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("toonvid.doctor.examine.examine", lambda: pytest.fail("it looked"))
+    monkeypatch.setattr(
+        "toonvid.doctor.examine.examine", lambda: pytest.fail("it examined the machine")
+    )
     ended = doctor("--require", "nonsense")
     assert ended.code == 2
     assert "nonsense" in ended.err and "tensorrt" in ended.err
 
 
-def test_what_was_not_found_at_all_is_not_there(
+def test_a_requirement_without_a_result_ends_with_3(
     doctor: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("toonvid.doctor.examine.examine", lambda: DoctorReport(()))
@@ -162,7 +166,7 @@ def test_what_was_not_found_at_all_is_not_there(
 
 
 @pytest.mark.gpu
-def test_on_a_card_tensorrt_is_what_auto_takes(doctor: Callable[..., Ended]) -> None:
+def test_with_a_gpu_auto_chooses_tensorrt(doctor: Callable[..., Ended]) -> None:
     require_tensorrt_gpu()
     ended = doctor("--require", "tensorrt", "--require", "nvdec", "--json")
     checks = {check["name"]: check for check in json.loads(ended.out)["checks"]}
@@ -172,20 +176,20 @@ def test_on_a_card_tensorrt_is_what_auto_takes(doctor: Callable[..., Ended]) -> 
     assert ended.code == 0
 
 
-# Looks apart.
+# Checks in processes of their own.
 
 
 @pytest.mark.parametrize(
     ("place", "seconds", "words"),
     [
-        ("hang", 1.0, "it did not answer within 1 seconds"),
-        ("crash", 20.0, "it crashed the process that tried it (SIGSEGV)"),
-        ("leave", 20.0, "exit code 7"),
+        ("hang", 1.0, "no answer within 1 seconds"),
+        ("crash", 20.0, "it crashed the process of this check (SIGSEGV)"),
+        ("exit_at_once", 20.0, "exit code 7"),
         ("fail", 20.0, "OSError: libcudart.so.99: cannot open shared object file"),
         ("nowhere", 20.0, "AttributeError: module 'failing_checks' has no attribute 'nowhere'"),
     ],
 )
-def test_a_look_that_does_not_come_back_is_a_broken_check(
+def test_a_check_that_does_not_return_is_broken(
     place: str, seconds: float, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = os.pathsep.join(
@@ -196,18 +200,18 @@ def test_a_look_that_does_not_come_back_is_a_broken_check(
     assert check() == [CheckResult("backends", "thing", "broken", words, "mend it")]
 
 
-def test_what_libraries_print_is_not_taken_for_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_output_of_libraries_is_not_taken_for_results(monkeypatch: pytest.MonkeyPatch) -> None:
     path = os.pathsep.join(
         [str(Path(failing_checks_file).parent), os.environ.get("PYTHONPATH", "")]
     )
     monkeypatch.setenv("PYTHONPATH", path)
-    found = only(SubprocessCheck("backends", "thing", "failing_checks:chatter")())
+    found = only(SubprocessCheck("backends", "thing", "failing_checks:print_and_return")())
     assert found == CheckResult(
-        "backends", "chatter", "ok", "words", facts={"n": 1, "names": ["ä"]}
+        "backends", "printing", "ok", "message", facts={"n": 1, "names": ["ä"]}
     )
 
 
-# The processor.
+# The CPU.
 
 INTEL = (
     "processor : 0\nmodel name\t: Some Xeon\nflags\t\t: sse2 avx2 avx512f avx512_vnni amx_tile\n\n"
@@ -224,22 +228,22 @@ OLD = "model name : Core 2\nflags : sse2 ssse3\n"
         (OLD, "missing", [], "none that speeds engines up"),
     ],
 )
-def test_vector_units_are_those_that_the_kernel_tells(
+def test_vector_units_are_those_in_cpuinfo(
     text: str, state: str, has: list[str], words: str, tmp_path: Path
 ) -> None:
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text(text)
     found, units = cpu.check_cpu(cpuinfo)
-    assert "logical core" in found.words
+    assert "logical core" in found.message
     assert (units.state, units.facts["has"]) == (state, has)
-    assert words in units.words
+    assert words in units.message
 
 
-def test_nothing_is_said_of_vector_units_where_nobody_tells(tmp_path: Path) -> None:
+def test_without_cpuinfo_there_is_no_result_about_vector_units(tmp_path: Path) -> None:
     assert only(cpu.check_cpu(tmp_path / "none")).name == "processor"
 
 
-# Graphics cards.
+# GPUs.
 
 
 def bus(folder: Path, vendor: str, kind: str) -> Path:
@@ -250,13 +254,13 @@ def bus(folder: Path, vendor: str, kind: str) -> Path:
     return folder / "pci"
 
 
-def test_a_card_and_its_driver_are_told(tmp_path: Path) -> None:
+def test_a_gpu_and_its_driver_are_reported(tmp_path: Path) -> None:
     laptop, driver = gpu.check_gpus(LAPTOP, tmp_path)
-    assert laptop.words == (
+    assert laptop.message == (
         "NVIDIA GeForce RTX 3050 Laptop GPU, 4.0 GiB, compute capability 8.6 (cuda:0)"
     )
     assert laptop.facts["memory_bytes"] == 4 * 2**30
-    assert driver.words == "580.95.05, for CUDA up to 13.0"
+    assert driver.message == "580.95.05, for CUDA up to 13.0"
     assert laptop.state == driver.state == "ok"
 
 
@@ -264,23 +268,23 @@ def test_a_card_and_its_driver_are_told(tmp_path: Path) -> None:
     ("vendor", "kind", "problem", "state", "mend"),
     [
         ("0x10de", "0x030000", NO_DRIVER.problem, "broken", "install NVIDIA's driver"),
-        ("0x10de", "0x040300", NO_DRIVER.problem, "missing", ""),  # the sound of a card
+        ("0x10de", "0x040300", NO_DRIVER.problem, "missing", ""),  # the audio device of a GPU
         ("0x8086", "0x030000", NO_DRIVER.problem, "missing", ""),
         ("0x8086", "0x030000", "the NVIDIA driver finds no card", "missing", ""),
         ("0x8086", "0x030000", "the driver cannot start: restart", "broken", "restart"),
     ],
 )
-def test_a_card_without_a_driver_is_broken_and_no_card_is_missing(
+def test_a_gpu_without_a_driver_is_broken_and_no_gpu_is_missing(
     vendor: str, kind: str, problem: str, state: str, mend: str, tmp_path: Path
 ) -> None:
     found = only(gpu.check_gpus(NvidiaInfo(problem=problem), bus(tmp_path, vendor, kind)))
-    assert (found.state, found.mend) == (state, mend)
+    assert (found.state, found.fix) == (state, mend)
 
 
-def test_intels_graphics_that_openvino_does_not_find_are_told_of(tmp_path: Path) -> None:
+def test_an_intel_gpu_that_openvino_does_not_find_is_reported(tmp_path: Path) -> None:
     pci = bus(tmp_path, "0x8086", "0x038000")
     [found] = gpu.check_intel_gpu(["CPU"], pci)
-    assert found.state == "missing" and "intel-opencl-icd" in found.mend
+    assert found.state == "missing" and "intel-opencl-icd" in found.fix
     assert gpu.check_intel_gpu(["CPU", "GPU.0"], pci) == []
     assert gpu.check_intel_gpu(["CPU"], tmp_path / "none") == []
 
@@ -302,8 +306,8 @@ def test_the_cuda_of_pytorch_is_read_without_loading_it(
 ) -> None:
     file = tmp_path / "version.py"
     file.write_text(f"__version__ = '2.9'\ndebug = False\n{line}\ngit_version = 'abc'\n")
-    assert training.built_for(file) == cuda
-    assert training.built_for(tmp_path / "none.py") == ""
+    assert training.read_cuda_version(file) == cuda
+    assert training.read_cuda_version(tmp_path / "none.py") == ""
 
 
 @pytest.fixture
@@ -319,13 +323,13 @@ def torch_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str]
     return install
 
 
-def test_pytorch_for_the_processor_beside_a_card_is_broken(
+def test_pytorch_for_the_cpu_on_a_machine_with_a_gpu_is_broken(
     torch_for: Callable[[str], None],
 ) -> None:
     torch_for("")
     found = only(training.check_torch(LAPTOP))
-    assert found.state == "broken" and found.mend
-    assert found.words.endswith("built for the processor alone, beside " + LAPTOP.gpus[0].name)
+    assert found.state == "broken" and found.fix
+    assert found.message.endswith(f"built for the CPU only, although {LAPTOP.gpus[0].name} is here")
     assert only(training.check_torch(NO_DRIVER)).state == "ok"
 
 
@@ -337,7 +341,7 @@ def test_pytorch_for_the_processor_beside_a_card_is_broken(
         ("import os; os._exit(3)", "broken", "exit code 3"),
     ],
 )
-def test_pytorch_for_cuda_tries_the_card_in_a_process_of_its_own(
+def test_pytorch_for_cuda_is_probed_in_a_process_of_its_own(
     probe: str,
     state: str,
     words: str,
@@ -347,41 +351,44 @@ def test_pytorch_for_cuda_tries_the_card_in_a_process_of_its_own(
     torch_for("12.8")
     monkeypatch.setattr(training, "_PROBE", probe)
     found = only(training.check_torch(LAPTOP))
-    assert found.state == state and words in found.words
+    assert found.state == state and words in found.message
 
 
-# Coders.
+# Codecs.
 
 
-def test_codecs_are_opened_and_a_missing_one_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_codecs_are_opened_and_a_missing_one_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     encoders, decoders = codecs.check_software_codecs()
     assert encoders.facts["works"] == ["x264", "x265", "AV1", "VP9", "AAC", "Opus"]
     assert decoders.state == "ok"
     monkeypatch.setattr(codecs, "_ENCODERS", {"x264": "libx264", "Daala": "daala"})
     encoders, _ = codecs.check_software_codecs()
-    assert (encoders.state, encoders.words) == ("broken", "x264; not Daala (this FFmpeg has none)")
+    assert (encoders.state, encoders.message) == (
+        "broken",
+        "x264; not Daala (this FFmpeg has none)",
+    )
 
 
-def test_nvidias_coders_without_a_card_are_missing() -> None:
+def test_nvidia_codecs_without_a_gpu_are_missing() -> None:
     found = codecs.check_nvidia_codecs(NO_DRIVER)
     assert [(check.name, check.state) for check in found] == [
         ("nvdec", "missing"),
         ("nvenc", "missing"),
     ]
-    assert {check.words for check in found} == {"there is no NVIDIA driver"}
+    assert {check.message for check in found} == {"there is no NVIDIA driver"}
 
 
-def test_a_card_need_not_have_every_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_need_not_have_every_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(codecs, "nvdec_problem", lambda: "")
     problems = {"av1_nvenc": "Codec not supported"}
     monkeypatch.setattr(codecs, "encoder_problem", lambda name: problems.get(name, ""))
     nvdec, nvenc = codecs.check_nvidia_codecs(LAPTOP)
     assert nvdec.state == nvenc.state == "ok"
-    assert nvenc.words == "h264_nvenc, hevc_nvenc; av1_nvenc: Codec not supported"
+    assert nvenc.message == "h264_nvenc, hevc_nvenc; av1_nvenc: Codec not supported"
 
 
 @without_gpu
-def test_a_card_whose_coders_fail_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_whose_codecs_fail_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
     found = codecs.check_nvidia_codecs(LAPTOP)
     assert [check.state for check in found] == ["broken", "broken"]
 
@@ -394,52 +401,52 @@ def capability(name: bytes, of_device: int) -> bytes:
     return struct.pack("=16s32s32s6I", b"uvcvideo", *words)
 
 
-def test_a_camera_is_what_gives_pictures() -> None:
+def test_a_camera_is_a_device_that_captures_video() -> None:
     assert devices.camera_name(capability(b"Integrated Camera", 0x04200001)) == "Integrated Camera"
     assert devices.camera_name(capability(b"Its metadata", 0x04A00000)) is None
     assert devices.camera_name(capability(b"A virtual camera", 0x00200002)) is None
 
 
 @on_linux
-def test_cameras_that_are_no_devices_are_no_cameras(tmp_path: Path) -> None:
-    assert only(devices.check_cameras(tmp_path)).words == "none is plugged in"
+def test_files_that_are_not_devices_are_no_cameras(tmp_path: Path) -> None:
+    assert only(devices.check_cameras(tmp_path)).message == "none is plugged in"
     (tmp_path / "video0").write_text("a file")
     assert only(devices.check_cameras(tmp_path)).state == "missing"
 
 
 @on_linux
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may open everything")
-def test_cameras_that_may_not_be_opened_are_broken(tmp_path: Path) -> None:
+def test_cameras_without_permission_are_broken(tmp_path: Path) -> None:
     (tmp_path / "video0").touch(0)
-    assert "usermod" in only(devices.check_cameras(tmp_path)).mend
+    assert "usermod" in only(devices.check_cameras(tmp_path)).fix
 
 
 @on_linux
-def test_a_display_is_told_by_opening_a_window(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_display_is_checked_by_opening_a_window(monkeypatch: pytest.MonkeyPatch) -> None:
     absent = only(devices.check_display())
-    assert absent.state == "missing" and "DISPLAY is not set" in absent.words
+    assert absent.state == "missing" and "DISPLAY is not set" in absent.message
     monkeypatch.setenv("DISPLAY", ":12345")
-    assert "display :12345" in only(devices.check_display()).words
+    assert "display :12345" in only(devices.check_display()).message
     with virtual_display(320, 240) as display:
         monkeypatch.setenv("DISPLAY", display)
         assert only(devices.check_display()).state == "ok"
 
 
 @on_linux
-def test_opencv_that_cannot_be_loaded_is_said(
+def test_opencv_that_cannot_be_loaded_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "cv2.py").write_text("raise ImportError('libGL.so.1: cannot open')\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setenv("DISPLAY", ":0")
     words = "OpenCV cannot be loaded (ImportError: libGL.so.1: cannot open)"
-    assert only(devices.check_display()).words == words
+    assert only(devices.check_display()).message == words
 
 
 # Files.
 
 
-def test_engines_are_held_against_their_cards(tmp_path: Path) -> None:
+def test_engines_are_compared_with_their_cards(tmp_path: Path) -> None:
     first, second = tmp_path / "a", tmp_path / "b"
     for folder in (first, second):
         folder.mkdir()
@@ -447,41 +454,39 @@ def test_engines_are_held_against_their_cards(tmp_path: Path) -> None:
     negative_engine(first)
     negative_engine(second)
     found = only(files.check_engines([first, second]))
-    assert found.words == "identity, negative: 2 files, each the one that its card describes"
+    assert found.message == "identity, negative: 2 files, each as its card describes it"
     with (first / "negative.onnx").open("ab") as file:
         file.write(b"more")
     good, broken = files.check_engines([first, second])
     assert good.facts["styles"] == ["identity"]
-    assert broken.state == "broken" and "SHA-256 differs" in broken.words
-    assert broken.mend == "pip install --force-reinstall toonvid"
-    assert only(files.check_engines([tmp_path])).words == "there are none"
+    assert broken.state == "broken" and "SHA-256 differs" in broken.message
+    assert broken.fix == "pip install --force-reinstall toonvid"
+    assert only(files.check_engines([tmp_path])).message == "there are none"
 
 
-def test_an_engine_of_the_user_is_not_mended_by_an_install() -> None:
+def test_a_broken_engine_of_the_user_is_not_fixed_by_reinstalling() -> None:
     from toonvid.engine import user_engines
 
     user_engines().mkdir(parents=True)
     (user_engines() / "mine.json").write_text("{")
     [broken] = [check for check in files.check_engines() if check.state == "broken"]
-    assert "mine.json" in broken.mend and "pip" not in broken.mend
+    assert "mine.json" in broken.fix and "pip" not in broken.fix
 
 
-def test_plans_are_counted_and_a_folder_open_to_others_is_broken(tmp_path: Path) -> None:
-    assert files.check_plans().words == "none are kept"
+def test_plans_are_counted_and_a_folder_that_others_can_write_to_is_broken(tmp_path: Path) -> None:
+    assert files.check_plans().message == "there are none"
     folder = tmp_path / "cache" / "toonvid" / "plans"
     folder.mkdir(parents=True, mode=0o700)
     (folder / "ink-f16-0-1280x720.plan").write_bytes(bytes(1_500_000))
     (folder / "ink-f16-0.kernels").write_bytes(bytes(500_000))
     found = files.check_plans()
-    assert found.words == f"1, with 2.0 MB in {folder}" and found.facts["bytes"] == 2_000_000
+    assert found.message == f"1, with 2.0 MB in {folder}" and found.facts["bytes"] == 2_000_000
     folder.chmod(0o777)
     found = files.check_plans()
-    assert found.state == "broken" and "chmod 700" in found.words + found.mend
+    assert found.state == "broken" and "chmod 700" in found.message + found.fix
 
 
-def test_weights_that_training_fetched_are_counted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_downloaded_weights_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     assert files.check_weights().facts["bytes"] == 0
     folder = tmp_path / "torch" / "hub" / "checkpoints"
@@ -490,7 +495,14 @@ def test_weights_that_training_fetched_are_counted(
     assert files.check_weights().facts["bytes"] == 3000
 
 
-def test_a_report_finds_its_checks() -> None:
+def test_a_report_finds_results_by_name() -> None:
     check = CheckResult("live", "camera", "ok", "one")
-    report = DoctorReport((check, replace(check, words="two")))
+    report = DoctorReport((check, replace(check, message="two")))
     assert report.find("camera") == check and report.find("display") is None
+
+
+def test_a_result_survives_a_round_trip_through_json_under_the_documented_keys() -> None:
+    result = CheckResult("live", "camera", "broken", "no permission", "usermod", {"devices": []})
+    values = result.to_json()
+    assert (values["words"], values["mend"]) == ("no permission", "usermod")
+    assert CheckResult.from_json(json.loads(json.dumps(values))) == result
