@@ -20,7 +20,8 @@ from av.filter.graph import Graph
 from av.video.frame import VideoFrame
 
 from toonvid.bench.demo_scene import draw_scene
-from toonvid.ffmpeg.color import FrameKind, encoder_graph, rgb_graph
+from toonvid.ffmpeg.color import FrameFormat
+from toonvid.ffmpeg.filter_graphs import encoder_graph, rgb_graph
 from toonvid.video import BT709
 
 WIDTH, HEIGHT = 1280, 720
@@ -38,7 +39,7 @@ def main() -> None:
         "no flags": linked("rgb24", TO_YUV + "bicubic", "yuv420p"),
     }
     film = passed(to_yuv["ours"], scene)
-    kind = FrameKind(WIDTH, HEIGHT, "yuv420p", BT709, full_range=False, interlaced=False)
+    kind = FrameFormat(WIDTH, HEIGHT, "yuv420p", BT709, full_range=False, interlaced=False)
     to_rgb = {
         "ours, by way of planes": rgb_graph(kind, Fraction(1, 24), WIDTH, HEIGHT),
         "at once": linked("yuv420p", TO_RGB + ACCURATE, "rgb24"),

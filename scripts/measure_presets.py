@@ -23,7 +23,7 @@ from toonvid.bench.stages import HeldFrames, encode_alone, hold_frames, repeat_f
 from toonvid.bench.test_video import write_test_video
 from toonvid.bench.work_time import WorkTime
 from toonvid.engine import find_engine
-from toonvid.ffmpeg.color import encoder_graph
+from toonvid.ffmpeg.filter_graphs import encoder_graph
 
 OURS = "(ours)"
 PRESETS = (OURS, "ultrafast", "superfast", "veryfast", "faster", "fast", "medium")

@@ -1,4 +1,7 @@
-"""The words that options take; apart, so that the command line knows them without loading numpy."""
+"""The values that command-line options accept.
+
+They are in a module without imports so that `toonvid --help` does not load NumPy or FFmpeg.
+"""
 
 from __future__ import annotations
 
@@ -20,4 +23,4 @@ REQUIRABLE_CHECKS = (
     *("openvino", "tensorrt", "onnxruntime", "torch"),
     *("nvdec", "nvenc", "camera", "virtual-camera", "display"),
 )
-"""What `toonvid doctor --require` takes: names of checks."""
+"""Names of checks that `toonvid doctor --require` accepts."""

@@ -1,19 +1,20 @@
-"""The errors that toonvid raises on purpose. Each message is one line: what, which file, what to
-do.
+"""The errors that toonvid raises deliberately, as one tree.
+
+Each message is one line that says what happened, to which file, and what to do.
 
     Exception
-    └── ToonvidError                exit code 1
-        ├── SourceError             a source cannot be opened or read
-        ├── EngineError             an engine or its card is missing, damaged or not to be trusted
-        ├── BackendError            a backend cannot run the engine
+    └── ToonvidError                    exit code 1
+        ├── SourceError                 a source cannot be opened or read
+        ├── EngineError                 an engine or its card is missing, damaged or not trusted
+        ├── BackendError                a backend cannot run the engine
         │   ├── DeviceMissingError      exit code 3: the requested device is missing
-        │   └── UnsupportedEngineError  exit code 3: the requested backend refuses the engine
-        ├── TargetError             a target cannot be written
-        │   └── JobMismatchError    exit code 2: what is finished was begun with other options
-        ├── CameraError             a camera cannot be opened or read
-        └── TrainingError           training, exporting or evaluating cannot go on
+        │   └── UnsupportedEngineError  exit code 3: the requested backend rejects the engine
+        ├── TargetError                 a target cannot be written
+        │   └── JobMismatchError        exit code 2: unfinished work was begun with other options
+        ├── CameraError                 a camera cannot be opened or read
+        └── TrainingError               training, exporting or evaluating cannot continue
 
-Only `toonvid.cli` turns them into a red line and an exit code.
+Only `toonvid.cli` catches them; it prints a red line and exits with the error's code.
 """
 
 from __future__ import annotations
@@ -22,18 +23,18 @@ from typing import ClassVar
 
 
 class ToonvidError(Exception):
-    """Base of every error that toonvid raises on purpose."""
+    """Base class of all errors that toonvid raises deliberately."""
 
     exit_code: ClassVar[int] = 1
-    """What the process ends with when this error reaches the command line."""
+    """Exit code of the process when this error reaches the command line."""
 
 
 class SourceError(ToonvidError):
-    """A source cannot be opened, has no pictures, or cannot be read."""
+    """A source cannot be opened, contains no video, or cannot be read."""
 
 
 class EngineError(ToonvidError):
-    """An engine or its card is missing, damaged or not to be trusted."""
+    """An engine or its card is missing, damaged or not trusted."""
 
 
 class BackendError(ToonvidError):
@@ -41,23 +42,23 @@ class BackendError(ToonvidError):
 
 
 class DeviceMissingError(BackendError):
-    """The device that was asked for is not in this machine, or the library that drives it."""
+    """The requested device, or the library that drives it, is not on this machine."""
 
     exit_code: ClassVar[int] = 3
 
 
 class UnsupportedEngineError(BackendError):
-    """The backend that was asked for does not take the engine; another may."""
+    """The requested backend rejects the engine; another backend may accept it."""
 
     exit_code: ClassVar[int] = 3
 
 
 class TargetError(ToonvidError):
-    """A target cannot be written, or is there already."""
+    """A target cannot be written, or already exists."""
 
 
 class JobMismatchError(TargetError):
-    """An unfinished conversion lies there that was begun otherwise. Nothing of it was touched."""
+    """An unfinished conversion with other options exists. Nothing of it was changed."""
 
     exit_code: ClassVar[int] = 2
 
@@ -67,4 +68,4 @@ class CameraError(ToonvidError):
 
 
 class TrainingError(ToonvidError):
-    """Training, exporting or evaluating cannot go on."""
+    """Training, exporting or evaluating cannot continue."""

@@ -1,4 +1,8 @@
-"""Run an iterator ahead of its reader, on a thread of its own."""
+"""Read-ahead: an iterator runs on a thread of its own and fills a bounded queue.
+
+In: any iterable. Out: the same items in the same order. Decoding, stylizing and encoding overlap
+because each stage reads its input through one `prefetch`.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +16,21 @@ T = TypeVar("T")
 
 
 class _Failure:
-    """An exception on its way to the reader."""
+    """An exception to be raised in the consuming thread."""
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
 
 
 class _End:
-    """The iterator is exhausted."""
+    """Queue item that marks the end of the iterator."""
 
 
 class prefetch(Generic[T]):
-    """Iterate over `items` on another thread, at most `depth` items ahead.
+    """Iterates over `items` on another thread, at most `depth` items ahead of the consumer.
 
-    Items arrive in order. An error in `items` is raised in the reader after the items that came
-    before it. `close` stops the thread and waits for it: until then `items` may still be in use.
+    Items arrive in order. An exception in `items` is raised in the consumer after the items that
+    precede it. `close` stops the thread and waits for it; until then `items` may still be in use.
     """
 
     def __init__(
@@ -35,16 +39,17 @@ class prefetch(Generic[T]):
         """Start the thread.
 
         Args:
-            items: Read on the new thread only.
-            depth: How many finished items may wait; at least 1.
-            interrupt: Called by `close`: makes `items` end where they wait for something.
+            items: Iterated on the new thread only.
+            depth: Maximum number of finished items in the queue; at least 1.
+            interrupt: Called by `close`; ends a blocking wait inside `items`. None when `items`
+                never blocks for long.
         """
         if depth < 1:
             raise ValueError(f"{depth = }")
         self.working_seconds = 0.0
-        """Time spent inside `items`, what those wait for included."""
+        """Seconds spent inside `items`, including the time for which they block."""
         self.waiting_seconds = 0.0
-        """Time that the reader stood waiting for an item."""
+        """Seconds for which the consumer has waited for an item."""
         self._queue: queue.Queue[T | _Failure | _End] = queue.Queue(depth)
         self._stopping = threading.Event()
         self._interrupt = interrupt
@@ -59,7 +64,7 @@ class prefetch(Generic[T]):
         item = self._queue.get()
         self.waiting_seconds += time.perf_counter() - began
         if isinstance(item, _End):
-            self._queue.put(item)  # so that the next call ends too
+            self._queue.put(item)  # an exhausted iterator stays exhausted
             raise StopIteration
         if isinstance(item, _Failure):
             self._queue.put(_End())
@@ -67,10 +72,11 @@ class prefetch(Generic[T]):
         return item
 
     def close(self) -> None:
-        """Stop reading ahead and wait until `items` is no longer in use."""
+        """Stop the thread and wait until `items` is no longer in use."""
         self._stopping.set()
         if self._interrupt is not None:
             self._interrupt()
+        # The thread may be blocked on a full queue, so the queue is emptied until the thread ends.
         while self._thread.is_alive():
             self._drain()
             self._thread.join(timeout=0.05)
@@ -94,7 +100,7 @@ class prefetch(Generic[T]):
                     self.working_seconds += time.perf_counter() - began
                 self._queue.put(item)
             end: _Failure | _End = _End()
-        except BaseException as error:
+        except BaseException as error:  # also KeyboardInterrupt: the consumer has to raise it
             end = _Failure(error)
         self._queue.put(end)
 

@@ -1,6 +1,7 @@
-"""What travels through toonvid: frames, what is known of their film, and all that is not a picture.
+"""Values that travel from reading to writing: frames, `VideoInfo` and auxiliary streams.
 
-Values only. Where they come from is `toonvid.reading.decoder`, where they end is `toonvid.writing.encoder`.
+`toonvid.reading` makes them, `toonvid.stylizing` replaces the pixels of frames, and
+`toonvid.writing` consumes them. Nothing here opens a file.
 """
 
 from __future__ import annotations
@@ -24,23 +25,23 @@ if TYPE_CHECKING:
 Pixels: TypeAlias = NDArray[np.uint8]
 
 PIPE = "-"
-"""Names standard input as a source, standard output as a target."""
+"""Name of standard input as a source and of standard output as a target."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture and the time at which it is shown."""
+    """One frame: pixels, and the time at which they are shown."""
 
     pixels: Pixels
-    """Shape (H, W, 3), uint8, RGB, upright."""
+    """Shape (H, W, 3), uint8, RGB, with the source's rotation already applied."""
     pts: int
-    """When the frame is shown, in units of `time_base`."""
+    """Presentation time, in units of `time_base`."""
     time_base: Fraction
-    """Seconds in one unit of `pts`."""
+    """Seconds per unit of `pts`."""
     duration: int = 0
-    """How long the frame is shown, in units of `time_base`; 0 when the source does not say."""
+    """Time on screen, in units of `time_base`; 0 when the source does not state it."""
     alpha: Pixels | None = None
-    """Opacity, shape (H, W), 0 where one sees through; None when all is opaque."""
+    """Opacity, shape (H, W), uint8, 0 for transparent; None when every pixel is opaque."""
 
     def __post_init__(self) -> None:
         if self.pixels.dtype != np.uint8 or self.pixels.ndim != 3 or self.pixels.shape[2] != 3:
@@ -50,17 +51,20 @@ class Frame:
 
     @property
     def seconds(self) -> Fraction:
-        """When the frame is shown, in seconds."""
+        """Presentation time in seconds."""
         return seconds(self.pts, self.time_base)
 
 
 @dataclass(frozen=True)
 class ColorTags:
-    """How the numbers of a picture mean colours: code points of ITU-T H.273."""
+    """Meaning of a frame's color values, as code points of ITU-T H.273."""
 
     matrix: int
+    """Matrix between RGB and YUV."""
     primaries: int
+    """Chromaticities of red, green, blue and white."""
     transfer: int
+    """Transfer function (gamma curve)."""
 
 
 BT709 = ColorTags(matrix=1, primaries=1, transfer=1)
@@ -70,26 +74,32 @@ BT601 = ColorTags(matrix=6, primaries=6, transfer=6)
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What is known of a film before its frames arrive."""
+    """Properties of a source that are known before its frames are decoded.
+
+    Width and height hold for every frame. The times and counts are what the container states; the
+    truth is in each frame.
+    """
 
     name: str
-    """What to call the source in a message."""
+    """Name of the source in messages."""
     container: str
     """FFmpeg's name of the source's container format."""
     width: int
-    """Of the frames, upright, in pixels."""
+    """Width of the frames in pixels, after rotation and scaling."""
     height: int
+    """Height of the frames in pixels, after rotation and scaling."""
     time_base: Fraction
-    """Of the source's video stream. A hint, like all below; the truth is in each frame."""
+    """Time base of the source's video stream, in seconds per unit."""
     frame_rate: Fraction | None = None
-    """Frames per second; None when the source does not say."""
+    """Average frames per second; None when the source does not state it."""
     duration_seconds: float | None = None
-    """How long the frames last; None when the source does not say."""
+    """Duration of the requested part; None when the source does not state it."""
     frame_count: int | None = None
+    """Estimated number of frames; None when duration or frame rate is unknown."""
     sample_aspect_ratio: Fraction = Fraction(1)
-    """Width of a pixel over its height, when shown."""
+    """Width of a pixel over its height, as displayed."""
     color: ColorTags = BT709
-    """What a target is to be tagged with: the source's own tags, or the nearest it can hold."""
+    """Tags for the target: the source's own, or the nearest ones that the target can hold."""
     is_image: bool = False
     """Whether the source is a still image."""
 
@@ -176,10 +186,10 @@ class AuxiliaryStreams:
 
 
 def is_cover(stream: Stream) -> bool:
-    """Whether a video stream is a cover picture rather than a film."""
+    """Whether a video stream is a cover image (attached picture) rather than a video."""
     return bool(stream.disposition & Disposition.attached_pic)
 
 
 def seconds(time: int, time_base: Fraction) -> Fraction:
-    """A time in units of `time_base`, in seconds, exactly."""
+    """Convert a time in units of `time_base` to seconds, exactly."""
     return time * time_base

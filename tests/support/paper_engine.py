@@ -18,9 +18,7 @@ def paper_engine(folder: Path) -> Engine:
     """Write `paper.onnx`, `paper.f16.onnx` and their card."""
     torch.manual_seed(0)
     generator = Generator().eval()
-    for (
-        layer
-    ) in generator.modules():  # initial weights would draw one gray
+    for layer in generator.modules():  # initial weights would draw one gray
         if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="linear")
     generator = fold_batch_norm(generator)

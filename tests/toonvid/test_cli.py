@@ -98,7 +98,7 @@ def test_one_bad_source_does_not_stop_the_rest(
         capsys, "convert", bad, tmp_path / "gone.mp4", scene_film, "-o", out, "--style", "negative"
     )
     assert ended.code == 1
-    assert f"{bad} is not a film or picture that can be read" in ended.err
+    assert f"{bad} is not a readable video or image" in ended.err
     assert "gone.mp4: no such file" in ended.err
     assert "2 of 3 sources were not converted" in ended.err
     assert [path.name for path in out.iterdir()] == ["scene.toon.mp4"]

@@ -1,7 +1,8 @@
-"""Hardware coders: which of FFmpeg's work in this machine, found out by trying them.
+"""Hardware decoders and encoders: which of FFmpeg's work on this machine, found by trying them.
 
-A frame that a card decodes comes down to main memory as any other does, and one that it encodes
-goes up from there. How films are read and written is not known here.
+In: a requested decoder, or the name of an encoder. Out: whether it works, and if not, why. Decoded
+frames are downloaded to main memory and frames to be encoded are uploaded from there. Reading and
+writing videos is done in `toonvid.reading` and `toonvid.writing`.
 """
 
 from __future__ import annotations
@@ -27,167 +28,173 @@ from toonvid.errors import DeviceMissingError
 from toonvid.ffmpeg.nvidia import NvidiaInfo, find_nvidia
 
 NVENC = ("h264_nvenc", "hevc_nvenc", "av1_nvenc")
-"""FFmpeg's names of the encoders of NVIDIA's cards."""
+"""FFmpeg's names of NVIDIA's encoders."""
 
-# Their standards fix every bit of a decoded frame: NVDEC gives what software gives.
+# The standards of these codecs define decoded frames to the bit: NVDEC and software must agree.
 _EXACT_CODECS = {"h264", "hevc", "vp8", "vp9", "av1"}
-_DECODED_FORMATS = {"yuv420p", "yuvj420p", "yuv420p10le"}
-_CARD_FORMATS = {"nv12", "p010le", "p016le"}  # decoders in software give none of these
-_TRIED_SIDE = 256  # pixels of a tried frame: coders in hardware refuse much smaller ones
-_TRIED_RATE = Fraction(25)
-_TRIED_LEVEL, _LEVELS_APART = 128, 2
+_NVDEC_PIX_FMTS = {"yuv420p", "yuvj420p", "yuv420p10le"}
+_DOWNLOADED_PIX_FMTS = {"nv12", "p010le", "p016le"}  # software decoders give none of these
+_TEST_SIDE = 256  # pixels; hardware rejects much smaller frames
+_TEST_FRAME_RATE = Fraction(25)
+_TEST_LEVEL = 128
+_TEST_TOLERANCE = 2  # levels
 
 
 ActiveDecoder: TypeAlias = Literal["software", "nvdec"]
+"""A decoder that has been chosen, unlike `DecoderName`, which may be `auto`."""
 
 
 @dataclass(frozen=True)
 class Decoding:
-    """What decodes, and why."""
+    """The decoder for this machine, and the reason for it."""
 
     name: ActiveDecoder
+    """Decoder to use."""
     reason: str = ""
-    """For a user; empty where there was nothing to choose."""
+    """Reason, for the user; empty where there was nothing to choose."""
 
 
-def choose_decoding(asked: DecoderName, nvidia: NvidiaInfo | None = None) -> Decoding:
-    """Find out what decodes films in this machine.
+def choose_decoding(requested: DecoderName, nvidia: NvidiaInfo | None = None) -> Decoding:
+    """Choose the decoder for this machine.
 
     Args:
-        asked: `auto` takes NVDEC where there is a card and it works.
-        nvidia: None to look for cards.
+        requested: `auto` chooses NVDEC where there is a GPU and NVDEC works.
+        nvidia: GPUs of this machine; None to look for them.
 
     Raises:
-        DeviceMissingError: NVDEC was asked for and cannot be used.
+        DeviceMissingError: NVDEC was requested and cannot be used.
     """
-    if asked == "software":
+    if requested == "software":
         return Decoding("software")
     nvidia = nvidia or find_nvidia()
     problem = nvdec_problem() if nvidia.gpus else nvidia.problem
     if not problem:
         return Decoding("nvdec", f"{nvidia.gpus[0].name} decodes")
-    if asked == "nvdec":
+    if requested == "nvdec":
         raise DeviceMissingError(f"NVDEC cannot be used: {problem}")
-    if not nvidia.gpus:  # a machine without a card owes nobody a reason
+    if not nvidia.gpus:  # no GPU, so no fallback to explain
         return Decoding("software")
     return Decoding("software", f"NVDEC of {nvidia.gpus[0].name} does not work: {problem}")
 
 
-def accelerator() -> HWAccel:
-    """What PyAV opens a source with so that NVDEC decodes it; software does what it cannot."""
+def nvdec_accelerator() -> HWAccel:
+    """Return the setting with which PyAV decodes on NVDEC, and in software where NVDEC cannot."""
     return HWAccel("cuda")
 
 
-def fits_nvdec(film: VideoStream) -> bool:
-    """Whether a film is such that NVDEC gives the same frames as software, to the bit."""
-    context = film.codec_context
+def fits_nvdec(video: VideoStream) -> bool:
+    """Whether NVDEC decodes a stream to exactly the frames of software, by codec and format."""
+    context = video.codec_context
     pix_fmt = context.format.name if context.format else None
-    return context.codec.canonical_name in _EXACT_CODECS and pix_fmt in _DECODED_FORMATS
+    return context.codec.canonical_name in _EXACT_CODECS and pix_fmt in _NVDEC_PIX_FMTS
 
 
-def is_from_card(frame: VideoFrame) -> bool:
-    """Whether a card decoded a frame, of which FFmpeg says nothing but by its pixel format."""
-    return frame.format.name in _CARD_FORMATS
+def is_decoded_by_gpu(frame: VideoFrame) -> bool:
+    """Whether a GPU decoded a frame. FFmpeg shows it only by the pixel format."""
+    return frame.format.name in _DOWNLOADED_PIX_FMTS
 
 
-def is_tried_picture(frame: VideoFrame) -> bool:
-    """Whether a frame is the grey picture with which coders are tried."""
+def is_test_frame(frame: VideoFrame) -> bool:
+    """Whether a frame is the gray frame with which decoders are tried."""
     row = bytes(frame.planes[0])[: frame.width]
-    return all(abs(level - _TRIED_LEVEL) <= _LEVELS_APART for level in row)
+    return all(abs(level - _TEST_LEVEL) <= _TEST_TOLERANCE for level in row)
 
 
 @cache
 def nvdec_problem() -> str:
-    """Why NVDEC does not decode a tiny film; empty when it does."""
-    film = _tiny_film()
-    with _heard() as complaints:
+    """Why NVDEC does not decode a test video; empty when it does. Tried once per process."""
+    video = _test_video()
+    with _ffmpeg_errors() as messages:
         try:
             strict = HWAccel("cuda", allow_software_fallback=False)
-            with av.open(film, "r", hwaccel=strict) as container:
+            with av.open(video, "r", hwaccel=strict) as container:
                 frame = next(container.decode(video=0))
         except (FFmpegError, RuntimeError, NotImplementedError, StopIteration) as error:
-            return _reason(error, complaints)
-    if not is_from_card(frame):
+            return _reason(error, messages)
+    if not is_decoded_by_gpu(frame):
         return "it leaves the work to software"
-    return "" if is_tried_picture(frame) else "it gives another picture than was coded"
+    return "" if is_test_frame(frame) else "it gives another frame than was encoded"
 
 
 def is_hardware_encoder(name: str) -> bool:
-    """Whether an encoder of FFmpeg's is one of a card or a chip.
+    """Whether an encoder of FFmpeg runs on a GPU or another chip.
 
     Raises:
-        UnknownCodecError: There is no encoder of this name.
+        UnknownCodecError: FFmpeg has no encoder of this name.
     """
     kinds = Capabilities.hardware | Capabilities.hybrid
     return bool(av.Codec(name, "w").capabilities & kinds)
 
 
 def encoding_gpu() -> str:
-    """What an encoder's bytes depend on beside its options: the card and its driver."""
+    """Name the GPU and its driver, on which the bytes of NVENC depend beside its options.
+
+    The text is part of a job's identity (`toonvid.resume.fingerprint`): it must not change.
+    """
     nvidia = find_nvidia()
-    names = [card.name for card in nvidia.gpus[:1]] or ["none"]
+    names = [gpu.name for gpu in nvidia.gpus[:1]] or ["none"]
     return f"{names[0]}, driver {nvidia.driver or 'for CUDA ' + nvidia.cuda}"
 
 
 @cache
 def encoder_problem(name: str) -> str:
-    """Why an encoder in hardware does not encode a tiny picture; empty when it does."""
+    """Why a hardware encoder does not encode a test frame; empty when it does. Tried once."""
     if name in NVENC and not (nvidia := find_nvidia()).gpus:
         return nvidia.problem
-    with _heard() as complaints:
+    with _ffmpeg_errors() as messages:
         try:
-            context = _tiny_encoder(name)
-            packets = [*context.encode(_tiny_picture(context.pix_fmt)), *context.encode(None)]
+            context = _test_encoder(name)
+            packets = [*context.encode(_test_frame(context.pix_fmt)), *context.encode(None)]
         except (FFmpegError, ValueError) as error:
-            return _reason(error, complaints)
+            return _reason(error, messages)
     return "" if packets else "it gives nothing back"
 
 
-def _tiny_film() -> BytesIO:
-    """One picture in H.264, which every card with NVDEC decodes."""
+def _test_video() -> BytesIO:
+    """Return one frame in H.264, which every GPU with NVDEC decodes, as a Matroska file."""
     file = BytesIO()
     with av.open(file, "w", format="matroska") as target:
-        stream = target.add_stream("libx264", rate=_TRIED_RATE)
+        stream = target.add_stream("libx264", rate=_TEST_FRAME_RATE)
         assert isinstance(stream, VideoStream)
-        stream.width = stream.height = _TRIED_SIDE
+        stream.width = stream.height = _TEST_SIDE
         stream.pix_fmt = "yuv420p"
-        target.mux([*stream.encode(_tiny_picture("yuv420p")), *stream.encode(None)])
+        target.mux([*stream.encode(_test_frame("yuv420p")), *stream.encode(None)])
     file.seek(0)
     return file
 
 
-def _tiny_encoder(name: str) -> VideoCodecContext:
+def _test_encoder(name: str) -> VideoCodecContext:
     context = av.CodecContext.create(name, "w")
     assert isinstance(context, VideoCodecContext)
     known = [found.name for found in context.codec.video_formats or ()]
     context.pix_fmt = "yuv420p" if "yuv420p" in known or not known else known[0]
-    context.width = context.height = _TRIED_SIDE
-    context.time_base = 1 / _TRIED_RATE
+    context.width = context.height = _TEST_SIDE
+    context.time_base = 1 / _TEST_FRAME_RATE
     context.open()
     return context
 
 
-def _tiny_picture(pix_fmt: str | None) -> VideoFrame:
-    picture = VideoFrame(_TRIED_SIDE, _TRIED_SIDE, pix_fmt or "yuv420p")
-    for plane in picture.planes:
-        plane.update(bytes([_TRIED_LEVEL]) * plane.buffer_size)
-    picture.pts, picture.time_base = 0, 1 / _TRIED_RATE
-    return picture
+def _test_frame(pix_fmt: str | None) -> VideoFrame:
+    frame = VideoFrame(_TEST_SIDE, _TEST_SIDE, pix_fmt or "yuv420p")
+    for plane in frame.planes:
+        plane.update(bytes([_TEST_LEVEL]) * plane.buffer_size)
+    frame.pts, frame.time_base = 0, 1 / _TEST_FRAME_RATE
+    return frame
 
 
 @contextmanager
-def _heard() -> Iterator[list[tuple[int, str, str]]]:
-    """Take what FFmpeg says of errors: it knows more of them than its error codes do."""
+def _ffmpeg_errors() -> Iterator[list[tuple[int, str, str]]]:
+    """Capture the error messages that FFmpeg logs: they say more than its error codes."""
     level = av.logging.get_level()
     av.logging.set_level(av.logging.ERROR)
     try:
-        with av.logging.Capture() as complaints:
-            yield complaints
+        with av.logging.Capture() as messages:
+            yield messages
     finally:
         av.logging.set_level(level)
 
 
-def _reason(error: Exception, complaints: list[tuple[int, str, str]]) -> str:
-    """The last thing that FFmpeg said of it, on one line."""
-    said = [" ".join(text.split()) for _, _, text in complaints if text.strip()]
-    return said[-1] if said else getattr(error, "strerror", None) or str(error)
+def _reason(error: Exception, messages: list[tuple[int, str, str]]) -> str:
+    """Return the last message of FFmpeg on one line; without one, the error itself."""
+    lines = [" ".join(text.split()) for _, _, text in messages if text.strip()]
+    return lines[-1] if lines else getattr(error, "strerror", None) or str(error)

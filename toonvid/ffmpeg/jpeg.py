@@ -1,4 +1,8 @@
-"""JPEG: pictures to and from what browsers send and show."""
+"""JPEG images to and from browsers, for the page of `toonvid live`.
+
+In: an RGB array, or the bytes of a JPEG file. Out: the other one. Image files of `toonvid convert`
+are read and written by `toonvid.reading` and `toonvid.writing`.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +17,16 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
 from toonvid.errors import SourceError
-from toonvid.ffmpeg.color import encoder_graph, ready_frames
+from toonvid.ffmpeg.filter_graphs import encoder_graph, ready_frames
 from toonvid.video import BT601, Pixels
 
 _PIX_FMT = "yuvj420p"
-_QUALITY = "4"  # FFmpeg's scale, 2 is the finest but one: good to look at, small enough to send
-_MOST_PIXELS = 4096 * 2304  # what a camera in a browser may send
+_QUALITY = "4"  # FFmpeg's scale, 1 (best) to 31: good to look at, small enough to send
+_MAX_PIXELS = 4096 * 2304  # of an image that a browser's camera may send
 
 
 class JpegEncoder:
-    """Writes pictures as JPEG files, one after the other; used by one thread at a time."""
+    """Encodes frames as JPEG files, one at a time. Not thread-safe."""
 
     def __init__(self) -> None:
         self._size: tuple[int, int] | None = None
@@ -31,16 +35,20 @@ class JpegEncoder:
         self._graph: Graph
 
     def encode(self, pixels: Pixels) -> bytes:
-        """The file of a picture, (H, W, 3)."""
+        """Return the JPEG file of a frame.
+
+        Args:
+            pixels: (H, W, 3) uint8, RGB. A new size opens a new encoder.
+        """
         height, width = pixels.shape[:2]
         if self._size != (width, height):
             self._open(width, height)
         self._graph.vpush(VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24"))
         data = b""
-        for picture in ready_frames(self._graph):
-            picture.pts, picture.time_base = self._count, self._context.time_base
+        for frame in ready_frames(self._graph):
+            frame.pts, frame.time_base = self._count, self._context.time_base
             self._count += 1
-            data += b"".join(bytes(packet) for packet in self._context.encode(picture))
+            data += b"".join(bytes(packet) for packet in self._context.encode(frame))
         return data
 
     def _open(self, width: int, height: int) -> None:
@@ -49,25 +57,34 @@ class JpegEncoder:
         context.width, context.height, context.pix_fmt = width, height, _PIX_FMT
         context.time_base = Fraction(1, 25)
         context.options = {"qmin": _QUALITY, "qmax": _QUALITY}
-        context.thread_count = 1  # threads that share out pictures hold them back
+        context.thread_count = 1  # frame threads would delay each frame
         self._graph = encoder_graph(
-            width, height, (width, height), _PIX_FMT, BT601, True, with_alpha=False
+            width,
+            height,
+            shown=(width, height),
+            pix_fmt=_PIX_FMT,
+            color=BT601,
+            full_range=True,
+            with_alpha=False,
         )
         self._context, self._size = context, (width, height)
 
 
 def decode_jpeg(data: bytes) -> Pixels:
-    """The picture in a JPEG file, (H, W, 3), RGB.
+    """Decode a JPEG file.
+
+    Returns:
+        (H, W, 3) uint8, RGB.
 
     Raises:
-        SourceError: It is none, or larger than any camera's.
+        SourceError: It is not a JPEG image, or larger than 4096 x 2304 pixels.
     """
     context = av.CodecContext.create("mjpeg", "r")
     assert isinstance(context, VideoCodecContext)
-    context.options = {"max_pixels": str(_MOST_PIXELS)}
+    context.options = {"max_pixels": str(_MAX_PIXELS)}
     context.thread_count = 1
     try:
         frames = [*context.decode(Packet(data)), *context.decode(None)]
         return np.asarray(frames[0].to_ndarray(format="rgb24"), np.uint8)
     except (FFmpegError, IndexError, ValueError) as error:
-        raise SourceError("what came from the browser is no picture") from error
+        raise SourceError("the data from the browser is not a JPEG image") from error

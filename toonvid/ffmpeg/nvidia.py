@@ -1,7 +1,12 @@
-"""NVIDIA cards and their driver, as the driver itself tells of them.
+"""NVIDIA GPUs and their driver, as the driver itself reports them.
 
-Needs no package: the driver's library is there where a driver is. How engines run on a card is not
-known here (`toonvid.backends.tensorrt.backend`).
+In: nothing. Out: `NvidiaInfo`, with the GPUs, or the reason why there are none. Running engines on a
+GPU is the task of `toonvid.backends.tensorrt`.
+
+The GPUs are counted through the CUDA driver, by ctypes, because NVML cannot replace it: NVML numbers
+GPUs by their position on the bus and ignores `CUDA_VISIBLE_DEVICES`, so its indices are not those of
+`cuda:N`; and it reports GPUs on which CUDA cannot start. NVML (the package nvidia-ml-py) gives the
+driver's version, which CUDA does not know.
 """
 
 from __future__ import annotations
@@ -12,53 +17,53 @@ from dataclasses import dataclass
 from typing import Protocol
 
 _LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
-_MANAGEMENT_LIBRARY = "nvml.dll" if sys.platform == "win32" else "libnvidia-ml.so.1"
 _NO_DEVICE = 100  # CUDA_ERROR_NO_DEVICE
 _CAPABILITY_MAJOR, _CAPABILITY_MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_…
-_LONGEST_NAME = 256  # bytes
-_LONGEST_VERSION = 80  # bytes: NVML_SYSTEM_DRIVER_VERSION_BUFFER_SIZE
+_MAX_NAME_BYTES = 256
 
 _INSTALL_DRIVER = "install NVIDIA's driver, from nvidia.com/drivers or your system's packages"
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """One graphics card."""
+    """One NVIDIA GPU."""
 
     index: int
-    """As CUDA counts them."""
+    """Index in CUDA's order, from 0."""
     name: str
+    """Product name, such as `NVIDIA GeForce RTX 3050 Laptop GPU`."""
     capability: tuple[int, int]
     """Compute capability: (8, 6) for the RTX 30 family."""
     memory_bytes: int
-    """All of it, free or not."""
+    """Total memory, free or not."""
 
     @property
     def device(self) -> str:
-        """What `--device` calls it."""
+        """Value of `--device` that selects this GPU."""
         return f"cuda:{self.index}"
 
 
 @dataclass(frozen=True)
 class NvidiaInfo:
-    """What there is of NVIDIA in this machine."""
+    """NVIDIA GPUs and driver of this machine."""
 
     gpus: tuple[Gpu, ...] = ()
+    """GPUs in CUDA's order."""
     cuda_version: int = 0
-    """The newest CUDA that the driver knows, 1000 * major + 10 * minor; 0 without a driver."""
+    """Newest CUDA version that the driver supports, 1000 * major + 10 * minor; 0 without one."""
     problem: str = ""
-    """Why there are no cards, and what to do; empty when there are some."""
+    """Why there are no GPUs, and what to do; empty when there are some."""
     driver: str = ""
-    """The driver's own version, such as 580.95.05; empty when it does not tell."""
+    """Version of the driver, such as 580.95.05; empty when it is unknown."""
 
     @property
     def cuda(self) -> str:
-        """The newest CUDA that the driver knows, as NVIDIA writes it."""
+        """Newest CUDA version that the driver supports, such as 13.0."""
         return f"{self.cuda_version // 1000}.{self.cuda_version % 1000 // 10}"
 
 
 class Driver(Protocol):
-    """What is called of the driver's library; each call gives 0 when it went well."""
+    """The functions of the CUDA driver that are called; each returns 0 on success."""
 
     def cuInit(self, flags: int) -> int: ...
     def cuDriverGetVersion(self, version: object) -> int: ...
@@ -69,10 +74,10 @@ class Driver(Protocol):
 
 
 def find_nvidia(driver: Driver | None = None) -> NvidiaInfo:
-    """Ask the driver which cards there are. Never raises: what is amiss is in `problem`.
+    """Ask the driver for its GPUs. Never raises: failures are in `problem`.
 
     Args:
-        driver: None for this machine's own.
+        driver: The CUDA driver; None for the one of this machine.
     """
     if driver is None:
         try:
@@ -84,32 +89,35 @@ def find_nvidia(driver: Driver | None = None) -> NvidiaInfo:
         return NvidiaInfo(problem=f"the NVIDIA driver does not answer: {_INSTALL_DRIVER}")
     failed = driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count))
     if failed == _NO_DEVICE or (not failed and count.value == 0):
-        return NvidiaInfo((), version.value, "the NVIDIA driver finds no card")
+        return NvidiaInfo((), version.value, "the NVIDIA driver finds no GPU")
     if failed:
         problem = f"the NVIDIA driver cannot start (CUDA error {failed}): restart the machine"
         return NvidiaInfo((), version.value, problem)
     gpus = tuple(_describe(driver, index) for index in range(count.value))
-    return NvidiaInfo(gpus, version.value, driver=_driver_version())
+    return NvidiaInfo(gpus, version.value, driver=driver_version())
 
 
-def _driver_version() -> str:
-    """What the driver's other library tells; empty where that is not installed."""
+def driver_version() -> str:
+    """Return the version of NVIDIA's driver; empty when NVML is missing or fails.
+
+    Containers often have CUDA without NVML, so this must not decide whether there is a GPU.
+    """
+    import pynvml  # 330 kB of Python that a machine without a GPU never needs
+
     try:
-        library = ctypes.CDLL(_MANAGEMENT_LIBRARY)
-    except OSError:
+        pynvml.nvmlInit()
+        try:
+            return str(pynvml.nvmlSystemGetDriverVersion())
+        finally:
+            pynvml.nvmlShutdown()
+    except pynvml.NVMLError:
         return ""
-    version = ctypes.create_string_buffer(_LONGEST_VERSION)
-    if library.nvmlInit_v2():
-        return ""
-    failed = library.nvmlSystemGetDriverVersion(version, _LONGEST_VERSION)
-    library.nvmlShutdown()
-    return "" if failed else version.value.decode(errors="replace")
 
 
 def _describe(driver: Driver, index: int) -> Gpu:
-    name = ctypes.create_string_buffer(_LONGEST_NAME)
+    name = ctypes.create_string_buffer(_MAX_NAME_BYTES)
     major, minor, size = ctypes.c_int(), ctypes.c_int(), ctypes.c_size_t()
-    driver.cuDeviceGetName(name, _LONGEST_NAME, index)
+    driver.cuDeviceGetName(name, _MAX_NAME_BYTES, index)
     driver.cuDeviceGetAttribute(ctypes.byref(major), _CAPABILITY_MAJOR, index)
     driver.cuDeviceGetAttribute(ctypes.byref(minor), _CAPABILITY_MINOR, index)
     driver.cuDeviceTotalMem_v2(ctypes.byref(size), index)

@@ -1,7 +1,8 @@
-"""Source: the container that a film is read from, opened so that it can do no harm.
+"""Opening: a source's container, opened so that it cannot open anything it should not.
 
-A file opens nothing but itself; an address leads to other addresses, never to this machine's files.
-What is in the container is `toonvid.reading.probe`'s.
+In: the name of a source. Out: `SourceContainer`. A file cannot open other files; an address can
+lead to other addresses, but never to files of this machine. The streams in the container are
+examined by `toonvid.reading.probe`.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ from toonvid.reading.stall_guard import (
     BUFFER_BYTES,
     StallGuardedFile,
     may_stall,
-    patiently,
-    silence,
+    run_with_timeout,
+    timeout_message,
 )
 from toonvid.video import PIPE
 
-# Formats that name other files or addresses to be opened. In a file they are refused; where the
-# user typed an address, a playlist there may lead on, but never to this machine's files.
+# Formats whose content names other files or addresses. They are rejected in files: a downloaded
+# "video" could otherwise read private files or contact a server. Where the user typed an address, a
+# playlist may lead to other addresses.
 _PLAYLISTS = {
     *("hls", "dash", "webm_dash_manifest", "concat", "imf", "sdp", "rtsp", "rtp", "sap", "vobsub"),
     *("lavfi", "ipmovie"),
@@ -34,8 +36,8 @@ _PLAYLISTS = {
 _REMOTE_PROTOCOLS = "http,https,httpproxy,tcp,tls,udp,rtp,rtmp,rtmps,rtmpt,srt,crypto,data"
 
 
-class Source:
-    """An open source. Whoever opens it closes it."""
+class SourceContainer:
+    """An open source. The caller closes it."""
 
     container: InputContainer
 
@@ -51,55 +53,58 @@ class Source:
 
         Args:
             name: A path, anything else that FFmpeg opens, or `-` for standard input.
-            max_pixels: FFmpeg decodes no larger frames while it looks what is there.
-            stall_seconds: How long it may stay silent; 0: as long as it likes.
-            opener: Opens it in another way.
-            hardware: What decodes; None for software.
+            max_pixels: Largest frame that FFmpeg decodes while it examines the streams.
+            stall_seconds: Seconds to wait for data; 0 waits without limit.
+            opener: Opens the container in another way; None to open `name`.
+            hardware: Hardware decoder; None for software.
 
         Raises:
-            SourceError: It is not there, says nothing, or is no film or picture.
+            SourceError: The source does not exist, sends no data, or is not a video or image.
         """
         self.name = name
+        """Name of the source in all messages: the one that the user gave."""
         self._max_pixels, self._stall_seconds = max_pixels, stall_seconds
         self._hardware = hardware
         self._file: StallGuardedFile | None = None
         try:
-            self.container = opener() if opener else self._opened()
+            self.container = opener() if opener else self._open_container()
         except (FFmpegError, OSError, ValueError) as error:
             self.close()
-            self.raise_ended()
-            raise self._failure(error) from error
+            self.raise_pending()
+            raise self._open_error(error) from error
 
     @property
     def trouble(self) -> str | None:
-        """Why there is no more of it than was read; None while nothing is amiss."""
+        """Why reading ended early, for messages; None when it did not."""
         return None if self._file is None else self._file.trouble
 
-    def unreadable(self) -> SourceError:
-        """The error where nothing in it can be decoded."""
+    def decode_error(self) -> SourceError:
+        """Return the error for a source of which no frame can be decoded."""
         if self.trouble is not None:
             return SourceError(f"{self.name} cannot be read: {self.trouble}")
-        return self._too_large() or SourceError(f"{self.name}: no picture in it can be read")
+        return self._image_too_large_error() or SourceError(
+            f"{self.name}: no frame of it can be decoded"
+        )
 
     def interrupt(self) -> None:
-        """Wait no longer for what may be silent: it ends. On any thread."""
+        """End a blocking read; the source then looks as if it had ended. On any thread."""
         if self._file is not None:
             self._file.interrupt()
 
-    def raise_ended(self) -> None:
-        """Raise what a signal raised while this was waited for."""
+    def raise_pending(self) -> None:
+        """Raise the exception, from a signal, that interrupted a read and that PyAV has dropped."""
         if self._file is not None:
-            self._file.raise_ended()
+            self._file.raise_pending()
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close the container and the file."""
         if hasattr(self, "container"):
             self.container.close()
         if self._file is not None:
             self._file.close()
 
-    def _opened(self) -> InputContainer:
-        # So that no character in a name is taken for a protocol, or for a numbered series.
+    def _open_container(self) -> InputContainer:
+        # `file:` and no pattern: no character of a name selects a protocol or a series of images.
         limits = {"pattern_type": "none", "format_whitelist": _formats()}
         limits["protocol_whitelist"] = "file"
         file: str | StallGuardedFile = f"file:{self.name}"
@@ -107,8 +112,8 @@ class Source:
         if "://" in self.name:
             file, timeout = self.name, self._stall_seconds or None
             limits = {"protocol_whitelist": remote_protocols(self.name)}
-        elif (patient := self._patient_file()) is not None:
-            self._file = file = patient
+        elif (guarded := self._guarded_file()) is not None:
+            self._file = file = guarded
         return av.open(
             file,
             "r",
@@ -120,9 +125,9 @@ class Source:
             hwaccel=self._hardware,
         )
 
-    def _patient_file(self) -> StallGuardedFile | None:
-        """What reads a pipe or a far file; None for a file at hand, which FFmpeg reads itself."""
-        if self.name == PIPE or patiently(self._may_stall, self._stall_seconds):
+    def _guarded_file(self) -> StallGuardedFile | None:
+        """Open a pipe or network file; None for a local file, which FFmpeg reads itself."""
+        if self.name == PIPE or run_with_timeout(self._may_stall, self._stall_seconds):
             return StallGuardedFile(self.name, self._stall_seconds)
         return None
 
@@ -131,31 +136,33 @@ class Source:
         if not path.exists():
             raise SourceError(f"{self.name}: no such file")
         if path.is_dir():
-            raise SourceError(f"{self.name} is a folder, not a film")
+            raise SourceError(f"{self.name} is a folder, not a video")
         return may_stall(path)
 
-    def _failure(self, error: FFmpegError | OSError | ValueError) -> SourceError:
+    def _open_error(self, error: FFmpegError | OSError | ValueError) -> SourceError:
         if isinstance(error, PermissionError):
             return SourceError(f"{self.name}: no permission to read it")
         if isinstance(error, ExitError):
-            return SourceError(f"{self.name} cannot be read: {silence(self._stall_seconds)}")
+            return SourceError(
+                f"{self.name} cannot be read: {timeout_message(self._stall_seconds)}"
+            )
         if isinstance(error, TimeoutError) or self.trouble is not None:
             return SourceError(f"{self.name} cannot be read: {self.trouble or error}")
-        return self._too_large() or SourceError(
-            f"{self.name} is not a film or picture that can be read"
+        return self._image_too_large_error() or SourceError(
+            f"{self.name} is not a readable video or image"
         )
 
-    def _too_large(self) -> SourceError | None:
-        """The error where it is a picture that claims more pixels than are allowed."""
-        is_at_hand = "://" not in self.name and self.name != PIPE and self._file is None
-        size = claimed_size(Path(self.name)) if is_at_hand else None
+    def _image_too_large_error(self) -> SourceError | None:
+        """Return the error for an image above the pixel limit; None when it is not one."""
+        is_local = "://" not in self.name and self.name != PIPE and self._file is None
+        size = claimed_size(Path(self.name)) if is_local else None
         if size is None or size[0] * size[1] <= self._max_pixels:
             return None
-        return too_large(self.name, *size, self._max_pixels)
+        return frame_too_large_error(self.name, *size, self._max_pixels)
 
 
-def too_large(name: str, width: int, height: int, max_pixels: int) -> SourceError:
-    """The error for frames that are not to be decoded."""
+def frame_too_large_error(name: str, width: int, height: int, max_pixels: int) -> SourceError:
+    """Return the error for frames above the pixel limit."""
     return SourceError(
         f"{name} has frames of {width} x {height}, more than {max_pixels} pixels;"
         " --max-pixels allows them"
@@ -163,10 +170,10 @@ def too_large(name: str, width: int, height: int, max_pixels: int) -> SourceErro
 
 
 def remote_protocols(source: str) -> str:
-    """FFmpeg's names of what an address may lead to: never a file, unless it names one itself."""
+    """Return the protocols that an address may lead to; `file` only for `file://` addresses."""
     return f"{_REMOTE_PROTOCOLS},{source.split('://')[0]}"
 
 
 def _formats() -> str:
-    """FFmpeg's names of the formats that open nothing but themselves."""
+    """Return FFmpeg's names of the formats whose content names no other file."""
     return ",".join(sorted(av.formats_available - _PLAYLISTS))

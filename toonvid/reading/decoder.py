@@ -1,9 +1,11 @@
-"""Decode: a source becomes `VideoInfo`, then upright RGB frames in the order in which they are
-shown.
+"""Decoding: a source becomes `VideoInfo`, then RGB frames in presentation order.
 
-Audio, subtitles and the rest are not decoded: their packets are handed on as `AuxiliaryStreams`. What is
-in a source is `toonvid.reading.probe`'s to know, what decodes it `toonvid.reading.decoder_choice`'s, and how its
-pictures become frames `toonvid.reading.frames`'s. Cameras are not read here.
+In: the name of a source and `DecodeOptions`. Out: frames rotated for display, and the packets of
+auxiliary streams, which are handed on undecoded in `AuxiliaryStreams`. Cameras are not read here.
+
+The steps are in modules of their own: `container` opens the source, `probe` describes it,
+`decoder_choice` picks the decoder, `demuxer` reads packets, `frames` converts and rotates, `trim`
+keeps the requested part.
 """
 
 from __future__ import annotations
@@ -23,26 +25,26 @@ from av.packet import Packet
 from av.stream import Stream
 from av.video.frame import VideoFrame
 
-from toonvid.ffmpeg.color import Orientation
 from toonvid.ffmpeg.hardware import ActiveDecoder
-from toonvid.reading.container import Source, too_large
-from toonvid.reading.decoder_choice import choose_hardware, tell_decoder
+from toonvid.reading.container import SourceContainer, frame_too_large_error
+from toonvid.reading.decoder_choice import choose_accelerator, identify_decoder
 from toonvid.reading.demuxer import Demuxer
-from toonvid.reading.frames import upright_frames
+from toonvid.reading.frames import rotated_rgb_frames
 from toonvid.reading.options import DecodeOptions
 from toonvid.reading.probe import (
-    asked_span,
     describe,
     find_auxiliary_streams,
-    find_film,
+    find_video_stream,
     is_image,
+    requested_range,
 )
+from toonvid.reading.rotation import Orientation
 from toonvid.video import PIPE, AuxiliaryStreams, Frame, VideoInfo, is_cover
 
 logger = logging.getLogger(__name__)
 
-# Seconds before the start to which to seek. Some containers take the time of decoding for the time
-# at which a frame is shown, or find no key frame; the last is the beginning of any film.
+# Seconds before the start to seek to, tried in this order. Some containers seek by decoding time
+# instead of presentation time, or find no key frame; the last one is the beginning of any video.
 _SEEK_MARGINS = (0, 2, 20, 10**6)
 
 
@@ -50,11 +52,11 @@ class VideoDecoder:
     """Reads one source. A context manager; `frames` may be read once, on any one thread."""
 
     info: VideoInfo
-    """Known once the decoder is entered."""
+    """Description of the source. Set on entry."""
     auxiliary: AuxiliaryStreams
-    """Streams beside the pictures; empty unless asked for."""
+    """All other streams of the source; empty unless `with_auxiliary`. Set on entry."""
     decoded_by: ActiveDecoder
-    """Likewise known."""
+    """Decoder in use. Set on entry."""
 
     def __init__(
         self,
@@ -63,34 +65,40 @@ class VideoDecoder:
         with_auxiliary: bool = False,
         opener: Callable[[], InputContainer] | None = None,
     ) -> None:
-        """Remember what to open.
+        """Note what to open; nothing is opened before entry.
 
         Args:
             source: A file, anything else that FFmpeg opens, or `-` for standard input.
-            options: Part and size of the pictures; None for all of them as they are.
-            with_auxiliary: Whether to hand on packets of the other streams. Someone has to take
-                them from `auxiliary.packets`, or they pile up.
-            opener: Opens the source where it is no file, pipe or plain URL.
+            options: Requested part, size and decoder; None for the whole source at its own size.
+            with_auxiliary: Whether to read the packets of the other streams. The caller has to
+                take them from `auxiliary.packets`, where they accumulate.
+            opener: Opens the container where the source is not a file, pipe or plain address.
         """
         self.source = str(source)
         self.options = options or DecodeOptions()
         self.with_auxiliary = with_auxiliary
         self._opener = opener
         self.damage: str | None = None
-        """What of the source could not be read; None while nothing is amiss."""
+        """Description of what could not be read, set after the last frame; None for nothing."""
         self.notices: list[str] = []
-        """What was changed on the way and a user may want to know."""
-        self._opened: Source | None = None
+        """Conversions on the way that the user should know of, one line each."""
+        self._source: SourceContainer | None = None
         self._repeated = 0
 
     def __enter__(self) -> VideoDecoder:
-        self._opened = self._open(None if self._opener else self._hardware())
+        """Open the source and decode its first frame.
+
+        Raises:
+            SourceError: The source cannot be opened or contains no video.
+            DeviceMissingError: NVDEC was requested and cannot decode the source.
+        """
+        self._source = self._open(None if self._opener else self._choose_accelerator())
         try:
-            self._prepare(self._opened.container)
-            self._opened.raise_ended()
+            self._prepare(self._source)
+            self._source.raise_pending()
         except BaseException:
-            self._opened.close()
-            self._opened.raise_ended()
+            self._source.close()
+            self._source.raise_pending()
             raise
         return self
 
@@ -98,31 +106,29 @@ class VideoDecoder:
         self.close()
 
     def close(self) -> None:
-        """Let go of the source early; `info`, `notices` and `damage` stay."""
-        if self._opened is not None:
-            self._opened.close()
+        """Close the source; `info`, `notices` and `damage` stay readable."""
+        if self._source is not None:
+            self._source.close()
 
     def interrupt(self) -> None:
-        """Wait no longer for a source that is silent: its frames end. On any thread."""
-        if self._opened is not None:
-            self._opened.interrupt()
+        """End a blocking read, and with it the frames. May be called on any thread."""
+        if self._source is not None:
+            self._source.interrupt()
 
     def frames(self) -> Iterator[Frame]:
-        """Yield the frames in the order in which they are shown, their times strictly rising.
+        """Yield the frames in presentation order, with strictly increasing times.
 
-        A source that is damaged ends early or has gaps; `damage` then says so. Nothing is raised
-        for it.
+        A damaged source ends early or has gaps; that raises nothing, but sets `damage`.
         """
-        upright = upright_frames(self._decoded, self.info, self._orientation)
+        rotated = rotated_rgb_frames(self._decoded, self.info, self._orientation)
         last: Fraction | None = None
-        for frame in self._span.frames(upright):
+        for frame in self._range.trim_frames(rotated):
             if last is not None and frame.seconds <= last and not self.options.low_delay:
                 self._repeated += 1
                 continue
             last = frame.seconds
             yield frame
-        assert self._opened is not None
-        self._opened.raise_ended()
+        self._opened.raise_pending()
         self.damage = ", ".join(filter(None, (self._demuxer.damage(), self.trouble))) or None
         if self._repeated:
             self.notices.append(
@@ -131,21 +137,21 @@ class VideoDecoder:
 
     @property
     def trouble(self) -> str | None:
-        """Why a source that may be in order cannot be read now; None while it can."""
-        return None if self._opened is None else self._opened.trouble
+        """Why a source that may be intact cannot be read now; None while it can."""
+        return None if self._source is None else self._source.trouble
 
     @property
     def is_whole(self) -> bool:
         """Whether nothing was lost or left out so far."""
-        lost = self._demuxer.lost_packets or self._demuxer.is_silent or self.trouble
+        lost = self._demuxer.lost_packets or self._demuxer.is_timed_out or self.trouble
         return not lost and self._repeated == 0
 
     def packet_times(self) -> Iterator[Fraction | None]:
-        """Read on without decoding, as an alternative to `frames`.
+        """Read without decoding, as an alternative to `frames`.
 
         Yields:
-            For each packet of the video, when it is decoded, in seconds; for each packet of
-            another stream None, once it waits in `auxiliary.packets`.
+            For each packet of the video its decoding time in seconds; for each packet of another
+            stream None, once it is in `auxiliary.packets`.
         """
         for packet in self._packets:
             time = packet.pts if packet.dts is None else packet.dts
@@ -153,68 +159,91 @@ class VideoDecoder:
                 self._keep(packet)
                 yield None
             elif time is not None:
-                yield time * packet.time_base - (self._span.start or 0)
-        assert self._opened is not None
-        self._opened.raise_ended()
+                yield time * packet.time_base - (self._range.start or 0)
+        self._opened.raise_pending()
 
     def skip_to(self, seconds: Fraction) -> None:
-        """Go on reading at a key frame that is shown no later than this; `info` stays as it is.
+        """Continue at a key frame at or before a time; `info` stays as it is.
 
         Args:
-            seconds: On the clock of the frames that come out.
+            seconds: Time on the clock of the frames that are yielded.
         """
-        assert self._opened is not None
-        container = self._opened.container
-        _, self._decoded = self._start_reading(container, seconds + (self._span.start or 0))
+        _, self._decoded = self._start_reading(self._opened, seconds + (self._range.start or 0))
 
-    def _open(self, hardware: HWAccel | None) -> Source:
-        options = self.options
-        return Source(
-            self.source, options.max_pixels, options.stall_seconds, self._opener, hardware
+    @property
+    def _opened(self) -> SourceContainer:
+        assert self._source is not None, "the decoder has not been entered"
+        return self._source
+
+    def _open(self, hardware: HWAccel | None) -> SourceContainer:
+        return SourceContainer(
+            self.source,
+            max_pixels=self.options.max_pixels,
+            stall_seconds=self.options.stall_seconds,
+            opener=self._opener,
+            hardware=hardware,
         )
 
-    def _hardware(self) -> HWAccel | None:
-        hardware, notice = choose_hardware(self.source, self.options, lambda: self._open(None))
-        self._notice(notice)
-        return hardware
+    def _choose_accelerator(self) -> HWAccel | None:
+        accelerator, notice = choose_accelerator(
+            self.source, self.options, lambda: self._open(None)
+        )
+        self._add_notice(notice)
+        return accelerator
 
-    def _notice(self, notice: str | None) -> None:
+    def _add_notice(self, notice: str | None) -> None:
         if notice:
             self.notices.append(notice)
 
-    def _prepare(self, container: InputContainer) -> None:
-        """Find the film in the container, and look at its first frame."""
-        self._stream = find_film(container, self.source)
-        self._refuse_huge()
-        self._stream.codec_context.options = {"max_pixels": str(self.options.max_pixels)}
-        # Threads that share out frames hold as many of them back.
-        self._stream.thread_type = "SLICE" if self.options.low_delay else "AUTO"
-        if self.options.low_delay:
-            self._stream.codec_context.flags |= Flags.low_delay
-        if self.options.key_frames_only:
-            self._stream.codec_context.skip_frame = "NONKEY"
-        self._span = asked_span(container, self.options)
-        first, self._decoded = self._start_reading(container, self._span.start)
-        self.decoded_by, notice = tell_decoder(self._stream, first, self.source, self.options)
-        self._notice(notice)
-        self._orientation = Orientation.of(first)
-        self.info, notice = describe(
-            container, self._stream, first, self._orientation, self.source, self.options
+    def _prepare(self, source: SourceContainer) -> None:
+        """Find the video stream, configure its decoder and decode the first frame."""
+        self._stream = find_video_stream(source)
+        self._configure_codec()
+        self._range = requested_range(source.container, self.options)
+        first, self._decoded = self._start_reading(source, self._range.start)
+        self.decoded_by, notice = identify_decoder(
+            self._stream, first, name=self.source, options=self.options
         )
-        self._notice(notice)
+        self._add_notice(notice)
+        self._orientation = Orientation.from_frame(first)
+        self.info, notice = describe(
+            source,
+            video=self._stream,
+            first=first,
+            orientation=self._orientation,
+            options=self.options,
+        )
+        self._add_notice(notice)
 
-    def _refuse_huge(self) -> None:
-        width, height = self._stream.codec_context.width, self._stream.codec_context.height
-        if width * height > self.options.max_pixels:
-            raise too_large(self.source, width, height, self.options.max_pixels)
+    def _configure_codec(self) -> None:
+        context, options = self._stream.codec_context, self.options
+        if context.width * context.height > options.max_pixels:
+            raise frame_too_large_error(
+                self.source,
+                width=context.width,
+                height=context.height,
+                max_pixels=options.max_pixels,
+            )
+        context.options = {"max_pixels": str(options.max_pixels)}
+        # With frame threading each thread holds one frame back.
+        self._stream.thread_type = "SLICE" if options.low_delay else "AUTO"
+        if options.low_delay:
+            context.flags |= Flags.low_delay
+        if options.key_frames_only:
+            context.skip_frame = "NONKEY"
 
     def _start_reading(
-        self, container: InputContainer, start: Fraction | None
+        self, source: SourceContainer, start: Fraction | None
     ) -> tuple[VideoFrame, Iterator[VideoFrame]]:
-        """Decode the first frame, at the start that was asked for or before it, and what follows.
+        """Decode the first frame at or before `start`.
 
-        The iterator begins with the first frame once more.
+        Returns:
+            That frame, and an iterator over it and all later frames.
+
+        Raises:
+            SourceError: No frame can be decoded.
         """
+        container = source.container
         can_seek = start is not None and self.source != PIPE and not is_image(container)
         first = None
         for margin in _SEEK_MARGINS if can_seek else _SEEK_MARGINS[:1]:
@@ -222,35 +251,37 @@ class VideoDecoder:
                 self._seek(container, start - margin)
             self.auxiliary = AuxiliaryStreams()
             if self.with_auxiliary:
-                self.auxiliary = find_auxiliary_streams(
-                    container, self._stream, self._span, self.source
-                )
-            self._demuxer = Demuxer(container, self._stream, self.auxiliary.streams, self._span)
+                self.auxiliary = find_auxiliary_streams(source, self._stream, self._range)
+            self._demuxer = Demuxer(
+                container,
+                video=self._stream,
+                auxiliary=self.auxiliary.streams,
+                time_range=self._range,
+            )
             self._packets = self._demuxer.packets()
             decoded = self._decoded_frames()
             first = next(decoded, None)
             if first is not None and (start is None or self._time(first) <= start):
                 break
         if first is None:
-            assert self._opened is not None
-            raise self._opened.unreadable()
+            raise source.decode_error()
         return first, chain([first], decoded)
 
     def _time(self, frame: VideoFrame) -> Fraction:
-        """When a frame is shown, in seconds; 0 where the source does not say."""
-        # Not the frame's own time base: PyAV does not give one to the last frames of a film.
+        """Return the presentation time in seconds; 0 when the source does not state it."""
+        # Not the frame's own time base: PyAV sets none on the last frames of a stream.
         return (frame.pts or 0) * (self._stream.time_base or Fraction(0))
 
     def _seek(self, container: InputContainer, time: Fraction) -> None:
-        """Go to the key frame before a time; a source that cannot is read from its beginning."""
+        """Seek to the key frame before a time; without seeking, reading starts where it is."""
         try:
             container.seek(int(time * av.time_base), backward=True)
         except FFmpegError as error:
             logger.debug("%s cannot seek: %s", self.source, error)
 
     def _decoded_frames(self) -> Iterator[VideoFrame]:
-        """Frames as the decoder gives them; what cannot be decoded is counted and passed over."""
-        for packet in chain(self._packets, [None]):
+        """Yield decoded frames; packets that cannot be decoded are counted and skipped."""
+        for packet in chain(self._packets, [None]):  # None flushes the decoder
             if packet is not None and packet.stream_index != self._stream.index:
                 self._keep(packet)
                 continue
@@ -268,5 +299,5 @@ class VideoDecoder:
         if is_cover(packet.stream):
             packet.pts = packet.dts = 0  # most containers give it no time
             self.auxiliary.covers.append(packet)
-        elif (moved := self._span.packet(packet)) is not None:
+        elif (moved := self._range.trim_packet(packet)) is not None:
             self.auxiliary.packets.put(moved)

@@ -1,4 +1,8 @@
-"""Which decoder a source gets; which of them work in this machine is `toonvid.ffmpeg.hardware`'s."""
+"""Decoder choice: software or NVDEC for one source, and which of them decoded in the end.
+
+In: the source and what the user requested. Out: a hardware accelerator for PyAV or None, and
+notices for the user. Which decoders work on this machine is found by `toonvid.ffmpeg.hardware`.
+"""
 
 from __future__ import annotations
 
@@ -6,87 +10,90 @@ from collections.abc import Callable
 from contextlib import closing
 
 from av.codec.hwaccel import HWAccel
-from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from toonvid.errors import DeviceMissingError
 from toonvid.ffmpeg.hardware import (
     ActiveDecoder,
-    accelerator,
     choose_decoding,
     fits_nvdec,
-    is_from_card,
+    is_decoded_by_gpu,
+    nvdec_accelerator,
 )
-from toonvid.reading.container import Source
+from toonvid.reading.container import SourceContainer
 from toonvid.reading.options import DecodeOptions
-from toonvid.reading.probe import find_film, is_image
+from toonvid.reading.probe import find_video_stream, is_image
 from toonvid.video import PIPE
 
 
-def choose_hardware(
-    source: str, options: DecodeOptions, open_in_software: Callable[[], Source]
+def choose_accelerator(
+    name: str, options: DecodeOptions, open_in_software: Callable[[], SourceContainer]
 ) -> tuple[HWAccel | None, str | None]:
-    """What a source is opened with so that a card decodes it, and a notice.
+    """Choose the hardware accelerator with which a source is opened.
 
     Args:
-        source: As the user named it.
-        options: What was asked for.
-        open_in_software: Opens the source, to be looked into where that is needed.
+        name: The source as the user named it.
+        options: The requested decoder and part.
+        open_in_software: Opens the source to examine it; called only where that is needed.
 
     Returns:
-        None for software; the notice is of a film that `auto` leaves to software, else None.
+        The accelerator, None for software; and a notice about a video that `auto` leaves to
+        software, else None.
 
     Raises:
-        DeviceMissingError: NVDEC was asked for and cannot be used.
-        SourceError: There is nothing in the source that can be read.
+        DeviceMissingError: NVDEC was requested and cannot be used.
+        SourceError: The source cannot be read.
     """
-    asked = options.decode
-    # Cards hold frames back and are slow to begin, and a pipe cannot be looked into first.
-    is_unfit = options.low_delay or options.key_frames_only or source == PIPE
-    if asked == "auto" and is_unfit:
-        asked = "software"
-    if choose_decoding(asked).name == "software":
+    requested = options.decode
+    # NVDEC delays frames and is slow to start, and a pipe cannot be examined first.
+    is_unsuitable = options.low_delay or options.key_frames_only or name == PIPE
+    if requested == "auto" and is_unsuitable:
+        requested = "software"
+    if choose_decoding(requested).name == "software":
         return None, None
-    if asked == "nvdec":
-        return accelerator(), None
-    with closing(open_in_software()) as opened:
-        fits, notice = _fits_nvdec(opened.container, source)
-    return accelerator() if fits else None, notice
+    if requested == "nvdec":
+        return nvdec_accelerator(), None
+    with closing(open_in_software()) as source:
+        fits, notice = _fits_nvdec(source)
+    return nvdec_accelerator() if fits else None, notice
 
 
-def tell_decoder(
-    film: VideoStream, first: VideoFrame, source: str, options: DecodeOptions
+def identify_decoder(
+    video: VideoStream, first: VideoFrame, name: str, options: DecodeOptions
 ) -> tuple[ActiveDecoder, str | None]:
-    """What has decoded a film, and a notice: where a card cannot, FFmpeg goes on in silence.
+    """Find out what has decoded a frame: FFmpeg falls back to software without an error.
 
     Args:
-        film: Opened with what `choose_hardware` gave.
+        video: The stream, opened with the result of `choose_accelerator`.
         first: Its first frame, decoded.
-        source: What to call the source in a message.
-        options: What was asked for.
+        name: Name of the source in messages.
+        options: The requested decoder.
+
+    Returns:
+        The decoder, and a notice when NVDEC was tried and software decodes, else None.
 
     Raises:
-        DeviceMissingError: NVDEC was asked for, and has not decoded it.
+        DeviceMissingError: NVDEC was requested and has not decoded the frame.
     """
-    decoded_by: ActiveDecoder = "nvdec" if is_from_card(first) else "software"
-    is_asked = options.decode == "nvdec"
-    is_tried = is_asked or film.codec_context.is_hwaccel
+    decoded_by: ActiveDecoder = "nvdec" if is_decoded_by_gpu(first) else "software"
+    is_requested = options.decode == "nvdec"
+    is_tried = is_requested or video.codec_context.is_hwaccel
     if decoded_by == "nvdec" or not is_tried:
         return decoded_by, None
-    name = film.codec_context.codec.canonical_name
-    words = f"NVDEC does not decode {source} ({name}, {first.format.name})"
-    if is_asked:
-        raise DeviceMissingError(f"{words}: --decode auto takes software")
-    return decoded_by, f"{words}: software does"
+    codec = video.codec_context.codec.canonical_name
+    reason = f"NVDEC does not decode {name} ({codec}, {first.format.name})"
+    if is_requested:
+        raise DeviceMissingError(f"{reason}: --decode auto takes software")
+    return decoded_by, f"{reason}: software does"
 
 
-def _fits_nvdec(container: InputContainer, source: str) -> tuple[bool, str | None]:
-    """Whether `auto` takes NVDEC for this source, and a notice of a film for which it does not."""
-    if is_image(container):
+def _fits_nvdec(source: SourceContainer) -> tuple[bool, str | None]:
+    """Decide whether `auto` uses NVDEC for a source; the notice says why not, for videos."""
+    if is_image(source.container):
         return False, None
-    film = find_film(container, source)
-    if fits_nvdec(film):
+    video = find_video_stream(source)
+    if fits_nvdec(video):
         return True, None
-    name = film.codec_context.codec.canonical_name
-    return False, f"software decodes it: NVDEC is not taken for this kind of {name}"
+    codec = video.codec_context.codec.canonical_name
+    return False, f"software decodes it: NVDEC is not used for this kind of {codec}"

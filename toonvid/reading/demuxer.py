@@ -1,6 +1,7 @@
-"""Demux: a source's packets in its own order, read on past damage, up to the end asked for.
+"""Demuxing: packets in the order of the source, across damage, up to the requested end.
 
-Packets are not decoded here.
+In: an open container. Out: its packets, and at the end a description of what is missing. Packets
+are not decoded here.
 """
 
 from __future__ import annotations
@@ -15,64 +16,68 @@ from av.error import ExitError, FFmpegError
 from av.packet import Packet
 from av.stream import Stream
 
-from toonvid.reading.trim import Span
+from toonvid.reading.trim import TimeRange
 from toonvid.video import is_cover
 
 logger = logging.getLogger(__name__)
 
-# Containers whose header states how long each stream is, or when the film ends on its own clock, so
-# that a file cut short can be told.
+# Containers whose header states the duration of each stream, or the end of the whole file: a file
+# that was truncated can be recognized.
 _STREAM_DURATIONS_STATED = "mov,mp4,m4a,3gp,3g2,mj2"
 _END_STATED = {"matroska,webm", "avi"}
-_CUT_SHORT_SECONDS = Fraction(1)
-_INTERLEAVING_SECONDS = 2  # how far behind the pictures their subtitles may lie in a file
-_VAIN_ATTEMPTS = 8  # errors in a row after which a source is given up
+_TRUNCATED_SECONDS = Fraction(1)  # shorter than stated by more than this counts as damage
+_INTERLEAVING_SECONDS = 2  # by how much subtitles may follow their frames in a file
+_MAX_ERRORS_IN_A_ROW = 8  # a source that fails more often is given up
 
 
 class Demuxer:
-    """Reads packets of a film's streams, and knows at the end whether any are missing."""
+    """Reads packets of the video and auxiliary streams, and notes what is missing."""
 
     def __init__(
-        self, container: InputContainer, film: Stream, auxiliary: tuple[Stream, ...], span: Span
+        self,
+        container: InputContainer,
+        video: Stream,
+        auxiliary: tuple[Stream, ...],
+        time_range: TimeRange,
     ) -> None:
-        """Remember what to read.
+        """Note what to read.
 
         Args:
-            container: Open, at the place from which to read.
-            film: Its video stream.
-            auxiliary: Streams whose packets are wanted too.
-            span: Packets are read until all streams have come to its end.
+            container: Open, at the position from which to read.
+            video: The video stream.
+            auxiliary: Other streams whose packets are wanted.
+            time_range: Packets are read until all streams have reached its end.
         """
         self.lost_packets = 0
-        """How many were damaged; whoever decodes adds those that cannot be decoded."""
-        self.is_silent = False
-        """Whether nothing came any more, for as long as an address may be silent."""
+        """Number of damaged packets; the decoder adds those that it cannot decode."""
+        self.is_timed_out = False
+        """Whether an address has sent no data for `DecodeOptions.stall_seconds`."""
         self._container = container
-        self._film = film
-        self._streams = (film, *(s for s in auxiliary if s.type != "attachment"))
-        self._span = span
+        self._video = video
+        self._streams = (video, *(s for s in auxiliary if s.type != "attachment"))
+        self._time_range = time_range
         self._ends: dict[int, Fraction] = {}  # stream index -> how far it was read, in seconds
 
     def packets(self) -> Iterator[Packet[Stream]]:
-        """Yield the packets, those behind the span's end left out where they are not needed."""
+        """Yield the packets; reading stops when no stream has one inside the time range any more."""
         failures = 0
         packets = self._container.demux(self._streams)
-        while failures < _VAIN_ATTEMPTS:
+        while failures < _MAX_ERRORS_IN_A_ROW:
             try:
                 packet = next(packets)
             except StopIteration:
                 return
             except ExitError:
-                self.is_silent = True
+                self.is_timed_out = True
                 return
             except FFmpegError as error:
                 logger.debug("%s: %s", self._container.name, error)
                 self.lost_packets += 1
                 failures += 1
-                packets = self._container.demux(self._streams)
+                packets = self._container.demux(self._streams)  # an error ends the iterator
                 continue
             if packet.dts is None and packet.size == 0:
-                continue  # the demuxer's end mark; the decoder is flushed by name
+                continue  # PyAV's flush packet; the decoder is flushed explicitly
             failures = 0
             self.lost_packets += packet.is_corrupt
             self._note_end(packet)
@@ -81,13 +86,13 @@ class Demuxer:
             yield packet
 
     def damage(self) -> str | None:
-        """What could not be read, once all packets are; None when all could."""
+        """Describe what could not be read, after the last packet; None when nothing is missing."""
         signs = []
         if self.lost_packets:
             signs.append(f"{self.lost_packets} damaged packet{'s' * (self.lost_packets > 1)}")
-        if self.is_silent:
-            signs.append("it fell silent")
-        if self._span.end is None:
+        if self.is_timed_out:
+            signs.append("it stopped sending data")
+        if self._time_range.end is None:
             signs += self._missing_ends()
         return ", ".join(signs) or None
 
@@ -99,22 +104,22 @@ class Demuxer:
             self._ends[index] = max(end, self._ends.get(index, end))
 
     def _is_done(self) -> bool:
-        """Whether pictures and sounds have come to the end, and subtitles had time to."""
-        if self._span.end is None:
+        """Whether video and audio have passed the end, and subtitles had time to follow."""
+        if self._time_range.end is None:
             return False
         needed = [s.index for s in self._streams if s.type == "audio"]
         margin = _INTERLEAVING_SECONDS
-        film_end = self._ends.get(self._film.index, self._span.end) - margin
-        return film_end > self._span.end and all(
-            self._span.is_past(self._ends.get(index, Fraction(0))) for index in needed
+        video_end = self._ends.get(self._video.index, self._time_range.end) - margin
+        return video_end > self._time_range.end and all(
+            self._time_range.is_past(self._ends.get(index, Fraction(0))) for index in needed
         )
 
     def _missing_ends(self) -> Iterator[str]:
-        """Compare how far was read with what the header says."""
+        """Compare the times that were read with those that the header states."""
         container = self._container
         if container.format.name in _END_STATED and container.duration:
             read = max(self._ends.values(), default=Fraction(0))
-            yield from _cut_short("it", read, Fraction(container.duration, av.time_base))
+            yield from _truncation("it", read, Fraction(container.duration, av.time_base))
         if container.format.name == _STREAM_DURATIONS_STATED:
             for stream in self._streams:
                 if stream.type in ("video", "audio") and not is_cover(stream):
@@ -125,9 +130,9 @@ class Demuxer:
             return
         begin = (stream.start_time or 0) * stream.time_base
         read = self._ends.get(stream.index, begin) - begin
-        yield from _cut_short(f"its {stream.type}", read, stream.duration * stream.time_base)
+        yield from _truncation(f"its {stream.type}", read, stream.duration * stream.time_base)
 
 
-def _cut_short(what: str, read: Fraction, stated: Fraction) -> Iterator[str]:
-    if read < stated - _CUT_SHORT_SECONDS:
+def _truncation(what: str, read: Fraction, stated: Fraction) -> Iterator[str]:
+    if read < stated - _TRUNCATED_SECONDS:
         yield f"{what} ends after {float(read):.1f} of {float(stated):.1f} seconds"

@@ -1,4 +1,8 @@
-"""What is asked of a decoder: a part, and a size of frames. Reading them is `toonvid.reading.decoder`'s."""
+"""Options of reading: time range, frame size, limits and decoder.
+
+The field names are part of a job's identity (`toonvid.resume`): renaming one would make unfinished
+conversions unresumable. `toonvid.reading.decoder` applies the options.
+"""
 
 from __future__ import annotations
 
@@ -10,27 +14,29 @@ from toonvid.choices import DecoderName
 
 @dataclass(frozen=True)
 class DecodeOptions:
-    """Which part of a source is read, and how large its frames become."""
+    """Which part of a source is read, how large its frames become, and what decodes it."""
 
     size: tuple[int, int] | int | None = None
-    """A box (width, height) or a short side, in pixels, that frames fit; None keeps their size."""
+    """A box (width, height) or a short side, in pixels, to which frames are scaled; None keeps their
+    size."""
     upscale: bool = False
     """Whether `size` may enlarge frames."""
     start: Fraction | None = None
-    """Seconds from the beginning; frames before it are left out. None: from the beginning."""
+    """Start of the requested part, in seconds from the beginning; None for the beginning."""
     end: Fraction | None = None
-    """Seconds from the beginning; frames from here on are left out. None: to the end."""
+    """End of the requested part (exclusive), in seconds from the beginning; None for the end."""
     key_frames_only: bool = False
-    """Whether to decode key frames alone: a hundredth of the work, and one frame in seconds."""
+    """Whether to decode key frames only: a hundredth of the work, one frame every few seconds."""
     low_delay: bool = False
-    """Whether frames come as soon as they can, and also where the source's clock is set back."""
+    """Whether to decode with the least delay, and to keep frames whose time does not increase, as
+    live sources send them when their clock is set back."""
     max_pixels: int = 2**27
-    """Frames with more pixels are not decoded: a small file can claim to hold a huge picture."""
+    """Largest frame that is decoded, in pixels; a file of some kilobytes can claim a huge image."""
     stall_seconds: float = 30.0
-    """How long an address, a pipe or a file on a network mount may stay silent before it is given
-    up; 0: as long as it likes."""
+    """Seconds without data after which an address, a pipe or a file on a network mount is given up;
+    0 waits without limit."""
     decode: DecoderName = "auto"
-    """What decodes; `auto` takes NVDEC where it works and gives the very frames of software."""
+    """Decoder; `auto` uses NVDEC where it works and gives exactly the frames of software."""
 
     def __post_init__(self) -> None:
         sides = self.size if isinstance(self.size, tuple) else (self.size,)
@@ -47,7 +53,11 @@ class DecodeOptions:
 
 
 def fitted(width: int, height: int, options: DecodeOptions) -> tuple[int, int]:
-    """The size that fits what was asked for, the shape kept as nearly as even sides allow."""
+    """Return the width and height of frames of this size after scaling to `options.size`.
+
+    Both are even when they change, because most encoders need it; the aspect ratio is kept as
+    nearly as even sides allow.
+    """
     if options.size is None:
         return width, height
     if isinstance(options.size, int):

@@ -1,4 +1,8 @@
-"""What is in a source: its film, and what lies beside it. Opening and decoding are left out."""
+"""Probing: finds the video stream and the auxiliary streams of a container and describes them.
+
+In: an open `SourceContainer`, and its first frame. Out: `VideoInfo` and `AuxiliaryStreams`. Opening
+and decoding are done elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -10,109 +14,118 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from toonvid.errors import SourceError
-from toonvid.ffmpeg.color import Orientation, target_color
+from toonvid.ffmpeg.color import target_color
+from toonvid.reading.container import SourceContainer
 from toonvid.reading.options import DecodeOptions, fitted
-from toonvid.reading.trim import Span
+from toonvid.reading.rotation import Orientation
+from toonvid.reading.trim import TimeRange
 from toonvid.video import AuxiliaryStreams, PacketQueue, VideoInfo, is_cover
 
 
-def find_film(container: InputContainer, source: str) -> VideoStream:
-    """The stream of pictures that is read.
-
-    Args:
-        container: Of the source.
-        source: What to call it in a message.
+def find_video_stream(source: SourceContainer) -> VideoStream:
+    """Return the video stream that is read: FFmpeg's best one, cover images aside.
 
     Raises:
-        SourceError: There are no pictures, or none that a codec here can read.
+        SourceError: The source has no video stream, or none that a codec here can decode.
     """
-    films = [s for s in container.streams.video if not is_cover(s)]
-    if not films:
+    container = source.container
+    streams = [s for s in container.streams.video if not is_cover(s)]
+    if not streams:
         kinds = sorted({s.type for s in container.streams})
-        raise SourceError(f"{source} has no pictures ({', '.join(kinds) or 'it is empty'})")
+        found = ", ".join(kinds) or "it is empty"
+        raise SourceError(f"{source.name} contains no video ({found})")
     # PyAV's annotations promise a codec context; a stream that nothing can decode has none.
-    films = [film for film in films if (context := film.codec_context) and context.codec]
-    if not films:
-        raise SourceError(f"{source} has pictures that no codec here can read")
+    streams = [s for s in streams if (context := s.codec_context) and context.codec]
+    if not streams:
+        raise SourceError(f"{source.name} contains video that no codec here can decode")
     best = container.streams.best("video")
-    film = best if best in films else films[0]
-    assert isinstance(film, VideoStream)
-    return film
+    video = best if best in streams else streams[0]
+    assert isinstance(video, VideoStream)
+    return video
 
 
 def is_image(container: InputContainer) -> bool:
-    """Whether a source is a still image rather than a film."""
+    """Whether a source is a still image rather than a video."""
     name = container.format.name
     return name == "image2" or name.endswith("_pipe")
 
 
-def asked_span(container: InputContainer, options: DecodeOptions) -> Span:
-    """The part that was asked for, on the source's own clock."""
-    return Span(_on_own_clock(options.start, container), _on_own_clock(options.end, container))
+def requested_range(container: InputContainer, options: DecodeOptions) -> TimeRange:
+    """Return the requested part in seconds on the source's clock."""
+    return TimeRange(
+        start=_on_source_clock(options.start, container),
+        end=_on_source_clock(options.end, container),
+    )
 
 
 def find_auxiliary_streams(
-    container: InputContainer, film: VideoStream, span: Span, source: str
+    source: SourceContainer, video: VideoStream, time_range: TimeRange
 ) -> AuxiliaryStreams:
-    """All that is beside the film, none of its packets read so far."""
+    """Return everything but the video stream, before any packet is read."""
+    container = source.container
     return AuxiliaryStreams(
-        streams=tuple(s for s in container.streams if s.index != film.index),
-        packets=PacketQueue(source),
-        chapters=span.chapters(container.chapters()),
+        streams=tuple(s for s in container.streams if s.index != video.index),
+        packets=PacketQueue(source.name),
+        chapters=time_range.trim_chapters(container.chapters()),
         metadata=dict(container.metadata),
-        video_metadata=dict(film.metadata),
-        video_disposition=int(film.disposition),
+        video_metadata=dict(video.metadata),
+        video_disposition=int(video.disposition),
     )
 
 
 def describe(
-    container: InputContainer,
-    film: VideoStream,
+    source: SourceContainer,
+    video: VideoStream,
     first: VideoFrame,
     orientation: Orientation,
-    source: str,
     options: DecodeOptions,
 ) -> tuple[VideoInfo, str | None]:
-    """What is known of a film before its frames arrive, and a notice when its colours change.
+    """Describe a source before its frames are read.
 
     Args:
-        container: Of the source.
-        film: The stream of pictures in it.
-        first: The first frame of the film, decoded.
-        orientation: Of that frame.
-        source: What to call the source in a message.
-        options: Part and size of the pictures.
+        source: The open source.
+        video: Its video stream.
+        first: The first frame of the stream, as decoded.
+        orientation: How that frame is rotated.
+        options: Requested part and size.
+
+    Returns:
+        The description, and a notice for the user when colors are mapped to BT.709, else None.
     """
-    turned = orientation.transposed
-    width, height = (first.height, first.width) if turned else (first.width, first.height)
-    width, height = fitted(width, height, options)
-    aspect = film.sample_aspect_ratio or Fraction(1)
+    container = source.container
+    width, height = first.width, first.height
+    # Not every container states an aspect ratio, and some state a negative one.
+    aspect = video.sample_aspect_ratio or Fraction(1)
     if aspect <= 0:
         aspect = Fraction(1)
+    if orientation.transposed:
+        width, height, aspect = height, width, 1 / aspect
+    width, height = fitted(width, height, options)
     color, notice = target_color(first)
-    duration = _duration_seconds(container, film, options)
-    rate = film.average_rate or film.guessed_rate
+    duration = _duration_seconds(container, video, options)
+    rate = video.average_rate or video.guessed_rate
     info = VideoInfo(
-        name=source,
+        name=source.name,
         container=container.format.name,
         width=width,
         height=height,
-        time_base=film.time_base or Fraction(1, av.time_base),
+        time_base=video.time_base or Fraction(1, av.time_base),
         frame_rate=Fraction(rate) if rate else None,
         duration_seconds=duration,
         frame_count=round(duration * rate) if duration and rate else None,
-        sample_aspect_ratio=1 / aspect if turned else aspect,
+        sample_aspect_ratio=aspect,
         color=color,
         is_image=is_image(container),
     )
     return info, notice
 
 
-def _on_own_clock(time: Fraction | None, container: InputContainer) -> Fraction | None:
-    """A time from the beginning, on the source's own clock."""
+def _on_source_clock(time: Fraction | None, container: InputContainer) -> Fraction | None:
+    """Convert seconds from the beginning to seconds on the source's clock."""
     if time is None:
         return None
-    start = Fraction(container.start_time or 0, av.time_base)  # rounded to microseconds
+    # The container's start is rounded to microseconds; the stream that starts there has it exactly.
+    start = Fraction(container.start_time or 0, av.time_base)
     exact = (
         s.start_time * s.time_base
         for s in container.streams
@@ -122,11 +135,11 @@ def _on_own_clock(time: Fraction | None, container: InputContainer) -> Fraction 
 
 
 def _duration_seconds(
-    container: InputContainer, film: VideoStream, options: DecodeOptions
+    container: InputContainer, video: VideoStream, options: DecodeOptions
 ) -> float | None:
-    """How long the asked-for part lasts."""
-    if film.duration is not None and film.time_base is not None:
-        whole = float(film.duration * film.time_base)
+    """Return the duration of the requested part; None when the source does not state its own."""
+    if video.duration is not None and video.time_base is not None:
+        whole = float(video.duration * video.time_base)
     elif container.duration is not None:
         whole = container.duration / av.time_base
     else:

@@ -1,7 +1,8 @@
-"""Patient file: a source that may fall silent, read so that nobody waits for it for ever.
+"""Stall guard: reads a source that may stop answering, with a time limit.
 
-Pipes, and files on network mounts. FFmpeg's own reading of them cannot be given up, so a thread
-does it that can be left behind. Addresses are not read here: FFmpeg gives those up by itself.
+In: a pipe, or a file on a network mount. Out: a file object for PyAV that ends when the source
+stalls. A blocking read of the operating system cannot be cancelled, so a daemon thread does it and
+is abandoned on a timeout. Addresses are not read here: FFmpeg has timeouts for those.
 """
 
 from __future__ import annotations
@@ -20,104 +21,116 @@ from typing import TypeVar
 from toonvid.video import PIPE
 
 BUFFER_BYTES = 65536
-"""How much to ask for at once: what a pipe holds on Linux."""
+"""Size of one read: the capacity of a pipe on Linux."""
 
 T = TypeVar("T")
 
 _STANDARD_INPUT = 0
 _MOUNTS = Path("/proc/self/mountinfo")
-# File systems that wait for a machine or a program that may be gone; `fuse` stands for many.
-_DISTANT = ("nfs", "cifs", "smb", "9p", "afs", "ceph", "fuse", "glusterfs", "lustre", "davfs")
-_AT_HAND = {"fuseblk"}
-_TICK_SECONDS = 0.2  # Windows hands a Ctrl-C on between two waits, not inside of one
+# Prefixes of file systems that wait for another machine or program; `fuse` stands for many.
+_REMOTE_FILE_SYSTEMS = (
+    "nfs",
+    "cifs",
+    "smb",
+    "9p",
+    "afs",
+    "ceph",
+    "fuse",
+    "glusterfs",
+    "lustre",
+    "davfs",
+)
+_LOCAL_FILE_SYSTEMS = {"fuseblk"}  # local disks (NTFS) behind FUSE
+_POLL_SECONDS = 0.2  # Windows delivers Ctrl-C between two waits, not inside one
 
 
 class StallGuardedFile:
-    """What PyAV takes for a file: `read`, `seek`, `tell`, `close`. It raises nothing once it is
-    open, for PyAV would lose that in places: a file given up has come to its end.
+    """A file object for PyAV (`read`, `seek`, `tell`, `close`) that ends when the source stalls.
 
-    One reader at a time; `interrupt` may be called on any thread.
+    Once open it raises nothing, because PyAV drops exceptions from some of its callbacks: a file
+    that is given up looks as if it had ended. One reader at a time; `interrupt` may be called on
+    any thread.
     """
 
     def __init__(self, source: str, seconds: float) -> None:
-        """Open a source; `trouble` tells when it does not answer.
+        """Open a source. If it does not answer in time, `trouble` says so.
 
         Args:
             source: A path, or `-` for standard input.
-            seconds: How long it may stay silent; 0: as long as it likes.
+            seconds: Seconds to wait for data; 0 waits without limit.
 
         Raises:
-            OSError: It cannot be opened.
+            OSError: The source cannot be opened.
         """
         self.name = "pipe:0" if source == PIPE else f"file:{source}"
         self.trouble: str | None = None
-        """Why there is no more of it than was read; None while all is well."""
-        self._ended: BaseException | None = None
+        """Why reading ended early; None when it did not."""
+        self._pending: BaseException | None = None
         self._seconds = seconds
         self._is_given_up = False
         self._file: io.FileIO | None = None
-        self._asked: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[object] = queue.SimpleQueue()
         threading.Thread(target=self._run, name="source", daemon=True).start()
-        opened = self._ask(lambda: self._open(source))
+        opened = self._request(lambda: self._open(source))
         if isinstance(opened, OSError):
             self.close()
             raise opened
         self._can_seek = opened is True
 
     def read(self, size: int) -> bytes:
-        """At least one byte and no more than `size`; none at the end."""
+        """Return between 1 and `size` bytes; none at the end or after giving up."""
         assert self._file is not None or self._is_given_up
-        found = self._ask(lambda: self._file and self._file.read(size))
+        found = self._request(lambda: self._file and self._file.read(size))
         if isinstance(found, OSError):
             self.trouble = (found.strerror or str(found)).lower()
             self._is_given_up = True
         return found if isinstance(found, bytes) else b""
 
     def seekable(self) -> bool:
-        """Whether it is a file proper."""
+        """Whether `seek` works: true for regular files."""
         return self._can_seek
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a place; -1 where there is none such."""
-        found = self._ask(lambda: self._file and self._file.seek(offset, whence))
+        """Move to a position and return it; -1 when that fails."""
+        found = self._request(lambda: self._file and self._file.seek(offset, whence))
         return found if isinstance(found, int) else -1
 
     def tell(self) -> int:
-        """The place that is read next."""
+        """Return the position that is read next."""
         return self.seek(0, io.SEEK_CUR)
 
     def interrupt(self) -> None:
-        """Give it up at once; whoever waits for it waits no longer."""
+        """Give the source up at once and wake the thread that waits for it. On any thread."""
         self._is_given_up = True
         self._answers.put(None)
 
     def close(self) -> None:
-        """Close it as soon as it answers, if ever."""
+        """Close the file as soon as the pending read returns, which may be never."""
         self._is_given_up = True
-        self._asked.put(None)
+        self._requests.put(None)
 
-    def raise_ended(self) -> None:
-        """Raise what a signal raised while the file was waited for: PyAV would have lost it."""
-        if self._ended is not None:
-            raise self._ended
+    def raise_pending(self) -> None:
+        """Raise the exception, from a signal, that interrupted a read and that PyAV has dropped."""
+        if self._pending is not None:
+            raise self._pending
 
-    def _ask(self, work: Callable[[], object]) -> object:
-        """What the thread found, or the `OSError` that it met; None when the file is given up."""
+    def _request(self, work: Callable[[], object]) -> object:
+        """Run `work` on the thread and return its result or `OSError`; None after giving up."""
         if self._is_given_up:
             return None
-        self._asked.put(work)
+        self._requests.put(work)
         try:
-            return _waited(self._answers, self._seconds)
+            return _wait(self._answers, self._seconds)
         except TimeoutError as error:
             self.trouble = str(error)
         except BaseException as error:
-            self._ended = error
+            self._pending = error  # usually KeyboardInterrupt
         self._is_given_up = True
         return None
 
     def _open(self, source: str) -> bool:
-        """Open it; whether one can seek in it."""
+        """Open the file and return whether it can seek."""
         if source == PIPE:
             self._file = io.FileIO(_STANDARD_INPUT, "r", closefd=False)
             return False
@@ -125,7 +138,7 @@ class StallGuardedFile:
         return self._file.seekable()
 
     def _run(self) -> None:
-        while (work := self._asked.get()) is not None:
+        while (work := self._requests.get()) is not None:
             try:
                 self._answers.put(work())
             except OSError as error:
@@ -134,16 +147,16 @@ class StallGuardedFile:
             self._file.close()
 
 
-def patiently(work: Callable[[], T], seconds: float) -> T:
-    """Ask a file system something, on a thread that can be left behind.
+def run_with_timeout(work: Callable[[], T], seconds: float) -> T:
+    """Run a file system operation on a thread that is abandoned when it takes too long.
 
     Args:
-        work: Asks it.
-        seconds: How long that may take; 0: as long as it likes.
+        work: The operation.
+        seconds: Seconds to wait for it; 0 waits without limit.
 
     Raises:
         TimeoutError: It took longer.
-        Exception: As `work`.
+        Exception: Whatever `work` raises.
     """
     answers: queue.SimpleQueue[T | Exception] = queue.SimpleQueue()
 
@@ -154,47 +167,47 @@ def patiently(work: Callable[[], T], seconds: float) -> T:
             answers.put(error)
 
     threading.Thread(target=answer, name="source", daemon=True).start()
-    found = _waited(answers, seconds)
+    found = _wait(answers, seconds)
     if isinstance(found, Exception):
         raise found
     return found
 
 
-def _waited(answers: queue.SimpleQueue[T], seconds: float) -> T:
+def _wait(answers: queue.SimpleQueue[T], seconds: float) -> T:
     until = time.monotonic() + seconds
     while not seconds or time.monotonic() < until:
         with suppress(queue.Empty):
-            return answers.get(timeout=_TICK_SECONDS)
-    raise TimeoutError(silence(seconds))
+            return answers.get(timeout=_POLL_SECONDS)
+    raise TimeoutError(timeout_message(seconds))
 
 
-def silence(seconds: float) -> str:
-    """What to say of a source that was given up."""
-    return f"it said nothing for {seconds:g} seconds (--stall-seconds)"
+def timeout_message(seconds: float) -> str:
+    """Return the reason for giving a source up, for messages."""
+    return f"no data for {seconds:g} seconds (--stall-seconds)"
 
 
 def may_stall(path: Path) -> bool:
-    """Whether a file may fall silent: it is a pipe, or lies where another machine has to answer.
+    """Whether reading a file may block without end: it is a pipe, or on a network mount.
 
-    Where a file lies is known on Linux alone; elsewhere it is taken to be at hand.
+    Mounts are only examined on Linux; elsewhere every regular file is taken to be local.
     """
     if not stat.S_ISREG(path.stat().st_mode):
         return True
-    return sys.platform == "linux" and _is_distant(_file_system(path.resolve()))
+    return sys.platform == "linux" and _is_remote(_file_system(path.resolve()))
 
 
-def _is_distant(kind: str) -> bool:
-    return kind.startswith(_DISTANT) and kind not in _AT_HAND
+def _is_remote(kind: str) -> bool:
+    return kind.startswith(_REMOTE_FILE_SYSTEMS) and kind not in _LOCAL_FILE_SYSTEMS
 
 
 def _file_system(path: Path) -> str:
-    """The kind of file system that a path lies on; empty when that is not known."""
+    """Return the type of the file system that holds a path; empty when unknown."""
     try:
         lines = _MOUNTS.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
         return ""
     depth, kind = 0, ""
-    for line in lines:  # a later mount lies above an earlier one at the same place
+    for line in lines:  # a later mount hides an earlier one at the same place
         before, _, behind = line.partition(" - ")
         place = Path(before.split()[4].replace(r"\040", " "))
         if path.is_relative_to(place) and len(place.parts) >= depth:

@@ -1,5 +1,7 @@
-"""The part of a film that was asked for: frames, packets and chapters outside it are left out, the
-others moved so that the part begins at 0.
+"""Trimming: frames, packets and chapters of the requested time range, moved to begin at 0.
+
+In: frames, packets and chapters on the source's clock. Out: those inside the range, with new times.
+Seeking is done by `toonvid.reading.decoder`.
 """
 
 from __future__ import annotations
@@ -18,56 +20,61 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Span:
-    """From a start to an end, in seconds of the source's own clock, which need not begin at 0."""
+class TimeRange:
+    """A range of time in seconds on the source's clock, which need not begin at 0."""
 
     start: Fraction | None = None
-    """None: from the beginning, and nothing is moved."""
+    """Start (inclusive); None for the beginning of the source, and times are not moved."""
     end: Fraction | None = None
-    """None: to the end of the film."""
+    """End (exclusive); None for the end of the source."""
 
     def is_past(self, time: Fraction) -> bool:
-        """Whether a time lies at the end or behind it."""
+        """Whether a time lies at or after the end."""
         return self.end is not None and time >= self.end
 
-    def frames(self, frames: Iterable[Frame]) -> Iterator[Frame]:
-        """Yield the frames inside. The one on show at the start is shown from there on."""
-        shown: Frame | None = None
+    def trim_frames(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        """Yield the frames inside. The one that is on screen at the start begins there."""
+        on_screen: Frame | None = None
         for frame in frames:
             if self.is_past(frame.seconds):
-                continue  # to the last, so that what lies beside the frames is read too
+                continue  # read on: auxiliary packets of the range may follow in the file
             if self.start is not None and frame.seconds < self.start:
-                shown = frame
+                on_screen = frame
                 continue
             moved = self._moved_frame(frame)
-            if shown is not None and moved.pts > 0:
-                yield self._moved_frame(shown)
-            shown = None
+            if on_screen is not None and moved.pts > 0:
+                yield self._moved_frame(on_screen)
+            on_screen = None
             yield moved
-        if shown is not None and _frame_end(shown) > (self.start or 0):
-            yield self._moved_frame(shown)
+        if on_screen is not None and _frame_end(on_screen) > (self.start or 0):
+            yield self._moved_frame(on_screen)
 
-    def packet(self, packet: Packet[Stream]) -> Packet[Stream] | None:
-        """The packet, moved; None when it lies outside. A text may reach over either end."""
+    def trim_packet(self, packet: Packet[Stream]) -> Packet[Stream] | None:
+        """Move a packet of an auxiliary stream, in place.
+
+        Returns:
+            The packet; None when it lies outside the range. Subtitles that cross either end of the
+            range are shortened instead.
+        """
         time = packet.pts if packet.pts is not None else packet.dts
         if time is None or (self.start is None and self.end is None):
             return packet
-        tick = packet.time_base
-        start = round((self.start or 0) / tick)
+        unit = packet.time_base  # seconds per unit
+        start = round((self.start or 0) / unit)
         begin, end = time, time + (packet.duration or 0)
         if packet.stream.type == "subtitle":
             begin = max(begin, start) if end > start else begin
-            end = end if self.end is None else min(end, round(self.end / tick))
+            end = end if self.end is None else min(end, round(self.end / unit))
             packet.duration = max(end - begin, 0)
-        if begin < start or self.is_past(begin * tick):
+        if begin < start or self.is_past(begin * unit):
             return None
         shift = begin - time - start
         packet.pts = None if packet.pts is None else packet.pts + shift
         packet.dts = None if packet.dts is None else packet.dts + shift
         return packet
 
-    def chapters(self, chapters: Iterable[Chapter]) -> tuple[Chapter, ...]:
-        """The chapters inside, cut to fit."""
+    def trim_chapters(self, chapters: Iterable[Chapter]) -> tuple[Chapter, ...]:
+        """Return the chapters inside, cut to the range."""
         return tuple(filter(None, map(self._moved_chapter, chapters)))
 
     def _moved_frame(self, frame: Frame) -> Frame:
@@ -81,13 +88,13 @@ class Span:
         return replace(frame, pts=begin - start, duration=max(end - begin, 0))
 
     def _moved_chapter(self, chapter: Chapter) -> Chapter | None:
-        tick = chapter["time_base"] or Fraction(1)
-        start = round((self.start or 0) / tick)
+        unit = chapter["time_base"] or Fraction(1)
+        start = round((self.start or 0) / unit)
         begin, end = chapter["start"], chapter["end"]
         if self.start is not None:
             begin = max(begin, start)
         if self.end is not None:
-            end = min(end, round(self.end / tick))
+            end = min(end, round(self.end / unit))
         return {**chapter, "start": begin - start, "end": end - start} if begin < end else None
 
 

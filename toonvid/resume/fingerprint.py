@@ -18,7 +18,7 @@ from toonvid.backends import Backend
 from toonvid.errors import SourceError
 from toonvid.ffmpeg.hardware import NVENC, ActiveDecoder, encoding_gpu
 from toonvid.pipeline import ConvertOptions
-from toonvid.reading.stall_guard import patiently
+from toonvid.reading.stall_guard import run_with_timeout
 
 # The keys below are in journals, and are what a user reads where two jobs differ.
 SIZE_KEY = "the source's size"
@@ -126,7 +126,7 @@ def fingerprint(source: Path, stall_seconds: float) -> dict[str, str]:
         SourceError: The file cannot be read.
     """
     try:
-        return patiently(lambda: _fingerprint(source), stall_seconds)
+        return run_with_timeout(lambda: _fingerprint(source), stall_seconds)
     except OSError as error:
         raise SourceError(f"{source} cannot be read: {error.strerror or error}") from error
 

@@ -21,7 +21,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
 
 from toonvid.errors import TargetError
-from toonvid.ffmpeg.color import encoder_graph, ready_frames
+from toonvid.ffmpeg.filter_graphs import encoder_graph, ready_frames
 from toonvid.video import Frame, VideoInfo
 from toonvid.writing.codec import Codec
 from toonvid.writing.containers import target_format

@@ -270,7 +270,7 @@ def test_a_gpu_and_its_driver_are_reported(tmp_path: Path) -> None:
         ("0x10de", "0x030000", NO_DRIVER.problem, "broken", "install NVIDIA's driver"),
         ("0x10de", "0x040300", NO_DRIVER.problem, "missing", ""),  # the audio device of a GPU
         ("0x8086", "0x030000", NO_DRIVER.problem, "missing", ""),
-        ("0x8086", "0x030000", "the NVIDIA driver finds no card", "missing", ""),
+        ("0x8086", "0x030000", "the NVIDIA driver finds no GPU", "missing", ""),
         ("0x8086", "0x030000", "the driver cannot start: restart", "broken", "restart"),
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from support.clips import Clip, first_frame, image_file
 
-from toonvid.ffmpeg.color import encoder_graph
+from toonvid.ffmpeg.filter_graphs import encoder_graph
 from toonvid.reading.decoder import VideoDecoder
 from toonvid.video import ColorTags
 from toonvid.writing.options import EncodeOptions

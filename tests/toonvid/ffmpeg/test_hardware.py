@@ -22,15 +22,16 @@ from support.run_toonvid import run_here
 from toonvid.backends import Backend
 from toonvid.errors import DeviceMissingError, JobMismatchError, TargetError
 from toonvid.ffmpeg import hardware
-from toonvid.ffmpeg.color import FrameKind, drained_frames, rgb_graph
+from toonvid.ffmpeg.color import FrameFormat
+from toonvid.ffmpeg.filter_graphs import drained_frames, rgb_graph
 from toonvid.ffmpeg.hardware import (
     NVENC,
     Decoding,
     choose_decoding,
     encoder_problem,
-    is_from_card,
+    is_decoded_by_gpu,
     is_hardware_encoder,
-    is_tried_picture,
+    is_test_frame,
     nvdec_problem,
 )
 from toonvid.ffmpeg.nvidia import Gpu, NvidiaInfo, find_nvidia
@@ -49,7 +50,7 @@ from toonvid.writing.options import EncodeOptions
 F = Fraction
 LAPTOP = NvidiaInfo((Gpu(0, "NVIDIA GeForce RTX 3050 Laptop GPU", (8, 6), 4 * 2**30),), 13000)
 NO_DRIVER = NvidiaInfo(problem="there is no NVIDIA driver: install one")
-LEFT_TO_SOFTWARE = "software decodes it: NVDEC is not taken for this kind of"
+LEFT_TO_SOFTWARE = "software decodes it: NVDEC is not used for this kind of"
 LARGE = (320, 192)  # as NVENC and NVDEC take them
 
 without_gpu = pytest.mark.skipif(bool(find_nvidia().gpus), reason="there is a card here")
@@ -103,11 +104,11 @@ def test_nvdec_is_really_tried() -> None:
 
 def test_what_is_tried_with_is_known_again() -> None:
     """What software makes of the tiny film, in the layout that a card gives."""
-    with av.open(hardware._tiny_film()) as container:
+    with av.open(hardware._test_video()) as container:
         frame = next(container.decode(video=0)).reformat(format="nv12")
-    assert is_tried_picture(frame)
+    assert is_test_frame(frame)
     black = av.VideoFrame.from_ndarray(np.zeros((96, 64), np.uint8), format="nv12")
-    assert not is_tried_picture(black)
+    assert not is_test_frame(black)
 
 
 @without_gpu
@@ -148,7 +149,7 @@ def useless_card(monkeypatch: pytest.MonkeyPatch) -> None:
         return Decoding("software" if asked == "software" else "nvdec")
 
     monkeypatch.setattr(decoder_choice, "choose_decoding", choose)
-    monkeypatch.setattr(decoder_choice, "accelerator", lambda: HWAccel("qsv"))
+    monkeypatch.setattr(decoder_choice, "nvdec_accelerator", lambda: HWAccel("qsv"))
 
 
 @pytest.mark.usefixtures("useless_card")
@@ -209,8 +210,8 @@ def test_frames_as_cards_give_them_become_the_very_same_rgb(
         frame = av.VideoFrame.from_ndarray(noise, format="rgb24").reformat(format=soft)
         frame = frame.reformat(format=pix_fmt)
         frame.pts, frame.time_base = 0, F(1, 25)
-        assert is_from_card(frame) == (pix_fmt == card)
-        graph = rgb_graph(FrameKind.of(frame, False), F(1, 25), *LARGE)
+        assert is_decoded_by_gpu(frame) == (pix_fmt == card)
+        graph = rgb_graph(FrameFormat.from_frame(frame, False), F(1, 25), *LARGE)
         graph.vpush(frame)
         [picture] = drained_frames(graph)
         pictures.append(picture.to_ndarray())
@@ -319,7 +320,7 @@ def test_another_decoder_does_not_go_on_with_what_was_begun(
     with pytest.raises(Stopped):
         convert(film, target, identity, on_progress=stop_at(12), decoding=asked)
     with monkeypatch.context() as patched:
-        patched.setattr(decode, "tell_decoder", lambda *_: ("nvdec", None))
+        patched.setattr(decode, "identify_decoder", lambda *_, **__: ("nvdec", None))
         with pytest.raises(JobMismatchError, match="--decode was software, is nvdec"):
             convert(film, target, identity)
     assert convert(film, target, identity, decoding=asked).resumed_frames == 10

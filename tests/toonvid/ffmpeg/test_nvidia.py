@@ -1,4 +1,4 @@
-"""What the driver says of its cards, and what it says when it fails."""
+"""NVIDIA GPUs as the driver describes them, and the messages when it fails."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import ctypes
 import re
 from dataclasses import replace
 
+import pynvml
 import pytest
 
-from toonvid.ffmpeg.nvidia import Gpu, NvidiaInfo, find_nvidia
+from toonvid.ffmpeg.nvidia import Gpu, NvidiaInfo, driver_version, find_nvidia
 
 
 class FakeDriver:
-    """A driver with one card, or one that fails: what the real library would answer."""
+    """A CUDA driver with some GPUs, or one that fails, as the real library would answer."""
 
     def __init__(self, count=1, init=0, version=0, name=b"NVIDIA GeForce RTX 4060") -> None:
         self.count, self.init, self.version, self.name = count, init, version, name
@@ -41,7 +42,7 @@ class FakeDriver:
         return 0
 
 
-def test_cards_are_described_as_the_driver_tells_them():
+def test_gpus_are_described_as_the_driver_reports_them():
     found = find_nvidia(FakeDriver())
     assert replace(found, driver="") == NvidiaInfo(
         (Gpu(0, "NVIDIA GeForce RTX 4060", (8, 9), 8 * 2**30),), 12040
@@ -50,16 +51,43 @@ def test_cards_are_described_as_the_driver_tells_them():
     assert found.gpus[0].device == "cuda:0"
 
 
+def test_several_gpus_are_numbered_in_cudas_order():
+    found = find_nvidia(FakeDriver(count=3))
+    assert [gpu.device for gpu in found.gpus] == ["cuda:0", "cuda:1", "cuda:2"]
+
+
 @pytest.mark.parametrize(
     ("driver", "problem"),
     [
-        (FakeDriver(init=100), "finds no card"),
-        (FakeDriver(count=0), "finds no card"),
+        (FakeDriver(init=100), "finds no GPU"),
+        (FakeDriver(count=0), "finds no GPU"),
         (FakeDriver(init=999), r"cannot start \(CUDA error 999\)"),
         (FakeDriver(version=3), "does not answer"),
     ],
 )
-def test_a_driver_that_fails_says_how(driver, problem):
+def test_a_failing_driver_is_reported_with_the_reason(driver, problem):
     found = find_nvidia(driver)
     assert found.gpus == ()
     assert re.search(problem, found.problem)
+
+
+def test_the_drivers_version_comes_from_nvml(monkeypatch):
+    closed = []
+    monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
+    monkeypatch.setattr(pynvml, "nvmlSystemGetDriverVersion", lambda: "580.95.05")
+    monkeypatch.setattr(pynvml, "nvmlShutdown", lambda: closed.append(True))
+    assert find_nvidia(FakeDriver()).driver == "580.95.05"
+    assert closed == [True]
+
+
+@pytest.mark.parametrize(
+    "error", [pynvml.NVML_ERROR_LIBRARY_NOT_FOUND, pynvml.NVML_ERROR_DRIVER_NOT_LOADED]
+)
+def test_without_nvml_the_gpus_are_still_found(monkeypatch, error):
+    def fail():
+        raise pynvml.NVMLError(error)
+
+    monkeypatch.setattr(pynvml, "nvmlInit", fail)
+    assert driver_version() == ""
+    found = find_nvidia(FakeDriver())
+    assert (len(found.gpus), found.driver) == (1, "")

@@ -100,7 +100,7 @@ def test_silence_is_waited_for_once(tmp_path: Path) -> None:
         with VideoDecoder(url, opener=opener) as decoder:
             assert len(list(decoder.frames())) >= 5
         finished.set()
-    assert decoder.damage is not None and decoder.damage.startswith("it fell silent")
+    assert decoder.damage is not None and decoder.damage.startswith("it stopped sending data")
 
 
 def test_address_where_nobody_answers() -> None:

@@ -144,7 +144,7 @@ def test_streams_that_no_codec_reads_are_refused_or_left_out(tmp_path, toon):
     source = Clip(audio=(Tone("ac3"),)).write(tmp_path / "source.mp4")
     whole = source.read_bytes()
     source.write_bytes(whole.replace(b"avc1", b"zzzz"))
-    with pytest.raises(SourceError, match="has pictures that no codec here can read"):
+    with pytest.raises(SourceError, match="contains video that no codec here can decode"):
         toon(source)
     source.write_bytes(whole.replace(b"ac-3", b"zzzz"))
     assert toon(source).notices == ("audio stream 1 (unknown) does not fit mp4 and is left out",)

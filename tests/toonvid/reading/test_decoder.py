@@ -267,11 +267,11 @@ def test_interlaced_film_is_deinterlaced_and_keeps_its_times(tmp_path, toon):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("empty.mp4", b"", "is not a film or picture that can be read"),
-        ("text.mp4", b"Dear diary,\n" * 50, "is not a film or picture that can be read"),
-        ("noise.mkv", bytes(range(256)) * 20, "is not a film or picture that can be read"),
-        ("broken.png", b"\x89PNG\r\n\x1a\n" + bytes(60), "can be read"),
-        ("broken.jpg", b"\xff\xd8\xff\xe0" + bytes(60), "can be read"),
+        ("empty.mp4", b"", "is not a readable video or image"),
+        ("text.mp4", b"Dear diary,\n" * 50, "is not a readable video or image"),
+        ("noise.mkv", bytes(range(256)) * 20, "is not a readable video or image"),
+        ("broken.png", b"\x89PNG\r\n\x1a\n" + bytes(60), "not a readable|can be decoded"),
+        ("broken.jpg", b"\xff\xd8\xff\xe0" + bytes(60), "not a readable|can be decoded"),
     ],
 )
 def test_what_is_no_film_is_refused_in_one_line(name, content, message, tmp_path):
@@ -290,7 +290,7 @@ def test_sound_alone_is_refused(tmp_path):
         frame = av.AudioFrame.from_ndarray(np.zeros((2, 1024), np.float32), "fltp", "stereo")
         frame.sample_rate, frame.pts = 48000, 0
         target.mux([*stream.encode(frame), *stream.encode(None)])
-    with pytest.raises(SourceError, match=r"has no pictures \(audio\)"), VideoDecoder(source):
+    with pytest.raises(SourceError, match=r"contains no video \(audio\)"), VideoDecoder(source):
         pass
 
 
@@ -307,12 +307,12 @@ def test_sound_with_a_cover_picture_is_no_film(tmp_path):
             if packet.size:
                 packet.stream = copies[packet.stream_index]
                 target.mux(packet)
-    with pytest.raises(SourceError, match="has no pictures"), VideoDecoder(source):
+    with pytest.raises(SourceError, match="contains no video"), VideoDecoder(source):
         pass
 
 
 def test_folder_and_missing_file_are_refused(tmp_path):
-    with pytest.raises(SourceError, match="is a folder, not a film"), VideoDecoder(tmp_path):
+    with pytest.raises(SourceError, match="is a folder, not a video"), VideoDecoder(tmp_path):
         pass
     missing = tmp_path / "missing.mp4"
     with pytest.raises(SourceError, match="no such file"), VideoDecoder(missing):

@@ -16,7 +16,7 @@ from support.clips import Clip, Subtitles, Tone, frame_times, moving_frames, onl
 from toonvid.errors import SourceError
 from toonvid.reading.demuxer import Demuxer
 from toonvid.reading.options import DecodeOptions
-from toonvid.reading.trim import Span
+from toonvid.reading.trim import TimeRange
 
 F = Fraction
 LONG = Clip(
@@ -108,14 +108,14 @@ class Stumbling:
 
 def test_reading_goes_on_after_every_error_as_long_as_there_is_more(tmp_path):
     with av.open(str(Clip(moving_frames(30)).write(tmp_path / "source.mp4"))) as container:
-        demuxer = Demuxer(Stumbling(container, 1), container.streams.video[0], (), Span())
+        demuxer = Demuxer(Stumbling(container, 1), container.streams.video[0], (), TimeRange())
         assert len(list(demuxer.packets())) == 30
         assert demuxer.damage() == f"{demuxer.lost_packets} damaged packets"
 
 
 def test_errors_without_end_are_given_up(tmp_path):
     with av.open(str(Clip().write(tmp_path / "source.mp4"))) as container:
-        demuxer = Demuxer(Stumbling(container, 10**9), container.streams.video[0], (), Span())
+        demuxer = Demuxer(Stumbling(container, 10**9), container.streams.video[0], (), TimeRange())
         assert list(demuxer.packets()) == []
         assert demuxer.lost_packets < 100
 
@@ -124,7 +124,7 @@ def test_a_header_without_a_single_picture_is_refused(tmp_path, toon):
     source = LONG.write(tmp_path / "source.mp4")
     data = source.read_bytes()
     source.write_bytes(data[: data.index(b"mdat") + 4])
-    with pytest.raises(SourceError, match="no picture in it can be read"):
+    with pytest.raises(SourceError, match="no frame of it can be decoded"):
         toon(source)
     assert [path.name for path in tmp_path.iterdir()] == ["source.mp4"]
 

@@ -40,7 +40,7 @@ def test_a_file_that_names_others_opens_none(kind, tmp_path):
     Clip(container="mpegts").write(tmp_path / "other.ts")
     for other in ("other.ts", "list." + kind, "http://127.0.0.1:9/other.ts"):
         source = playlist(tmp_path, kind, other)
-        with pytest.raises(SourceError, match="is not a film or picture that can be read"):
+        with pytest.raises(SourceError, match="is not a readable video or image"):
             open_and_close(source)
 
 
@@ -96,7 +96,7 @@ def silent_server():
 
 
 def test_an_address_that_never_speaks_is_given_up(silent_server):
-    with pytest.raises(SourceError, match=r"cannot be read: it said nothing for 0\.3 seconds"):
+    with pytest.raises(SourceError, match=r"cannot be read: no data for 0\.3 seconds"):
         open_and_close(silent_server, stall_seconds=0.3)
 
 

@@ -20,7 +20,7 @@ from support.run_toonvid import start_apart
 
 from toonvid.errors import SourceError
 from toonvid.pipeline import ConvertOptions, convert
-from toonvid.reading import stall_guard as patient_file
+from toonvid.reading import stall_guard
 from toonvid.reading.decoder import VideoDecoder
 from toonvid.reading.options import DecodeOptions
 from toonvid.reading.stall_guard import StallGuardedFile, may_stall
@@ -64,9 +64,7 @@ def writing(pipe: Path, content: bytes, pause: float = 0.0) -> Iterator[None]:
 
 def test_a_pipe_that_nobody_writes_to_is_given_up(pipe):
     with (
-        pytest.raises(
-            SourceError, match=r"cannot be read: it said nothing for 0\.4 seconds \(--st"
-        ),
+        pytest.raises(SourceError, match=r"cannot be read: no data for 0\.4 seconds \(--st"),
         VideoDecoder(pipe, SOON),
     ):
         pass
@@ -78,7 +76,7 @@ def test_a_pipe_that_falls_silent_gives_what_it_held(pipe, film, identity, tmp_p
     content = film.read_bytes()
     with writing(pipe, content[: len(content) * 2 // 3]):
         done = convert(pipe, tmp_path / "target.mp4", identity, ConvertOptions(decoding=SOON))
-    assert done.damage is not None and "it said nothing for 0.4 seconds" in done.damage
+    assert done.damage is not None and "no data for 0.4 seconds" in done.damage
     assert 5 < len(frame_times(tmp_path / "target.mp4")) == done.frames < 50
 
 
@@ -113,7 +111,7 @@ def test_a_file_is_read_and_sought_in(film, monkeypatch):
     """As a file on a network mount is."""
     with VideoDecoder(film) as decoder:
         expected = [(frame.pts, frame.pixels.sum()) for frame in decoder.frames()]
-    monkeypatch.setattr(patient_file, "_file_system", lambda _: "nfs4")
+    monkeypatch.setattr(stall_guard, "_file_system", lambda _: "nfs4")
     with VideoDecoder(film) as decoder:
         assert decoder.info.duration_seconds == 2
         decoder.skip_to(frame_times(film)[30])
@@ -142,12 +140,12 @@ class Stuck(StallGuardedFile):
 
 
 def test_a_mount_that_dies_gives_what_it_held(film, monkeypatch):
-    monkeypatch.setattr(patient_file, "_file_system", lambda _: "fuse.sshfs")
+    monkeypatch.setattr(stall_guard, "_file_system", lambda _: "fuse.sshfs")
     monkeypatch.setattr("toonvid.reading.container.StallGuardedFile", Stuck)
     with VideoDecoder(film, SOON) as decoder:
         frames = list(decoder.frames())
     assert 0 < len(frames) < 50
-    assert decoder.damage is not None and "it said nothing for 0.4 seconds" in decoder.damage
+    assert decoder.damage is not None and "no data for 0.4 seconds" in decoder.damage
     assert not decoder.is_whole
 
 
@@ -159,7 +157,7 @@ def test_a_file_that_breaks_is_said_to(film, monkeypatch):
                 self._file = io.FileIO("/proc/self/mem")  # cannot be read at 0
             return super().read(min(size, 1000))
 
-    monkeypatch.setattr(patient_file, "_file_system", lambda _: "cifs")
+    monkeypatch.setattr(stall_guard, "_file_system", lambda _: "cifs")
     monkeypatch.setattr("toonvid.reading.container.StallGuardedFile", Breaks)
     with VideoDecoder(film) as decoder:
         assert 0 < len(list(decoder.frames())) < 50
@@ -177,18 +175,18 @@ def test_which_files_may_stall(tmp_path, pipe, film, monkeypatch):
         rf"25 27 0:24 / {tmp_path}/my\040phone rw,relatime - fuse.mtp phone rw" + "\n"
         f"26 27 0:25 / {tmp_path}/stick rw,relatime - fuseblk /dev/sda rw\n"
     )
-    monkeypatch.setattr(patient_file, "_MOUNTS", mounts)
+    monkeypatch.setattr(stall_guard, "_MOUNTS", mounts)
     for folder, expected in (("", True), ("disk", False), ("my phone", True), ("stick", False)):
         path = tmp_path / folder / "a.mkv"
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"")
         assert may_stall(path) == expected, folder
-    monkeypatch.setattr(patient_file, "_MOUNTS", tmp_path / "none")
+    monkeypatch.setattr(stall_guard, "_MOUNTS", tmp_path / "none")
     assert not may_stall(film)
 
 
 @pytest.mark.parametrize("at_work", [True, False])
-def test_a_signal_ends_a_run_whose_pipe_is_silent(at_work, film, engines_folder, tmp_path):
+def test_a_signal_ends_a_run_whose_pipe_is_timed_out(at_work, film, engines_folder, tmp_path):
     folder = tmp_path / "targets"
     folder.mkdir()
     read, write = os.pipe()
@@ -227,6 +225,6 @@ def test_the_command_line_takes_a_patience(engines_folder, tmp_path):
     )
     _, said = ended.communicate(timeout=60)
     assert ended.returncode == 1
-    assert b"- cannot be read: it said nothing for 0.2 seconds (--stall-seconds)" in said
+    assert b"- cannot be read: no data for 0.2 seconds (--stall-seconds)" in said
     os.close(read)
     os.close(write)

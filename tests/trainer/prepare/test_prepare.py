@@ -409,7 +409,7 @@ def test_nothing_kept_is_an_error_that_says_why(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="nothing was kept: 3 blank"):
         take(source, tmp_path / "out")
     (tmp_path / "words.mp4").write_text("no film")
-    with pytest.raises(SourceError, match=r"nothing was kept: .*words.mp4 is not a film"):
+    with pytest.raises(SourceError, match=r"nothing was kept: .*words.mp4 is not a readable video"):
         take(tmp_path / "words.mp4", tmp_path / "out2")
 
 
