@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""How late `toonvid live` is in its window, read off a virtual screen, beside what it tells itself.
+"""Measure the delay of `toonvid live` on a virtual screen, beside the delay that it reports.
 
     scripts/long/screen_delay.py --size 640x360 --fps 25 --seconds 30 --style ink
 
-Needs Xvfb, and a machine that does nothing else.
+Needs Xvfb and openbox, and a machine that does nothing else meanwhile.
 """
 
 from __future__ import annotations
@@ -21,22 +21,31 @@ from toonvid.engine import DEFAULT_STYLE
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", default="640x360")
-    parser.add_argument("--fps", type=float, default=25)
-    parser.add_argument("--seconds", type=float, default=30)
-    parser.add_argument("--style", default=DEFAULT_STYLE)
-    asked = parser.parse_args()
-    width, height = (int(side) for side in asked.size.split("x"))
-    found = measure_screen_delay(width, height, asked.fps, asked.seconds, asked.style, {})
-    print(f"{cpu_name()}, {core_count()} cores; {asked.style}, {asked.size}, {asked.fps:g}/s")
-    for what, (median, most) in (
-        ("toonvid live tells", found.told),
-        ("seen on the screen", found.seen),
-        ("of which the way to toonvid", found.way),
+    options = parse_arguments()
+    width, height = (int(side) for side in options.size.split("x"))
+    measured = measure_screen_delay(
+        width, height, options.fps, options.seconds, options.style, env={}
+    )
+    print(
+        f"{cpu_name()}, {core_count()} cores; {options.style}, {options.size},"
+        f" {options.fps:g} frames per second"
+    )
+    for label, (median, percentile_95) in (
+        ("reported by toonvid live", measured.reported),
+        ("seen on the screen", measured.seen),
+        ("of which from the camera to toonvid", measured.transport),
     ):
-        print(f"{what}: {median:.0f} ms, 95 % within {most:.0f} ms")
-    print(f"{found.pictures} pictures")
+        print(f"{label}: median {median:.0f} ms, 95 % within {percentile_95:.0f} ms")
+    print(f"{measured.frames} frames")
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", default="640x360", help="of the camera's frames, in pixels")
+    parser.add_argument("--fps", type=float, default=25, help="frames per second of the camera")
+    parser.add_argument("--seconds", type=float, default=30, help="how long frames are shown")
+    parser.add_argument("--style", default=DEFAULT_STYLE)
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Twenty minutes of `toonvid live`: neither memory, nor delay, nor the number of threads may grow.
+"""Run live conversion for twenty minutes: memory, delay and number of threads must not grow.
 
     scripts/long/soak_live.py --minutes 20 --size 640x360
 
-A drawn camera with a clock in its picture is painted, recorded and shown on the page to a reader.
-Prints a line every so often and a verdict, and ends with 1 if any of them has grown.
+A drawn camera with a clock in its frames is stylized, recorded, and sent to a client of the page.
+Prints a line every half minute and a verdict at the end. Exit code 1 if anything has grown.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 import urllib.request
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from statistics import median
@@ -27,75 +28,86 @@ from toonvid.engine import DEFAULT_STYLE, find_engine
 from toonvid.live.camera import Camera
 from toonvid.live.live_stylizer import LiveStylizer, StyleSettings
 from toonvid.live.recorder import Recorder, RecordOptions
-from toonvid.live.session import Controls, DisplayFrame, LiveSession
+from toonvid.live.session import Controls, DisplayFrame, FrameOutput, LiveSession
 from toonvid.live.web.server import PageServer, ServeOptions
 
-SETTLING_LINES = 4  # caches fill
-MEMORY_GROWTH = 1.02
+SETTLING_SAMPLES = 4  # at the start, in which caches fill; not compared
+MEMORY_GROWTH = 1.02  # allowed, from the first quarter of the samples to the last
 DELAY_GROWTH = 1.25
-DELAY_SLACK_MS = 5.0
+DELAY_SLACK_MS = 5.0  # allowed in addition: small delays differ by a few milliseconds
+
+
+@dataclass(frozen=True)
+class Sample:
+    """State of the process at one moment."""
+
+    megabytes: float
+    """Resident memory."""
+    delay_ms: float
+    """Median delay of the frames since the sample before."""
+    threads: int
 
 
 def main() -> int:
-    asked = parse()
-    width, height = (int(side) for side in asked.size.split("x"))
-    look = StyleSettings(asked.style)
-    controls = Controls(look, (), recording=True)
-    lines: list[tuple[float, float, int]] = []  # megabytes, delay in milliseconds, threads
+    options = parse_arguments()
+    width, height = (int(side) for side in options.size.split("x"))
+    settings = StyleSettings(options.style)
+    controls = Controls(settings, (), recording=True)
+    samples: list[Sample] = []
     with (
         tempfile.TemporaryDirectory(prefix="toonvid-soak-") as folder,
-        LiveStylizer(lambda name: open_backend(find_engine(name)), look, None) as stylizer,
-        Camera("scene", lambda: open_demo_scene(width, height, Fraction(asked.fps))) as camera,
+        LiveStylizer(lambda name: open_backend(find_engine(name)), settings, None) as stylizer,
+        Camera("scene", lambda: open_demo_scene(width, height, Fraction(options.fps))) as camera,
         Recorder(camera, controls, RecordOptions(Path(folder) / "soak.mkv"), print) as recorder,
     ):
-        live = LiveSession(
-            camera, stylizer, controls, [recorder.show, watch(lines, asked.line_seconds)]
-        )
+        sampler = sample_output(samples, options.line_seconds)
+        session = LiveSession(camera, stylizer, controls, [recorder.show, sampler])
         with PageServer(
-            controls, live.statistics, camera.put_browser_frame, ServeOptions(port=0)
+            controls, session.statistics, camera.put_browser_frame, ServeOptions(port=0)
         ) as page:
-            live.outputs.append(page.show)
+            session.outputs.append(page.show)
             threading.Thread(target=read_page, args=(page.address,), daemon=True).start()
-            figures = live.run(60 * asked.minutes)
-    print(figures)
-    return judge(lines)
+            statistics = session.run(60 * options.minutes)
+    print(statistics)
+    return print_verdict(samples)
 
 
-def parse() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=20)
-    parser.add_argument("--line-seconds", type=float, default=30)
-    parser.add_argument("--size", default="640x360")
-    parser.add_argument("--fps", default="25")
+    parser.add_argument("--line-seconds", type=float, default=30, help="between two lines")
+    parser.add_argument("--size", default="640x360", help="of the camera's frames, in pixels")
+    parser.add_argument("--fps", default="25", help="frames per second of the camera")
     parser.add_argument("--style", default=DEFAULT_STYLE)
     return parser.parse_args()
 
 
-def watch(lines: list[tuple[float, float, int]], line_seconds: float):
-    """A screen that reads the clock in the pictures, and notes a line every so often."""
+def sample_output(samples: list[Sample], line_seconds: float) -> FrameOutput:
+    """Return an output that reads the clock in the frames, and adds and prints samples."""
     delays: list[int] = []
     began = last = time.perf_counter()
 
-    def screen(picture: DisplayFrame | None) -> None:
+    def read_frame(frame: DisplayFrame | None) -> None:
         nonlocal last
-        if picture is not None:
-            delays.append(elapsed_ms(read_clock(picture.pixels), clock_ms()))
+        if frame is not None:
+            delays.append(elapsed_ms(read_clock(frame.pixels), clock_ms()))
         now = time.perf_counter()
         if now >= last + line_seconds and delays:
             last = now
-            lines.append((resident_megabytes(), median(delays), threading.active_count()))
+            sample = Sample(resident_megabytes(), median(delays), threading.active_count())
+            samples.append(sample)
             delays.clear()
-            megabytes, delay, threads = lines[-1]
             print(
-                f"{now - began:6.0f} s  {megabytes:7.1f} MB  {delay:5.0f} ms  {threads} threads",
+                f"{now - began:6.0f} s  {sample.megabytes:7.1f} MB  {sample.delay_ms:5.0f} ms"
+                f"  {sample.threads} threads",
                 flush=True,
             )
 
-    return screen
+    return read_frame
 
 
 def resident_megabytes() -> float:
-    """What the process holds now; where the system does not say, the most it ever held."""
+    """Return the resident memory; where the system does not tell, the largest so far."""
     statm = Path("/proc/self/statm")
     if statm.exists():
         return int(statm.read_text().split()[1]) * resource.getpagesize() / 2**20
@@ -103,35 +115,39 @@ def resident_megabytes() -> float:
 
 
 def read_page(address: str) -> None:
-    """Look at the page until it ends."""
+    """Open the page and read the live cartoon until it ends."""
     opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
     opener.open(address).close()
-    with opener.open(address.partition("?")[0] + "cartoon.mjpg") as pictures:
-        while pictures.read(1 << 16):
+    with opener.open(address.partition("?")[0] + "cartoon.mjpg") as stream:
+        while stream.read(1 << 16):
             continue
 
 
-def judge(lines: list[tuple[float, float, int]]) -> int:
-    """0 when the last quarter is as good as the first one after settling."""
-    settled = lines[SETTLING_LINES:]
+def print_verdict(samples: list[Sample]) -> int:
+    """Compare the last quarter of the samples with the first, and return the exit code."""
+    settled = samples[SETTLING_SAMPLES:]
     quarter = len(settled) // 4
     if not quarter:
-        print("too short to tell")
+        print("the run was too short to tell")
         return 1
-    memory, delay, threads = zip(*settled, strict=True)
-    first, last = median(memory[:quarter]), median(memory[-quarter:])
-    early, late = median(delay[:quarter]), median(delay[-quarter:])
+    first, last = settled[:quarter], settled[-quarter:]
+    first_megabytes = median(sample.megabytes for sample in first)
+    last_megabytes = median(sample.megabytes for sample in last)
+    first_delay = median(sample.delay_ms for sample in first)
+    last_delay = median(sample.delay_ms for sample in last)
+    first_threads, last_threads = settled[0].threads, settled[-1].threads
     print(
-        f"memory {first:.1f} -> {last:.1f} MB, delay {early:.0f} -> {late:.0f} ms,"
-        f" threads {threads[0]} -> {threads[-1]}"
+        f"memory {first_megabytes:.1f} -> {last_megabytes:.1f} MB,"
+        f" delay {first_delay:.0f} -> {last_delay:.0f} ms,"
+        f" threads {first_threads} -> {last_threads}"
     )
-    grew = (
-        last > first * MEMORY_GROWTH
-        or late > early * DELAY_GROWTH + DELAY_SLACK_MS
-        or threads[-1] > threads[0]
+    has_grown = (
+        last_megabytes > first_megabytes * MEMORY_GROWTH
+        or last_delay > first_delay * DELAY_GROWTH + DELAY_SLACK_MS
+        or last_threads > first_threads
     )
-    print("it grew" if grew else "nothing grew")
-    return int(grew)
+    print("it has grown" if has_grown else "nothing has grown")
+    return int(has_grown)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A headless Chromium for tests of the page, driven over its own debugging protocol."""
+"""A headless Chromium for tests of the page, driven through the Chrome DevTools Protocol."""
 
 from __future__ import annotations
 
@@ -28,17 +28,20 @@ WAIT_SECONDS = 180
 
 
 class Browser:
-    """One page in a Chromium of its own, with a fake camera. A context manager; else a skip."""
+    """A Chromium with one page and a fake camera. A context manager.
+
+    Skips the test if no Chromium is installed.
+    """
 
     def __init__(self, profile: Path, width: int, height: int) -> None:
         self._program = next(filter(None, map(shutil.which, _NAMES)), None)
         if self._program is None:
-            pytest.skip("no Chromium is installed: nobody opens the page")
+            pytest.skip("Chromium is not installed")
         self._aiohttp = pytest.importorskip("aiohttp", reason="the extra live is not installed")
         self._profile, self._size = profile, (width, height)
         self._count = 0
         self.problems: list[str] = []
-        """What the page wrote to its console as errors, and what it threw."""
+        """Errors in the page's console, and exceptions of its scripts, as JSON."""
 
     def __enter__(self) -> Browser:
         size = ",".join(map(str, self._size))
@@ -53,12 +56,12 @@ class Browser:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        told = self._profile / "DevToolsActivePort"
+        port_file = self._profile / "DevToolsActivePort"
         limit = time.monotonic() + WAIT_SECONDS
-        while not told.exists() or not told.read_text().strip():
+        while not port_file.exists() or not port_file.read_text().strip():
             assert time.monotonic() < limit and self._process.poll() is None
             time.sleep(0.1)
-        port = told.read_text().splitlines()[0]
+        port = port_file.read_text().splitlines()[0]
         self._loop = asyncio.new_event_loop()
         self._loop.run_until_complete(self._connect(port))
         for domain in ("Page", "Runtime", "Log"):
@@ -77,22 +80,27 @@ class Browser:
     def open(self, address: str) -> None:
         self._call("Page.navigate", url=address)
 
-    def ask(self, expression: str) -> Any:
-        """The value of an expression on the page."""
+    def evaluate(self, expression: str) -> Any:
+        """Return the value of a JavaScript expression on the page."""
         answer = self._call("Runtime.evaluate", expression=expression, returnByValue=True)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
     def wait_until(self, expression: str) -> None:
-        """Wait until an expression is true."""
+        """Wait until a JavaScript expression is true; fails after `WAIT_SECONDS`."""
         limit = time.monotonic() + WAIT_SECONDS
-        while not self.ask(expression):
+        while not self.evaluate(expression):
             assert time.monotonic() < limit, expression
             time.sleep(0.1)
 
     def click(self, selector: str, across: float = 0.5) -> None:
-        """Press the mouse on an element, so far across it."""
-        x, y = self.ask(
+        """Click an element.
+
+        Args:
+            selector: CSS selector.
+            across: Where, 0..1 of its width.
+        """
+        x, y = self.evaluate(
             f"(() => {{const e = document.querySelector({selector!r}); e.scrollIntoView();"
             " const b = e.getBoundingClientRect();"
             f" return [b.left + b.width * {across}, b.top + b.height / 2]}})()"
@@ -101,8 +109,8 @@ class Browser:
             self._call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def press(self, selector: str, key: str) -> None:
-        """Press a key that is named, ArrowDown say, while an element has the focus."""
-        self.ask(f"document.querySelector({selector!r}).focus()")
+        """Press ArrowDown or ArrowUp while an element has the focus."""
+        self.evaluate(f"document.querySelector({selector!r}).focus()")
         for kind in ("rawKeyDown", "keyUp"):
             number = {"ArrowDown": 40, "ArrowUp": 38}[key]
             self._call(
@@ -115,7 +123,7 @@ class Browser:
         target.write_bytes(base64.b64decode(answer["data"]))
 
     def _call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        return self._loop.run_until_complete(self._called(method, parameters))
+        return self._loop.run_until_complete(self._call_async(method, parameters))
 
     async def _connect(self, port: str) -> None:
         self._session = self._aiohttp.ClientSession()
@@ -125,7 +133,7 @@ class Browser:
             pages[0]["webSocketDebuggerUrl"], max_msg_size=0
         )
 
-    async def _called(self, method: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    async def _call_async(self, method: str, parameters: dict[str, Any]) -> dict[str, Any]:
         self._count += 1
         number = self._count
         await self._socket.send_json({"id": number, "method": method, "params": parameters})
@@ -134,9 +142,9 @@ class Browser:
             if message.get("id") == number:
                 assert "error" not in message, message
                 return message["result"]
-            self._note(message)
+            self._collect_problems(message)
 
-    def _note(self, message: dict[str, Any]) -> None:
+    def _collect_problems(self, message: dict[str, Any]) -> None:
         entry = message.get("params", {}).get("entry", {})
         if message.get("method") == "Runtime.exceptionThrown" or entry.get("level") == "error":
             self.problems.append(json.dumps(message["params"]))

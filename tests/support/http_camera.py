@@ -1,4 +1,4 @@
-"""Network cameras for tests: HTTP servers of moving pictures that can be killed."""
+"""Network cameras for tests: HTTP servers that send moving images and can be stopped."""
 
 from __future__ import annotations
 
@@ -18,16 +18,23 @@ import numpy as np
 
 from support.clips import Clip, Pixels, Tone, moving_frames
 
-_BOUNDARY = "picture"
+_BOUNDARY = "frame"
 
 
 class HttpCamera:
-    """Sends pieces to whoever asks. A context manager; leaving it hangs up on all."""
+    """Sends chunks of bytes to each client. A context manager; on exit all connections are cut."""
 
     def __init__(
-        self, kind: str, pieces: Callable[[], Iterable[bytes]], rate: float, port: int = 0
+        self, content_type: str, chunks: Callable[[], Iterable[bytes]], rate: float, port: int = 0
     ) -> None:
-        """Remember what to send: so many pieces a second, of a content type."""
+        """Store what to send.
+
+        Args:
+            content_type: Value of the Content-Type header.
+            chunks: Called for each client; the bytes to send.
+            rate: Chunks per second.
+            port: To listen on; 0 takes any free one.
+        """
         sockets: list[socket.socket] = []
         stopping, paused = threading.Event(), threading.Event()
 
@@ -35,23 +42,23 @@ class HttpCamera:
             def do_GET(self) -> None:
                 sockets.append(self.connection)
                 self.send_response(200)
-                self.send_header("Content-Type", kind)
+                self.send_header("Content-Type", content_type)
                 self.end_headers()
                 with suppress(OSError):
-                    self._send_pieces()
+                    self._send_chunks()
 
-            def _send_pieces(self) -> None:
+            def _send_chunks(self) -> None:
                 began = time.monotonic()
-                for number, piece in enumerate(pieces()):
+                for number, chunk in enumerate(chunks()):
                     while paused.is_set() and not stopping.is_set():
                         time.sleep(0.02)
                     if stopping.is_set():
                         return
-                    self.wfile.write(piece)
+                    self.wfile.write(chunk)
                     time.sleep(max(0.0, began + (number + 1) / rate - time.monotonic()))
 
             def log_message(self, *_: object) -> None:
-                """Say nothing."""
+                """Log nothing."""
 
         self._sockets, self._stopping, self._paused = sockets, stopping, paused
         self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
@@ -64,7 +71,7 @@ class HttpCamera:
         return self
 
     def pause(self) -> None:
-        """Send nothing more, and hang up on nobody."""
+        """Send nothing more, but keep the connections open."""
         self._paused.set()
 
     def __exit__(self, *_: object) -> None:
@@ -77,7 +84,7 @@ class HttpCamera:
 
 
 class MjpegCamera(HttpCamera):
-    """Sends grey pictures that grow lighter, or what it is told to draw, as Motion JPEG."""
+    """Sends Motion JPEG: gray frames that get lighter, or the frames of a function."""
 
     def __init__(
         self,
@@ -87,46 +94,45 @@ class MjpegCamera(HttpCamera):
         rate: float = 25.0,
         draw: Callable[[int], Pixels] | None = None,
     ) -> None:
-        def grey(number: int) -> Pixels:
+        def draw_gray(number: int) -> Pixels:
             return np.full((height, width, 3), number % 200, np.uint8)
 
-        def pieces() -> Iterable[bytes]:
+        def chunks() -> Iterable[bytes]:
             for number in count():
-                data = jpeg_of((draw or grey)(number))
+                data = jpeg_of((draw or draw_gray)(number))
                 head = f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\n"
                 head += f"Content-Length: {len(data)}\r\n\r\n"
                 yield head.encode() + data + b"\r\n"
 
-        super().__init__(f"multipart/x-mixed-replace; boundary={_BOUNDARY}", pieces, rate, port)
+        super().__init__(f"multipart/x-mixed-replace; boundary={_BOUNDARY}", chunks, rate, port)
 
 
 class SoundCamera(HttpCamera):
-    """Sends ten seconds of pictures and a tone, once, as a transport stream."""
+    """Sends ten seconds of video and a tone, once, as an MPEG transport stream."""
 
     SECONDS = 10
 
     def __init__(self, width: int, height: int, folder: Path, port: int = 0) -> None:
-        film = Clip(
+        clip = Clip(
             moving_frames(25 * self.SECONDS, (width, height)),
             audio=(Tone(seconds=Fraction(self.SECONDS)),),
             container="mpegts",
             options={"g": "12"},
         ).write(folder / f"{width}.ts")
-        self.film = film
-        data = film.read_bytes()
+        data = clip.read_bytes()
         rate = 50
         size = -(-len(data) // (rate * self.SECONDS))
-        pieces = [data[at : at + size] for at in range(0, len(data), size)]
-        super().__init__("video/mp2t", lambda: pieces, rate, port)
+        chunks = [data[at : at + size] for at in range(0, len(data), size)]
+        super().__init__("video/mp2t", lambda: chunks, rate, port)
 
 
 def jpeg(width: int, height: int, level: int) -> bytes:
-    """A grey picture as a JPEG file."""
+    """Return a gray JPEG file."""
     return jpeg_of(np.full((height, width, 3), level, np.uint8))
 
 
 def jpeg_of(pixels: Pixels) -> bytes:
-    """A picture as a JPEG file."""
+    """Return a frame, (H, W, 3) uint8 RGB, as a JPEG file."""
     target = io.BytesIO()
     with av.open(target, "w", format="mjpeg") as container:
         stream = container.add_stream("mjpeg", rate=25)

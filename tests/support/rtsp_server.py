@@ -1,17 +1,19 @@
-"""A network camera for tests: GStreamer's RTSP server, which can be killed; else a skip.
+"""A network camera for tests: GStreamer's RTSP server, in a process that can be killed.
 
-It sends H.264 and the A-law sound that cameras like, and needs of Debian: python3-gi,
+It sends H.264 and A-law audio, as many cameras do. It needs these packages of Debian: python3-gi,
 gir1.2-gst-rtsp-server-1.0, gstreamer1.0-plugins-good and gstreamer1.0-plugins-ugly.
 """
 
 from __future__ import annotations
 
+import select
 import shutil
 import subprocess
 import sys
 
 import pytest
 
+_START_SECONDS = 60.0
 _PROGRAM = """
 import sys
 import gi
@@ -44,29 +46,35 @@ GLib.MainLoop().run()
 
 
 class RtspServer:
-    """A ball that flies about, with a tone. A context manager; leaving it kills the server."""
+    """Sends a moving ball and a tone. A context manager; on exit the server is killed.
+
+    Skips the test if GStreamer or one of its plugins is missing.
+    """
 
     def __init__(self, width: int, height: int, port: int = 0) -> None:
         self._size, self._asked_port = (width, height), port
         self.port = 0
-        """Known once it is entered."""
+        """Port that it listens on. Set on entry."""
 
     @property
     def url(self) -> str:
         return f"rtsp://127.0.0.1:{self.port}/camera"
 
     def __enter__(self) -> RtspServer:
-        words = [*map(str, self._size), str(self._asked_port)]
+        arguments = [*map(str, self._size), str(self._asked_port)]
         self._process = subprocess.Popen(
-            [_python(), "-c", _PROGRAM, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            [_python(), "-c", _PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
         assert self._process.stdout is not None
-        told = self._process.stdout.readline().strip()
-        if not told:
-            _, said = self._process.communicate()
-            assert b"port is taken" not in said
-            pytest.skip(f"there is no RTSP server: {said.decode().strip().splitlines()[-1]}")
-        self.port = int(told)
+        ready, _, _ = select.select([self._process.stdout], [], [], _START_SECONDS)
+        assert ready, "the RTSP server does not start"
+        port = self._process.stdout.readline().strip()
+        if not port:
+            self._process.kill()
+            _, errors = self._process.communicate()
+            assert b"port is taken" not in errors
+            pytest.skip(f"there is no RTSP server: {errors.decode().strip().splitlines()[-1:]}")
+        self.port = int(port)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -75,5 +83,5 @@ class RtspServer:
 
 
 def _python() -> str:
-    """Debian's own: it is the one that has Debian's GStreamer."""
+    """Return Debian's Python, which has the bindings of Debian's GStreamer."""
     return shutil.which("python3", path="/usr/bin") or sys.executable

@@ -1,8 +1,9 @@
-"""A display for tests of windows and screens: Xvfb, started for the test; without it, a skip."""
+"""An X11 display for tests of windows and screens: an Xvfb that is started for the test."""
 
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import subprocess
 import tempfile
@@ -14,7 +15,8 @@ import pytest
 
 from support.scripted_feed import wait_until
 
-# Windows without a frame, where their program puts them, or in the corner.
+_START_SECONDS = 60.0
+# Windows have no frame and open in the upper left corner.
 _MANAGER_RULES = """<?xml version="1.0"?>
 <openbox_config xmlns="http://openbox.org/3.4/rc"><applications><application class="*">
 <decor>no</decor><position force="yes"><x>0</x><y>0</y></position><focus>yes</focus>
@@ -24,15 +26,20 @@ _MANAGER_RULES = """<?xml version="1.0"?>
 
 @contextmanager
 def virtual_display(width: int, height: int, is_managed: bool = False) -> Iterator[str]:
-    """Yield the name of an empty display of its own.
+    """Yield the name of a new, empty display. Skips the test if Xvfb is not installed.
 
-    Without a window manager a window of OpenCV's stays empty at times, on a busy machine often.
-    `is_managed` skips the test where openbox is not installed.
+    Without a window manager OpenCV's windows sometimes stay empty, on a busy machine often.
+
+    Args:
+        width: In pixels.
+        height: In pixels.
+        is_managed: Whether to run the window manager openbox on it. Skips the test if openbox is
+            not installed.
     """
     if shutil.which("Xvfb") is None:
-        pytest.skip("Xvfb is not installed: there is no display to test on")
+        pytest.skip("Xvfb is not installed")
     if is_managed and shutil.which("openbox") is None:
-        pytest.skip("openbox is not installed: windows may stay empty without a window manager")
+        pytest.skip("openbox is not installed, and windows may stay empty without a window manager")
     reading, writing = os.pipe()
     server = subprocess.Popen(
         ["Xvfb", "-displayfd", str(writing), "-screen", "0", f"{width}x{height}x24", "-noreset"],
@@ -43,8 +50,9 @@ def virtual_display(width: int, height: int, is_managed: bool = False) -> Iterat
     with ExitStack() as stack:
         stack.callback(server.wait, 10)
         stack.callback(server.terminate)
-        with os.fdopen(reading) as told:
-            number = told.readline().strip()
+        with os.fdopen(reading) as answer:
+            ready, _, _ = select.select([answer], [], [], _START_SECONDS)
+            number = answer.readline().strip() if ready else ""
         assert number, "Xvfb did not start"
         if is_managed:
             stack.enter_context(_window_manager(f":{number}"))

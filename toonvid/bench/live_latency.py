@@ -1,7 +1,7 @@
-"""How late a live picture is: a clock is drawn into the camera's picture and read from the cartoon.
+"""Measures the delay of live conversion: a clock drawn by the camera is read from the cartoon.
 
-The camera here is our own scene. What a real one needs to hand its pictures over, and a real screen
-to light up, is not in the figures.
+The camera is the drawn demo scene. The delay includes all of toonvid, but neither what a real
+camera needs to deliver a frame nor what a real screen needs to show it.
 """
 
 from __future__ import annotations
@@ -20,85 +20,95 @@ from toonvid.bench.drawn_clock import draw_clock, elapsed_ms, read_clock
 from toonvid.live.camera import Camera
 from toonvid.live.feed import LIVE_TIME_BASE, Feed
 from toonvid.live.live_stylizer import LiveStylizer, StyleSettings
-from toonvid.live.session import Controls, DisplayFrame, LiveSession, LiveStatistics
+from toonvid.live.session import Controls, DisplayFrame, LiveSession
 from toonvid.video import Frame
 
-_PICTURES = 8  # of the scene, drawn beforehand and shown in turn
+# Drawn beforehand and repeated: drawing takes longer than a camera's frame lasts.
+_SCENE_FRAMES = 8
 
 
 @dataclass(frozen=True)
 class Latency:
-    """What was measured."""
+    """Rate and delay at one frame size. The JSON of `bench --live --json` has these fields."""
 
     width: int
+    """Of the camera's frames, in pixels."""
     height: int
+    """Of the camera's frames, in pixels."""
     camera_rate: float
-    """Pictures a second that the camera gave."""
+    """Frames per second that the camera delivered."""
     rate: float
-    """Cartoons a second that were shown."""
+    """Frames per second that were shown."""
     shown: int
+    """Number of frames that were shown."""
     dropped: int
+    """Number of the camera's frames that were not stylized."""
     delay_ms: float
-    """By the clock in the picture, the median."""
+    """Median delay by the clock in the frames, in milliseconds."""
     delay_95_ms: float
-    """What 95 % of the pictures do not exceed."""
+    """Delay that 95 % of the frames do not exceed, in milliseconds."""
 
 
 def measure_latency(
     backend: Backend, width: int, height: int, rate: Fraction, seconds: float
 ) -> Latency:
-    """Run `toonvid live` without a window on our own scene.
+    """Run a live session without a window on the drawn demo scene.
 
     Args:
-        backend: Open; left open.
-        width: Of the camera's picture, in pixels.
-        height: Likewise.
-        rate: Pictures a second that the camera gives.
-        seconds: How long.
+        backend: An open backend; it stays open.
+        width: Width of the camera's frames in pixels.
+        height: Height of the camera's frames in pixels.
+        rate: Frames per second that the camera delivers.
+        seconds: How long to run.
     """
     delays: list[int] = []
 
-    def screen(picture: DisplayFrame | None) -> None:
-        if picture is not None:
-            delays.append(elapsed_ms(read_clock(picture.pixels), clock_ms()))
+    def read_delay(frame: DisplayFrame | None) -> None:
+        if frame is not None:
+            delays.append(elapsed_ms(read_clock(frame.pixels), clock_ms()))
 
-    look = StyleSettings(backend.engine.card.style)
+    settings = StyleSettings(backend.engine.card.style)
     with (
-        LiveStylizer(lambda _: backend, look, None) as stylizer,
+        LiveStylizer(lambda _: backend, settings, None) as stylizer,
         Camera("scene", lambda: open_demo_scene(width, height, rate)) as camera,
     ):
-        figures: LiveStatistics = LiveSession(camera, stylizer, Controls(look, ()), [screen]).run(
-            seconds
-        )
+        session = LiveSession(camera, stylizer, Controls(settings, ()), [read_delay])
+        statistics = session.run(seconds)
     return Latency(
-        width,
-        height,
-        float(rate),
-        figures.rate,
-        figures.shown,
-        figures.dropped,
-        float(np.percentile(delays, 50)),
-        float(np.percentile(delays, 95)),
+        width=width,
+        height=height,
+        camera_rate=float(rate),
+        rate=statistics.rate,
+        shown=statistics.shown,
+        dropped=statistics.dropped,
+        delay_ms=float(np.percentile(delays, 50)),
+        delay_95_ms=float(np.percentile(delays, 95)),
     )
 
 
 @contextmanager
 def open_demo_scene(width: int, height: int, rate: Fraction) -> Iterator[Feed]:
-    """A camera that films our own scene, with a clock in it."""
-    drawn = [draw_scene(width, height, index / _PICTURES) for index in range(_PICTURES)]
+    """Open a feed of the demo scene without an end, with the clock drawn into each frame.
+
+    Args:
+        width: In pixels.
+        height: In pixels.
+        rate: Frames per second.
+    """
+    scene = [draw_scene(width, height, index / _SCENE_FRAMES) for index in range(_SCENE_FRAMES)]
 
     def frames() -> Iterator[Frame]:
-        began, taken = time.perf_counter(), 0
+        began, number = time.perf_counter(), 0
         while True:
-            time.sleep(max(0.0, began + float(taken / rate) - time.perf_counter()))
-            pixels = drawn[taken % _PICTURES].copy()
+            time.sleep(max(0.0, began + float(number / rate) - time.perf_counter()))
+            pixels = scene[number % _SCENE_FRAMES].copy()
             draw_clock(pixels, clock_ms())
             yield Frame(pixels, 0, LIVE_TIME_BASE)
-            taken += 1
+            number += 1
 
     yield Feed(frames(), rate)
 
 
 def clock_ms() -> int:
-    """The time that is drawn."""
+    """Return the time that is drawn, in milliseconds."""
     return round(time.perf_counter() * 1000)

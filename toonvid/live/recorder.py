@@ -102,7 +102,7 @@ class Recorder:
         self._count += 1
         self._camera.audio.keeps_everything = True
         with self._camera.audio.streams() as streams:
-            audio = "with its sound" if streams else f"without sound: {self._camera.name} has none"
+            audio = "with audio" if streams else f"without audio: {self._camera.name} has none"
         self._on_notice(f"recording {target}, {audio}")
         self._writer = _Writer(Recording(target, self._controls.settings.style, self._camera))
 

@@ -23,7 +23,7 @@ from toonvid.video import Pixels
 
 # With three, the third frame would already be old when the outputs are ready for it.
 _FRAMES_IN_FLIGHT = 2
-_POLL_SECONDS = 0.02  # longest wait for a frame before outputs may look after their keys
+_POLL_SECONDS = 0.02  # longest wait for a frame before outputs may handle keys
 _DEFAULT_RATE = 25.0  # frames per second for `--size auto`, if neither camera nor user names one
 
 

@@ -56,7 +56,7 @@ class VirtualCamera:
 
         Args:
             device: Its name, `/dev/video10` for example, or `ANY`.
-            frame_rate: Frames per second that programs are told to expect; None tells them 30.
+            frame_rate: Frames per second to announce to other programs; None announces 30.
             on_notice: Called with one line that names the device, when it is opened.
 
         Raises:

@@ -1,3 +1,5 @@
+"""The delay of live conversion, measured with the drawn clock."""
+
 from __future__ import annotations
 
 import time
@@ -10,19 +12,19 @@ from toonvid.backends import Backend
 from toonvid.bench.live_latency import measure_latency
 
 
-def test_delay_is_read_from_the_picture(identity: Backend) -> None:
-    found = measure_latency(SlowBackend(identity, 0.05), 96, 64, Fraction(10), 1.0)
-    assert (found.width, found.height, found.camera_rate) == (96, 64, 10)
-    assert 50 <= found.delay_ms <= found.delay_95_ms
-    assert found.shown >= 3
-    assert found.rate == pytest.approx(10, rel=0.5)
+def test_delay_is_read_from_the_clock_in_the_frames(identity: Backend) -> None:
+    measured = measure_latency(SlowBackend(identity, 0.05), 96, 64, Fraction(10), 1.0)
+    assert (measured.width, measured.height, measured.camera_rate) == (96, 64, 10)
+    assert 50 <= measured.delay_ms <= measured.delay_95_ms
+    assert measured.shown >= 3
+    assert measured.rate == pytest.approx(10, rel=0.5)
 
 
-def test_clock_survives_a_style(identity: Backend) -> None:
+def test_clock_is_readable_after_a_style(identity: Backend) -> None:
     from toonvid.backends import open_backend
     from toonvid.engine import find_engine
 
     began = time.perf_counter()
     with open_backend(find_engine("ink")) as backend:
-        found = measure_latency(backend, 192, 128, Fraction(10), 0.5)
-    assert 0 < found.delay_95_ms < (time.perf_counter() - began) * 1000
+        measured = measure_latency(backend, 192, 128, Fraction(10), 0.5)
+    assert 0 < measured.delay_95_ms < (time.perf_counter() - began) * 1000

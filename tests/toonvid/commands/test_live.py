@@ -46,7 +46,7 @@ def test_network_camera_is_recorded_as_a_negative(tmp_path: Path, capsys: Capsys
         options = ("--style", "negative", "--headless", "--seconds", "0.5", "--record", film)
         ended = run_here(capsys, "live", server.url, *options)
     assert ended.code == 0
-    assert f"recording {film}, without sound: {server.url} has none" in ended.err
+    assert f"recording {film}, without audio: {server.url} has none" in ended.err
     with av.open(film) as container:
         levels = [f.to_ndarray(format="rgb24").mean() for f in container.decode(video=0)]
     assert levels == sorted(levels, reverse=True)  # the camera's pictures grow lighter

@@ -1,3 +1,5 @@
+"""The live stylizer follows its settings, survives a missing style and chooses a size."""
+
 from __future__ import annotations
 
 import time
@@ -19,7 +21,7 @@ from toonvid.stylizing.options import StylizeOptions
 from toonvid.video import Frame
 
 
-def shot(width: int = 96, height: int = 64) -> CapturedFrame:
+def captured_frame(width: int = 96, height: int = 64) -> CapturedFrame:
     return CapturedFrame(Frame(draw_scene(width, height, 0), 5, LIVE_TIME_BASE), 1.5)
 
 
@@ -28,52 +30,55 @@ def open_style(engines_folder: Path) -> Any:
     return lambda name: open_backend(find_engine(str(engines_folder / f"{name}.onnx")))
 
 
-def test_paints_in_the_style_and_with_the_options_of_the_moment(open_style: Any) -> None:
-    taken = shot()
+def test_each_frame_has_the_style_and_options_of_its_settings(open_style: Any) -> None:
+    captured = captured_frame()
+    pixels = captured.frame.pixels
     with LiveStylizer(open_style, StyleSettings("identity"), None) as stylizer:
-        plain = stylizer.stylize(taken, StyleSettings("identity"))
-        assert np.array_equal(plain.frame.pixels, taken.frame.pixels)
-        assert (plain.frame.pts, plain.frame.time_base, plain.captured_at) == (
-            5,
-            LIVE_TIME_BASE,
-            1.5,
-        )
-        dark = stylizer.stylize(taken, StyleSettings("negative"))
-        assert np.array_equal(dark.frame.pixels, 255 - taken.frame.pixels)
-        half = stylizer.stylize(taken, StyleSettings("negative", StylizeOptions(strength=0.5)))
+        plain = stylizer.stylize(captured, StyleSettings("identity"))
+        assert np.array_equal(plain.frame.pixels, pixels)
+        assert (plain.frame.pts, plain.frame.time_base) == (5, LIVE_TIME_BASE)
+        assert plain.captured_at == 1.5
+        negative = stylizer.stylize(captured, StyleSettings("negative"))
+        assert np.array_equal(negative.frame.pixels, 255 - pixels)
+        half = stylizer.stylize(captured, StyleSettings("negative", StylizeOptions(strength=0.5)))
         assert np.abs(half.frame.pixels.astype(int) - 127).max() <= 1
-        mirrored = stylizer.stylize(taken, StyleSettings("identity", mirror=True))
-        assert np.array_equal(mirrored.frame.pixels, taken.frame.pixels[:, ::-1])
+        mirrored = stylizer.stylize(captured, StyleSettings("identity", mirror=True))
+        assert np.array_equal(mirrored.frame.pixels, pixels[:, ::-1])
         assert np.array_equal(mirrored.source, mirrored.frame.pixels)
 
 
-def test_style_that_is_not_there_leaves_the_one_before(open_style: Any) -> None:
+def test_missing_style_leaves_the_previous_one_open(open_style: Any) -> None:
     with LiveStylizer(open_style, StyleSettings("negative"), None) as stylizer:
         with pytest.raises(EngineError):
-            stylizer.stylize(shot(), StyleSettings("nobody"))
+            stylizer.stylize(captured_frame(), StyleSettings("nobody"))
         assert stylizer.style == "negative"
-        stylizer.stylize(shot(), StyleSettings("negative"))
+        stylizer.stylize(captured_frame(), StyleSettings("negative"))
 
 
-def test_pictures_are_painted_in_the_size_that_was_asked_for(open_style: Any) -> None:
+def test_frames_are_resized_to_the_given_short_side(open_style: Any) -> None:
     with LiveStylizer(open_style, StyleSettings("identity"), 32) as stylizer:
-        painted = stylizer.stylize(shot(), StyleSettings("identity"))
-    assert painted.source.shape == painted.frame.pixels.shape == (32, 48, 3)
+        stylized = stylizer.stylize(captured_frame(), StyleSettings("identity"))
+    assert stylized.source.shape == stylized.frame.pixels.shape == (32, 48, 3)
 
 
 @pytest.mark.parametrize(
-    ("rate", "side", "holds"), [(1, 360, True), (25, 192, True), (10_000, 96, False)]
+    ("rate", "short_side", "is_reached"), [(1, 360, True), (25, 192, True), (10_000, 96, False)]
 )
-def test_largest_size_that_holds_the_rate_is_chosen(
-    identity: Backend, rate: float, side: int, holds: bool, monkeypatch: pytest.MonkeyPatch
+def test_largest_size_that_reaches_the_rate_is_chosen(
+    identity: Backend,
+    rate: float,
+    short_side: int,
+    is_reached: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     slow = SlowBackend(identity, per_pixel=0.5e-6)  # 427x240 takes 0.051 s, 341x192 0.033 s
     monkeypatch.setattr(time, "perf_counter", lambda: slow.slept)
     monkeypatch.setattr(time, "sleep", lambda _: None)
-    with LiveStylizer(lambda _: slow, StyleSettings("identity"), None) as stylizer:
-        fit = stylizer.choose_size(shot(640, 360), StyleSettings("identity"), rate)
-        painted = stylizer.stylize(shot(640, 360), StyleSettings("identity"))
-    assert fit.camera_size == (640, 360)
-    assert fit.camera_size_rate == pytest.approx(0.9 / 0.1152)
-    assert min(fit.size) == painted.frame.pixels.shape[0] == side
-    assert (fit.rate >= rate) == holds
+    captured, settings = captured_frame(640, 360), StyleSettings("identity")
+    with LiveStylizer(lambda _: slow, settings, None) as stylizer:
+        choice = stylizer.choose_size(captured, settings, rate)
+        stylized = stylizer.stylize(captured, settings)
+    assert choice.camera_size == (640, 360)
+    assert choice.camera_size_rate == pytest.approx(0.9 / 0.1152)
+    assert min(choice.size) == stylized.frame.pixels.shape[0] == short_side
+    assert (choice.rate >= rate) == is_reached

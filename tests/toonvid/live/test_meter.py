@@ -1,3 +1,5 @@
+"""The meter's rates and delays are right, and its memory does not grow."""
+
 from __future__ import annotations
 
 import time
@@ -7,7 +9,7 @@ import pytest
 from toonvid.live.meter import Meter
 
 
-def test_delays_are_shares_of_all_pictures() -> None:
+def test_delay_is_the_quantile_of_all_frames() -> None:
     meter = Meter()
     now = time.perf_counter()
     for delay in (*[0.1] * 60, *[0.3] * 35, *[2.0] * 5):
@@ -18,7 +20,7 @@ def test_delays_are_shares_of_all_pictures() -> None:
     assert meter.delay_ms(1.0) == pytest.approx(2000, abs=30)
 
 
-def test_rates(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rate_is_over_two_seconds_and_mean_rate_over_all(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(time, "perf_counter", lambda: now)
     meter = Meter()
@@ -35,7 +37,7 @@ def test_rates(monkeypatch: pytest.MonkeyPatch) -> None:
     assert meter.rate == 0
 
 
-def test_memory_does_not_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_does_not_grow_with_the_number_of_frames(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(time, "perf_counter", lambda: now)
     meter = Meter()

@@ -1,4 +1,4 @@
-"""Recordings: the times of the camera, its sound, and a film that plays whatever happens."""
+"""Recordings have the camera's times and audio, and play even if the process was killed."""
 
 from __future__ import annotations
 
@@ -37,84 +37,88 @@ def silent_camera() -> Iterator[Camera]:
         yield camera
 
 
-def frame(level: int, pts: int, size: tuple[int, int] = (64, 48)) -> Frame:
+def gray_frame(level: int, pts: int, size: tuple[int, int] = (64, 48)) -> Frame:
     return Frame(np.full((size[1], size[0], 3), level, np.uint8), pts, LIVE_TIME_BASE)
 
 
-def picture(level: int, pts: int) -> DisplayFrame:
-    taken = frame(level, pts)
-    return DisplayFrame(StylizedFrame(taken.pixels, taken, 0.0), taken.pixels)
+def display_frame(level: int, pts: int) -> DisplayFrame:
+    frame = gray_frame(level, pts)
+    return DisplayFrame(StylizedFrame(frame.pixels, frame, 0.0), frame.pixels)
 
 
-def times(film: Path) -> list[Fraction]:
-    with av.open(film) as container:
+def video_times(recording: Path) -> list[Fraction]:
+    with av.open(recording) as container:
         packets = [p for p in container.demux(video=0) if p.pts is not None]
         return [packet.pts * packet.time_base for packet in packets]
 
 
-def levels(film: Path) -> list[int]:
-    with av.open(film) as container:
+def mean_levels(recording: Path) -> list[int]:
+    with av.open(recording) as container:
         decoded = [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
     return [round(float(pixels.mean())) for pixels in decoded]
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv", "webm", "ts"])
 def test_frames_keep_their_times(suffix: str, tmp_path: Path, silent_camera: Camera) -> None:
-    film = tmp_path / f"film.{suffix}"
-    pts = [7_000_000 + at for at in (0, 3003, 6006, 20_000, 100_000, 290_000)]
-    with Recording(film, "ink", silent_camera) as recording:
-        for index, at in enumerate(pts):
-            recording.write(frame(40 * index, at))
-    kept = times(film)
-    tick = Fraction(1, 1000) if suffix in ("mkv", "webm") else Fraction(0)
-    for found, asked in zip(kept, pts, strict=True):
-        assert abs(found - kept[0] - (asked - pts[0]) * LIVE_TIME_BASE) <= tick
-    assert levels(film) == pytest.approx([0, 40, 80, 120, 160, 200], abs=4)
-    assert suffix == "ts" or has_provenance_tag(film)
+    target = tmp_path / f"recording.{suffix}"
+    all_pts = [7_000_000 + offset for offset in (0, 3003, 6006, 20_000, 100_000, 290_000)]
+    with Recording(target, "ink", silent_camera) as recording:
+        for index, pts in enumerate(all_pts):
+            recording.write(gray_frame(40 * index, pts))
+    times = video_times(target)
+    tolerance = Fraction(1, 1000) if suffix in ("mkv", "webm") else Fraction(0)
+    for found, pts in zip(times, all_pts, strict=True):
+        assert abs(found - times[0] - (pts - all_pts[0]) * LIVE_TIME_BASE) <= tolerance
+    assert mean_levels(target) == pytest.approx([0, 40, 80, 120, 160, 200], abs=4)
+    assert suffix == "ts" or has_provenance_tag(target)
 
 
-def test_another_size_goes_into_the_first(tmp_path: Path, silent_camera: Camera) -> None:
-    film = tmp_path / "film.mkv"
-    with Recording(film, "ink", silent_camera) as recording:
-        recording.write(frame(200, 0, (65, 49)))
-        recording.write(frame(200, 9000, (64, 48)))
-        recording.write(frame(200, 18_000, (32, 48)))
-    with av.open(film) as container:
-        shown = [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
-    assert {pixels.shape for pixels in shown} == {(48, 64, 3)}
-    assert shown[1].min() > 190
-    assert shown[2][:, :14].max() < 12 and shown[2][:, 18:46].min() > 180
+def test_frames_of_another_size_are_letterboxed_into_the_first(
+    tmp_path: Path, silent_camera: Camera
+) -> None:
+    target = tmp_path / "recording.mkv"
+    with Recording(target, "ink", silent_camera) as recording:
+        recording.write(gray_frame(200, 0, (65, 49)))
+        recording.write(gray_frame(200, 9000, (64, 48)))
+        recording.write(gray_frame(200, 18_000, (32, 48)))
+    with av.open(target) as container:
+        decoded = [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
+    assert {pixels.shape for pixels in decoded} == {(48, 64, 3)}
+    assert decoded[1].min() > 190
+    assert decoded[2][:, :14].max() < 12 and decoded[2][:, 18:46].min() > 180
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
-def test_sound_goes_along_packet_by_packet(
+def test_audio_packets_are_copied_unchanged(
     suffix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], engines_folder: Path
 ) -> None:
-    sounds = (Tone(seconds=Fraction(2)),)
-    source = Clip(moving_frames(50), audio=sounds).write(tmp_path / "source.mkv")
-    film = tmp_path / f"film.{suffix}"
+    tones = (Tone(seconds=Fraction(2)),)
+    source = Clip(moving_frames(50), audio=tones).write(tmp_path / "source.mkv")
+    target = tmp_path / f"recording.{suffix}"
     style = ("--style", engines_folder / "identity.onnx")
-    ended = run_here(capsys, "live", source, *style, "--headless", "--record", film)
+    ended = run_here(capsys, "live", source, *style, "--headless", "--record", target)
     assert ended.code == 0
-    assert f"recording {film}, with its sound" in ended.err
+    assert f"recording {target}, with audio" in ended.err
 
-    def sound(path: Path) -> list[tuple[Fraction, bytes]]:
+    def audio_packets(path: Path) -> list[tuple[Fraction, bytes]]:
         with av.open(path) as container:
             packets = [p for p in container.demux(audio=0) if p.size]
             return [(p.pts * p.time_base, bytes(p)) for p in packets]
 
-    whole, kept = sound(source), sound(film)
-    lost = [data for _, data in whole].index(kept[0][1])
-    assert [data for _, data in kept] == [data for _, data in whole[lost:]]
-    with av.open(film) as container:
+    source_packets, packets = audio_packets(source), audio_packets(target)
+    skipped = [data for _, data in source_packets].index(packets[0][1])
+    assert [data for _, data in packets] == [data for _, data in source_packets[skipped:]]
+    # Audio and video are shifted alike: the first recorded frame is the source's at that time.
+    with av.open(target) as container:
         first = next(container.decode(video=0)).to_ndarray(format="rgb24").astype(int)
     with av.open(source) as container:
-        shown = [(f.time, f.to_ndarray(format="rgb24")) for f in container.decode(video=0)]
-    begin = min(shown, key=lambda pair: np.abs(pair[1] - first).mean())[0]
-    assert float(whole[lost][0] - kept[0][0]) == pytest.approx(begin, abs=0.03)
+        frames = [(f.time, f.to_ndarray(format="rgb24")) for f in container.decode(video=0)]
+    first_time = min(frames, key=lambda pair: np.abs(pair[1] - first).mean())[0]
+    shift = source_packets[skipped][0] - packets[0][0]
+    assert float(shift) == pytest.approx(first_time, abs=0.03)
 
 
-def test_film_is_recorded_whole_however_long_its_engine_takes(
+def test_file_is_recorded_whole_even_if_its_engine_loads_slowly(
     tmp_path: Path, identity: Backend
 ) -> None:
     class SlowAtFirst(SlowBackend):
@@ -122,105 +126,109 @@ def test_film_is_recorded_whole_however_long_its_engine_takes(
             self._seconds = 0.0 if self.slept else 1.0
             return super().run(frames)
 
-    sounds = (Tone(seconds=Fraction(1)),)
+    tones = (Tone(seconds=Fraction(1)),)
     pts = [0, 2, 3, 9, 12, 17, 24]  # 25ths of a second
-    source = Clip(moving_frames(7), pts=pts, audio=sounds).write(tmp_path / "source.mkv")
-    target, look = tmp_path / "film.mkv", StyleSettings("identity")
-    controls = Controls(look, (), recording=True)
+    source = Clip(moving_frames(7), pts=pts, audio=tones).write(tmp_path / "source.mkv")
+    target, settings = tmp_path / "recording.mkv", StyleSettings("identity")
+    controls = Controls(settings, (), recording=True)
     with (
-        LiveStylizer(lambda _: SlowAtFirst(identity), look, None) as stylizer,
-        Camera("film", lambda: open_ffmpeg_feed(str(source))) as camera,
+        LiveStylizer(lambda _: SlowAtFirst(identity), settings, None) as stylizer,
+        Camera("clip", lambda: open_ffmpeg_feed(str(source))) as camera,
         Recorder(camera, controls, RecordOptions(target), print) as recorder,
     ):
-        figures = LiveSession(camera, stylizer, controls, [recorder.show]).run()
-    assert (figures.shown, figures.dropped) == (7, 0)
-    assert [round(time * 25) for time in times(target)] == pts
-    sound = only(source, "audio")  # begins a little before its film
-    heard = tuple(c for t, c in zip(sound.times, sound.content, strict=True) if t >= 0)
-    assert only(target, "audio").content == heard
+        statistics = LiveSession(camera, stylizer, controls, [recorder.show]).run()
+    assert (statistics.shown, statistics.dropped) == (7, 0)
+    assert [round(time * 25) for time in video_times(target)] == pts
+    audio = only(source, "audio")  # its first packet comes before the first frame
+    expected = tuple(c for t, c in zip(audio.times, audio.content, strict=True) if t >= 0)
+    assert only(target, "audio").content == expected
 
 
-def test_what_was_recorded_can_be_played_after_kill_9(tmp_path: Path, engines_folder: Path) -> None:
+def test_recording_plays_after_kill_9(tmp_path: Path, engines_folder: Path) -> None:
     for suffix in ("mp4", "mkv"):
-        film = tmp_path / f"film.{suffix}"
+        target = tmp_path / f"recording.{suffix}"
         source = "lavfi:testsrc2=size=64x48:rate=25[out0];sine[out1]"
         style = ("--style", engines_folder / "identity.onnx")
-        running = start_apart("live", source, *style, "--headless", "--record", film,
+        process = start_apart("live", source, *style, "--headless", "--record", target,
                               stderr=subprocess.DEVNULL)  # fmt: skip
         limit = time.monotonic() + 120
-        while not film.exists() or film.stat().st_size < 100_000:  # some seconds of it
-            assert running.poll() is None and time.monotonic() < limit
+        while not target.exists() or target.stat().st_size < 100_000:  # some seconds
+            assert process.poll() is None and time.monotonic() < limit
             time.sleep(0.05)
-        os.kill(running.pid, signal.SIGKILL)
-        running.wait()
-        with av.open(film) as container:
-            frames = sum(1 for _ in container.decode(video=0))
-        kept = times(film)
-        assert len(kept) - 1 <= frames <= len(kept)  # the last may have been cut in two
-        assert kept[-1] - kept[0] > Fraction(9, 10)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        with av.open(target) as container:
+            decoded = sum(1 for _ in container.decode(video=0))
+        times = video_times(target)
+        assert len(times) - 1 <= decoded <= len(times)  # the last packet may be incomplete
+        assert times[-1] - times[0] > Fraction(9, 10)
 
 
-def test_recorder_follows_the_controls(tmp_path: Path, silent_camera: Camera) -> None:
+def test_controls_start_and_stop_recordings(tmp_path: Path, silent_camera: Camera) -> None:
     controls, notices = Controls(StyleSettings("ink"), ()), []
-    options = RecordOptions(tmp_path / "film.mkv")
+    options = RecordOptions(tmp_path / "recording.mkv")
     with Recorder(silent_camera, controls, options, notices.append) as recorder:
-        recorder.show(picture(1, 0))
+        recorder.show(display_frame(1, 0))
         controls.recording = True
         recorder.show(None)
         assert list(tmp_path.iterdir()) == []
-        for at in range(3):
-            recorder.show(picture(1, 9000 * at))
+        for number in range(3):
+            recorder.show(display_frame(1, 9000 * number))
         controls.recording = False
         recorder.show(None)
         controls.recording = True
-        recorder.show(picture(1, 90_000))
-    assert len(times(tmp_path / "film.mkv")) == 3
-    assert len(times(tmp_path / "film-2.mkv")) == 1
+        recorder.show(display_frame(1, 90_000))
+    assert len(video_times(tmp_path / "recording.mkv")) == 3
+    assert len(video_times(tmp_path / "recording-2.mkv")) == 1
     assert notices == [
-        f"recording {tmp_path}/film.mkv, without sound: camera 7 has none",
-        f"wrote {tmp_path}/film.mkv: 3 frames",
-        f"recording {tmp_path}/film-2.mkv, without sound: camera 7 has none",
-        f"wrote {tmp_path}/film-2.mkv: 1 frames",
+        f"recording {tmp_path}/recording.mkv, without audio: camera 7 has none",
+        f"wrote {tmp_path}/recording.mkv: 3 frames",
+        f"recording {tmp_path}/recording-2.mkv, without audio: camera 7 has none",
+        f"wrote {tmp_path}/recording-2.mkv: 1 frames",
     ]
 
 
-def test_recording_that_fails_is_said_and_stopped(tmp_path: Path, silent_camera: Camera) -> None:
+def test_recording_that_fails_is_reported_and_switched_off(
+    tmp_path: Path, silent_camera: Camera
+) -> None:
     controls, notices = Controls(StyleSettings("ink"), (), recording=True), []
-    options = RecordOptions(tmp_path / "nowhere" / "film.mkv")
+    options = RecordOptions(tmp_path / "nowhere" / "recording.mkv")
     with Recorder(silent_camera, controls, options, notices.append) as recorder:
-        for at in range(100):
-            recorder.show(picture(1, 9000 * at))
+        for number in range(100):
+            recorder.show(display_frame(1, 9000 * number))
             if recorder.failure:
                 break
             time.sleep(0.05)
         assert not controls.recording
-        recorder.show(picture(1, 9_000_000))
+        recorder.show(display_frame(1, 9_000_000))
     assert "cannot record" in notices[-1] and "no such file" in notices[-1]
 
 
-def test_target_that_is_there_is_refused(tmp_path: Path, silent_camera: Camera) -> None:
-    film = tmp_path / "film.mkv"
-    film.write_bytes(b"mine")
+def test_existing_target_is_refused_without_overwrite(
+    tmp_path: Path, silent_camera: Camera
+) -> None:
+    target = tmp_path / "recording.mkv"
+    target.write_bytes(b"mine")
     controls = Controls(StyleSettings("ink"), ())
     with pytest.raises(TargetError, match="is there already"):
-        Recorder(silent_camera, controls, RecordOptions(film), print)
-    Recorder(silent_camera, controls, RecordOptions(film, overwrite=True), print)
-    assert film.read_bytes() == b"mine"
+        Recorder(silent_camera, controls, RecordOptions(target), print)
+    Recorder(silent_camera, controls, RecordOptions(target, overwrite=True), print)
+    assert target.read_bytes() == b"mine"
 
 
-def test_target_that_holds_no_film_is_refused() -> None:
+def test_target_that_is_not_a_video_container_is_refused() -> None:
     with pytest.raises(TargetError, match=r"toonvid records \.mp4"):
-        RecordOptions(Path("film.png"))
+        RecordOptions(Path("recording.png"))
 
 
-def test_source_that_comes_back_is_recorded_on(tmp_path: Path) -> None:
-    tape, film = ScriptedFeed(), tmp_path / "film.mkv"
-    tape.put(1, size=(64, 48))
-    with Camera("tape", tape.open) as camera, Recording(film, "ink", camera) as recording:
+def test_recording_goes_on_when_the_source_is_back(tmp_path: Path) -> None:
+    feed, target = ScriptedFeed(), tmp_path / "recording.mkv"
+    feed.put(1, size=(64, 48))
+    with Camera("feed", feed.open) as camera, Recording(target, "ink", camera) as recording:
         recording.write(camera.take_newest(5).frame)
-        tape.end()
-        tape.put(1, size=(96, 48))
+        feed.end()
+        feed.put(1, size=(96, 48))
         recording.write(camera.take_newest(5).frame)
-        tape.end()
-    first, second = times(film)
+        feed.end()
+    first, second = video_times(target)
     assert second - first > Fraction(1, 4)

@@ -1,4 +1,4 @@
-"""The delay that `toonvid live` tells is the one that a viewer of its window has."""
+"""The delay that `toonvid live` reports is the one that its window has on the screen."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from pathlib import Path
 import pytest
 from support.screen_delay import measure_screen_delay
 
-_RATE = 5.0  # pictures a second: one that is shown in the place of another is far off
+_RATE = 5.0  # frames per second, so few that no frame is mistaken for the one before it
+_ATTEMPTS = 5  # on a busy machine OpenCV's window sometimes stays empty
 
 
-def test_told_delay_is_seen_on_the_screen(engines_folder: Path) -> None:
+def test_reported_delay_is_the_one_on_the_screen(engines_folder: Path) -> None:
     env = {"TOONVID_ENGINES": str(engines_folder)}
-    for _ in range(5):  # on a busy machine a window of OpenCV's sometimes stays empty
-        found = measure_screen_delay(320, 180, _RATE, 6.0, "identity", env)
-        if found.pictures:
+    for _ in range(_ATTEMPTS):
+        measured = measure_screen_delay(320, 180, _RATE, 6.0, "identity", env)
+        if measured.frames:
             break
-    assert found.pictures > 10
-    half_a_picture = 500 / _RATE
-    assert found.seen[0] == pytest.approx(found.told[0] + found.way[0], abs=half_a_picture)
+    assert measured.frames > 10, "the window stayed empty"
+    expected = measured.reported[0] + measured.transport[0]
+    half_a_frame_ms = 500 / _RATE
+    assert measured.seen[0] == pytest.approx(expected, abs=half_a_frame_ms)

@@ -1,59 +1,67 @@
-"""Camera, painter and screens together."""
+"""Camera, stylizer and outputs together in a live session."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from support.scripted_feed import ScriptedFeed, wait_until
+from support.scripted_feed import LIMIT_SECONDS, ScriptedFeed, repeat, wait_until
 
 from toonvid.backends import Backend, open_backend
 from toonvid.engine import find_engine
 from toonvid.errors import BackendError, CameraError, EngineError
 from toonvid.live.camera import Camera
 from toonvid.live.live_stylizer import LiveStylizer, StyleSettings
-from toonvid.live.session import Controls, DisplayFrame, LiveSession, LiveStatistics
+from toonvid.live.session import Controls, DisplayFrame, FrameOutput, LiveSession, LiveStatistics
 from toonvid.video import Pixels
 
+IDENTITY = StyleSettings("identity")
 
-class Running:
-    """A `Live` on a thread of its own, fed from a tape."""
+
+class SessionThread:
+    """A `LiveSession` on a thread of its own, with a scripted feed."""
 
     def __init__(
-        self, tape: ScriptedFeed, open_style: Any, look: StyleSettings, screens: Any, **options: Any
-    ):
-        self.controls = Controls(look, ("identity", "negative"))
+        self,
+        feed: ScriptedFeed,
+        open_style: Callable[[str], Any],
+        settings: StyleSettings,
+        outputs: Sequence[FrameOutput],
+        **options: Any,
+    ) -> None:
+        self.controls = Controls(settings, ("identity", "negative"))
         self.statistics: LiveStatistics | None = None
         self.error: BaseException | None = None
-        self._parts = (tape, open_style, look, screens, options)
+        self._feed, self._open_style, self._settings = feed, open_style, settings
+        self._outputs, self._options = outputs, options
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
-        tape, open_style, look, screens, options = self._parts
         try:
             with (
-                LiveStylizer(open_style, look, None) as stylizer,
-                Camera("tape", tape.open) as self.camera,
+                LiveStylizer(self._open_style, self._settings, None) as stylizer,
+                Camera("feed", self._feed.open) as self.camera,
             ):
-                live = LiveSession(self.camera, stylizer, self.controls, screens, **options)
-                self.statistics = live.run()
+                session = LiveSession(
+                    self.camera, stylizer, self.controls, self._outputs, **self._options
+                )
+                self.statistics = session.run()
         except BaseException as error:
             self.error = error
 
-    def show_first(self) -> None:
-        """Give it a black picture, with which it compiles the engine and then begins."""
-        seen = self._parts[3][0]
-        self._parts[0].put(0)
-        wait_until(lambda: seen.levels == [0])
+    def show_first(self, output: HoldableOutput) -> None:
+        """Show a black frame, for which the session compiles the engine before it starts."""
+        self._feed.put(0)
+        wait_until(lambda: output.levels == [0])
 
     def end(self) -> LiveStatistics:
-        self._thread.join(120)
+        """Wait for the end, and return the statistics or raise the session's error."""
+        self._thread.join(LIMIT_SECONDS)
         assert not self._thread.is_alive()
         if self.error is not None:
             raise self.error
@@ -61,25 +69,24 @@ class Running:
         return self.statistics
 
 
-class Seen:
-    """A screen that remembers what it was shown, and stands still while it is held."""
+class HoldableOutput:
+    """An output that remembers its frames, and blocks while `released` is cleared."""
 
     def __init__(self) -> None:
         self.levels: list[int] = []
-        self.pictures: list[Pixels] = []
+        """Value of the last pixel of each frame."""
+        self.frames: list[Pixels] = []
         self.pts: list[int] = []
-        self.idle = 0
-        self.open = threading.Event()
-        self.open.set()
+        self.released = threading.Event()
+        self.released.set()
 
-    def __call__(self, picture: DisplayFrame | None) -> None:
-        if picture is None:
-            self.idle += 1
+    def __call__(self, frame: DisplayFrame | None) -> None:
+        if frame is None:
             return
-        self.pictures.append(picture.pixels)
-        self.levels.append(int(picture.pixels[-1, -1, 0]))
-        self.pts.append(picture.stylized.frame.pts)
-        self.open.wait(20)
+        self.frames.append(frame.pixels)
+        self.levels.append(int(frame.pixels[-1, -1, 0]))
+        self.pts.append(frame.stylized.frame.pts)
+        self.released.wait(20)
 
 
 @pytest.fixture
@@ -87,95 +94,101 @@ def open_style(engines_folder: Path) -> Any:
     return lambda name: open_backend(find_engine(str(engines_folder / f"{name}.onnx")))
 
 
-def test_two_frames_are_in_flight_and_then_the_newest(open_style: Any) -> None:
-    tape, seen = ScriptedFeed(needs_pacing=True), Seen()
-    live = Running(tape, open_style, StyleSettings("identity"), [seen])
-    live.show_first()
-    seen.open.clear()
-    tape.put(10)
-    wait_until(lambda: seen.levels == [0, 10])  # on the screen, which now stands still
-    tape.put(20)
-    wait_until(lambda: live.camera._newest is None and tape.items.empty())  # it is painted
-    tape.put(30)
-    wait_until(lambda: live.camera._newest is not None)
+def test_two_frames_are_in_flight_and_the_newest_follows(open_style: Any) -> None:
+    feed, output = ScriptedFeed(needs_pacing=True), HoldableOutput()
+    session = SessionThread(feed, open_style, IDENTITY, [output])
+    session.show_first(output)
+    output.released.clear()
+    feed.put(10)
+    wait_until(lambda: output.levels == [0, 10])  # in the output, which now blocks
+    feed.put(20)
+    wait_until(lambda: session.camera._newest is None and feed.items.empty())  # is stylized
+    feed.put(30)
+    wait_until(lambda: session.camera._newest is not None)
     time.sleep(0.2)
-    assert live.camera._newest is not None  # a third one has to wait, and may be outdated
-    tape.put(40)
-    tape.put(50)
-    wait_until(lambda: live.camera.dropped == 2)
-    seen.open.set()
-    wait_until(lambda: len(seen.levels) == 4)
-    tape.end()
-    figures = live.end()
-    assert seen.levels == [0, 10, 20, 50]
-    assert seen.pts == sorted(seen.pts)
-    assert (figures.shown, figures.dropped, figures.source) == (4, 2, "tape")
-    assert (figures.width, figures.height, figures.style) == (8, 6, "identity")
+    assert session.camera._newest is not None  # a third frame waits in the camera
+    feed.put(40)
+    feed.put(50)
+    wait_until(lambda: session.camera.dropped == 2)
+    output.released.set()
+    wait_until(lambda: len(output.levels) == 4)
+    feed.end()
+    statistics = session.end()
+    assert output.levels == [0, 10, 20, 50]
+    assert output.pts == sorted(output.pts)
+    assert (statistics.shown, statistics.dropped, statistics.source) == (4, 2, "feed")
+    assert (statistics.width, statistics.height, statistics.style) == (8, 6, "identity")
 
 
-def test_delay_is_counted_until_the_screen_is_done(open_style: Any) -> None:
-    tape = ScriptedFeed(needs_pacing=True)
-    seen = Seen()
-    live = Running(
-        tape, open_style, StyleSettings("identity"), [seen, lambda p: p and time.sleep(0.1)]
-    )
-    live.show_first()
+def test_delay_includes_the_time_of_the_outputs(open_style: Any) -> None:
+    feed, output = ScriptedFeed(needs_pacing=True), HoldableOutput()
+
+    def show_slowly(frame: DisplayFrame | None) -> None:
+        if frame is not None:
+            time.sleep(0.1)
+
+    session = SessionThread(feed, open_style, IDENTITY, [output, show_slowly])
+    session.show_first(output)
     for level in (2, 3, 4):
-        tape.put(level)
-        wait_until(lambda level=level: level in seen.levels)
-    tape.end()
-    figures = live.end()
-    assert 95 <= figures.delay_ms <= figures.delay_95_ms
+        feed.put(level)
+        wait_until(lambda level=level: level in output.levels)
+    feed.end()
+    statistics = session.end()
+    assert 95 <= statistics.delay_ms <= statistics.delay_95_ms
 
 
-def test_controls_reach_the_next_picture(open_style: Any) -> None:
-    tape, seen = ScriptedFeed(needs_pacing=True), Seen()
+def test_controls_apply_to_the_next_frame(open_style: Any) -> None:
+    feed, output = ScriptedFeed(needs_pacing=True), HoldableOutput()
 
     def show(level: int) -> Pixels:
-        wait_until(lambda: tape.items.empty())
-        shown = len(seen.levels)
-        while len(seen.levels) == shown:  # a change of style spends one on compiling
-            tape.put(level)
+        wait_until(lambda: feed.items.empty())
+        shown = len(output.levels)
+        for _ in repeat("no frame was shown"):  # after a change of style one is not shown
+            if len(output.levels) > shown:
+                break
+            feed.put(level)
             time.sleep(0.02)
-        return seen.pictures[-1]
+        return output.frames[-1]
 
-    live = Running(tape, open_style, StyleSettings("identity"), [seen])
+    session = SessionThread(feed, open_style, IDENTITY, [output])
     assert show(100)[0, 0, 0] == 100
-    live.controls.next_style()
+    session.controls.next_style()
     wait_until(lambda: show(100)[0, 0, 0] == 155)
-    live.controls.wipe = 0.5
+    session.controls.wipe = 0.5
     wait_until(lambda: show(100)[0, 0, 0] == 100)
-    assert seen.pictures[-1][0, -1, 0] == 155
-    live.controls.next_style()
-    live.controls.wipe = None
+    assert output.frames[-1][0, -1, 0] == 155
+    session.controls.next_style()
+    session.controls.wipe = None
     wait_until(lambda: show(90)[0, 0, 0] == 90)
-    live.controls.is_quitting = True
-    live.end()
-    tape.end()
+    session.controls.is_quitting = True
+    session.end()
+    feed.end()
 
 
-def test_style_that_cannot_be_had_is_said_and_the_one_before_stays(open_style: Any) -> None:
-    tape, seen, notices = ScriptedFeed(needs_pacing=True), Seen(), []
-    live = Running(tape, open_style, StyleSettings("identity"), [seen], on_notice=notices.append)
-    live.show_first()
-    live.controls.settings = StyleSettings("nobody", mirror=True)
-    while len(seen.levels) < 2:
-        tape.put(7)
+def test_missing_style_is_reported_and_the_previous_one_stays(open_style: Any) -> None:
+    feed, output, notices = ScriptedFeed(needs_pacing=True), HoldableOutput(), []
+    session = SessionThread(feed, open_style, IDENTITY, [output], on_notice=notices.append)
+    session.show_first(output)
+    session.controls.settings = StyleSettings("nobody", mirror=True)
+    for _ in repeat("no frame was shown"):
+        if len(output.levels) >= 2:
+            break
+        feed.put(7)
         time.sleep(0.02)
-    assert live.controls.settings == StyleSettings("identity", mirror=True)
+    assert session.controls.settings == StyleSettings("identity", mirror=True)
     assert len(notices) == 1 and "nobody" in notices[0]
-    tape.end()
-    live.end()
+    feed.end()
+    session.end()
 
 
-def test_first_style_that_cannot_be_had_is_an_error(open_style: Any) -> None:
-    tape = ScriptedFeed(needs_pacing=True)
+def test_missing_first_style_is_an_error(open_style: Any) -> None:
+    feed = ScriptedFeed(needs_pacing=True)
     with pytest.raises(EngineError):
-        Running(tape, open_style, StyleSettings("nobody"), []).end()
+        SessionThread(feed, open_style, StyleSettings("nobody"), []).end()
 
 
-def test_engine_that_fails_ends_it(identity: Backend) -> None:
-    class Broken:
+def test_error_of_the_engine_ends_the_session(identity: Backend) -> None:
+    class FailingBackend:
         engine, batch_size = identity.engine, 1
 
         def run(self, _: Pixels) -> Pixels:
@@ -184,90 +197,93 @@ def test_engine_that_fails_ends_it(identity: Backend) -> None:
         def stream(self, batches: Iterable[Pixels]) -> Iterator[Pixels]:
             return map(self.run, batches)
 
-        def __enter__(self) -> Broken:
+        def __enter__(self) -> FailingBackend:
             return self
 
         def __exit__(self, *_: object) -> None:
             pass
 
-    tape = ScriptedFeed(needs_pacing=True)
-    tape.put(1)
-    live = Running(tape, lambda _: Broken(), StyleSettings("identity"), [])
+    feed = ScriptedFeed(needs_pacing=True)
+    feed.put(1)
+    session = SessionThread(feed, lambda _: FailingBackend(), IDENTITY, [])
     with pytest.raises(BackendError, match="out of memory"):
-        live.end()
-    tape.end()
+        session.end()
+    feed.end()
 
 
-def test_screen_that_fails_ends_it(open_style: Any) -> None:
-    def screen(picture: DisplayFrame | None) -> None:
-        if picture is not None:
+def test_error_of_an_output_ends_the_session(open_style: Any) -> None:
+    def failing_output(frame: DisplayFrame | None) -> None:
+        if frame is not None:
             raise CameraError("the virtual camera is gone")
 
-    tape = ScriptedFeed(needs_pacing=True)
-    live = Running(tape, open_style, StyleSettings("identity"), [screen])
-    while live.error is None:
-        tape.put(1)
+    feed = ScriptedFeed(needs_pacing=True)
+    session = SessionThread(feed, open_style, IDENTITY, [failing_output])
+    for _ in repeat("the session did not fail"):
+        if session.error is not None:
+            break
+        feed.put(1)
         time.sleep(0.01)
     with pytest.raises(CameraError, match="is gone"):
-        live.end()
-    tape.end()
+        session.end()
+    feed.end()
 
 
-def test_ends_when_time_is_up(open_style: Any) -> None:
-    look = StyleSettings("identity")
-    tape = ScriptedFeed(needs_pacing=True)
-    stop = threading.Event()
+def test_session_ends_when_the_time_is_up(open_style: Any) -> None:
+    feed, stop = ScriptedFeed(needs_pacing=True), threading.Event()
 
-    def feed() -> None:
+    def put_frames() -> None:
         while not stop.wait(0.02):
-            tape.put(1)
+            feed.put(1)
 
-    threading.Thread(target=feed, daemon=True).start()
-    with LiveStylizer(open_style, look, None) as stylizer, Camera("tape", tape.open) as camera:
+    threading.Thread(target=put_frames, daemon=True).start()
+    with (
+        LiveStylizer(open_style, IDENTITY, None) as stylizer,
+        Camera("feed", feed.open) as camera,
+    ):
         began = time.perf_counter()
-        figures = LiveSession(camera, stylizer, Controls(look, ()), []).run(0.5)
+        statistics = LiveSession(camera, stylizer, Controls(IDENTITY, ()), []).run(0.5)
         assert time.perf_counter() - began >= 0.5
         stop.set()
-        tape.end()
-    assert figures.shown > 1
-    assert figures.rate > 0
+        feed.end()
+    assert statistics.shown > 1
+    assert statistics.rate > 0
 
 
-@pytest.mark.parametrize(("rate", "size"), [(0, (640, 360)), (1e6, (170, 96))])
-def test_size_that_holds_the_rate_is_said(
-    open_style: Any, rate: float, size: tuple[int, int]
+@pytest.mark.parametrize(
+    ("rate", "size", "notice"),
+    [
+        (0, (640, 360), "640x360 reaches 1 fps"),
+        (1e6, (170, 96), "170x96 is the smallest size and reaches"),
+    ],
+)
+def test_size_that_was_chosen_for_the_rate_is_reported(
+    open_style: Any, rate: float, size: tuple[int, int], notice: str
 ) -> None:
-    tape, seen, notices = ScriptedFeed(needs_pacing=True, frame_rate=1), Seen(), []
-    tape.put(1, size=(640, 360))
-    live = Running(
-        tape,
-        open_style,
-        StyleSettings("identity"),
-        [seen],
-        target_rate=rate,
-        on_notice=notices.append,
+    feed, output, notices = ScriptedFeed(needs_pacing=True, frame_rate=1), HoldableOutput(), []
+    feed.put(1, size=(640, 360))
+    session = SessionThread(
+        feed, open_style, IDENTITY, [output], target_rate=rate, on_notice=notices.append
     )
-    while not seen.levels:
-        tape.put(7, size=(640, 360))
+    for _ in repeat("no frame was shown"):
+        if output.levels:
+            break
+        feed.put(7, size=(640, 360))
         time.sleep(0.05)
-    tape.end()
-    figures = live.end()
-    assert (figures.width, figures.height) == size
+    feed.end()
+    statistics = session.end()
+    assert (statistics.width, statistics.height) == size
     assert len(notices) == 1 and notices[0].startswith("640x360")
-    if rate:
-        assert "170x96 is the smallest size and reaches" in notices[0]
-    else:
-        assert "640x360 reaches 1 fps" in notices[0]
+    assert notice in notices[0]
 
 
-def test_styles_come_round() -> None:
+def test_next_style_goes_round() -> None:
     controls = Controls(StyleSettings("b"), ("a", "b", "c"))
-    taken = []
+    styles = []
     for _ in range(4):
-        taken.append(controls.settings.style)
+        styles.append(controls.settings.style)
         controls.next_style()
-    assert taken == ["b", "a", "c", "b"]
+    assert styles == ["b", "a", "c", "b"]
     controls.settings = StyleSettings("mine.onnx")
     controls.next_style()
     assert controls.settings.style == "b"
-    assert np.array_equal(controls.styles, ("b", "a", "c"))
+    assert controls.styles == ("b", "a", "c")

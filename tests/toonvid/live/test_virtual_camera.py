@@ -1,4 +1,4 @@
-"""Found, missing and busy virtual cameras; the device is one that pyvirtualcam lets us add."""
+"""Virtual cameras that exist, are missing or busy, with a backend added to pyvirtualcam."""
 
 from __future__ import annotations
 
@@ -19,15 +19,14 @@ from toonvid.video import Frame, Pixels
 library = pytest.importorskip("pyvirtualcam.camera", reason="the extra live is not installed")
 
 
-def picture(level: int, width: int = 64, height: int = 48) -> DisplayFrame:
+def display_frame(level: int, width: int = 64, height: int = 48) -> DisplayFrame:
     pixels = np.full((height, width, 3), level, np.uint8)
-    return DisplayFrame(
-        StylizedFrame(pixels, Frame(pixels, 0, LIVE_TIME_BASE), 0.0), np.zeros_like(pixels)
-    )
+    stylized = StylizedFrame(pixels, Frame(pixels, 0, LIVE_TIME_BASE), 0.0)
+    return DisplayFrame(stylized, np.zeros_like(pixels))
 
 
-class Device:
-    """What pyvirtualcam asks of a backend."""
+class FakeDevice:
+    """A backend of pyvirtualcam that stores its frames; /dev/video99 is busy."""
 
     sent: list[Pixels]
 
@@ -35,10 +34,10 @@ class Device:
         if device == "/dev/video99":
             raise RuntimeError(f"{device}: Device or resource busy")
         self._shape, self._device = (height, width, 3), device or "/dev/video10"
-        Device.sent = []
+        FakeDevice.sent = []
 
     def send(self, frame: Pixels) -> None:
-        Device.sent.append(frame.reshape(self._shape).copy())
+        FakeDevice.sent.append(frame.reshape(self._shape).copy())
 
     def device(self) -> str:
         return self._device
@@ -47,51 +46,53 @@ class Device:
         return None
 
     def close(self) -> None:
-        Device.sent.append(np.zeros((0, 0, 3), np.uint8))
+        FakeDevice.sent.append(np.zeros((0, 0, 3), np.uint8))
 
 
 @pytest.fixture
 def _device(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(library, "BACKENDS", {"ours": Device})
+    monkeypatch.setattr(library, "BACKENDS", {"fake": FakeDevice})
 
 
 @pytest.mark.usefixtures("_device")
-def test_cartoons_are_sent_to_the_device_that_is_found() -> None:
+def test_cartoons_are_sent_letterboxed_to_the_first_free_device() -> None:
     notices: list[str] = []
     with VirtualCamera(ANY, 25, notices.append) as camera:
         camera.show(None)
         assert notices == []
-        camera.show(picture(10, 65, 49))
-        camera.show(picture(200, 64, 24))
+        camera.show(display_frame(10, 65, 49))
+        camera.show(display_frame(200, 64, 24))
     assert notices == ["choose /dev/video10 as your camera in other programs (64x48)"]
-    first, second, closed = Device.sent
+    first, second, closed = FakeDevice.sent
     assert first.shape == second.shape == (48, 64, 3)
     assert abs(int(first.mean()) - 10) < 2
-    assert second[24].min() > 190 and second[4].max() < 10  # whole, with black around it
+    assert second[24].min() > 190 and second[4].max() < 10  # black bars above and below
     assert closed.size == 0
 
 
 @pytest.mark.usefixtures("_device")
-def test_busy_device_is_explained() -> None:
+def test_busy_device_is_an_error_with_advice() -> None:
     with (
         VirtualCamera("/dev/video99", None, print) as camera,
         pytest.raises(CameraError, match=r"/dev/video99 is busy .*end the program that writes"),
     ):
-        camera.show(picture(1))
+        camera.show(display_frame(1))
 
 
 @pytest.mark.skipif(
     sys.platform != "linux" or any(Path("/dev").glob("video*")), reason="there may be a device"
 )
-def test_missing_device_is_explained() -> None:
+def test_missing_device_is_an_error_with_advice() -> None:
     with (
         VirtualCamera(ANY, None, print) as camera,
         pytest.raises(CameraError, match=r"cannot open a virtual camera .*modprobe v4l2loopback"),
     ):
-        camera.show(picture(1))
+        camera.show(display_frame(1))
 
 
-def test_missing_library_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_library_is_an_error_with_the_command_to_install_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(sys.modules, "pyvirtualcam", None)
     with pytest.raises(CameraError, match=r"pip install 'toonvid\[live\]'"):
         VirtualCamera(ANY, None, print)

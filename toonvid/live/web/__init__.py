@@ -1,6 +1,6 @@
 """Output: a page in a browser, with the live cartoon, its controls and the browser's own camera.
 
-In: finished frames and the controls of a live session. Out: an HTTP server; what visitors change
+In: finished frames and the controls of a live session. Out: an HTTP server; what clients change
 goes to the controls, and frames of a browser's camera go to the session's camera. It needs the
 extra `live` (aiohttp and cryptography), imported when the server starts.
 

@@ -47,7 +47,7 @@ class AccessControl:
         return f"http{'s' * self._is_https}://{name}:{port}/?token={self._token}"
 
     def set_cookie(self, response: web.StreamResponse) -> None:
-        """Give the visitor the token as a cookie that scripts cannot read."""
+        """Give the client the token as a cookie that scripts cannot read."""
         response.set_cookie(
             self._cookie_name, self._token, httponly=True, samesite="Lax", secure=self._is_https
         )

@@ -1,6 +1,6 @@
-"""The live cartoon as Motion JPEG: the newest frame for each visitor, as fast as each can take it.
+"""The live cartoon as Motion JPEG: the newest frame for each client, as fast as each can take it.
 
-A frame is encoded once for all visitors, and only if there are any.
+A frame is encoded once for all clients, and only if there are any.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from toonvid.ffmpeg.jpeg import JpegEncoder
 from toonvid.video import Pixels
 
-_BOUNDARY = b"picture"
+_BOUNDARY = b"frame"
 CONTENT_TYPE = f"multipart/x-mixed-replace; boundary={_BOUNDARY.decode()}"
 
 
@@ -40,16 +40,16 @@ class MjpegStream:
         """
         number = self._newest[0] + 1 if self._newest else 1
         self._newest = (number, pixels)
-        self._loop.call_soon_threadsafe(self._wake_visitors)
+        self._loop.call_soon_threadsafe(self._wake_clients)
 
     def close(self) -> None:
-        """End the streams of all visitors."""
+        """End the streams of all clients."""
         self._is_closed = True
-        self._wake_visitors()
+        self._wake_clients()
         self._executor.shutdown(wait=False)
 
     async def parts(self) -> AsyncIterator[bytes]:
-        """Yield the bytes of one visitor's stream: the newest frame each time it is resumed."""
+        """Yield the bytes of one client's stream: the newest frame each time it is resumed."""
         yield b"--" + _BOUNDARY + b"\r\n"
         sent = 0
         while not self._is_closed:
@@ -63,17 +63,17 @@ class MjpegStream:
             # when they have read the boundary after it.
             yield head + data + b"\r\n--" + _BOUNDARY + b"\r\n"
 
-    def _wake_visitors(self) -> None:
-        # A new event each time: visitors that wait hold the old one, and miss no change.
+    def _wake_clients(self) -> None:
+        # A new event each time: clients that wait hold the old one, and miss no change.
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
     async def _newest_jpeg(self) -> tuple[int, bytes]:
-        """Return the newest frame's number and JPEG; visitors share the encoding."""
+        """Return the newest frame's number and JPEG; clients share the encoding."""
         assert self._newest is not None
         number, pixels = self._newest
         if self._encoded is None or self._encoded[0] != number:
             future = self._loop.run_in_executor(self._executor, self._encoder.encode, pixels)
             self._encoded = (number, future)
-        # Shielded: one visitor who leaves must not cancel the encoding for the others.
+        # Shielded: one client who leaves must not cancel the encoding for the others.
         return number, await asyncio.shield(self._encoded[1])

@@ -129,9 +129,9 @@ class PageRoutes:
             async for part in self._stream.parts():
                 await response.write(part)
         except ConnectionError:
-            pass  # the visitor has gone
+            pass  # the client has gone
         finally:
-            transport.abort()  # a visitor who reads nothing would keep the connection open
+            transport.abort()  # a client who reads nothing would keep the connection open
         return response
 
     async def _get_state(self, _: web.Request) -> web.StreamResponse:
@@ -177,7 +177,7 @@ class PageRoutes:
 
 
 def _limit_send_buffers(request: web.Request) -> asyncio.WriteTransport:
-    """Make writes to a visitor wait soon, instead of filling buffers with frames that get old."""
+    """Make writes to a client wait soon, instead of filling buffers with frames that get old."""
     assert isinstance(request.transport, asyncio.WriteTransport)
     request.transport.set_write_buffer_limits(high=0)
     connection = request.transport.get_extra_info("socket")

@@ -1,7 +1,7 @@
 """Runs the HTTP server of the page on a thread of its own.
 
-Whoever has the token may do all that the page can do: watch, change the style, record, be the
-camera. `toonvid.live.web.access` refuses all others, `toonvid.live.web.routes` answers.
+A client with the token may do all that the page can do: watch, change the style, record, and send
+its camera. `toonvid.live.web.access` refuses all others, `toonvid.live.web.routes` answers.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from toonvid.live.web.mjpeg import MjpegStream
 from toonvid.video import Pixels
 
 DEFAULT_PORT = 8180
-_SHUTDOWN_SECONDS = 0.5  # for visitors that are still connected
+_SHUTDOWN_SECONDS = 0.5  # for clients that are still connected
 _START_SECONDS = 20.0
 
 
@@ -101,7 +101,7 @@ class PageServer:
         self._thread.join()
 
     def show(self, frame: DisplayFrame | None) -> None:
-        """Send a frame to all visitors. None does nothing.
+        """Send a frame to all clients. None does nothing.
 
         Raises:
             BaseException: The one that ended the server's thread.

@@ -1,4 +1,4 @@
-"""The page as an HTTP client meets it: what it shows, what it changes, and whom it turns away."""
+"""The page over HTTP: what it serves, what it changes, and which requests it refuses."""
 
 from __future__ import annotations
 
@@ -34,21 +34,22 @@ pytest.importorskip("cryptography", reason="the extra live is not installed")
 
 import aiohttp
 
-FIGURES = LiveStatistics("tape", "ink", 64, 48, 3, 9.5, 20, 40, 1, 0, False)
+STATISTICS = LiveStatistics("camera", "ink", 64, 48, 3, 9.5, 20, 40, 1, 0, False)
 
 
-def picture(level: int) -> DisplayFrame:
+def display_frame(level: int) -> DisplayFrame:
     pixels = np.full((48, 64, 3), level, np.uint8)
     return DisplayFrame(StylizedFrame(pixels, Frame(pixels, 0, LIVE_TIME_BASE), 0.0), pixels)
 
 
 @dataclass
 class Page:
-    """A server and a visitor."""
+    """A running server, with an HTTP client."""
 
     server: PageServer
     controls: Controls
-    offered: list[Pixels] = field(default_factory=list)
+    browser_frames: list[Pixels] = field(default_factory=list)
+    """Frames that the server passed on from a browser's camera."""
 
     @property
     def port(self) -> int:
@@ -68,13 +69,14 @@ class Page:
     def origin(self) -> dict[str, str]:
         return {"Origin": f"http://127.0.0.1:{self.port}"}
 
-    def ask(
+    def request(
         self,
         path: str,
         headers: dict[str, str] | None = None,
         method: str = "GET",
         body: Any = None,
     ) -> tuple[int, bytes, http.client.HTTPMessage]:
+        """Send a request; returns status, body and headers of the answer."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             data = None if body is None else json.dumps(body)
@@ -85,67 +87,68 @@ class Page:
             connection.close()
 
     def change(self, body: Any, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
+        """Send changes of the controls; returns status and body of the answer."""
         given = self.cookie | self.origin if headers is None else headers
-        return self.ask("/controls", given, "POST", body)[:2]
+        return self.request("/controls", given, "POST", body)[:2]
 
 
 @pytest.fixture
 def page() -> Iterator[Page]:
     controls = Controls(StyleSettings("ink"), ("ink", "pepper"))
-    offered: list[Pixels] = []
-    with PageServer(controls, lambda: FIGURES, offered.append, ServeOptions(port=0)) as server:
-        yield Page(server, controls, offered)
+    frames: list[Pixels] = []
+    with PageServer(controls, lambda: STATISTICS, frames.append, ServeOptions(port=0)) as server:
+        yield Page(server, controls, frames)
 
 
-def test_address_with_the_token_leads_to_the_page(page: Page) -> None:
-    status, _, headers = page.ask(f"/?token={page.token}")
+def test_token_in_the_address_becomes_a_cookie_that_opens_the_page(page: Page) -> None:
+    status, _, headers = page.request(f"/?token={page.token}")
     assert (status, headers["Location"]) == (303, "/")
     assert {"HttpOnly", "SameSite=Lax"} <= set(headers["Set-Cookie"].split("; "))
-    status, body, headers = page.ask("/", page.cookie)
+    status, body, headers = page.request("/", page.cookie)
     assert status == 200
     assert b"<title>toonvid live</title>" in body
     assert "default-src 'none'" in headers["Content-Security-Policy"]
     assert headers["X-Frame-Options"] == "DENY"
     for name in re.findall(rb'(?:href|src)="(page\.\w+)"', body):
-        assert page.ask(f"/{name.decode()}", page.cookie)[0] == 200
+        assert page.request(f"/{name.decode()}", page.cookie)[0] == 200
 
 
 @pytest.mark.parametrize(
     "path", ["/", "/state", "/cartoon.mjpg", "/camera", "/page.js", "/?token=x"]
 )
-def test_nothing_without_the_token(page: Page, path: str) -> None:
+def test_requests_without_the_token_are_refused(page: Page, path: str) -> None:
     for headers in ({}, {"Cookie": f"toonvid-{page.port}=wrong"}, {"Cookie": "toonvid=é"}):
-        status, body, _ = page.ask(path, headers | page.origin)
+        status, body, _ = page.request(path, headers | page.origin)
         assert status == 403
         assert b"Open the address that toonvid printed" in body
 
 
-def test_foreign_names_that_lead_here_are_turned_away(page: Page) -> None:
+def test_requests_for_foreign_host_names_are_refused(page: Page) -> None:
     for host in ("evil.example", f"evil.example:{page.port}", "192.168.1.2", "127.0.0.2"):
-        status, body, _ = page.ask("/state", page.cookie | {"Host": host})
+        status, body, _ = page.request("/state", page.cookie | {"Host": host})
         assert (status, body) == (403, b"This is not the address of toonvid.")
     for host in (f"localhost:{page.port}", f"[::1]:{page.port}"):
-        assert page.ask("/state", page.cookie | {"Host": host})[0] == 200
+        assert page.request("/state", page.cookie | {"Host": host})[0] == 200
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "https://127.0.0.1", None])
-def test_other_pages_may_change_nothing(page: Page, origin: str | None) -> None:
+def test_requests_from_other_origins_are_refused(page: Page, origin: str | None) -> None:
     headers = page.cookie | ({} if origin is None else {"Origin": origin})
     assert page.change({"recording": True}, headers)[0] == 403
-    assert page.ask("/camera", headers)[0] == 403
+    assert page.request("/camera", headers)[0] == 403
     assert not page.controls.recording
     if origin is not None:
-        assert page.ask("/state", headers)[0] == 403
+        assert page.request("/state", headers)[0] == 403
 
 
 @pytest.mark.parametrize(
-    "path", ["/../pyproject.toml", "/page.html", "/%2e%2e/%2e%2e/etc/passwd", "/live.py"]
+    "path", ["/../pyproject.toml", "/page.html", "/%2e%2e/%2e%2e/etc/passwd", "/server.py"]
 )
-def test_no_other_file_is_given_away(page: Page, path: str) -> None:
-    assert page.ask(path, page.cookie)[0] == 404
+def test_files_outside_the_page_are_not_served(page: Page, path: str) -> None:
+    assert page.request(path, page.cookie)[0] == 404
 
 
-def test_controls_do_what_they_say(page: Page) -> None:
+def test_changes_are_applied_to_the_controls(page: Page) -> None:
     asked = {
         "style": "pepper",
         "strength": 0.25,
@@ -184,7 +187,7 @@ def test_controls_do_what_they_say(page: Page) -> None:
         ({"strength": float("nan")}, "strength is not between 0 and 1"),
     ],
 )
-def test_unfit_changes_change_nothing(page: Page, asked: Any, line: str) -> None:
+def test_invalid_changes_are_refused_as_a_whole(page: Page, asked: Any, line: str) -> None:
     with pytest.raises(ValueError, match=line):
         apply_changes(page.controls, asked)
     status, body = page.change(asked)
@@ -199,22 +202,22 @@ def test_large_requests_are_refused(page: Page) -> None:
     assert page.change({"style": "x" * 5000})[0] in (400, 413)
 
 
-def test_state_tells_figures(page: Page) -> None:
-    state = json.loads(page.ask("/state", page.cookie)[1])
+def test_state_contains_styles_and_statistics(page: Page) -> None:
+    state = json.loads(page.request("/state", page.cookie)[1])
     assert state["styles"] == ["ink", "pepper"]
     assert state["figures"]["delay_ms"] == 20
 
 
-def test_newest_picture_is_sent_as_motion_jpeg(page: Page) -> None:
+def test_newest_frame_is_sent_as_motion_jpeg(page: Page) -> None:
     page.server.show(None)
     for level in (10, 20, 200):
-        page.server.show(picture(level))
+        page.server.show(display_frame(level))
     connection = http.client.HTTPConnection("127.0.0.1", page.port, timeout=60)
     connection.request("GET", "/cartoon.mjpg", headers=page.cookie)
     answer = connection.getresponse()
-    assert answer.headers["Content-Type"] == "multipart/x-mixed-replace; boundary=picture"
+    assert answer.headers["Content-Type"] == "multipart/x-mixed-replace; boundary=frame"
 
-    def next_picture() -> int:
+    def next_level() -> int:
         while (line := answer.readline()) != b"Content-Type: image/jpeg\r\n":
             assert line
         length = int(answer.readline().split(b":")[1])
@@ -222,40 +225,40 @@ def test_newest_picture_is_sent_as_motion_jpeg(page: Page) -> None:
         pixels = decode_jpeg(answer.read(length))
         assert pixels.shape == (48, 64, 3)
         assert answer.readline() == b"\r\n"
-        assert answer.readline() == b"--picture\r\n"  # else browsers are a picture late
+        assert answer.readline() == b"--frame\r\n"  # or browsers are a frame late
         return int(pixels.mean())
 
-    assert next_picture() == pytest.approx(200, abs=4)
-    page.server.show(picture(90))
-    assert next_picture() == pytest.approx(90, abs=4)
+    assert next_level() == pytest.approx(200, abs=4)
+    page.server.show(display_frame(90))
+    assert next_level() == pytest.approx(90, abs=4)
     answer.close()
     connection.close()
 
 
-def test_browser_camera_is_offered_picture_by_picture(page: Page) -> None:
+def test_browser_camera_is_asked_for_one_frame_at_a_time(page: Page) -> None:
     async def visit() -> list[str]:
         url = f"http://127.0.0.1:{page.port}/camera"
         headers = page.cookie | page.origin
-        said = []
+        messages = []
         async with (
             aiohttp.ClientSession() as session,
             session.ws_connect(url, headers=headers) as s,
         ):
             for level in (50, 60):
-                said.append(await s.receive_str(timeout=60))
+                messages.append(await s.receive_str(timeout=60))
                 await s.send_bytes(jpeg(32, 16, level))
-            said.append(await s.receive_str(timeout=60))
-            await s.send_bytes(b"no picture")
+            messages.append(await s.receive_str(timeout=60))
+            await s.send_bytes(b"not a JPEG")
             closing = await s.receive(timeout=60)
             assert closing.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
-        return said
+        return messages
 
     assert asyncio.run(visit()) == ["next"] * 3
-    assert [p.shape for p in page.offered] == [(16, 32, 3)] * 2
-    assert [int(p.mean()) for p in page.offered] == pytest.approx([50, 60], abs=4)
+    assert [p.shape for p in page.browser_frames] == [(16, 32, 3)] * 2
+    assert [int(p.mean()) for p in page.browser_frames] == pytest.approx([50, 60], abs=4)
 
 
-def test_last_browser_that_comes_is_the_camera(page: Page) -> None:
+def test_newest_browser_is_the_camera(page: Page) -> None:
     async def visit() -> tuple[Any, str | None]:
         url = f"http://127.0.0.1:{page.port}/camera"
         headers = page.cookie | page.origin
@@ -271,28 +274,28 @@ def test_last_browser_that_comes_is_the_camera(page: Page) -> None:
 
     kind, reason = asyncio.run(visit())
     assert (kind, reason) == (aiohttp.WSMsgType.CLOSE, "another camera took over")
-    assert len(page.offered) == 1
+    assert len(page.browser_frames) == 1
 
 
-def test_visitor_who_reads_nothing_holds_up_nobody() -> None:
+def test_client_that_reads_nothing_delays_nobody() -> None:
     controls, noise = Controls(StyleSettings("ink"), ()), np.random.default_rng(0)
-    with PageServer(controls, lambda: FIGURES, print, ServeOptions(port=0)) as server:
+    with PageServer(controls, lambda: STATISTICS, print, ServeOptions(port=0)) as server:
         page = Page(server, controls)
-        asleep = http.client.HTTPConnection("127.0.0.1", page.port, timeout=60)
-        asleep.request("GET", "/cartoon.mjpg", headers=page.cookie)
-        for _ in range(50):  # far more than the network holds
+        idle = http.client.HTTPConnection("127.0.0.1", page.port, timeout=60)
+        idle.request("GET", "/cartoon.mjpg", headers=page.cookie)
+        for _ in range(50):  # far more than the buffers of the network hold
             pixels = noise.integers(0, 256, (480, 640, 3), np.uint8)
             server.show(
                 DisplayFrame(StylizedFrame(pixels, Frame(pixels, 0, LIVE_TIME_BASE), 0.0), pixels)
             )
-            assert page.ask("/state", page.cookie)[0] == 200
+            assert page.request("/state", page.cookie)[0] == 200
     assert "server" not in {thread.name for thread in threading.enumerate()}
-    asleep.close()
+    idle.close()
 
 
-def test_end_does_not_wait_for_those_who_look() -> None:
+def test_server_ends_while_clients_are_connected() -> None:
     controls = Controls(StyleSettings("ink"), ())
-    with PageServer(controls, lambda: FIGURES, print, ServeOptions(port=0)) as server:
+    with PageServer(controls, lambda: STATISTICS, print, ServeOptions(port=0)) as server:
         page = Page(server, controls)
         connection = http.client.HTTPConnection("127.0.0.1", page.port, timeout=60)
         connection.request("GET", "/cartoon.mjpg", headers=page.cookie)
@@ -301,39 +304,41 @@ def test_end_does_not_wait_for_those_who_look() -> None:
     assert "server" not in {thread.name for thread in threading.enumerate()}
 
 
-def test_taken_port_is_said(page: Page) -> None:
+def test_taken_port_is_an_error_with_advice(page: Page) -> None:
     with pytest.raises(TargetError, match="is the port taken"):
-        PageServer(page.controls, lambda: FIGURES, print, ServeOptions(port=page.port)).__enter__()
+        PageServer(
+            page.controls, lambda: STATISTICS, print, ServeOptions(port=page.port)
+        ).__enter__()
 
 
-def test_host_that_is_not_ours_is_said() -> None:
+def test_foreign_host_address_is_an_error() -> None:
     controls = Controls(StyleSettings("ink"), ())
     options = ServeOptions("192.0.2.1", 0)
     with pytest.raises(TargetError, match=r"cannot serve on 192\.0\.2\.1:0"):
-        PageServer(controls, lambda: FIGURES, print, options).__enter__()
+        PageServer(controls, lambda: STATISTICS, print, options).__enter__()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
-def test_the_network_gets_https_with_the_fingerprint_that_was_told(host: str) -> None:
+def test_network_is_served_over_https_with_the_printed_fingerprint(host: str) -> None:
     controls = Controls(StyleSettings("ink"), ())
-    with PageServer(controls, lambda: FIGURES, print, ServeOptions(host, 0)) as server:
+    with PageServer(controls, lambda: STATISTICS, print, ServeOptions(host, 0)) as server:
         page = Page(server, controls)
         assert server.address.startswith("https://")
-        trusting = ssl.create_default_context()
-        trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+        unverified = ssl.create_default_context()
+        unverified.check_hostname, unverified.verify_mode = False, ssl.CERT_NONE
         with (
             socket.create_connection(("127.0.0.1", page.port), 60) as plain,
-            trusting.wrap_socket(plain) as secure,
+            unverified.wrap_socket(plain) as secure,
         ):
             certificate = secure.getpeercert(binary_form=True)
         assert certificate is not None
         digest = hashlib.sha256(certificate).hexdigest().upper()
         assert server.fingerprint == ":".join(re.findall("..", digest))
 
-        doubting = ssl.create_default_context(cadata=ssl.DER_cert_to_PEM_cert(certificate))
+        verified = ssl.create_default_context(cadata=ssl.DER_cert_to_PEM_cert(certificate))
         connection = http.client.HTTPSConnection(
-            "127.0.0.1", page.port, context=doubting, timeout=60
-        )  # the name is in the certificate, or this fails
+            "127.0.0.1", page.port, context=verified, timeout=60
+        )  # fails if the certificate does not have the name
         connection.request("GET", f"/?token={page.token}")
         answer = connection.getresponse()
         assert answer.status == 303
@@ -344,7 +349,9 @@ def test_the_network_gets_https_with_the_fingerprint_that_was_told(host: str) ->
         connection.close()
 
 
-def test_missing_library_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_library_is_an_error_with_the_command_to_install_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(sys.modules, "aiohttp", None)
     with pytest.raises(TargetError, match=r"needs aiohttp.*pip install 'toonvid\[live\]'"):
-        PageServer(Controls(StyleSettings("ink"), ()), lambda: FIGURES, print)
+        PageServer(Controls(StyleSettings("ink"), ()), lambda: STATISTICS, print)

@@ -1,124 +1,128 @@
+// The page of `toonvid live --serve`: shows the live cartoon and its statistics, sends changes of
+// the controls, and can send this device's camera. The server's side is toonvid/live/web/routes.py.
 "use strict";
 
 const REFRESH_MS = 1000;
-const LONGEST_SIDE = 960; // pixels of the browser's camera that are sent
+const LONGEST_SIDE = 960; // pixels; larger frames of this device's camera are scaled down
 const JPEG_QUALITY = 0.85;
+const NO_ANSWER = "toonvid does not answer. Has it ended?";
 
-const at = (id) => document.getElementById(id);
-let held = null; // the control that a finger is on: the server's value must not move it
+const byId = (id) => document.getElementById(id);
+let heldControl = null; // a slider under the pointer: the server's value must not move it
 let camera = null; // {stream, socket} while this device's camera is the source
 
-async function change(values) {
+// Sends changes of the controls as JSON: style, strength, keep_color, mirror, wipe, recording.
+async function sendChanges(changes) {
   try {
-    const answer = await fetch("controls", {
+    const response = await fetch("controls", {
       method: "POST",
       headers: { "Content-Type": "application/json" },
-      body: JSON.stringify(values),
+      body: JSON.stringify(changes),
     });
-    if (!answer.ok) throw new Error(await answer.text());
-    show(await answer.json());
+    if (!response.ok) throw new Error(await response.text());
+    showState(await response.json());
   } catch (error) {
-    say(error.message);
+    showMessage(error.message);
   }
 }
 
 async function refresh() {
   try {
-    const answer = await fetch("state");
-    if (!answer.ok) throw new Error(await answer.text());
-    show(await answer.json());
-    if (at("message").textContent === LOST) {
-      say("");
-      at("cartoon").src = `cartoon.mjpg#${Date.now()}`; // the stream ended with the server
+    const response = await fetch("state");
+    if (!response.ok) throw new Error(await response.text());
+    showState(await response.json());
+    if (byId("message").textContent === NO_ANSWER) {
+      showMessage("");
+      // The stream ended with the server. A new address makes the browser open it again.
+      byId("cartoon").src = `cartoon.mjpg#${Date.now()}`;
     }
   } catch {
-    say(LOST);
+    showMessage(NO_ANSWER);
   }
   setTimeout(refresh, REFRESH_MS);
 }
 
-const LOST = "toonvid does not answer. Was it ended?";
-
-function show(state) {
-  const select = at("style");
+function showState(state) {
+  const select = byId("style");
   if (select.options.length !== state.styles.length) {
     select.replaceChildren(...state.styles.map((name) => new Option(name, name)));
   }
-  set(select, "value", state.style);
-  set(at("strength"), "value", state.strength);
-  set(at("wipe"), "value", state.wipe ?? 0);
-  set(at("keep-color"), "checked", state.keep_color);
-  set(at("mirror"), "checked", state.mirror);
-  showShares();
-  at("record").textContent = state.recording ? "Stop recording" : "Record";
-  at("record").classList.toggle("on", state.recording);
-  at("recording-sign").hidden = !state.recording;
-  const figures = state.figures;
-  at("waiting").hidden = figures.shown > 0;
-  at("rate").textContent = `${figures.rate.toFixed(1)}/s`;
-  at("delay").textContent = `${figures.delay_ms} ms`;
-  at("delay-95").textContent = `${figures.delay_95_ms} ms`;
-  at("dropped").textContent = figures.dropped;
-  at("size").textContent = `${figures.width} × ${figures.height}`;
-  at("source").textContent = at("source").title = camera ? "this device" : figures.source;
+  setControl(select, "value", state.style);
+  setControl(byId("strength"), "value", state.strength);
+  setControl(byId("wipe"), "value", state.wipe ?? 0);
+  setControl(byId("keep-color"), "checked", state.keep_color);
+  setControl(byId("mirror"), "checked", state.mirror);
+  showSliderValues();
+  byId("record").textContent = state.recording ? "Stop recording" : "Record";
+  byId("record").classList.toggle("on", state.recording);
+  byId("recording-sign").hidden = !state.recording;
+  const statistics = state.figures;
+  byId("waiting").hidden = statistics.shown > 0;
+  byId("rate").textContent = `${statistics.rate.toFixed(1)}/s`;
+  byId("delay").textContent = `${statistics.delay_ms} ms`;
+  byId("delay-95").textContent = `${statistics.delay_95_ms} ms`;
+  byId("dropped").textContent = statistics.dropped;
+  byId("size").textContent = `${statistics.width} × ${statistics.height}`;
+  byId("source").textContent = byId("source").title = camera ? "this device" : statistics.source;
 }
 
-function set(control, property, value) {
-  if (control !== held) control[property] = value;
+function setControl(control, property, value) {
+  if (control !== heldControl) control[property] = value;
 }
 
-function showShares() {
-  at("strength-shown").textContent = `${Math.round(at("strength").value * 100)} %`;
-  const wipe = Number(at("wipe").value);
-  at("wipe-shown").textContent = wipe ? `${Math.round(wipe * 100)} %` : "off";
+function showSliderValues() {
+  byId("strength-shown").textContent = `${Math.round(byId("strength").value * 100)} %`;
+  const wipe = Number(byId("wipe").value);
+  byId("wipe-shown").textContent = wipe ? `${Math.round(wipe * 100)} %` : "off";
 }
 
-function say(line) {
-  at("message").textContent = line;
+function showMessage(text) {
+  byId("message").textContent = text;
 }
 
-// Sliders move faster than a request: the newest value wins here too.
-function follow(id, values) {
-  let waiting = false;
-  let again = false;
+// Sends a slider's value whenever it moves. Sliders move faster than requests are answered: while
+// one is under way, only the newest value is kept.
+function sendWhileMoving(id, changes) {
+  let isSending = false;
+  let hasMoved = false;
   const send = async () => {
-    if (waiting) {
-      again = true;
+    if (isSending) {
+      hasMoved = true;
       return;
     }
-    waiting = true;
-    await change(values());
-    waiting = false;
-    if (again) {
-      again = false;
+    isSending = true;
+    await sendChanges(changes());
+    isSending = false;
+    if (hasMoved) {
+      hasMoved = false;
       send();
     }
   };
-  at(id).addEventListener("pointerdown", () => { held = at(id); });
-  at(id).addEventListener("pointerup", () => { held = null; });
-  at(id).addEventListener("pointercancel", () => { held = null; });
-  at(id).addEventListener("input", () => { showShares(); send(); });
+  byId(id).addEventListener("pointerdown", () => { heldControl = byId(id); });
+  byId(id).addEventListener("pointerup", () => { heldControl = null; });
+  byId(id).addEventListener("pointercancel", () => { heldControl = null; });
+  byId(id).addEventListener("input", () => { showSliderValues(); send(); });
 }
 
 async function startCamera() {
   if (!navigator.mediaDevices) {
-    say("The browser gives its camera to pages over HTTPS or on this computer alone.");
+    showMessage("Browsers give their camera only to pages over HTTPS or on the same computer.");
     return;
   }
   let stream;
-  at("camera").disabled = true; // the browser asks its user first
+  byId("camera").disabled = true; // while the browser asks its user for permission
   try {
     stream = await navigator.mediaDevices.getUserMedia({
       video: { facingMode: "user", width: { ideal: 1280 }, height: { ideal: 720 } },
     });
   } catch (error) {
-    say(`The camera cannot be used: ${error.message}`);
+    showMessage(`The camera cannot be used: ${error.message}`);
     return;
   } finally {
-    at("camera").disabled = false;
+    byId("camera").disabled = false;
   }
   const video = document.createElement("video");
-  video.muted = video.playsInline = true;
+  video.muted = video.playsInline = true; // or phones do not play without a tap
   video.srcObject = stream;
   await video.play();
   const canvas = document.createElement("canvas");
@@ -126,18 +130,19 @@ async function startCamera() {
   address.protocol = address.protocol.replace("http", "ws");
   const socket = new WebSocket(address);
   camera = { stream, socket };
-  socket.addEventListener("message", () => sendPicture(video, canvas, socket));
-  socket.addEventListener("close", (end) => {
-    if (end.reason) say(`This device’s camera is off: ${end.reason}.`);
+  // Each message of the server asks for one frame.
+  socket.addEventListener("message", () => sendFrame(video, canvas, socket));
+  socket.addEventListener("close", (event) => {
+    if (event.reason) showMessage(`This device’s camera is off: ${event.reason}.`);
     stopCamera();
   });
   stream.getVideoTracks()[0].addEventListener("ended", stopCamera);
-  at("camera").textContent = "Stop this device’s camera";
-  at("camera").classList.add("on");
-  say("");
+  byId("camera").textContent = "Stop this device’s camera";
+  byId("camera").classList.add("on");
+  showMessage("");
 }
 
-function sendPicture(video, canvas, socket) {
+function sendFrame(video, canvas, socket) {
   const scale = Math.min(1, LONGEST_SIDE / Math.max(video.videoWidth, video.videoHeight));
   canvas.width = Math.round(video.videoWidth * scale);
   canvas.height = Math.round(video.videoHeight * scale);
@@ -153,17 +158,19 @@ function stopCamera() {
   camera = null;
   stream.getTracks().forEach((track) => track.stop());
   socket.close();
-  at("camera").textContent = "Use this device’s camera";
-  at("camera").classList.remove("on");
+  byId("camera").textContent = "Use this device’s camera";
+  byId("camera").classList.remove("on");
 }
 
-follow("strength", () => ({ strength: Number(at("strength").value) }));
-follow("wipe", () => ({ wipe: Number(at("wipe").value) || null }));
-at("style").addEventListener("change", () => change({ style: at("style").value }));
-at("keep-color").addEventListener("change", () => change({ keep_color: at("keep-color").checked }));
-at("mirror").addEventListener("change", () => change({ mirror: at("mirror").checked }));
-at("record").addEventListener("click", () => {
-  change({ recording: !at("record").classList.contains("on") });
+sendWhileMoving("strength", () => ({ strength: Number(byId("strength").value) }));
+sendWhileMoving("wipe", () => ({ wipe: Number(byId("wipe").value) || null }));
+byId("style").addEventListener("change", () => sendChanges({ style: byId("style").value }));
+byId("keep-color").addEventListener("change", () => {
+  sendChanges({ keep_color: byId("keep-color").checked });
 });
-at("camera").addEventListener("click", () => (camera ? stopCamera() : startCamera()));
+byId("mirror").addEventListener("change", () => sendChanges({ mirror: byId("mirror").checked }));
+byId("record").addEventListener("click", () => {
+  sendChanges({ recording: !byId("record").classList.contains("on") });
+});
+byId("camera").addEventListener("click", () => (camera ? stopCamera() : startCamera()));
 refresh();
