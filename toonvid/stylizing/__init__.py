@@ -1,1 +1,11 @@
-"""TODO"""
+"""Frames become cartoon frames, without files: frames or arrays go in, frames or arrays come out.
+
+The door is `stylizer` for the frames of a video, and `image` for single images. A backend
+(`toonvid.backends`) runs the engine; what cartoon it draws is the engine's alone.
+
+- stylizer: batches, padding, strength and color
+- compare: source and cartoon in one frame
+- image: `toonvid.stylize` and `toonvid.open_style`, for arrays
+- options: `StylizeOptions`
+- resize: images in another size, for live outputs
+"""

@@ -1,4 +1,7 @@
-"""Compare: the source's picture and its cartoon in one frame."""
+"""A source frame and its cartoon in one frame, so that they can be compared.
+
+Two frames of the same size and time go in; one frame with both comes out.
+"""
 
 from __future__ import annotations
 
@@ -10,43 +13,45 @@ import numpy as np
 from toonvid.choices import Comparison
 from toonvid.video import Frame, Pixels
 
-_WIPE_SECONDS = 6  # from left to right and back
-_LINE_FRACTION = 400  # the dividing line is the width of the frame divided by this
+_WIPE_SECONDS = 6  # time in which the line moves from left to right and back
+_LINE_FRACTION = 400  # half the width of the line is the frame's width over this
 _WHITE = 255
 
 
 def compose_comparison(source: Frame, cartoon: Frame, comparison: Comparison) -> Frame:
-    """Show both in one frame.
+    """Shows a source frame and its cartoon in one frame.
 
     Args:
-        source: As it was decoded.
-        cartoon: Same size, same time.
-        comparison: `horizontal` puts them side by side, `vertical` one above the other, `wipe`
-            moves a line across the frame with the source on its left. `none` is the cartoon alone.
+        source: The frame as it was decoded, (H, W, 3).
+        cartoon: Its cartoon, of the same size and time.
+        comparison: `horizontal` puts them side by side and `vertical` one above the other, the
+            source first; `wipe` moves a line across the frame with the source on its left; `none`
+            is the cartoon alone.
+
+    Returns:
+        A frame of shape (H, 2 W, 3), (2 H, W, 3), (H, W, 3) or the cartoon itself.
     """
     if comparison == "none":
         return cartoon
     if comparison == "wipe":
-        return replace(cartoon, pixels=_wiped(source, cartoon))
+        share = _wipe_position(source.seconds)
+        return replace(cartoon, pixels=draw_wipe(source.pixels, cartoon.pixels, share))
     axis = 1 if comparison == "horizontal" else 0
     pixels = np.concatenate([source.pixels, cartoon.pixels], axis)
     alpha = None if cartoon.alpha is None else np.concatenate([cartoon.alpha] * 2, axis)
     return replace(cartoon, pixels=pixels, alpha=alpha)
 
 
-def _wiped(source: Frame, cartoon: Frame) -> Pixels:
-    # At time 0 the line stands in the middle, so that a still picture shows both.
-    phase = (source.seconds / _WIPE_SECONDS + Fraction(1, 4)) % 1
-    return draw_wipe(source.pixels, cartoon.pixels, float(1 - abs(1 - 2 * phase)))
-
-
 def draw_wipe(source: Pixels, cartoon: Pixels, share: float) -> Pixels:
-    """The source, (H, W, 3), on the left of a line, the cartoon on its right.
+    """Shows the source on the left of a white line and the cartoon on its right.
 
     Args:
-        source: Unchanged.
-        cartoon: Same shape.
-        share: Where the line stands, 0..1 of the width.
+        source: Shape (H, W, 3), uint8. Not changed.
+        cartoon: Same shape. Not changed.
+        share: Where the line is, 0..1 of the width.
+
+    Returns:
+        A new array of the same shape.
     """
     width = source.shape[1]
     column = round(width * share)
@@ -55,3 +60,10 @@ def draw_wipe(source: Pixels, cartoon: Pixels, share: float) -> Pixels:
     half_line = max(1, width // _LINE_FRACTION)
     pixels[:, max(0, column - half_line) : column + half_line] = _WHITE
     return pixels
+
+
+def _wipe_position(seconds: Fraction) -> float:
+    """Where the line is at a time, 0..1: a triangle wave that starts in the middle, so that a still
+    image, whose time is 0, shows both halves."""
+    phase = (seconds / _WIPE_SECONDS + Fraction(1, 4)) % 1
+    return float(1 - abs(1 - 2 * phase))

@@ -1,4 +1,9 @@
-"""Stylize: frames become cartoon frames, through a backend."""
+"""Frames become cartoon frames, through a backend.
+
+Frames of a source go in, in order; the same frames with a cartoon's pixels come out, at the same
+times. This stage forms batches, pads them to the sides that the engine takes, cuts the padding off
+and mixes the cartoon with its source. How an engine is run is left out (`toonvid.backends`).
+"""
 
 from __future__ import annotations
 
@@ -15,63 +20,78 @@ from toonvid.stylizing.compare import compose_comparison
 from toonvid.stylizing.options import StylizeOptions
 from toonvid.video import Frame, Pixels
 
-_Batches: TypeAlias = deque[tuple[list[Frame], Pixels]]
-"""Batches that a backend has not given back yet, each with its pixels, (N, H, W, 3)."""
+_BatchesInFlight: TypeAlias = deque[tuple[list[Frame], Pixels]]
+"""Batches that the backend has not returned yet: their frames, and the pixels, (N, H, W, 3)."""
 
-_LUMA_WEIGHTS = (77, 150, 29)  # BT.601, of 256
+_LUMA_WEIGHTS = (77, 150, 29)  # of red, green and blue: BT.601's 0.299, 0.587, 0.114, in 1/256
+_LEVELS = 256  # steps of `strength`: integers of 16 bits hold the products
 
 
 class Stylizer:
-    """Turns frames into cartoons: batches them, pads them to what the engine takes, blends."""
+    """Turns frames into cartoon frames with one backend. Used by one thread at a time."""
 
     def __init__(self, backend: Backend, options: StylizeOptions | None = None) -> None:
-        """Remember what runs.
+        """Uses an open backend, which stays the caller's to close.
 
         Args:
-            backend: Open.
-            options: None for the whole cartoon alone.
+            backend: Open backend with the engine of the style.
+            options: How the cartoon is mixed with its source; None for the cartoon alone.
         """
         self.backend = backend
         self.options = options or StylizeOptions()
 
     def stylize(self, frames: Iterable[Frame]) -> Iterator[Frame]:
-        """Yield a cartoon for each frame, in order, at the same time and with the same opacity."""
-        under_way: _Batches = deque()  # a backend may have several in flight
-        for whole in self.backend.stream(self._batches(iter(frames), under_way)):
-            batch, sources = under_way.popleft()
-            cartoons = self._finished(sources, whole)
-            for source, pixels in zip(batch, cartoons, strict=True):
-                yield compose_comparison(
-                    source, replace(source, pixels=pixels), self.options.compare
-                )
+        """Yields one cartoon frame for each frame, in order.
 
-    def _batches(self, frames: Iterator[Frame], under_way: _Batches) -> Iterator[Pixels]:
-        """Yield what the engine takes, (N, H, W, 3), and remember of which frames it is made."""
+        Args:
+            frames: Frames of one size, (H, W, 3); any H and W. Some are read ahead: as many as the
+                backend works on at the same time.
+
+        Yields:
+            Frames with the source's pts, time base, duration and opacity. With `options.compare`
+            they are wider or higher, because they show both.
+
+        Raises:
+            BackendError: The backend fails.
+        """
+        in_flight: _BatchesInFlight = deque()
+        for padded_cartoons in self.backend.stream(self._batches(iter(frames), in_flight)):
+            batch, sources = in_flight.popleft()
+            cartoons = self._finish(sources, padded_cartoons)
+            for source, pixels in zip(batch, cartoons, strict=True):
+                cartoon = replace(source, pixels=pixels)
+                yield compose_comparison(source, cartoon, self.options.compare)
+
+    def _batches(self, frames: Iterator[Frame], in_flight: _BatchesInFlight) -> Iterator[Pixels]:
+        """Yields padded batches (N, H, W, 3) for the engine, and notes which frames are in them."""
         while batch := list(islice(frames, self.backend.batch_size)):
-            sources = _stacked(batch)
-            under_way.append((batch, sources))
+            sources = _stack(batch)
+            in_flight.append((batch, sources))
             yield pad_to_multiple(sources, self.backend.engine.card.multiple_of)
 
-    def _finished(self, sources: Pixels, whole: Pixels) -> Pixels:
-        """Cut the padding off the cartoons and blend; shape (N, H, W, 3) in and out."""
+    def _finish(self, sources: Pixels, padded_cartoons: Pixels) -> Pixels:
+        """Cuts the padding off and mixes with the sources; returns (N, H, W, 3)."""
         height, width = sources.shape[1:3]
-        cartoons = whole[:, :height, :width]
+        cartoons = padded_cartoons[:, :height, :width]
         if self.options.keep_color:
-            cartoons = _with_color_of(sources, cartoons)
+            cartoons = _keep_source_color(sources, cartoons)
         if self.options.strength < 1:
-            cartoons = _blended(sources, cartoons, self.options.strength)
+            cartoons = _blend(sources, cartoons, self.options.strength)
         return np.ascontiguousarray(cartoons)
 
 
-def _stacked(batch: list[Frame]) -> Pixels:
-    """Shape (N, H, W, 3); a batch of one is looked at, not copied."""
-    if len(batch) == 1:
-        return batch[0].pixels[None]
-    return np.stack([frame.pixels for frame in batch])
-
-
 def pad_to_multiple(frames: Pixels, multiple_of: int) -> Pixels:
-    """Frames (N, H, W, 3), their right and lower edges reflected until both sides are multiples."""
+    """Reflects the right and lower edges until both sides are multiples of a number.
+
+    Reflection, because black or repeated edge pixels would be edges that the generator draws.
+
+    Args:
+        frames: Shape (N, H, W, 3), uint8.
+        multiple_of: What H and W must be multiples of.
+
+    Returns:
+        Shape (N, H', W', 3); the same array where nothing is missing.
+    """
     height, width = frames.shape[1:3]
     below, right = -height % multiple_of, -width % multiple_of
     if not below and not right:
@@ -79,13 +99,25 @@ def pad_to_multiple(frames: Pixels, multiple_of: int) -> Pixels:
     return np.pad(frames, ((0, 0), (0, below), (0, right), (0, 0)), mode="reflect")
 
 
-def _with_color_of(sources: Pixels, cartoons: Pixels) -> Pixels:
-    """Light and dark of the cartoons, colour differences of the sources."""
-    darker = _luma(cartoons) - _luma(sources)
-    return np.clip(sources + darker[..., None], 0, 255).astype(np.uint8)
+def _stack(batch: list[Frame]) -> Pixels:
+    """The pixels of a batch, (N, H, W, 3); those of a single frame are not copied."""
+    if len(batch) == 1:
+        return batch[0].pixels[None]
+    return np.stack([frame.pixels for frame in batch])
+
+
+def _keep_source_color(sources: Pixels, cartoons: Pixels) -> Pixels:
+    """Moves each source pixel by the cartoon's luma less its own.
+
+    All channels move by the same amount, so that the color differences R - Y and B - Y stay, which
+    a conversion to YCbCr and back would do in two roundings.
+    """
+    luma_change = _luma(cartoons) - _luma(sources)
+    return np.clip(sources + luma_change[..., None], 0, 255).astype(np.uint8)
 
 
 def _luma(frames: Pixels) -> np.ndarray[tuple[int, ...], np.dtype[np.int16]]:
+    """Y of BT.601, (N, H, W), 0..255, rounded down."""
     weighted = sum(
         frames[..., channel].astype(np.uint16) * np.uint16(weight)
         for channel, weight in enumerate(_LUMA_WEIGHTS)
@@ -93,7 +125,8 @@ def _luma(frames: Pixels) -> np.ndarray[tuple[int, ...], np.dtype[np.int16]]:
     return (np.asarray(weighted, np.uint16) >> 8).astype(np.int16)
 
 
-def _blended(sources: Pixels, cartoons: Pixels, strength: float) -> Pixels:
-    share = round(strength * 256)
-    mixed = sources * np.uint16(256 - share) + cartoons * np.uint16(share)
+def _blend(sources: Pixels, cartoons: Pixels, strength: float) -> Pixels:
+    """Weighted mean of sources and cartoons, in 16-bit integers: half the memory of float32."""
+    share = round(strength * _LEVELS)
+    mixed = sources * np.uint16(_LEVELS - share) + cartoons * np.uint16(share)
     return ((mixed + np.uint16(128)) >> 8).astype(np.uint8)

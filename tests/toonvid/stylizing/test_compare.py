@@ -1,4 +1,4 @@
-"""Source and cartoon in one frame."""
+"""A source frame and its cartoon are shown in one frame."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ SOURCE = Frame(flat_frame((10, 20, 30)), 0, F(1, 25), 1, ALPHA)
 CARTOON = Frame(flat_frame((200, 210, 220)), 0, F(1, 25), 1, ALPHA)
 
 
-def test_none_is_the_cartoon_alone():
+def test_no_comparison_is_the_cartoon_itself():
     assert compose_comparison(SOURCE, CARTOON, "none") is CARTOON
 
 
 @pytest.mark.parametrize(("comparison", "axis"), [("horizontal", 1), ("vertical", 0)])
-def test_both_stand_side_by_side_with_their_opacity(comparison, axis):
+def test_both_are_shown_side_by_side_with_their_opacity(comparison, axis):
     both = compose_comparison(SOURCE, CARTOON, comparison)
     assert np.array_equal(both.pixels, np.concatenate([SOURCE.pixels, CARTOON.pixels], axis))
     assert both.alpha is not None
@@ -41,7 +41,7 @@ def test_wipe_moves_the_line_from_left_to_right_and_back(time, column):
     assert (wiped[:, : max(0, column - 1)] == SOURCE.pixels[0, 0]).all()
     assert (wiped[:, column + 1 :] == CARTOON.pixels[0, 0]).all()
     assert (wiped == 255).any()
-    assert (CARTOON.pixels == flat_frame((200, 210, 220))).all()  # which is left as it was
+    assert (CARTOON.pixels == flat_frame((200, 210, 220))).all()  # not changed
 
 
 @pytest.mark.parametrize("comparison", COMPARISONS)

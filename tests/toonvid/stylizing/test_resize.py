@@ -1,3 +1,5 @@
+"""An image is stretched or letterboxed to a size, and its colors stay."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -6,13 +8,13 @@ from toonvid.bench.demo_scene import draw_scene
 from toonvid.stylizing.resize import letterbox, resize
 
 
-def test_picture_in_its_own_size_is_the_picture() -> None:
+def test_an_image_of_the_right_size_is_not_copied() -> None:
     pixels = draw_scene(64, 48, 0)
     assert resize(pixels, 64, 48) is pixels
     assert letterbox(pixels, 64, 48) is pixels
 
 
-def test_size_changes_and_colours_do_not() -> None:
+def test_the_size_changes_and_the_colors_do_not() -> None:
     pixels = np.full((48, 64, 3), (200, 30, 90), np.uint8)
     for width, height in ((32, 24), (128, 96), (63, 47)):
         changed = resize(pixels, width, height)
@@ -20,7 +22,7 @@ def test_size_changes_and_colours_do_not() -> None:
         assert np.abs(changed.astype(int) - (200, 30, 90)).max() <= 2
 
 
-def test_box_keeps_the_shape_and_is_black_around() -> None:
+def test_a_letterboxed_image_keeps_its_shape_between_black_bars() -> None:
     pixels = np.full((50, 50, 3), 255, np.uint8)
     box = letterbox(pixels, 120, 40)
     assert box.shape == (40, 120, 3)

@@ -1,4 +1,4 @@
-"""Frames become cartoon frames: in order, whatever their size, as much as asked for."""
+"""Frames of any size become cartoon frames, in order and mixed with their source as asked."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from toonvid.video import Frame, Pixels
 F = Fraction
 
 
-class Batches:
-    """A real backend that asks for batches, and writes down what it got."""
+class RecordingBackend:
+    """A real backend with another batch size, which records the batches that it is given."""
 
     def __init__(self, engine: Engine, batch_size: int) -> None:
         self.backend = open_backend(engine, precision="f32")
@@ -43,53 +43,53 @@ class Batches:
             yield self.run(first)
 
 
-def frames(pictures) -> list[Frame]:
-    return [Frame(pixels, n, F(1, 25), 1) for n, pixels in enumerate(pictures)]
+def frames(images) -> list[Frame]:
+    return [Frame(pixels, n, F(1, 25), 1) for n, pixels in enumerate(images)]
 
 
-def stylized(engine: Engine, pictures, batch_size: int = 1, **options):
-    backend = Batches(engine, batch_size)
+def stylized(engine: Engine, images, batch_size: int = 1, **options):
+    backend = RecordingBackend(engine, batch_size)
     stylizer = Stylizer(backend, StylizeOptions(**options))  # type: ignore[arg-type]
-    return list(stylizer.stylize(frames(pictures))), backend
+    return list(stylizer.stylize(frames(images))), backend
 
 
 @pytest.mark.parametrize(("batch_size", "sizes"), [(1, [1] * 7), (3, [3, 3, 1]), (16, [7])])
-def test_batches_end_with_a_smaller_one_and_keep_the_order(batch_size, sizes, tmp_path):
-    pictures = moving_frames(7)
-    found, backend = stylized(negative_engine(tmp_path), pictures, batch_size)
+def test_the_last_batch_may_be_smaller_and_frames_keep_their_order(batch_size, sizes, tmp_path):
+    images = moving_frames(7)
+    found, backend = stylized(negative_engine(tmp_path), images, batch_size)
     assert [len(batch) for batch in backend.seen] == sizes
     assert [frame.pts for frame in found] == list(range(7))
-    for frame, pixels in zip(found, pictures, strict=True):
+    for frame, pixels in zip(found, images, strict=True):
         assert np.array_equal(frame.pixels, 255 - pixels)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (8, 8), (37, 23), (17, 3)])
 @pytest.mark.parametrize("multiple_of", [1, 4, 16])
-def test_any_size_is_padded_by_reflection_and_cut_back(size, multiple_of, tmp_path):
-    picture = moving_frames(1, size)[0]
-    [frame], backend = stylized(negative_engine(tmp_path, multiple_of), [picture])
-    assert np.array_equal(frame.pixels, 255 - picture)
+def test_any_size_is_padded_by_reflection_and_the_padding_is_cut_off(size, multiple_of, tmp_path):
+    image = moving_frames(1, size)[0]
+    [frame], backend = stylized(negative_engine(tmp_path, multiple_of), [image])
+    assert np.array_equal(frame.pixels, 255 - image)
     [batch] = backend.seen
     height, width = batch.shape[1:3]
     assert height % multiple_of == width % multiple_of == 0
     assert (height - size[1], width - size[0]) < (multiple_of, multiple_of)
-    assert np.array_equal(batch[0, : size[1], : size[0]], picture)
+    assert np.array_equal(batch[0, : size[1], : size[0]], image)
     if size[0] == 37 and multiple_of == 16:
-        assert np.array_equal(batch[0, :23, 37:], picture[:, 35:24:-1])
-        assert np.array_equal(batch[0, 23:, :37], picture[21:12:-1])
+        assert np.array_equal(batch[0, :23, 37:], image[:, 35:24:-1])
+        assert np.array_equal(batch[0, 23:, :37], image[21:12:-1])
 
 
 def test_strength_is_the_share_of_the_cartoon(tmp_path):
-    engine, picture = negative_engine(tmp_path), flat_frame((10, 100, 240))
+    engine, image = negative_engine(tmp_path), flat_frame((10, 100, 240))
     for strength, expected in ((0, (10, 100, 240)), (1, (245, 155, 15)), (0.5, (128, 128, 128))):
-        [frame], _ = stylized(engine, [picture], strength=strength)
+        [frame], _ = stylized(engine, [image], strength=strength)
         assert np.abs(frame.pixels.astype(int) - expected).max() <= 1
 
 
-def test_no_strength_at_all_is_the_source_exactly(tmp_path):
-    picture = moving_frames(1)[0]
-    [frame], _ = stylized(negative_engine(tmp_path), [picture], strength=0)
-    assert np.array_equal(frame.pixels, picture)
+def test_strength_zero_is_the_source_exactly(tmp_path):
+    image = moving_frames(1)[0]
+    [frame], _ = stylized(negative_engine(tmp_path), [image], strength=0)
+    assert np.array_equal(frame.pixels, image)
 
 
 def chroma(pixels) -> np.ndarray:
@@ -98,18 +98,18 @@ def chroma(pixels) -> np.ndarray:
     return np.stack([red - luma, blue - luma])
 
 
-def test_keep_color_takes_light_from_the_cartoon_and_colour_from_the_source(tmp_path):
-    picture = flat_frame((140, 120, 110))
-    [frame], _ = stylized(negative_engine(tmp_path), [picture], keep_color=True)
-    assert np.abs(chroma(frame.pixels) - chroma(picture)).max() <= 1.5
-    light, expected = frame.pixels.mean(), (255 - picture).mean()
+def test_keep_color_takes_luma_from_the_cartoon_and_color_from_the_source(tmp_path):
+    image = flat_frame((140, 120, 110))
+    [frame], _ = stylized(negative_engine(tmp_path), [image], keep_color=True)
+    assert np.abs(chroma(frame.pixels) - chroma(image)).max() <= 1.5
+    light, expected = frame.pixels.mean(), (255 - image).mean()
     assert abs(light - expected) <= 3
 
 
-def test_keep_color_of_an_unchanged_picture_changes_nothing(tmp_path):
-    picture = moving_frames(1)[0]
-    [frame], _ = stylized(identity_engine(tmp_path), [picture], keep_color=True)
-    assert np.array_equal(frame.pixels, picture)
+def test_keep_color_changes_nothing_where_the_cartoon_is_the_source(tmp_path):
+    image = moving_frames(1)[0]
+    [frame], _ = stylized(identity_engine(tmp_path), [image], keep_color=True)
+    assert np.array_equal(frame.pixels, image)
 
 
 def test_time_and_opacity_are_those_of_the_source(tmp_path):
@@ -131,7 +131,7 @@ def test_comparison_reaches_the_target(comparison, shape, tmp_path, toon):
     assert decoded(done.target)[0].shape[:2] == shape
 
 
-def test_a_broken_backend_is_no_hang(tmp_path, toon, identity, monkeypatch):
+def test_an_error_of_the_backend_ends_the_conversion(tmp_path, toon, identity, monkeypatch):
     def fail(batches: Iterable[Pixels]) -> Iterator[Pixels]:
         next(iter(batches))
         raise RuntimeError("lost")
