@@ -21,7 +21,7 @@ from toonvid.commands.progress import preparation_bar
 from toonvid.commands.trainer_package import require_own_trainer
 
 if TYPE_CHECKING:
-    from trainer.prepare.prepare import Report
+    from trainer.prepare.prepare import PrepareReport
 
 _PROBLEMS_SHOWN = 8
 _COLUMNS = (  # in the order of the table; names as the report has them
@@ -182,7 +182,7 @@ def _parse_short_sides(text: str, size: int) -> tuple[int, ...]:
     return sides
 
 
-def _print_report(console: Console, report: Report) -> None:
+def _print_report(console: Console, report: PrepareReport) -> None:
     """Print how many frames and crops were kept or left out, and which sources had problems."""
     table = Table(title="Frames and crops of all runs")
     used = [name for name in _COLUMNS if any(name in counts for counts in report.sources.values())]

@@ -29,7 +29,7 @@ from toonvid.commands.trainer_package import trainer_log
 if TYPE_CHECKING:
     from toonvid.pipeline import Progress as ConversionProgress
     from trainer.evaluation.evaluate import Progress as EvaluationProgress
-    from trainer.prepare.prepare import Progress as PreparationProgress
+    from trainer.prepare.prepare import PrepareProgress
     from trainer.training.train import Progress as TrainingProgress
 
 # Width of the training bar without its figures, in characters, for up to a million steps.
@@ -75,7 +75,7 @@ def conversion_bar(console: Console, source: str) -> Iterator[Callable[[Conversi
 
 
 @contextmanager
-def preparation_bar(console: Console) -> Iterator[Callable[[PreparationProgress], None] | None]:
+def preparation_bar(console: Console) -> Iterator[Callable[[PrepareProgress], None] | None]:
     """Show the share of the sources that are done, and print the trainer's warnings.
 
     Yields:
@@ -94,7 +94,7 @@ def preparation_bar(console: Console) -> Iterator[Callable[[PreparationProgress]
         with Bar(*columns, console=console, transient=True, disable=console.quiet) as bar:
             task = bar.add_task("", total=None, figures="")
 
-            def show(progress: PreparationProgress) -> None:
+            def show(progress: PrepareProgress) -> None:
                 sources = count(progress.total, "source")
                 bar.update(
                     task,

@@ -263,7 +263,7 @@ def train(
     from trainer.config import change_config
     from trainer.device import Machine, parse_memory
     from trainer.exporting.export import EngineText, export
-    from trainer.prepare.training_videos import find_folder, is_prepared
+    from trainer.prepare.training_videos import dataset_folder, is_prepared
     from trainer.presets import find_preset
     from trainer.training.dry_run import dry_run as try_phases
     from trainer.training.run_folder import Run, Sources
@@ -291,8 +291,8 @@ def train(
     machine = Machine(device, parse_memory(memory_limit) if memory_limit else None, workers)
     console = Console()
     with trainer_log(console):
-        photos = find_folder(photos, output / "photos", config.crop)
-        cartoons = find_folder(cartoons, output / "cartoons", config.crop) if cartoons else None
+        photos = dataset_folder(photos, output / "photos", config.crop)
+        cartoons = dataset_folder(cartoons, output / "cartoons", config.crop) if cartoons else None
     if cartoons and is_prepared(cartoons):  # prepared images hold several scales already
         config = change_config(start, ["cartoon_scales=1", *changes])
     sources = Sources(photos, cartoons, content_weights, start_from, teacher, holdout, cache)

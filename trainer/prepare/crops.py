@@ -1,4 +1,8 @@
-"""Square crops of a frame at several scales, in places that the frame itself decides."""
+"""Square crops of a frame at several scales.
+
+In: one frame. Out: its crops. Their positions are random, with the frame's content as the seed, so
+that the same frame always gives the same crops.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +17,15 @@ from trainer.prepare.quality_filter import perceptual_hash
 
 
 def cut_crops(pixels: Pixels, options: PrepareOptions) -> Iterator[tuple[int, int, Pixels]]:
-    """Yield crops of a frame, the same ones for the same frame.
+    """Yield the crops of a frame.
 
     Args:
         pixels: (H, W, 3) uint8, RGB.
-        options: Size, scales and number of the crops.
+        options: Side, scales and number of the crops.
 
     Yields:
-        Short side that the frame was reduced to, number of the crop from 0, and the crop,
-        (size, size, 3).
+        Short side in pixels to which the frame was reduced, index of the crop at that scale from 0,
+        and the crop, (size, size, 3) uint8, RGB.
     """
     own = min(pixels.shape[:2])
     seed = [int(byte) for byte in perceptual_hash(pixels)]
@@ -30,7 +34,7 @@ def cut_crops(pixels: Pixels, options: PrepareOptions) -> Iterator[tuple[int, in
             continue
         reduced = _reduced(pixels, short_side)
         random = np.random.default_rng([*seed, short_side])
-        for index, (top, left) in enumerate(_places(reduced.shape, options, random)):
+        for index, (top, left) in enumerate(_positions(reduced.shape, options, random)):
             crop = reduced[top : top + options.size, left : left + options.size]
             yield short_side, index, crop
 
@@ -44,15 +48,15 @@ def _reduced(pixels: Pixels, short_side: int) -> Pixels:
     return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
 
 
-def _places(
+def _positions(
     shape: tuple[int, ...], options: PrepareOptions, random: np.random.Generator
 ) -> Iterator[tuple[int, int]]:
-    """Top and left of each crop: one at random in each of equal strips along the longer side."""
-    rooms = [side - options.size for side in shape[:2]]
-    along = 0 if rooms[0] > rooms[1] else 1
-    count = min(options.crops, 1 + rooms[along] // max(1, options.size // 2))
-    strip = rooms[along] / count
+    """Yield top and left of each crop: one random position per strip along the longer side."""
+    ranges = [side - options.size for side in shape[:2]]
+    along = 0 if ranges[0] > ranges[1] else 1
+    count = min(options.crops, 1 + ranges[along] // max(1, options.size // 2))
+    strip = ranges[along] / count
     for index in range(count):
-        place = [int(random.integers(room + 1)) for room in rooms]
-        place[along] = int(random.integers(int(index * strip), int((index + 1) * strip) + 1))
-        yield place[0], place[1]
+        position = [int(random.integers(length + 1)) for length in ranges]
+        position[along] = int(random.integers(int(index * strip), int((index + 1) * strip) + 1))
+        yield position[0], position[1]

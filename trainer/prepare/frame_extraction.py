@@ -1,7 +1,7 @@
-"""The frames of films and pictures, one after the other, each judged by itself.
+"""Frame extraction: finds videos and images, and yields their frames with a quality verdict.
 
-Found in folders, decoded upright and in their right colours, without black bars, with square
-pixels. How alike frames are, and what is cut out of them, is not decided here.
+In: files and folders. Out: frames, rotated, without black bars and with square pixels. Duplicates
+are found and crops are cut in `trainer.prepare.prepare`.
 """
 
 from __future__ import annotations
@@ -21,35 +21,40 @@ from toonvid.reading.decoder import VideoDecoder
 from toonvid.reading.options import DecodeOptions
 from toonvid.video import Frame, Pixels, VideoInfo
 from toonvid.writing.output_paths import IMAGE_SUFFIXES, VIDEO_SUFFIXES
-from trainer.prepare.manifest import LEDGER_NAME, Source, sheet_path
+from trainer.prepare.manifest import MANIFEST_NAME, SourceFile, sheet_path
 from trainer.prepare.quality_filter import HASH_BITS, Fault, content_box, find_fault
 
 log = logging.getLogger(__name__)
 
-_START_OF_SCAN = b"\xda"  # markers of JPEG, ITU-T T.81
+_START_OF_SCAN = b"\xda"  # JPEG markers, ITU-T T.81
 _END_OF_IMAGE = b"\xff\xd9"
 
 
 @dataclass(frozen=True)
 class PrepareOptions:
-    """All that decides what becomes of a source. A folder is prepared with one set of them."""
+    """Everything that decides which crops a source gives; the same for all runs on a folder.
+
+    The manifest stores the field names, so they stay as they are.
+    """
 
     size: int = 288
     """Side of the square crops, in pixels."""
     short_sides: tuple[int, ...] = (480, 720)
-    """Short sides in pixels that frames are reduced to before they are cut; none is enlarged."""
+    """Short sides, in pixels, to which frames are reduced before cropping; none is enlarged."""
     crops: int = 2
-    """Crops of a frame at each of `short_sides`; fewer where they would overlap by half."""
+    """Crops per frame at each of `short_sides`; fewer where they would overlap by half."""
     every_seconds: float = 1.0
-    """Least time between two frames of a film."""
+    """Minimum time between two frames of a video."""
     all_frames: bool = False
-    """Whether to look at every frame of a film, not at key frames alone."""
+    """Whether to decode every frame of a video rather than key frames only."""
     max_pictures: int | None = None
-    """Most crops of one film, spread over all of it; None for as many as there are."""
+    """Maximum number of crops per video, spread over its duration; None for no limit."""
     max_blur: float = 0.6
-    """Blur effect above which a frame or crop is left out, 0..1; 1 keeps all."""
+    """Blur effect (`quality_filter.blur_effect`), 0..1, above which a frame or crop is rejected; 1
+    rejects none."""
     min_difference: int = 8
-    """Bits of 64 in which a frame's perceptual hash has to differ from all others'; 0 keeps all."""
+    """Minimum Hamming distance, 0..64, of a frame's perceptual hash to all others; 0 keeps
+    duplicates."""
     keep_credits: bool = False
     """Whether credits are kept."""
 
@@ -65,34 +70,40 @@ class PrepareOptions:
 
 
 @dataclass(frozen=True)
-class Look:
-    """A frame, and what is to be said of it without knowing the others."""
+class ExaminedFrame:
+    """A frame, and the verdict on it that needs no other frame."""
 
-    source: Source
+    source: SourceFile
     pixels: Pixels
-    """(H, W, 3) uint8, RGB, upright, without bars, its pixels square."""
+    """(H, W, 3) uint8, RGB, rotated, without black bars, with square pixels."""
     milliseconds: int
-    """When it is shown."""
+    """Presentation time."""
     fault: Fault | None
+    """Why the frame is rejected; None when it is not."""
     share: float
-    """How far it lies into the source, 0..1."""
+    """Position of the frame in the source, 0..1."""
 
 
 @dataclass(frozen=True)
-class End:
-    """A source is read."""
+class SourceEnd:
+    """The end of a source."""
 
-    source: Source
+    source: SourceFile
     too_soon: int
-    """Frames passed over because another one was shown just before."""
+    """Number of frames skipped because they follow another one too closely."""
     problem: str | None
+    """Why the source could not be read completely; None when it was."""
 
 
-def find_sources(named: Sequence[str], target: Path) -> Iterator[Source]:
-    """Yield the films and pictures in what a user named, those in `target` left out.
+def find_sources(named: Sequence[str], target: Path) -> Iterator[SourceFile]:
+    """Yield the videos and images in the files and folders that the user named.
+
+    Args:
+        named: Files and folders; folders are searched recursively.
+        target: Folder of the crops; left out of the search.
 
     Raises:
-        SourceError: One is not there.
+        SourceError: One of them does not exist.
     """
     for name in named:
         root = Path(name).resolve()
@@ -102,15 +113,17 @@ def find_sources(named: Sequence[str], target: Path) -> Iterator[Source]:
             try:
                 stat = path.stat()
             except OSError:
-                continue  # it has gone since the folder was listed
-            yield Source(name, str(path), f"{stat.st_size}-{stat.st_mtime_ns}")
+                continue  # deleted since the folder was listed
+            yield SourceFile(name, str(path), f"{stat.st_size}-{stat.st_mtime_ns}")
 
 
-def look_at(source: Source, options: PrepareOptions) -> Iterator[Look | End]:
-    """Yield the frames of a source that are far enough from each other, then its end.
+def examine_source(
+    source: SourceFile, options: PrepareOptions
+) -> Iterator[ExaminedFrame | SourceEnd]:
+    """Yield the frames of a source that are far enough apart in time, then its end.
 
-    A source that cannot be read, or not whole, ends with a problem; nothing is raised for it. A
-    picture that is not whole is not looked at.
+    A source that cannot be read completely raises nothing; its end states the problem. Frames of a
+    damaged video are kept, a damaged image is not.
     """
     too_soon = 0
     problem = None
@@ -120,20 +133,20 @@ def look_at(source: Source, options: PrepareOptions) -> Iterator[Look | End]:
             source.path, DecodeOptions(key_frames_only=not options.all_frames)
         ) as decoder:
             info = decoder.info
-            least = _least_seconds(info, options)
-            for frame in _whole_picture(decoder) if info.is_image else decoder.frames():
-                if frame.seconds - last < least:
+            min_seconds = _min_seconds(info, options)
+            for frame in _intact_image(decoder) if info.is_image else decoder.frames():
+                if frame.seconds - last < min_seconds:
                     too_soon += 1
                     continue
                 last = float(frame.seconds)
-                yield _judged(source, frame, info, options)
+                yield _examine(source, frame, info, options)
             problem = decoder.damage
     except (SourceError, FFmpegError, OSError) as error:
         problem = str(error)
-    yield End(source, too_soon, problem)
+    yield SourceEnd(source, too_soon, problem)
 
 
-def _whole_picture(decoder: VideoDecoder) -> list[Frame]:
+def _intact_image(decoder: VideoDecoder) -> list[Frame]:
     frames = list(decoder.frames())
     damage = "it is cut short" if _is_cut_jpeg(Path(decoder.source)) else decoder.damage
     if damage:
@@ -142,46 +155,54 @@ def _whole_picture(decoder: VideoDecoder) -> list[Frame]:
 
 
 def _is_cut_jpeg(path: Path) -> bool:
-    """Whether a JPEG has no end, which FFmpeg makes up for with grey."""
+    """Whether a JPEG is truncated. FFmpeg fills the missing part with gray and reports nothing."""
     data = path.read_bytes()
-    place = 2 if data.startswith(b"\xff\xd8") else len(data)
-    while data[place : place + 1] == b"\xff" and data[place + 1 : place + 2] != _START_OF_SCAN:
-        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
-    return place < len(data) and data.find(_END_OF_IMAGE, place) < 0
+    position = 2 if data.startswith(b"\xff\xd8") else len(data)
+    while (
+        data[position : position + 1] == b"\xff"
+        and data[position + 1 : position + 2] != _START_OF_SCAN
+    ):
+        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+    return position < len(data) and data.find(_END_OF_IMAGE, position) < 0
 
 
-def _least_seconds(info: VideoInfo, options: PrepareOptions) -> float:
-    """The least time between two frames, so that no more are taken than were asked for."""
+def _min_seconds(info: VideoInfo, options: PrepareOptions) -> float:
+    """Return the minimum time between two frames that keeps the number of crops in its limit."""
     if options.max_pictures is None or info.duration_seconds is None:
         return options.every_seconds
     frames = options.max_pictures / (options.crops * len(options.short_sides))
     return max(options.every_seconds, info.duration_seconds / max(frames, 1))
 
 
-def _judged(source: Source, frame: Frame, info: VideoInfo, options: PrepareOptions) -> Look:
+def _examine(
+    source: SourceFile, frame: Frame, info: VideoInfo, options: PrepareOptions
+) -> ExaminedFrame:
     whole = _on_white(frame)
     pixels = np.ascontiguousarray(whole[content_box(whole)])
     pixels = _square_pixels(pixels, float(info.sample_aspect_ratio))
-    # Of credits on black, the ground goes with the bars: they are looked for in the whole frame.
+    # Credits on black are searched in the whole frame: without its black bars, little but text is
+    # left of it.
     fault = find_fault(whole, 1.0, options.keep_credits)
     if fault is None and min(pixels.shape[:2]) < options.size:
         fault = "small"
     elif fault is None:
         fault = find_fault(pixels, options.max_blur, options.keep_credits)
     share = float(frame.seconds) / info.duration_seconds if info.duration_seconds else 0.0
-    return Look(source, pixels, int(frame.seconds * 1000), fault, min(max(share, 0.0), 1.0))
+    return ExaminedFrame(
+        source, pixels, int(frame.seconds * 1000), fault, min(max(share, 0.0), 1.0)
+    )
 
 
 def _on_white(frame: Frame) -> Pixels:
-    """What is seen of a frame with transparent parts on paper."""
+    """Blend a frame with transparent parts over white."""
     if frame.alpha is None:
         return frame.pixels
-    cover = frame.alpha[..., None].astype(np.uint16)
-    return ((frame.pixels * cover + 255 * (255 - cover) + 127) // 255).astype(np.uint8)
+    opacity = frame.alpha[..., None].astype(np.uint16)
+    return ((frame.pixels * opacity + 255 * (255 - opacity) + 127) // 255).astype(np.uint8)
 
 
 def _square_pixels(pixels: Pixels, aspect: float) -> Pixels:
-    """Narrow the side that has more pixels than are shown.
+    """Reduce the longer-sampled side so that pixels become square.
 
     Args:
         pixels: (H, W, 3) uint8.
@@ -195,21 +216,24 @@ def _square_pixels(pixels: Pixels, aspect: float) -> Pixels:
 
 
 def _files_in(root: Path, target: Path) -> Iterator[Path]:
-    """Films and pictures in a folder, in order of their names; one folder's names in memory.
+    """Yield the videos and images in a folder and its subfolders, in alphabetical order.
 
-    Folders that were prepared, and their contact sheets, are left out.
+    Prepared folders and their contact sheets are left out. Only the names in one folder are in
+    memory at a time.
     """
     for folder, folders, names in os.walk(root, onerror=_warn):
-        here = Path(folder)
+        current = Path(folder)
         folders[:] = sorted(f for f in folders if not f.startswith("."))
-        prepared = [f for f in folders if here / f == target or (here / f / LEDGER_NAME).exists()]
+        prepared = [
+            f for f in folders if current / f == target or (current / f / MANIFEST_NAME).exists()
+        ]
         folders[:] = [f for f in folders if f not in prepared]
-        sheets = {sheet_path(here / f).name for f in prepared}
+        sheets = {sheet_path(current / f).name for f in prepared}
         for name in sorted(names):
             suffix = Path(name).suffix.lower()
-            is_own = name.startswith(".") or name in sheets
-            if suffix in VIDEO_SUFFIXES | IMAGE_SUFFIXES and not is_own:
-                yield here / name
+            is_skipped = name.startswith(".") or name in sheets
+            if suffix in VIDEO_SUFFIXES | IMAGE_SUFFIXES and not is_skipped:
+                yield current / name
 
 
 def _warn(error: OSError) -> None:

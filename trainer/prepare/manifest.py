@@ -1,10 +1,12 @@
-"""The ledger of a prepared folder: which sources were looked at, with what options, and what became
-of every frame.
+"""The manifest of a prepared folder: sources, options, and what was made of every frame.
 
-An SQLite file in the folder, and the only place that knows what belongs to it. A source is entered
-in one transaction once all its pictures are safe on the disk, so whatever ends a run, what the
-ledger names is there and whole. Pictures of a source that was not entered are removed when the
-folder is next opened. Pictures that a user took out of the folder stay out.
+In: finished sources. Out: what is known from earlier runs. The manifest is an SQLite file in the
+folder. A source is recorded in one transaction after all its crops are synced to disk, so every
+crop in the manifest exists, however a run ends. Crops of a source that was not recorded are deleted
+when the folder is opened again. Crops that the user has deleted are not made again.
+
+The file is called `ledger.sqlite`, and its tables and columns keep their names, so that folders
+prepared by earlier versions can be continued.
 """
 
 from __future__ import annotations
@@ -25,12 +27,12 @@ from toonvid.errors import TargetError
 from trainer.files import make_folder
 from trainer.prepare.quality_filter import HASH_BYTES
 
-LEDGER_NAME = "ledger.sqlite"
+MANIFEST_NAME = "ledger.sqlite"
 VERSION = 1
-"""Of the ledger and of all that decides what a frame becomes."""
+"""Version of the file and of everything that decides which crops a frame gives."""
 
-_SOURCES_A_FOLDER = 1000  # so that no folder has too many files for a file manager
-_OWN = re.compile(r"\.?.*-(\d{6,})-\d{9,}-\d+-\d+\.jpg(\.\d+-\d+\.part)?")
+_SOURCES_PER_FOLDER = 1000  # keeps folders small enough for file managers
+_CROP_NAME = re.compile(r"\.?.*-(\d{6,})-\d{9,}-\d+-\d+\.jpg(\.\d+-\d+\.part)?")
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT);
@@ -45,65 +47,64 @@ CREATE TABLE IF NOT EXISTS pictures (number INTEGER, path TEXT);
 
 
 @dataclass(frozen=True)
-class Source:
-    """A film or picture to take frames from."""
+class SourceFile:
+    """A video or image to take frames from."""
 
     root: str
-    """The source as it was named by the user: a file, or the folder that it was found in."""
+    """The source as the user named it: a file, or the folder in which it was found."""
     path: str
-    """Absolute."""
+    """Absolute path."""
     fingerprint: str
-    """Size and time of change: another one is another source."""
+    """Size and modification time; a source in which they change counts as a new one."""
 
 
 @dataclass
-class Entry:
-    """What became of one source."""
+class ManifestEntry:
+    """What was made of one source."""
 
-    source: Source
+    source: SourceFile
     number: int
-    """Of the source in the folder, from 1."""
+    """Number of the source in the folder, from 1."""
     counts: Counter[str] = field(default_factory=Counter)
-    """How many frames were seen, kept, and left out for each reason; and of crops likewise."""
+    """Number of frames and crops that were seen, kept, and rejected for each reason, by name."""
     hashes: list[bytes] = field(default_factory=list)
-    """Perceptual hashes of the frames kept."""
+    """Perceptual hashes of the frames that were kept, 8 bytes each."""
     pictures: list[str] = field(default_factory=list)
-    """Paths of what was written, relative to the folder."""
+    """Paths of the crops that were written, relative to the folder."""
     problem: str | None = None
-    """Why the source, or part of it, could not be read."""
+    """Why the source, or part of it, could not be read; None when all was read."""
 
 
-class Ledger:
-    """Opens a folder for one run; a context manager."""
+class Manifest:
+    """Opens a prepared folder for one run. A context manager that locks the folder."""
 
     def __init__(self, folder: Path, options: dict[str, object]) -> None:
-        """Remember what to open.
+        """Note what to open.
 
         Args:
-            folder: Made if it is not there.
-            options: All that decides what a source becomes, by name; plain values.
+            folder: Created if it does not exist.
+            options: Everything that decides which crops a source gives, by name; plain values.
         """
         self.folder = folder
         self.options: dict[str, object] = json.loads(json.dumps(options))  # tuples become lists
 
-    def __enter__(self) -> Ledger:
+    def __enter__(self) -> Manifest:
         """Open the folder.
 
         Raises:
-            TargetError: It holds something else or was prepared with other options, or another run
-                has it open.
-            TrainingError: It cannot be written.
+            TargetError: The folder contains something else, was prepared with other options, or is
+                open in another run.
+            TrainingError: The folder cannot be written.
         """
-        path = self.folder / LEDGER_NAME
+        path = self.folder / MANIFEST_NAME
         if self.folder.exists() and not path.exists():
-            self._refuse_strangers()
+            self._check_unused()
         make_folder(self.folder)
-        with self._translated():
-            # The frames are read on a thread of their own, which asks what is known; SQLite lets
-            # one in at a time.
+        with self._translated_errors():
+            # Frames are read on another thread, which calls `knows`. SQLite serializes the calls.
             self._db = sqlite3.connect(path, timeout=0, check_same_thread=False)
             try:
-                self._claim()
+                self._lock()
             except BaseException:
                 self._db.close()
                 raise
@@ -112,32 +113,32 @@ class Ledger:
     def __exit__(self, *_: object) -> None:
         self._db.close()
 
-    def knows(self, source: Source) -> bool:
-        """Whether a source was looked at before and is unchanged."""
-        asked = (source.path, source.fingerprint)
-        found = self._db.execute("SELECT 1 FROM sources WHERE (path, fingerprint) = (?, ?)", asked)
+    def knows(self, source: SourceFile) -> bool:
+        """Whether a source was processed before and is unchanged."""
+        key = (source.path, source.fingerprint)
+        found = self._db.execute("SELECT 1 FROM sources WHERE (path, fingerprint) = (?, ?)", key)
         return found.fetchone() is not None
 
     def next_number(self) -> int:
-        """The number that the next source gets."""
+        """Return the number of the next source."""
         (last,) = self._db.execute("SELECT MAX(number) FROM sources").fetchone()
         return (last or 0) + 1
 
     def hashes(self) -> NDArray[np.uint8]:
-        """Perceptual hashes of all frames kept, (N, 8) uint8."""
+        """Return the perceptual hashes of all kept frames, (N, 8) uint8."""
         rows = self._db.execute("SELECT hash FROM frames")
         return np.frombuffer(b"".join(row[0] for row in rows), np.uint8).reshape(-1, HASH_BYTES)
 
-    def enter(self, entry: Entry) -> None:
-        """Enter a source that is done, whole or not at all.
+    def record(self, entry: ManifestEntry) -> None:
+        """Record a finished source, in one transaction.
 
         Raises:
-            TargetError: The disk refuses it.
+            TargetError: The file cannot be written.
         """
         source, number = entry.source, entry.number
         row = (number, source.root, source.path, source.fingerprint, entry.problem)
         counts = [(number, name, count) for name, count in entry.counts.items()]
-        with self._translated(), self._db:
+        with self._translated_errors(), self._db:
             self._db.execute("INSERT INTO sources VALUES (?, ?, ?, ?, ?)", row)
             self._db.executemany("INSERT INTO counts VALUES (?, ?, ?)", counts)
             for table, values in (("frames", entry.hashes), ("pictures", entry.pictures)):
@@ -146,7 +147,7 @@ class Ledger:
                 )
 
     def counts(self) -> dict[str, Counter[str]]:
-        """For each source as the user named it, in the order of their first coming."""
+        """Return the counts of all runs by the source's name, in the order first named."""
         found: dict[str, Counter[str]] = {}
         for root, sources in self._db.execute(
             "SELECT root, COUNT(*) FROM sources GROUP BY root ORDER BY MIN(number)"
@@ -159,21 +160,21 @@ class Ledger:
         return found
 
     def problems(self) -> dict[str, str]:
-        """Path of each source that could not be read, or not to its end -> why."""
-        asked = "SELECT path, problem FROM sources WHERE problem IS NOT NULL ORDER BY number"
-        return dict(self._db.execute(asked))
+        """Return the reason for each source that could not be read completely, by its path."""
+        query = "SELECT path, problem FROM sources WHERE problem IS NOT NULL ORDER BY number"
+        return dict(self._db.execute(query))
 
-    def some_pictures(self, count: int) -> list[Path]:
-        """At most so many pictures, spread evenly over all of them."""
+    def sample(self, count: int) -> list[Path]:
+        """Return the paths of at most `count` crops, spread evenly over all of them."""
         (total,) = self._db.execute("SELECT COUNT(*) FROM pictures").fetchone()
         step = max(1, -(-total // count))
-        asked = "SELECT path FROM pictures WHERE (rowid - 1) % ? = 0 ORDER BY rowid"
-        return [self.folder / row[0] for row in self._db.execute(asked, (step,))]
+        query = "SELECT path FROM pictures WHERE (rowid - 1) % ? = 0 ORDER BY rowid"
+        return [self.folder / row[0] for row in self._db.execute(query, (step,))]
 
-    def _claim(self) -> None:
-        """Lock the ledger, see that it is for the same options, and tidy up after a dead run."""
+    def _lock(self) -> None:
+        """Lock the file, check its options, and clean up after an interrupted run."""
         self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
-        self._db.execute("PRAGMA journal_mode = WAL")  # pictures are synced before they are entered
+        self._db.execute("PRAGMA journal_mode = WAL")  # crops are synced before they are recorded
         self._db.executescript(_TABLES)
         found = dict(self._db.execute("SELECT name, value FROM settings"))
         settings = {"version": VERSION, **self.options}
@@ -182,24 +183,24 @@ class Ledger:
             with self._db:
                 self._db.executemany("INSERT INTO settings VALUES (?, ?)", wanted.items())
         elif found != wanted:
-            self._refuse_options(found, wanted)
+            self._raise_other_options(found, wanted)
         self._remove_leftovers()
 
-    def _refuse_strangers(self) -> None:
+    def _check_unused(self) -> None:
         try:
-            stranger = next(
+            other_file = next(
                 (p for p in sorted(self.folder.iterdir()) if not p.name.startswith(".")), None
             )
         except OSError as error:
             raise TargetError(f"{self.folder} is not a folder to write to: {error.strerror}") from (
                 error
             )
-        if stranger is not None:
+        if other_file is not None:
             raise TargetError(
-                f"{self.folder} holds other files ({stranger.name}); name a new folder with -o"
+                f"{self.folder} contains other files ({other_file.name}); name a new folder with -o"
             )
 
-    def _refuse_options(self, found: dict[str, str], wanted: dict[str, str]) -> None:
+    def _raise_other_options(self, found: dict[str, str], wanted: dict[str, str]) -> None:
         if found.get("version") != wanted["version"]:
             raise TargetError(
                 f"{self.folder} was prepared by another version of toonvid; name a new folder"
@@ -215,41 +216,41 @@ class Ledger:
         )
 
     def _remove_leftovers(self) -> None:
-        """Remove pictures of the source that was in hand when a run died."""
+        """Delete the crops of the source that was being processed when a run was interrupted."""
         number = self.next_number()
         for folder in self.folder.glob("[0-9]*/"):
-            if int(folder.name) < number // _SOURCES_A_FOLDER:
+            if int(folder.name) < number // _SOURCES_PER_FOLDER:
                 continue
             for path in folder.iterdir():
-                own = _OWN.fullmatch(path.name)
-                if own is not None and int(own[1]) >= number:
+                match = _CROP_NAME.fullmatch(path.name)
+                if match is not None and int(match[1]) >= number:
                     path.unlink()
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _translated_errors(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.DatabaseError as error:
             if "locked" in str(error):
                 raise TargetError(f"another toonvid is preparing {self.folder} now") from error
-            raise TargetError(f"cannot write {self.folder / LEDGER_NAME}: {error}") from error
+            raise TargetError(f"cannot write {self.folder / MANIFEST_NAME}: {error}") from error
 
 
-def picture_path(number: int, stem: str, milliseconds: int, short_side: int, crop: int) -> str:
-    """Where a crop is written, relative to the folder.
+def crop_path(number: int, stem: str, milliseconds: int, short_side: int, crop: int) -> str:
+    """Return the path of a crop, relative to the folder.
 
     Args:
-        number: Of its source.
-        stem: Of the source's name; kept as far as any file system takes it.
-        milliseconds: When its frame is shown.
-        short_side: What the frame was resized to, in pixels.
-        crop: From 0.
+        number: Number of its source.
+        stem: File name of the source; characters that a file system may reject are replaced.
+        milliseconds: Presentation time of its frame.
+        short_side: Short side to which the frame was reduced, in pixels.
+        crop: Index of the crop at that scale, from 0.
     """
     readable = re.sub(r"[^A-Za-z0-9_.-]+", "_", stem)[:40].strip("._-") or "source"
     name = f"{readable}-{number:06}-{milliseconds:09}-{short_side}-{crop}.jpg"
-    return f"{number // _SOURCES_A_FOLDER:04}/{name}"
+    return f"{number // _SOURCES_PER_FOLDER:04}/{name}"
 
 
 def sheet_path(folder: Path) -> Path:
-    """Where a folder's contact sheet is written: beside it, where no training finds it."""
+    """Return the path of a folder's contact sheet: beside the folder, outside the dataset."""
     return folder.with_name(f"{folder.name}.sheet.png")

@@ -1,17 +1,19 @@
-"""Prepare: films and pictures become a folder of square pictures to train on.
+"""Preparing: videos and images become a folder of square crops to train on.
 
-Frames of a film are its key frames. Encoders set one at a scene change and every few seconds
-besides, so they are the scenes' beginnings, and reading them alone is a hundredth of the work. A
-scene detector (PySceneDetect is a good one, and light) has to decode every frame to say little
-more. For films with too few key frames there is `all_frames`.
+In: videos, images and folders. Out: JPEG crops, `report.json` and a contact sheet.
 
-From each frame black bars are cut off. Frames that are too small, blank, credits, blurred or nearly
-the same as one before, of whatever source, are left out. What is left is cut into crops at several
-scales, because a line should be as wide against its crop as it is in films of such heights.
+Only key frames of a video are used. Encoders set one at each scene change and every few seconds,
+so key frames show the beginnings of scenes, and decoding them alone is a hundredth of the work. A
+scene detector such as PySceneDetect has to decode every frame and finds little more. For videos
+with too few key frames there is `PrepareOptions.all_frames`.
 
-Everything is decided by what a frame shows: the same sources in the same order give the same files.
-In memory are one source's frames at a time and 8 bytes for every frame kept; the ledger holds the
-rest, and the next run takes only what is new. Burnt-in subtitles and logos are not removed.
+Black bars are cut off. Frames that are too small, blank, credits, blurred, or nearly the same as an
+earlier one of any source are rejected. The rest is cut into crops at several scales, so that lines
+are as wide in a crop as they are in videos of those heights. Burnt-in subtitles and logos stay.
+
+Everything is decided by the content of the frames: the same sources in the same order give the same
+files. In memory are a few frames and 8 bytes for every kept frame; the manifest holds the rest, and
+the next run processes only what is new.
 """
 
 from __future__ import annotations
@@ -32,52 +34,67 @@ from toonvid.video import Pixels
 from toonvid.writing.contact_sheet import contact_sheet, write_image
 from trainer.files import write_atomically
 from trainer.prepare.crops import cut_crops
-from trainer.prepare.frame_extraction import End, Look, PrepareOptions, find_sources, look_at
-from trainer.prepare.manifest import Entry, Ledger, picture_path, sheet_path
+from trainer.prepare.frame_extraction import (
+    ExaminedFrame,
+    PrepareOptions,
+    SourceEnd,
+    examine_source,
+    find_sources,
+)
+from trainer.prepare.manifest import Manifest, ManifestEntry, crop_path, sheet_path
 from trainer.prepare.quality_filter import Fault, HashIndex, find_fault, perceptual_hash
 
 REPORT_NAME = "report.json"
-_LOOKS_AHEAD = 3  # frames that may wait, each as large as the source's
+_FRAMES_AHEAD = 3  # frames in the queue, each as large as the source's
 _JPEG = [
     *(cv2.IMWRITE_JPEG_QUALITY, 95),
     *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
-]  # 45 kB a crop; lines keep their colour
-_SHEET_PICTURES, _SHEET_COLUMNS, _SHEET_SIDE = 70, 10, 144
+]  # 45 kB per crop; without chroma subsampling, thin lines keep their color
+_SHEET_TILES, _SHEET_COLUMNS = 70, 10
+_SHEET_SIDE = 144  # pixels of a tile
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How far a run has come."""
+class PrepareProgress:
+    """State of a run, for a progress bar."""
 
     done: int
-    """Sources that are done, of `total` new ones."""
+    """Number of finished sources."""
     total: int
+    """Number of sources that this run has to process."""
     source: str
-    """Path of the one in hand."""
+    """Path of the current source."""
     share: float
-    """How far that is, 0..1."""
+    """Position in the current source, 0..1."""
     pictures: int
-    """How many were written in this run."""
+    """Number of crops written in this run."""
 
 
 @dataclass(frozen=True)
-class Report:
-    """What is in the folder, and what this run added."""
+class PrepareReport:
+    """Content of the folder, and what this run added.
+
+    The field names are the keys of `report.json` and of `toonvid prepare --json`.
+    """
 
     target: str
+    """Path of the folder."""
     sheet: str | None
-    """The contact sheet; None where nothing was kept."""
+    """Path of the contact sheet; None where nothing was kept."""
     new_sources: int
+    """Number of sources that this run added."""
     new_pictures: int
+    """Number of crops that this run added."""
     sources: dict[str, dict[str, int]]
-    """For each source as it was named: how many `sources`; frames `seen`, `kept`, left out for each
-    `Fault`, and not looked at for coming `too soon`; `blank crops`, `blurred crops`, `written`."""
+    """For each source as the user named it, the number of `sources`; of frames `seen`, `kept`,
+    rejected for each `Fault`, and skipped as `too soon` after another; of `blank crops`, `blurred
+    crops` and crops `written`."""
     problems: dict[str, str]
-    """Path of each source that could not be read, or not to its end -> why."""
+    """Reason for each source that could not be read completely, by its path."""
 
     @property
     def pictures(self) -> int:
-        """How many were written in all runs."""
+        """Number of crops written in all runs."""
         return sum(counts.get("written", 0) for counts in self.sources.values())
 
 
@@ -85,81 +102,93 @@ def prepare(
     sources: Sequence[str],
     target: Path,
     options: PrepareOptions | None = None,
-    on_progress: Callable[[Progress], None] | None = None,
-) -> Report:
-    """Cut films and pictures into training pictures, and go on where the last run ended.
+    on_progress: Callable[[PrepareProgress], None] | None = None,
+) -> PrepareReport:
+    """Cut videos and images into crops for training, continuing earlier runs on the folder.
 
     Args:
-        sources: Films, pictures, and folders that are searched with all folders in them.
-        target: The folder; its contact sheet is written beside it, where no training finds it.
-        options: None for the defaults. They have to be those of the runs before.
-        on_progress: Called after each frame.
+        sources: Videos, images, and folders, which are searched recursively.
+        target: Folder of the crops; the contact sheet is written beside it, outside the dataset.
+        options: None for the defaults. They have to be the same in all runs on a folder.
+        on_progress: Called after each frame; None for no progress.
 
     Raises:
-        SourceError: A source is not there, a folder has no films or pictures, or nothing at all
-            was kept.
-        TargetError: The folder holds something else or was prepared with other options, or another
-            run works on it.
-        TrainingError: The folder cannot be written, or the disk is full. What is done stays.
+        SourceError: A source does not exist, a folder contains no video or image, or nothing was
+            kept.
+        TargetError: The folder contains something else, was prepared with other options, or is in
+            use by another run.
+        TrainingError: The folder cannot be written, or the disk is full. Finished sources stay.
     """
     options = options or PrepareOptions()
     target = target.resolve()
-    with Ledger(target, asdict(options)) as ledger:
-        total = _count_new(sources, ledger)
-        added = _take_all(sources, ledger, options, total, on_progress or (lambda _: None))
-        report = _report(ledger, total, added)
+    with Manifest(target, asdict(options)) as manifest:
+        total = _count_new(sources, manifest)
+        added = _process_new(
+            sources,
+            manifest=manifest,
+            options=options,
+            total=total,
+            show=on_progress or (lambda _: None),
+        )
+        report = _report(manifest, new_sources=total, new_pictures=added)
     write_atomically(target / REPORT_NAME, (json.dumps(asdict(report), indent=2) + "\n").encode())
     if not report.pictures:
         raise SourceError(f"nothing was kept: {_reasons(report)}")
     return report
 
 
-def _take_all(
+def _process_new(
     named: Sequence[str],
-    ledger: Ledger,
+    manifest: Manifest,
     options: PrepareOptions,
     total: int,
-    show: Callable[[Progress], None],
+    show: Callable[[PrepareProgress], None],
 ) -> int:
-    """Write the crops of all new sources, and give their number back."""
-    index = HashIndex(ledger.hashes())
-    entry: Entry | None = None
+    """Write the crops of all new sources and return their number."""
+    index = HashIndex(manifest.hashes())
+    entry: ManifestEntry | None = None
     done = written = 0
     try:
-        with prefetch(_look_at_new(named, ledger, options), _LOOKS_AHEAD) as looks:
-            for look in looks:
-                entry = entry or Entry(look.source, ledger.next_number())
-                path, here = look.source.path, len(entry.pictures)
-                if isinstance(look, Look):
-                    _take(look, entry, index, ledger.folder, options)
-                    show(Progress(done, total, path, look.share, written + here))
+        with prefetch(_examine_new(named, manifest, options), _FRAMES_AHEAD) as examined:
+            for item in examined:
+                entry = entry or ManifestEntry(item.source, manifest.next_number())
+                path, in_source = item.source.path, len(entry.pictures)
+                if isinstance(item, ExaminedFrame):
+                    _write_crops(
+                        item, entry=entry, index=index, folder=manifest.folder, options=options
+                    )
+                    show(PrepareProgress(done, total, path, item.share, written + in_source))
                     continue
-                entry.counts["too soon"] = look.too_soon
-                entry.problem = look.problem
-                ledger.enter(entry)
-                entry, done, written = None, done + 1, written + here
-                show(Progress(done, total, path, 0.0, written))
-    except BaseException:
-        for picture in entry.pictures if entry else ():
-            (ledger.folder / picture).unlink(missing_ok=True)
+                entry.counts["too soon"] = item.too_soon
+                entry.problem = item.problem
+                manifest.record(entry)
+                entry, done, written = None, done + 1, written + in_source
+                show(PrepareProgress(done, total, path, 0.0, written))
+    except BaseException:  # also KeyboardInterrupt: crops of an unrecorded source are deleted
+        for crop in entry.pictures if entry else ():
+            (manifest.folder / crop).unlink(missing_ok=True)
         raise
     return written
 
 
-def _look_at_new(
-    named: Sequence[str], ledger: Ledger, options: PrepareOptions
-) -> Iterator[Look | End]:
-    for source in find_sources(named, ledger.folder):
-        if not ledger.knows(source):
-            yield from look_at(source, options)
+def _examine_new(
+    named: Sequence[str], manifest: Manifest, options: PrepareOptions
+) -> Iterator[ExaminedFrame | SourceEnd]:
+    for source in find_sources(named, manifest.folder):
+        if not manifest.knows(source):
+            yield from examine_source(source, options)
 
 
-def _take(
-    look: Look, entry: Entry, index: HashIndex, folder: Path, options: PrepareOptions
+def _write_crops(
+    frame: ExaminedFrame,
+    entry: ManifestEntry,
+    index: HashIndex,
+    folder: Path,
+    options: PrepareOptions,
 ) -> None:
-    """Write the crops of one frame, or note why there are none."""
-    found = perceptual_hash(look.pixels)
-    fault = look.fault
+    """Write the crops of one frame, or count why it is rejected."""
+    found = perceptual_hash(frame.pixels)
+    fault = frame.fault
     if fault is None and index.difference(found) < options.min_difference:
         fault = "duplicate"
     entry.counts["seen"] += 1
@@ -169,11 +198,17 @@ def _take(
     index.add(found)
     entry.hashes.append(found.tobytes())
     stem = Path(entry.source.path).stem
-    for short_side, number, crop in cut_crops(look.pixels, options):
+    for short_side, number, crop in cut_crops(frame.pixels, options):
         if (fault := find_fault(crop, options.max_blur, keep_credits=True)) is not None:
             entry.counts[f"{fault} crops"] += 1
         elif options.max_pictures is None or len(entry.pictures) < options.max_pictures:
-            path = picture_path(entry.number, stem, look.milliseconds, short_side, number)
+            path = crop_path(
+                entry.number,
+                stem=stem,
+                milliseconds=frame.milliseconds,
+                short_side=short_side,
+                crop=number,
+            )
             entry.pictures.append(path)
             entry.counts["written"] += 1
             _write_crop(folder / path, crop)
@@ -188,48 +223,53 @@ def _write_crop(path: Path, crop: Pixels) -> None:
     write_atomically(path, encoded.tobytes())
 
 
-def _count_new(named: Sequence[str], ledger: Ledger) -> int:
-    """How many sources were not looked at before.
+def _count_new(named: Sequence[str], manifest: Manifest) -> int:
+    """Count the sources that no earlier run has processed.
 
     Raises:
-        SourceError: One is not there, or holds no films or pictures.
+        SourceError: A source does not exist, or a folder contains no video or image.
     """
     found = new = 0
     for name in named:
         before = found
-        for source in find_sources([name], ledger.folder):
+        for source in find_sources([name], manifest.folder):
             found += 1
-            new += not ledger.knows(source)
+            new += not manifest.knows(source)
         if found == before:
-            raise SourceError(f"{name}: no films or pictures in this folder")
+            raise SourceError(f"{name}: no videos or images in this folder")
     return new
 
 
-def _report(ledger: Ledger, new_sources: int, new_pictures: int) -> Report:
-    sources = {root: dict(sorted(counts.items())) for root, counts in ledger.counts().items()}
-    sheet = _write_sheet(ledger)
-    place = str(sheet) if sheet else None
-    return Report(str(ledger.folder), place, new_sources, new_pictures, sources, ledger.problems())
+def _report(manifest: Manifest, new_sources: int, new_pictures: int) -> PrepareReport:
+    sheet = _write_sheet(manifest)
+    return PrepareReport(
+        target=str(manifest.folder),
+        sheet=str(sheet) if sheet else None,
+        new_sources=new_sources,
+        new_pictures=new_pictures,
+        sources={root: dict(sorted(counts.items())) for root, counts in manifest.counts().items()},
+        problems=manifest.problems(),
+    )
 
 
-def _write_sheet(ledger: Ledger) -> Path | None:
-    """Some of all pictures, beside the folder; None where there are none."""
+def _write_sheet(manifest: Manifest) -> Path | None:
+    """Write a sheet of some crops and return its path; None where there are no crops."""
     tiles = []
-    for path in ledger.some_pictures(_SHEET_PICTURES):
+    for path in manifest.sample(_SHEET_TILES):
         encoded = np.frombuffer(path.read_bytes() if path.is_file() else b"", np.uint8)
-        picture = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if encoded.size else None
-        if picture is not None:  # a user may have taken it out
-            tile = cv2.resize(picture, (_SHEET_SIDE, _SHEET_SIDE), interpolation=cv2.INTER_AREA)
+        crop = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if encoded.size else None
+        if crop is not None:  # the user may have deleted it
+            tile = cv2.resize(crop, (_SHEET_SIDE, _SHEET_SIDE), interpolation=cv2.INTER_AREA)
             tiles.append(cv2.cvtColor(tile, cv2.COLOR_BGR2RGB))
     if not tiles:
         return None
-    sheet = sheet_path(ledger.folder)
+    sheet = sheet_path(manifest.folder)
     write_image(sheet, contact_sheet(tiles, _SHEET_COLUMNS), overwrite=True)
     return sheet
 
 
-def _reasons(report: Report) -> str:
-    """Why nothing was kept, in a line."""
+def _reasons(report: PrepareReport) -> str:
+    """Return why nothing was kept, on one line."""
     lost = Counter({name: 0 for name in get_args(Fault)})
     for counts in report.sources.values():
         lost.update({name: counts.get(name, 0) for name in lost})

@@ -1,10 +1,11 @@
-"""Judge pictures: where bars end, which pictures teach nothing, and how alike two of them are.
+"""Quality filter: black bars, frames that are useless for training, and duplicates.
 
-Each judgement looks at one picture; none is learned. Credits are told by their thin bright strokes
-on a flat ground, not by reading: a title over a drawn background passes, and so does a cross-fade.
+In: one frame or crop. Out: the box without black bars, the reason to reject it, or its perceptual
+hash. Nothing here is learned. Credits are recognized by thin bright strokes on a flat background,
+not by reading them: a title over a drawn background passes, and so does a cross-fade.
 
 The perceptual hash is the DCT hash that image-matching tools call pHash, in a few lines of OpenCV,
-which the trainer has anyway. The libraries for it are heavy or cannot be installed everywhere:
+which the trainer needs anyway. The libraries for it are heavy or cannot be installed everywhere:
 imagehash pulls SciPy and PyWavelets (40 MB), pdqhash has no wheels for every Python and platform
 and then asks for a compiler, and `cv2.img_hash` is only in the contrib build of OpenCV.
 """
@@ -20,39 +21,39 @@ from numpy.typing import NDArray
 from toonvid.video import Pixels
 
 Fault = Literal["small", "blank", "credits", "blurred", "duplicate"]
-"""Why a frame is left out."""
+"""Reason for rejecting a frame."""
 
 HASH_BYTES = 8
 HASH_BITS = 8 * HASH_BYTES
 
-_LINES = 480  # short side at which pictures are looked at; smaller ones are as they are
-_BLACK = 16  # luma, 0..255, up to which a bar's pixels are black, noise of the encoder included
-_BAR_SHARE = 0.99  # of the pixels of a row that are black in a bar; the rest may be noise
-_LEAST_BAR = 0.015  # of the height or width; pictures have thinner dark edges of their own
-_SUBTITLES_SHARE = 0.5  # of a bar that is black still, where subtitles are burnt into it
-_BAR_EDGE = 0.004  # of the height: what is cut beyond a bar, where its edge is soft
-_LEAST_CONTENT = 0.2  # of the height or width; a picture with less has no bars, it is dark
-_NEAR = 10  # levels around the most common one that count as the same flat ground
-_FAR = 24  # levels from which something stands out from the ground
-_BLANK_SHARE = 0.98  # of the pixels that are ground in a blank picture
-# Ground in credits. Pictures at night have up to 0.78 of it, but then what stands out is wide.
+_WORKING_SIDE = 480  # short side to which frames are reduced before they are examined
+_BLACK = 16  # luma, 0..255, up to which a pixel is black, with some noise of the encoder
+_BAR_SHARE = 0.99  # share of black pixels in a row of a bar; the rest may be noise
+_MIN_BAR = 0.015  # of the height or width; thinner dark edges belong to the frame
+_SUBTITLES_SHARE = 0.5  # share of black pixels in a row of a bar with burnt-in subtitles
+_BAR_EDGE = 0.004  # of the height; cut beyond a bar, whose edge is soft
+_MIN_CONTENT = 0.2  # of the height or width; a frame with less is dark and has no bars
+_NEAR = 10  # levels around the most common one that count as the same background
+_FAR = 24  # levels from which a pixel stands out from the background
+_BLANK_SHARE = 0.98  # share of background in a blank frame
+# Share of background in credits. Night scenes have up to 0.78 of it, but then wide objects on it.
 _CREDITS_SHARE, _CREDITS_DARK_SHARE = 0.88, 0.7
-_DARK = 48  # luma of a dark ground
-_STROKE = 1 / 16  # of the short side: letters' strokes are thinner
-_WIDE_SHARE = 0.15  # of what stands out that may be wider than a stroke
-_ONE_TONE = 0.55  # letters have one colour: what stands out does so half as much as its brightest
-_LEAST_EDGE = 5.0  # levels a pixel, of the steepest hundredth of a picture that is not blank
-_REBLUR = 9  # pixels; the length that the blur effect's authors took
+_DARK = 48  # luma of a dark background
+_STROKE = 1 / 16  # of the short side; strokes of letters are thinner
+_WIDE_SHARE = 0.15  # share of the pixels standing out that may be wider than a stroke
+_ONE_TONE = 0.55  # letters have one color: median contrast over the 90th percentile
+_MIN_SLOPE = 5.0  # levels per pixel, 99th percentile; a frame with less is blank
+_REBLUR = 9  # pixels, as in the paper on the blur effect
 
 
 def content_box(pixels: Pixels) -> tuple[slice, slice]:
-    """Rows and columns of a picture without the black bars around it.
+    """Return the rows and columns of a frame without the black bars around it.
 
     Args:
         pixels: (H, W, 3) uint8, RGB.
 
     Returns:
-        Two slices. The whole picture if next to nothing would be left.
+        Two slices: rows and columns. The whole frame if almost nothing would be left.
     """
     black = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) <= _BLACK
     rows = _content(black.mean(axis=1))
@@ -61,67 +62,67 @@ def content_box(pixels: Pixels) -> tuple[slice, slice]:
 
 
 def find_fault(pixels: Pixels, max_blur: float, keep_credits: bool) -> Fault | None:
-    """Whether a frame or crop is blank, credits or blurred; None if it is none of these.
+    """Return whether a frame or crop is blank, credits or blurred; None if it is none of these.
 
     Args:
         pixels: (H, W, 3) uint8, RGB.
-        max_blur: What `blur_effect` may give, 0..1; 1 does not ask.
-        keep_credits: Whether credits are as good as any picture.
+        max_blur: Largest accepted `blur_effect`, 0..1; 1 skips the check.
+        keep_credits: Whether to accept credits.
     """
-    grey = _shrunk_grey(pixels)
-    level, share = _ground(grey)
-    if _is_blank(grey, share):
+    gray = _reduced_gray(pixels)
+    level, share = _background(gray)
+    if _is_blank(gray, share):
         return "blank"
-    if not keep_credits and _is_credits(grey, level, share):
+    if not keep_credits and _is_credits(gray, level, share):
         return "credits"
-    return "blurred" if max_blur < 1 and blur_effect(grey) > max_blur else None
+    return "blurred" if max_blur < 1 and blur_effect(gray) > max_blur else None
 
 
-def blur_effect(grey: NDArray[np.uint8]) -> float:
-    """How blurred a picture is, 0..1: how little it changes when it is blurred once more.
+def blur_effect(gray: NDArray[np.uint8]) -> float:
+    """Return how blurred an image is, 0..1: how little it changes when it is blurred again.
 
     Crete et al., "The blur effect: perception and estimation with a new no-reference perceptual
-    blur metric", 2007. Sharp pictures give 0.15 to 0.45, whatever they show; blurred by a Gaussian
+    blur metric", 2007. Sharp images give 0.15 to 0.45, whatever they show; blurred by a Gaussian
     of 2 pixels they give 0.5 to 0.75. The worse of the two directions counts.
 
     Args:
-        grey: (H, W) uint8.
+        gray: (H, W) uint8.
     """
-    values = grey.astype(np.float32)
+    values = gray.astype(np.float32)
     return max(_blur_along(values, axis) for axis in (0, 1))
 
 
 def perceptual_hash(pixels: Pixels) -> NDArray[np.uint8]:
-    """64 bits, (8,) uint8, of which few differ between pictures that look alike.
+    """Return a hash of 64 bits, (8,) uint8, in which similar images differ by few bits.
 
-    The signs of the 8 x 8 lowest frequencies of a 32 x 32 thumbnail, against their median.
+    The bits compare the 8 x 8 lowest DCT frequencies of a 32 x 32 thumbnail with their median.
     """
     thumbnail = cv2.resize(pixels, (32, 32), interpolation=cv2.INTER_AREA)
-    grey = cv2.cvtColor(thumbnail, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    waves = cv2.dct(grey)[:8, :8].ravel()
-    return np.packbits(waves > np.median(waves[1:]))  # the first is the brightness alone
+    gray = cv2.cvtColor(thumbnail, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    frequencies = cv2.dct(gray)[:8, :8].ravel()
+    return np.packbits(frequencies > np.median(frequencies[1:]))  # the first is the mean level
 
 
 class HashIndex:
-    """The hashes of all frames kept so far: 8 bytes each, a million frames in 8 MB."""
+    """The hashes of all kept frames, 8 bytes each: a million frames take 8 MB."""
 
     def __init__(self, hashes: NDArray[np.uint8]) -> None:
-        """Start from what is known, (N, 8) uint8."""
+        """Create an index of known hashes, (N, 8) uint8."""
         self._count = len(hashes)
         self._hashes = np.zeros((max(1024, 2 * self._count), HASH_BYTES), np.uint8)
         self._hashes[: self._count] = hashes
 
     def add(self, found: NDArray[np.uint8]) -> None:
-        """Remember a hash, (8,) uint8."""
+        """Add a hash, (8,) uint8."""
         if self._count == len(self._hashes):
             self._hashes = np.concatenate([self._hashes, np.zeros_like(self._hashes)])
         self._hashes[self._count] = found
         self._count += 1
 
     def difference(self, found: NDArray[np.uint8]) -> int:
-        """Bits in which the nearest of all hashes differs; `HASH_BITS` when there is none.
+        """Return the smallest Hamming distance to any hash; `HASH_BITS` when there is none.
 
-        Every hash is looked at, which takes 5 ms for 300,000 of them.
+        All hashes are compared, which takes 5 ms for 300,000 of them.
         """
         if not self._count:
             return HASH_BITS
@@ -141,7 +142,7 @@ def _content(black_shares: NDArray[np.float64]) -> slice:
     length = len(black_shares)
     lit = np.flatnonzero(black_shares < _BAR_SHARE)
     bars = (int(lit[0]), length - 1 - int(lit[-1])) if len(lit) else (0, 0)
-    if min(bars) < _LEAST_BAR * length or length - sum(bars) < _LEAST_CONTENT * length:
+    if min(bars) < _MIN_BAR * length or length - sum(bars) < _MIN_CONTENT * length:
         return slice(0, length)
     # Both are as wide as the wider one, unless the picture itself goes on there.
     edge, widest = max(1, round(_BAR_EDGE * length)), max(bars)
@@ -152,42 +153,42 @@ def _content(black_shares: NDArray[np.float64]) -> slice:
     return slice(first, length - last)
 
 
-def _shrunk_grey(pixels: Pixels) -> NDArray[np.uint8]:
+def _reduced_gray(pixels: Pixels) -> NDArray[np.uint8]:
     height, width, _ = pixels.shape
-    scale = _LINES / min(height, width)
+    scale = _WORKING_SIDE / min(height, width)
     if scale < 1:
         size = (round(width * scale), round(height * scale))
         pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
     return cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
 
 
-def _ground(grey: NDArray[np.uint8]) -> tuple[int, float]:
-    """The most common level, and the share of pixels near it."""
-    counts = np.bincount(grey.ravel(), minlength=256)
+def _background(gray: NDArray[np.uint8]) -> tuple[int, float]:
+    """Return the most common level, 0..255, and the share of pixels near it."""
+    counts = np.bincount(gray.ravel(), minlength=256)
     near = np.convolve(counts, np.ones(2 * _NEAR + 1, np.int64), "same")
     level = int(near.argmax())
-    return level, float(near[level] / grey.size)
+    return level, float(near[level] / gray.size)
 
 
-def _is_blank(grey: NDArray[np.uint8], share: float) -> bool:
-    """Whether a picture is one ground, or has no edge: sky, asphalt, what lies out of focus."""
+def _is_blank(gray: NDArray[np.uint8], share: float) -> bool:
+    """Whether a frame is all background or has no edges: sky, asphalt, anything out of focus."""
     if share >= _BLANK_SHARE:
         return True
-    smooth = cv2.GaussianBlur(grey, (0, 0), 1).astype(np.float32)  # without the grain
-    slopes = [cv2.Sobel(smooth, cv2.CV_32F, *way) / 8 for way in ((1, 0), (0, 1))]
-    return float(np.percentile(np.hypot(*slopes), 99)) < _LEAST_EDGE
+    smooth = cv2.GaussianBlur(gray, (0, 0), 1).astype(np.float32)  # without film grain
+    slopes = [cv2.Sobel(smooth, cv2.CV_32F, dx, dy) / 8 for dx, dy in ((1, 0), (0, 1))]
+    return float(np.percentile(np.hypot(*slopes), 99)) < _MIN_SLOPE
 
 
-def _is_credits(grey: NDArray[np.uint8], level: int, share: float) -> bool:
-    """Whether thin strokes of one colour stand on a flat ground."""
+def _is_credits(gray: NDArray[np.uint8], level: int, share: float) -> bool:
+    """Whether thin strokes of one color stand on a flat background."""
     if share < (_CREDITS_DARK_SHARE if level < _DARK else _CREDITS_SHARE):
         return False
-    contrast = np.abs(grey.astype(np.int16) - level)
+    contrast = np.abs(gray.astype(np.int16) - level)
     strokes = (contrast > _FAR).astype(np.uint8)
     if not strokes.any():
         return False
     middle, bright = np.percentile(contrast[contrast > _FAR], (50, 90))
-    width = max(3, round(min(grey.shape) * _STROKE))
+    width = max(3, round(min(gray.shape) * _STROKE))
     wide = cv2.morphologyEx(strokes, cv2.MORPH_OPEN, np.ones((width, width), np.uint8))
     return middle > _ONE_TONE * bright and wide.sum() < _WIDE_SHARE * strokes.sum()
 

@@ -1,4 +1,8 @@
-"""Films to learn from: they are prepared into pictures first, as `toonvid prepare` does it."""
+"""Training videos: a video that is given to `toonvid train` is prepared into crops first.
+
+In: a folder of images, or a video. Out: a folder of images. The work is done by
+`trainer.prepare.prepare`, with the options that `toonvid prepare` uses by default.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +10,24 @@ import logging
 from pathlib import Path
 
 from trainer.prepare.frame_extraction import PrepareOptions
-from trainer.prepare.manifest import LEDGER_NAME
+from trainer.prepare.manifest import MANIFEST_NAME
 from trainer.prepare.prepare import prepare
 
 log = logging.getLogger(__name__)
 
 
-def find_folder(source: Path, own: Path, crop: int) -> Path:
-    """The folder of pictures that a source stands for.
+def dataset_folder(source: Path, prepared: Path, crop: int) -> Path:
+    """Return the folder of images for a source, preparing a video first.
 
     Args:
-        source: A folder, which stands for itself; or a film.
-        own: Where a film's pictures are put; on the next call they are there already.
-        crop: Side in pixels of the crops that training takes out of them.
+        source: A folder of images, which is returned as it is; or a video.
+        prepared: Folder for the crops of a video; a later call finds them there.
+        crop: Side in pixels of the crops that training takes out of the images.
 
     Raises:
-        SourceError: The film cannot be read, or nothing in it is worth keeping.
+        SourceError: The video cannot be read, or nothing in it is worth keeping.
         TargetError: The folder is in use, or was prepared for other crops.
-        TrainingError: It cannot be written.
+        TrainingError: The folder cannot be written.
     """
     if not source.is_file():
         return source
@@ -31,11 +35,11 @@ def find_folder(source: Path, own: Path, crop: int) -> Path:
     default = PrepareOptions()
     size = max(crop, default.size)
     sides = tuple(max(size, side) for side in default.short_sides)
-    report = prepare([str(source)], own, PrepareOptions(size=size, short_sides=sides))
-    log.info("%d pictures of it in %s", report.pictures, own)
-    return own
+    report = prepare([str(source)], prepared, PrepareOptions(size=size, short_sides=sides))
+    log.info("%d images of it in %s", report.pictures, prepared)
+    return prepared
 
 
 def is_prepared(folder: Path) -> bool:
-    """Whether a folder's pictures are crops of films, at several scales already."""
-    return (folder / LEDGER_NAME).is_file()
+    """Whether a folder contains prepared crops, which are at several scales already."""
+    return (folder / MANIFEST_NAME).is_file()

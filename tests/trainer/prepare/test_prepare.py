@@ -1,4 +1,4 @@
-"""Preparing: what is cut and left out, and that nothing is lost or done twice."""
+"""Preparing: which crops are cut, which frames are rejected, and how runs are continued."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from support.run_toonvid import run_here, start_apart
 from toonvid.bench.demo_scene import draw_scene, write_scene
 from toonvid.errors import SourceError, TargetError, TrainingError
 from toonvid.video import Pixels
-from trainer.prepare.frame_extraction import End, Look, PrepareOptions
-from trainer.prepare.manifest import LEDGER_NAME, Ledger, Source
-from trainer.prepare.prepare import Report, prepare
-from trainer.prepare.prepare import prepare as prepare_module
+from trainer.prepare import prepare as prepare_module
+from trainer.prepare.frame_extraction import ExaminedFrame, PrepareOptions, SourceEnd
+from trainer.prepare.manifest import MANIFEST_NAME, Manifest, SourceFile
+from trainer.prepare.prepare import PrepareReport, prepare
 from trainer.prepare.quality_filter import (
     HashIndex,
     blur_effect,
@@ -42,15 +42,15 @@ FLAGS = ("--size", "64", "--short-sides", "96", "--crops", "1")
 
 
 def discs(seed: int) -> Pixels:
-    """A busy picture, (96, 128, 3): something is to be seen in every crop."""
+    """Discs over the whole image, (96, 128, 3): no crop of it is blank."""
     return np.hstack([draw_discs(96, 64, seed), draw_discs(96, 64, seed + 1000)])
 
 
-def film(path: Path, pictures: Sequence[Pixels], **more: object) -> Path:
-    """A film of one picture a second, each a key frame."""
+def video(path: Path, frames: Sequence[Pixels], **more: object) -> Path:
+    """A video of one frame per second, each a key frame."""
     path.parent.mkdir(exist_ok=True)
     options = {"g": "1"}
-    return Clip(pictures, rate=Fraction(1), time_base=Fraction(1), options=options, **more).write(  # type: ignore[arg-type]
+    return Clip(frames, rate=Fraction(1), time_base=Fraction(1), options=options, **more).write(  # type: ignore[arg-type]
         path
     )
 
@@ -62,18 +62,20 @@ def photos(folder: Path, seeds: Sequence[int]) -> Path:
     return folder
 
 
-def take(source: Path | Sequence[Path], target: Path, options: PrepareOptions = SMALL) -> Report:
+def run_prepare(
+    source: Path | Sequence[Path], target: Path, options: PrepareOptions = SMALL
+) -> PrepareReport:
     sources = [source] if isinstance(source, Path) else source
     return prepare([str(s) for s in sources], target, options)
 
 
-def counts(report: Report) -> dict[str, int]:
+def counts(report: PrepareReport) -> dict[str, int]:
     (only,) = report.sources.values()
     return only
 
 
 def files(target: Path) -> dict[str, bytes]:
-    """Every picture in a prepared folder."""
+    """Content of every crop in a prepared folder, by its relative path."""
     return {str(p.relative_to(target)): p.read_bytes() for p in sorted(target.rglob("*.jpg"))}
 
 
@@ -83,7 +85,7 @@ def crops(target: Path) -> list[Pixels]:
 
 
 def credits_page() -> Pixels:
-    """White words on black, with black all around them."""
+    """White text on a black background."""
     page = np.zeros((192, 256, 3), np.uint8)
     for line, words in enumerate(("DIRECTED BY", "somebody else", "Drawings", "A. N. Other")):
         where = (60, 40 + 38 * line)
@@ -91,29 +93,29 @@ def credits_page() -> Pixels:
     return cv2.resize(page, (128, 96), interpolation=cv2.INTER_AREA)
 
 
-# What is cut.
+# Crops.
 
 
 def test_crops_are_square_at_every_scale(tmp_path: Path) -> None:
     write_image(tmp_path / "wide.png", draw_scene(400, 200, 1.0))
     options = PrepareOptions(size=64, short_sides=(96, 128, 900), crops=2)
-    report = take(tmp_path / "wide.png", tmp_path / "out", options)
+    report = run_prepare(tmp_path / "wide.png", tmp_path / "out", options)
     names = [path.split("-", 3)[3] for path in files(tmp_path / "out")]
     assert names == [f"{side}-{crop}.jpg" for side in (128, 200, 96) for crop in (0, 1)]
     assert {crop.shape for crop in crops(tmp_path / "out")} == {(64, 64, 3)}
     assert report.pictures == report.new_pictures == 6
 
 
-def test_letterbox_and_pillarbox_are_cut(tmp_path: Path) -> None:
+def test_letterbox_and_pillarbox_are_cut_off(tmp_path: Path) -> None:
     boxed = [np.pad(draw_discs(144, 192, seed), ((24, 24), (20, 20), (0, 0))) for seed in range(4)]
-    report = take(film(tmp_path / "boxed.mp4", boxed), tmp_path / "out")
+    report = run_prepare(video(tmp_path / "boxed.mp4", boxed), tmp_path / "out")
     assert counts(report)["kept"] == 4
     for crop in crops(tmp_path / "out"):
         dark = crop.max(axis=2) < 30
         assert dark.mean(axis=0).max() < 0.9 and dark.mean(axis=1).max() < 0.9
 
 
-def test_black_bars_end_where_the_picture_begins() -> None:
+def test_black_bars_end_where_the_content_begins() -> None:
     plain = np.clip(draw_discs(144, 192, 3), 40, 255)
     boxed = np.pad(plain, ((24, 24), (0, 0), (0, 0)))
     rows, columns = content_box(boxed)
@@ -123,43 +125,43 @@ def test_black_bars_end_where_the_picture_begins() -> None:
     assert content_box(boxed) == (rows, columns), "subtitles in a bar belong to the bar"
 
 
-def test_dark_pictures_have_no_bars() -> None:
+def test_dark_frames_have_no_bars() -> None:
     night = np.clip(draw_discs(144, 192, 3), 40, 255)
-    night[100:] = 0  # dark ground, and no bar at the top
+    night[100:] = 0  # dark background, and no bar at the top
     assert content_box(night) == (slice(0, 144), slice(0, 192))
     assert content_box(np.zeros((144, 192, 3), np.uint8)) == (slice(0, 144), slice(0, 192))
 
 
-def test_frames_are_upright_and_their_pixels_square(tmp_path: Path) -> None:
+def test_frames_are_rotated_and_their_pixels_square(tmp_path: Path) -> None:
     half = np.vstack([discs(1)[:48], np.full((48, 128, 3), 250, np.uint8)])
     options = PrepareOptions(size=96, short_sides=(96,), crops=1)
-    turned = film(tmp_path / "turned.mp4", [np.rot90(half).copy()], rotation=(-90, False, False))
-    take(turned, tmp_path / "a", options)
+    rotated = video(tmp_path / "rotated.mp4", [np.rot90(half).copy()], rotation=(-90, False, False))
+    run_prepare(rotated, tmp_path / "a", options)
     (crop,) = crops(tmp_path / "a")
     assert crop[60:].mean() > 240 > crop[:40].mean()
-    wide = film(tmp_path / "wide.mp4", [draw_discs(256, 128, 1)], aspect=Fraction(2))
-    assert counts(take(wide, tmp_path / "b", options))["kept"] == 1
+    wide = video(tmp_path / "wide.mp4", [draw_discs(256, 128, 1)], aspect=Fraction(2))
+    assert counts(run_prepare(wide, tmp_path / "b", options))["kept"] == 1
     assert [path.split("-", 3)[3] for path in files(tmp_path / "b")] == ["96-0.jpg"]
-    narrow = film(tmp_path / "narrow.mp4", [draw_discs(128, 128, 1)], aspect=Fraction(2))
+    narrow = video(tmp_path / "narrow.mp4", [draw_discs(128, 128, 1)], aspect=Fraction(2))
     with pytest.raises(SourceError, match="1 small"):  # 128 x 64 where pixels are square
-        take(narrow, tmp_path / "c", options)
+        run_prepare(narrow, tmp_path / "c", options)
 
 
-def test_transparent_parts_are_on_white(tmp_path: Path) -> None:
+def test_transparent_parts_are_blended_over_white(tmp_path: Path) -> None:
     alpha = np.zeros((96, 128, 1), np.uint8)
     alpha[:, 48:] = 255
     alpha[:48] = 255
     (tmp_path / "clear.png").write_bytes(image_file(np.dstack([discs(1), alpha]), "png"))
     options = PrepareOptions(size=96, short_sides=(96,), crops=1)
-    take(tmp_path / "clear.png", tmp_path / "out", options)
+    run_prepare(tmp_path / "clear.png", tmp_path / "out", options)
     (crop,) = crops(tmp_path / "out")
     assert (crop[56:, :8] > 250).all()
 
 
-# What is left out.
+# Rejected frames.
 
 
-def test_each_frame_is_left_out_for_the_right_reason(tmp_path: Path) -> None:
+def test_each_frame_is_rejected_for_the_right_reason(tmp_path: Path) -> None:
     noise = np.random.default_rng(1).integers(-6, 7, (96, 128, 3))
     frames = [
         discs(0),
@@ -170,7 +172,7 @@ def test_each_frame_is_left_out_for_the_right_reason(tmp_path: Path) -> None:
         np.clip(discs(0) + noise, 0, 255).astype(np.uint8),
         discs(2),
     ]
-    report = take(film(tmp_path / "film.mp4", frames), tmp_path / "out")
+    report = run_prepare(video(tmp_path / "video.mp4", frames), tmp_path / "out")
     assert counts(report) == {
         **{"sources": 1, "seen": 7, "kept": 2, "written": 2, "too soon": 0},
         **{"blank": 2, "credits": 1, "blurred": 1, "duplicate": 1},
@@ -182,18 +184,18 @@ def test_thresholds_can_be_switched_off(tmp_path: Path) -> None:
     options = PrepareOptions(
         size=32, short_sides=(96,), crops=1, max_blur=1, min_difference=0, keep_credits=True
     )
-    report = take(film(tmp_path / "film.mp4", frames), tmp_path / "out", options)
+    report = run_prepare(video(tmp_path / "video.mp4", frames), tmp_path / "out", options)
     assert counts(report)["kept"] == 4
 
 
 def test_duplicates_are_found_across_sources_and_runs(tmp_path: Path) -> None:
-    take(photos(tmp_path / "a", [1, 2]), tmp_path / "out")
-    report = take(photos(tmp_path / "b", [2, 3]), tmp_path / "out")
+    run_prepare(photos(tmp_path / "a", [1, 2]), tmp_path / "out")
+    report = run_prepare(photos(tmp_path / "b", [2, 3]), tmp_path / "out")
     assert report.sources[str(tmp_path / "b")]["duplicate"] == 1
     assert report.sources[str(tmp_path / "b")]["kept"] == 1
 
 
-def test_pictures_without_an_edge_are_blank() -> None:
+def test_frames_without_an_edge_are_blank() -> None:
     rising = np.repeat(np.linspace(60, 220, 256).astype(np.uint8)[None, :, None], 192, 0)
     sky = np.repeat(rising, 3, 2)
     grainy = np.clip(sky + np.random.default_rng(1).normal(0, 5, sky.shape), 0, 255)
@@ -203,7 +205,7 @@ def test_pictures_without_an_edge_are_blank() -> None:
     assert find_fault(sky, 1, keep_credits=False) is None
 
 
-def test_pictures_at_night_are_no_credits() -> None:
+def test_night_scenes_are_not_credits() -> None:
     night = np.full((192, 256, 3), 8, np.uint8)
     cv2.circle(night, (170, 90), 26, (230, 225, 200), thickness=-1)
     assert find_fault(night, 0.6, keep_credits=False) is None
@@ -215,15 +217,15 @@ def test_pictures_at_night_are_no_credits() -> None:
     assert find_fault(credits_page(), 0.6, keep_credits=False) == "credits"
 
 
-def test_our_own_scene_is_kept_and_blurred_it_is_not() -> None:
+def test_a_drawn_scene_is_kept_and_its_blurred_copy_is_not() -> None:
     scene = draw_scene(320, 240, 1.0)
     assert find_fault(scene, 0.6, keep_credits=False) is None
     assert find_fault(cv2.GaussianBlur(scene, (0, 0), 3), 0.6, keep_credits=False) == "blurred"
-    grey = cv2.cvtColor(scene, cv2.COLOR_RGB2GRAY)
-    assert blur_effect(grey) < blur_effect(cv2.GaussianBlur(grey, (0, 0), 1)) < 1
+    gray = cv2.cvtColor(scene, cv2.COLOR_RGB2GRAY)
+    assert blur_effect(gray) < blur_effect(cv2.GaussianBlur(gray, (0, 0), 1)) < 1
 
 
-def test_hashes_differ_by_what_is_seen() -> None:
+def test_hashes_differ_by_content() -> None:
     index = HashIndex(np.zeros((0, 8), np.uint8))
     assert index.difference(perceptual_hash(discs(0))) == 64
     for seed in range(2000):
@@ -235,198 +237,198 @@ def test_hashes_differ_by_what_is_seen() -> None:
     assert index.difference(perceptual_hash(discs(1))) >= 8
 
 
-def test_key_frames_alone_are_looked_at_unless_all_are_asked_for(tmp_path: Path) -> None:
+def test_only_key_frames_are_decoded_unless_all_are_requested(tmp_path: Path) -> None:
     write_scene(tmp_path / "scene.mp4", 128, 96, Fraction(12), 2.0)  # one key frame
     options = PrepareOptions(64, (96,), 1, every_seconds=0.5, min_difference=0)
-    assert counts(take(tmp_path / "scene.mp4", tmp_path / "a", options))["seen"] == 1
+    assert counts(run_prepare(tmp_path / "scene.mp4", tmp_path / "a", options))["seen"] == 1
     options = PrepareOptions(64, (96,), 1, every_seconds=0.5, min_difference=0, all_frames=True)
-    seen = counts(take(tmp_path / "scene.mp4", tmp_path / "b", options))
+    seen = counts(run_prepare(tmp_path / "scene.mp4", tmp_path / "b", options))
     assert (seen["seen"], seen["too soon"]) == (4, 20)
 
 
-def test_max_is_spread_over_the_film(tmp_path: Path) -> None:
-    source = film(tmp_path / "film.mp4", [discs(seed) for seed in range(12)])
+def test_max_crops_are_spread_over_the_video(tmp_path: Path) -> None:
+    source = video(tmp_path / "video.mp4", [discs(seed) for seed in range(12)])
     options = PrepareOptions(size=64, short_sides=(96,), crops=1, max_pictures=4)
-    assert take(source, tmp_path / "out", options).pictures == 4
+    assert run_prepare(source, tmp_path / "out", options).pictures == 4
     seconds = [int(path.split("-")[2]) // 1000 for path in files(tmp_path / "out")]
     assert seconds == [0, 3, 6, 9]
 
 
-# Again, and after an end.
+# Continued runs.
 
 
-def test_a_second_run_does_nothing_and_a_new_source_only_adds(tmp_path: Path) -> None:
+def test_a_second_run_does_nothing_and_a_new_source_adds_to_it(tmp_path: Path) -> None:
     source, target = photos(tmp_path / "photos", range(4)), tmp_path / "out"
-    first = take(source, target)
+    first = run_prepare(source, target)
     before = {path: path.stat().st_mtime_ns for path in target.rglob("*.jpg")}
-    again = take(source, target)
+    again = run_prepare(source, target)
     assert (again.new_sources, again.new_pictures, again.pictures) == (0, 0, 4)
-    assert again.sources == first.sources, "nothing was looked at again"
+    assert again.sources == first.sources, "no source was processed again"
     photos(source, range(6))
-    more = take([source, film(tmp_path / "film.mp4", [discs(20)])], target)
+    more = run_prepare([source, video(tmp_path / "video.mp4", [discs(20)])], target)
     assert (more.new_pictures, more.pictures) == (3, 7)
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
-def test_what_a_user_took_out_stays_out(tmp_path: Path) -> None:
+def test_deleted_crops_are_not_made_again(tmp_path: Path) -> None:
     source, target = photos(tmp_path / "photos", range(3)), tmp_path / "out"
-    take(source, target)
+    run_prepare(source, target)
     unwanted = next(target.rglob("*.jpg"))
     unwanted.unlink()
-    take(source, target)
+    run_prepare(source, target)
     assert not unwanted.exists() and len(files(target)) == 2
 
 
 def test_the_same_sources_elsewhere_give_the_same_files(tmp_path: Path) -> None:
     source = photos(tmp_path / "photos", range(3))
-    film(source / "film.mp4", [discs(seed) for seed in range(10, 14)])
+    video(source / "video.mp4", [discs(seed) for seed in range(10, 14)])
     shutil.copytree(source, tmp_path / "copy")
-    take(source, tmp_path / "a")
-    take(tmp_path / "copy", tmp_path / "b")
+    run_prepare(source, tmp_path / "a")
+    run_prepare(tmp_path / "copy", tmp_path / "b")
     assert files(tmp_path / "a") == files(tmp_path / "b")
 
 
-def test_a_killed_run_goes_on_to_the_same_set(tmp_path: Path) -> None:
+def test_a_killed_run_is_continued_to_the_same_files(tmp_path: Path) -> None:
     source = photos(tmp_path / "photos", range(12))
-    film(source / "film.mp4", [discs(seed) for seed in range(50, 74)])
-    take(source, tmp_path / "whole")
+    video(source / "video.mp4", [discs(seed) for seed in range(50, 74)])
+    run_prepare(source, tmp_path / "whole")
     target = tmp_path / "broken"
-    for goal in (5, 22):  # the last one inside the film
+    for count in (5, 22):  # the second one inside the video
         running = start_apart("prepare", source, "-o", target, *FLAGS, "-q")
-        while len(list(target.rglob("*.jpg"))) < goal and running.poll() is None:
+        while len(list(target.rglob("*.jpg"))) < count and running.poll() is None:
             time.sleep(0.002)
         running.send_signal(signal.SIGKILL)
         assert running.wait() == -signal.SIGKILL
         assert all(cv2.imread(str(path)) is not None for path in target.rglob("*.jpg"))
-        with sqlite3.connect(target / LEDGER_NAME) as ledger:
-            entered = {row[0] for row in ledger.execute("SELECT path FROM pictures")}
-        ledger.close()
-        assert entered and entered <= files(target).keys()
-    last = take(source, target)
+        with sqlite3.connect(target / MANIFEST_NAME) as database:
+            recorded = {row[0] for row in database.execute("SELECT path FROM pictures")}
+        database.close()
+        assert recorded and recorded <= files(target).keys()
+    last = run_prepare(source, target)
     assert files(target) == files(tmp_path / "whole")
     assert not list(target.rglob("*.part"))
-    assert last.sources == take(source, tmp_path / "whole").sources
+    assert last.sources == run_prepare(source, tmp_path / "whole").sources
 
 
-def test_leftovers_of_a_dead_run_are_removed_and_nothing_else(tmp_path: Path) -> None:
+def test_leftovers_of_an_interrupted_run_are_deleted_and_nothing_else(tmp_path: Path) -> None:
     source, target = photos(tmp_path / "photos", range(3)), tmp_path / "out"
-    take(source, target)
+    run_prepare(source, target)
     whole = files(target)
     some = next(target.rglob("*.jpg"))
     leftovers = ["old-000004-000000000-96-0.jpg", ".old-000004-000000000-96-0.jpg.12-34.part"]
     for name in [*leftovers, "holiday.jpg"]:
         (some.parent / name).write_bytes(b"")
-    take(source, target)
+    run_prepare(source, target)
     assert files(target) == whole | {"0000/holiday.jpg": b""}
     assert not list(target.rglob("*.part"))
 
 
 def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = film(tmp_path / "film.mp4", [discs(seed) for seed in range(6)])
+    source = video(tmp_path / "video.mp4", [discs(seed) for seed in range(6)])
     more = photos(tmp_path / "photos", range(20, 23))
-    take([more, source], tmp_path / "whole")
+    run_prepare([more, source], tmp_path / "whole")
     target, write = tmp_path / "out", prepare_module.write_atomically
 
-    def fail_in_the_film(path: Path, content: bytes) -> None:
+    def fail_in_the_video(path: Path, content: bytes) -> None:
         if "000002000" in path.name:
             raise TrainingError(f"cannot write {path}: No space left on device")
         write(path, content)
 
     with monkeypatch.context() as patch:
-        patch.setattr(prepare_module, "write_atomically", fail_in_the_film)
+        patch.setattr(prepare_module, "write_atomically", fail_in_the_video)
         with pytest.raises(TrainingError, match="No space left"):
-            take([more, source], target)
-    assert len(files(target)) == 3, "the photos are kept, the unfinished film is not"
-    take([more, source], target)
+            run_prepare([more, source], target)
+    assert len(files(target)) == 3, "the photos are kept, the unfinished video is not"
+    run_prepare([more, source], target)
     assert files(target) == files(tmp_path / "whole")
 
 
 def test_other_options_are_refused_by_name(tmp_path: Path) -> None:
     source, target = photos(tmp_path / "photos", range(2)), tmp_path / "out"
-    take(source, target)
+    run_prepare(source, target)
     before = files(target)
     with pytest.raises(TargetError, match=r"prepared with size 64 \(now 32\), crops 1 \(now 2\)"):
-        take(source, target, PrepareOptions(size=32, short_sides=(96,), crops=2))
+        run_prepare(source, target, PrepareOptions(size=32, short_sides=(96,), crops=2))
     assert files(target) == before
 
 
 def test_a_folder_of_another_version_is_refused(tmp_path: Path) -> None:
     source, target = photos(tmp_path / "photos", range(2)), tmp_path / "out"
-    take(source, target)
-    with sqlite3.connect(target / LEDGER_NAME) as ledger:
-        ledger.execute("UPDATE settings SET value = '0' WHERE name = 'version'")
-    ledger.close()
+    run_prepare(source, target)
+    with sqlite3.connect(target / MANIFEST_NAME) as database:
+        database.execute("UPDATE settings SET value = '0' WHERE name = 'version'")
+    database.close()
     with pytest.raises(TargetError, match="another version"):
-        take(source, target)
+        run_prepare(source, target)
 
 
 def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:
     source = photos(tmp_path / "photos", range(2))
     with (
-        Ledger(tmp_path / "out", {}),
+        Manifest(tmp_path / "out", {}),
         pytest.raises(TargetError, match="another toonvid is preparing"),
     ):
-        take(source, tmp_path / "out")
+        run_prepare(source, tmp_path / "out")
 
 
-def test_a_damaged_ledger_is_one_line(tmp_path: Path) -> None:
+def test_a_damaged_manifest_is_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / LEDGER_NAME).write_bytes(b"no ledger at all" * 100)
+    (tmp_path / "out" / MANIFEST_NAME).write_bytes(b"not a database" * 100)
     with pytest.raises(TargetError, match=r"cannot write .*ledger"):
-        take(photos(tmp_path / "photos", [1]), tmp_path / "out")
+        run_prepare(photos(tmp_path / "photos", [1]), tmp_path / "out")
 
 
-# Bad sources and places.
+# Unusable sources and targets.
 
 
-def test_what_cannot_be_read_is_named_and_the_rest_is_kept(tmp_path: Path) -> None:
+def test_unreadable_sources_are_named_and_the_rest_is_kept(tmp_path: Path) -> None:
     source = photos(tmp_path / "photos", range(3))
-    (source / "words.mp4").write_text("no film")
+    (source / "words.mp4").write_text("not a video")
     for name, codec in (("cut.png", "png"), ("cut.jpg", "mjpeg")):
         whole = image_file(discs(9), codec)
         (source / name).write_bytes(whole[: len(whole) // 2])
-    report = take(source, tmp_path / "out")
+    report = run_prepare(source, tmp_path / "out")
     assert counts(report)["written"] == 3
     assert counts(report)["sources"] == 6
     assert {Path(path).name for path in report.problems} == {"words.mp4", "cut.png", "cut.jpg"}
     saved = json.loads((tmp_path / "out" / "report.json").read_text())
     assert saved["problems"] == report.problems
-    assert take(source, tmp_path / "out").new_sources == 0
+    assert run_prepare(source, tmp_path / "out").new_sources == 0
 
 
-def test_sources_that_are_not_there_are_refused_before_anything(tmp_path: Path) -> None:
+def test_missing_sources_are_reported_before_anything_is_written(tmp_path: Path) -> None:
     source, target = photos(tmp_path / "photos", [1]), tmp_path / "out"
     with pytest.raises(SourceError, match="nowhere: no such file or folder"):
-        take([source, tmp_path / "nowhere"], target)
+        run_prepare([source, tmp_path / "nowhere"], target)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(SourceError, match="empty: no films or pictures in this folder"):
-        take([source, tmp_path / "empty"], target)
+    with pytest.raises(SourceError, match="empty: no videos or images in this folder"):
+        run_prepare([source, tmp_path / "empty"], target)
     assert files(target) == {}
 
 
-def test_nothing_kept_is_an_error_that_says_why(tmp_path: Path) -> None:
-    source = film(tmp_path / "black.mp4", [np.zeros((96, 128, 3), np.uint8)] * 3)
+def test_keeping_nothing_is_an_error_with_the_reasons(tmp_path: Path) -> None:
+    source = video(tmp_path / "black.mp4", [np.zeros((96, 128, 3), np.uint8)] * 3)
     with pytest.raises(SourceError, match="nothing was kept: 3 blank"):
-        take(source, tmp_path / "out")
-    (tmp_path / "words.mp4").write_text("no film")
+        run_prepare(source, tmp_path / "out")
+    (tmp_path / "words.mp4").write_text("not a video")
     with pytest.raises(SourceError, match=r"nothing was kept: .*words.mp4 is not a readable video"):
-        take(tmp_path / "words.mp4", tmp_path / "out2")
+        run_prepare(tmp_path / "words.mp4", tmp_path / "out2")
 
 
-def test_folders_of_others_are_left_alone(tmp_path: Path) -> None:
+def test_folders_with_other_files_are_refused(tmp_path: Path) -> None:
     source = photos(tmp_path / "photos", range(2))
-    with pytest.raises(TargetError, match=r"holds other files \(000.png\)"):
-        take(source, source)
+    with pytest.raises(TargetError, match=r"contains other files \(000.png\)"):
+        run_prepare(source, source)
     with pytest.raises(TargetError, match="not a folder to write to"):
-        take(source, source / "000.png")
+        run_prepare(source, source / "000.png")
     with pytest.raises(TrainingError, match="cannot write to"):
-        take(source, source / "000.png" / "out")
+        run_prepare(source, source / "000.png" / "out")
 
 
-def test_a_target_inside_of_its_source_is_not_read(tmp_path: Path) -> None:
+def test_a_target_inside_its_source_is_not_read(tmp_path: Path) -> None:
     source = photos(tmp_path / "photos", range(2))
-    take(source, source / "out")
-    assert take(source, source / "out").new_sources == 0
+    run_prepare(source, source / "out")
+    assert run_prepare(source, source / "out").new_sources == 0
 
 
 def test_options_check_themselves() -> None:
@@ -450,42 +452,44 @@ def test_options_check_themselves() -> None:
 def test_no_more_than_a_few_frames_are_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look_at, write = prepare_module.look_at, prepare_module.write_atomically
-    looks: list[weakref.ref[Look | End]] = []
+    examine, write = prepare_module.examine_source, prepare_module.write_atomically
+    examined: list[weakref.ref[ExaminedFrame | SourceEnd]] = []
     alive: list[int] = []
 
-    def look_and_note(source: Source, options: PrepareOptions) -> Iterator[Look | End]:
-        for look in look_at(source, options):
-            looks.append(weakref.ref(look))
-            yield look
+    def examine_and_note(
+        source: SourceFile, options: PrepareOptions
+    ) -> Iterator[ExaminedFrame | SourceEnd]:
+        for item in examine(source, options):
+            examined.append(weakref.ref(item))
+            yield item
 
     def write_slowly(path: Path, content: bytes) -> None:
-        time.sleep(0.02)  # so that whatever reads ahead is as far ahead as it may be
-        alive.append(sum(look() is not None for look in looks))
+        time.sleep(0.02)  # let the reading thread get as far ahead as it can
+        alive.append(sum(item() is not None for item in examined))
         write(path, content)
 
-    monkeypatch.setattr(prepare_module, "look_at", look_and_note)
+    monkeypatch.setattr(prepare_module, "examine_source", examine_and_note)
     monkeypatch.setattr(prepare_module, "write_atomically", write_slowly)
     source = photos(tmp_path / "photos", range(12))
-    film(source / "film.mp4", [discs(seed) for seed in range(20, 32)])
-    take(source, tmp_path / "out")
-    assert len(looks) == 12 * 2 + 12 + 1
-    assert max(alive) <= 3 + 3  # in the queue; before it, in hand, and not yet let go of
+    video(source / "video.mp4", [discs(seed) for seed in range(20, 32)])
+    run_prepare(source, tmp_path / "out")
+    assert len(examined) == 12 * 2 + 12 + 1
+    assert max(alive) <= 3 + 3  # three in the queue, one on either side of it, one not yet released
 
 
-def test_a_known_frame_takes_eight_bytes() -> None:
+def test_a_known_frame_takes_eight_bytes_of_memory() -> None:
     tracemalloc.start()
     index = HashIndex(np.zeros((100_000, 8), np.uint8))
     index.add(np.zeros(8, np.uint8))
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert held < 100_000 * 8 * 2.1  # as much again is room for more
+    assert held < 100_000 * 8 * 2.1  # the same again is spare capacity
 
 
 # The command.
 
 
-def test_the_command_reports_and_goes_on(
+def test_the_command_reports_and_continues(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source, target = photos(tmp_path / "photos", range(3)), tmp_path / "out"
@@ -524,7 +528,7 @@ def test_the_command_refuses_in_one_line(
 def test_the_defaults_of_the_command_are_those_of_the_options(tmp_path: Path) -> None:
     write_image(tmp_path / "large.png", draw_discs(300, 400, 1))
     code = (
-        "import sys; sys.modules['torch'] = None\n"  # and no PyTorch is needed
+        "import sys; sys.modules['torch'] = None\n"  # PyTorch is not needed
         "from toonvid.cli import app; app()"
     )
     command = [sys.executable, "-c", code, "prepare", str(tmp_path / "large.png"), "-q", "-o"]
