@@ -2,8 +2,8 @@
 
 A generator sees one frame at a time, so noise in the source moves its lines and borders. This stage
 keeps, pixel by pixel, what the last cartoon showed where the source has not changed, and lets go
-where it has. It needs no network and no optical flow. Batching, padding and blending with the source
-are in `toonvid.stylizing.stylizer`.
+where it has. It needs no network and no optical flow. Batching, padding and blending with the
+source are in `toonvid.stylizing.stylizer`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from toonvid.video import Pixels
 
 WARM_UP_FRAMES = 8
-"""Frames from which the state at a segment's start is made. With nine tenths of the last cartoon
-kept per frame, less than half of what came before them would still show."""
+"""Frames at the end of a segment from which the state at the next one's start is made. More of them
+make the start smoother, and cost as many stylized frames when a conversion resumes."""
 
 _CHANGE_LEVELS = 7.0  # difference of the source, in levels of 255, at which 1/e of the hold is left
 _BOX = 3  # side of the mean over the halved difference: 6 pixels of the frame, against noise
@@ -60,13 +60,14 @@ class SteadyStage:
         self._recent.append((source, cartoon))
         return self._apply(source, cartoon)
 
-    def restart(self) -> None:
-        """Make the state anew from the last `WARM_UP_FRAMES` frames alone.
+    def begin_segment(self) -> None:
+        """Make the state anew from the last frames of the segment that ends here.
 
-        Called where a segment begins. The state then depends on those frames only, so that a run
-        that resumes there, or another machine, comes to the same state.
+        The state then depends on those `WARM_UP_FRAMES` frames alone, or on fewer where the segment
+        had fewer, so that a run that resumes here, or another machine, comes to the same state.
         """
         recent = list(self._recent)
+        self._recent.clear()
         self._kept_source = self._last_cartoon = None
         for source, cartoon in recent:
             self._apply(source, cartoon)

@@ -84,7 +84,7 @@ def test_a_new_size_begins_anew():
 
 
 @pytest.mark.parametrize("history", [0, 3, 30])
-def test_a_restart_depends_on_the_last_frames_alone(history):
+def test_a_segment_begins_with_a_state_of_the_last_frames_alone(history):
     last = [(noisy(plain(90), 3, seed), noisy(plain(90), 20, seed)) for seed in range(40)]
     here, there = SteadyStage(0.85), SteadyStage(0.85)
     for seed in range(history):  # frames that only one of the two has seen
@@ -92,8 +92,8 @@ def test_a_restart_depends_on_the_last_frames_alone(history):
     for source, cartoon in last[:WARM_UP_FRAMES]:
         here.apply(source, cartoon)
         there.apply(source, cartoon)
-    here.restart()
-    there.restart()
+    here.begin_segment()
+    there.begin_segment()
     for source, cartoon in last[WARM_UP_FRAMES:]:
         assert here.apply(source, cartoon).tobytes() == there.apply(source, cartoon).tobytes()
 
@@ -102,7 +102,14 @@ def test_without_a_restart_the_history_shows():
     """The test above could not fail if the stage forgot everything by itself."""
     here, there = SteadyStage(0.85), SteadyStage(0.85)
     here.apply(plain(90), plain(0))
-    for stage in (here, there):
-        steady = stage.apply(plain(90), plain(200))
-        stage_level = int(steady[0, 0, 0])
-        assert stage_level == (30 if stage is here else 200)
+    levels = [int(stage.apply(plain(90), plain(200))[0, 0, 0]) for stage in (here, there)]
+    assert levels == [30, 200]
+
+
+def test_frames_of_the_segment_before_last_do_not_count():
+    """A resumed run reads no further back than the segment that it goes on behind."""
+    stage = SteadyStage(0.85)
+    stage.apply(plain(90), plain(0))
+    stage.begin_segment()
+    stage.begin_segment()  # a segment without frames: nothing is left of the first
+    assert (stage.apply(plain(90), plain(200)) == 200).all()
