@@ -114,9 +114,11 @@ def _mean_difference(frame: Pixels, kept: Pixels) -> Pixels:
     margin = _BOX // 2
     padded = np.pad(largest, margin, mode="edge").astype(np.uint16)
     height, width = largest.shape
-    rows = sum(padded[shift : shift + height] for shift in range(_BOX))
-    box = sum(rows[:, shift : shift + width] for shift in range(_BOX))
-    return (box // _BOX**2).astype(np.uint8)
+    total = np.zeros((height, width), np.uint16)
+    for down in range(_BOX):
+        for right in range(_BOX):
+            total += padded[down : down + height, right : right + width]
+    return (total // _BOX**2).astype(np.uint8)
 
 
 def _blended(frame: Pixels, last: Pixels, weights: NDArray[np.uint16]) -> Pixels:
