@@ -18,6 +18,7 @@ from toonvid.backends import Backend, open_backend
 from toonvid.bench.demo_scene import draw_scene
 from toonvid.engine import read_engine, shipped_engines
 from toonvid.reading.decoder import VideoDecoder
+from toonvid.stylizing.options import StylizeOptions
 from toonvid.stylizing.stylizer import Stylizer
 from toonvid.video import Frame, Pixels
 from toonvid.writing.contact_sheet import contact_sheet, write_image
@@ -44,7 +45,7 @@ SHOWN = ("butterfly_720p.mp4", 75)
 
 def stylized(backend: Backend, pixels: Pixels) -> Pixels:
     """One picture (H, W, 3) through an engine."""
-    [cartoon] = Stylizer(backend).stylize([Frame(pixels, 0, Fraction(1))])
+    [cartoon] = Stylizer(backend, StylizeOptions(steady=0)).stylize([Frame(pixels, 0, Fraction(1))])
     return cartoon.pixels
 
 

@@ -35,6 +35,7 @@ from toonvid.commands.options import (
     Overwrite,
     Precision,
     Quiet,
+    Steady,
     Strength,
     Style,
     listed,
@@ -92,6 +93,7 @@ def convert(
     ] = None,
     style: Style = DEFAULT_STYLE,
     strength: Strength = _STYLIZING.strength,
+    steady: Steady = _STYLIZING.steady,
     keep_color: KeepColor = _STYLIZING.keep_color,
     compare: Compare = _STYLIZING.compare,
     size: Annotated[
@@ -263,7 +265,7 @@ def convert(
             backend=opened,
             options=ConvertOptions(
                 decoding=decoding,
-                stylizing=StylizeOptions(strength, keep_color, compare),
+                stylizing=StylizeOptions(strength, keep_color, compare, steady),
                 encoding=encoding,
                 restart=restart,
                 command=_command_to_resume(),

@@ -29,6 +29,7 @@ from toonvid.commands.options import (
     Overwrite,
     Precision,
     Quiet,
+    Steady,
     Strength,
     Style,
 )
@@ -97,6 +98,7 @@ def live(
     ] = None,
     style: Style = DEFAULT_STYLE,
     strength: Strength = _STYLIZING.strength,
+    steady: Steady = _STYLIZING.steady,
     keep_color: KeepColor = _STYLIZING.keep_color,
     compare: Compare = _STYLIZING.compare,
     record: Annotated[
@@ -173,7 +175,7 @@ def live(
     rate = None if fps is None else Fraction(fps).limit_denominator(1001)
     report = _LiveReport(quiet)
     controls = Controls(
-        StyleSettings(style, StylizeOptions(strength, keep_color, compare), mirror),
+        StyleSettings(style, StylizeOptions(strength, keep_color, compare, steady), mirror),
         [engine.card.style for engine in list_engines()],
         recording=record is not None,
     )

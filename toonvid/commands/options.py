@@ -49,6 +49,17 @@ Style = Annotated[
         rich_help_panel=STYLE_PANEL,
     ),
 ]
+Steady = Annotated[
+    float,
+    typer.Option(
+        metavar="SHARE",
+        min=0,
+        max=1,
+        help="Keep this share of the last cartoon where the source has not changed, against"
+        " flicker; 0 is off.",
+        rich_help_panel=STYLE_PANEL,
+    ),
+]
 Strength = Annotated[
     float,
     typer.Option(

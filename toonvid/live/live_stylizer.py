@@ -90,6 +90,7 @@ class LiveStylizer:
         """Style of the open backend."""
         self._open_style = open_style
         self._backend: Backend | None = None
+        self._stylizer: Stylizer | None = None
 
     def __enter__(self) -> LiveStylizer:
         self._backend = self._open_style(self.style).__enter__()
@@ -123,8 +124,15 @@ class LiveStylizer:
         if settings.mirror:
             pixels = np.ascontiguousarray(pixels[:, ::-1])
         frame = replace(captured.frame, pixels=pixels, alpha=None)
-        [cartoon] = Stylizer(self.backend, settings.options).stylize([frame])
+        [cartoon] = self._stylizer_for(settings.options).stylize([frame])
         return StylizedFrame(pixels, cartoon, captured.captured_at)
+
+    def _stylizer_for(self, options: StylizeOptions) -> Stylizer:
+        """The stylizer of the frames before, unless the backend or the options have changed."""
+        kept = self._stylizer
+        if kept is None or kept.backend is not self.backend or kept.options != options:
+            kept = self._stylizer = Stylizer(self.backend, options)
+        return kept
 
     def choose_size(
         self, captured: CapturedFrame, settings: StyleSettings, rate: float

@@ -32,19 +32,30 @@ class Cutter:
         return self._number
 
 
-def is_found(tail: list[list[str]], frames: Iterator[Frame]) -> bool:
-    """Read the frames up to the end of a finished segment; False if they are not those it had."""
+def read_tail(tail: list[list[str]], frames: Iterator[Frame]) -> list[Frame] | None:
+    """Read the frames up to the end of a finished segment.
+
+    Args:
+        tail: (time in seconds, hash) of the segment's last source frames.
+        frames: Source frames, from the first of the tail or from before it. Those after the tail
+            are left unread.
+
+    Returns:
+        The frames of the tail; None if they are not those that the segment had.
+    """
+    found: list[Frame] = []
     wanted = deque(tail)
     for frame in frames:
         time, picture = wanted[0]
         if frame.seconds < Fraction(time):
             continue
         if frame.seconds > Fraction(time) or digest(frame) != picture:
-            return False
+            return None
+        found.append(frame)
         wanted.popleft()
         if not wanted:
-            return True
-    return False
+            return found
+    return None
 
 
 def remembered(frames: Iterable[Frame], tail: deque[Frame]) -> Iterator[Frame]:

@@ -24,7 +24,7 @@ from toonvid.backends import Backend
 from toonvid.errors import SourceError, TargetError
 from toonvid.pipeline import Conversion, ConvertOptions, Progress, Sink, end_seconds, run_stages
 from toonvid.reading.decoder import VideoDecoder
-from toonvid.resume.boundaries import Cutter, digest, is_found, remembered
+from toonvid.resume.boundaries import Cutter, digest, read_tail, remembered
 from toonvid.resume.disk_space import least_target_bytes
 from toonvid.resume.eligibility import why_in_one_go
 from toonvid.resume.fingerprint import SIZE_KEY, Job, fingerprint
@@ -32,13 +32,16 @@ from toonvid.resume.join import join
 from toonvid.resume.journal_entries import FinishedSegment, frame_kind
 from toonvid.resume.segment_file import SegmentWriter
 from toonvid.resume.work_folder import WorkFolder, disk_errors
+from toonvid.stylizing.steady import WARM_UP_FRAMES
 from toonvid.stylizing.stylizer import Stylizer
 from toonvid.video import Frame
 from toonvid.writing.encoder import Encoder
 from toonvid.writing.muxer import Muxer, check_container
 from toonvid.writing.part_folder import PartFolder
 
-_TAIL = 2  # frames at a segment's end that must be found again to go on behind it
+# Frames at a segment's end that must be found again to go on behind it: as many as make the state of
+# the steady stage.
+_TAIL = WARM_UP_FRAMES
 # Containers in which a key frame that is looked for is found, and decodes by itself.
 _EXACT_SEEKERS = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}
 
@@ -115,6 +118,7 @@ class _SegmentedRun:
         # Number of a segment -> the tail of its frames, and whether the source was in order so far.
         # Filled by the stylizing thread when it has passed the segment's end.
         self._ends: dict[int, tuple[list[list[str]], bool]] = {}
+        self._frames_before: list[Frame] = []  # the end of a finished segment that was read again
         self._began = time.perf_counter()
         self._first_frame_seconds = 0.0
 
@@ -206,7 +210,9 @@ class _SegmentedRun:
         ):
             decoder.skip_to(Fraction(before.last_source_frames[0][0]))
             frames = decoder.frames()
-            if is_found(before.last_source_frames, frames):
+            tail = read_tail(before.last_source_frames, frames)
+            if tail is not None:
+                self._frames_before = tail
                 return decoder, frames, Cutter(seconds, first)
             decoder = stack.enter_context(self._decoder())
         return decoder, decoder.frames(), Cutter(seconds, 0)
@@ -222,8 +228,10 @@ class _SegmentedRun:
         stylizer = Stylizer(self._backend, self._options.stylizing)
         for number, group in groupby(frames, key=cutter):
             if number in self._kept.finished:
-                deque(group, maxlen=0)
+                self._frames_before = list(deque(group, maxlen=_TAIL))
                 continue
+            stylizer.begin_segment(self._frames_before)
+            self._frames_before = []  # from here on the stylizer has seen them itself
             tail: deque[Frame] = deque(maxlen=_TAIL)
             for cartoon in stylizer.stylize(remembered(group, tail)):
                 yield number, cartoon

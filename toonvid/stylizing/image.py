@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from fractions import Fraction
 from itertools import groupby
 
@@ -36,7 +37,8 @@ class OpenStyle:
         """
         self.backend = backend
         """What runs the engine: its `name`, `device` and `precision` can be read."""
-        self._stylizer = Stylizer(backend, options)
+        # Images follow each other by chance: nothing is kept from one to the next.
+        self._stylizer = Stylizer(backend, replace(options or StylizeOptions(), steady=0))
 
     def stylize(self, image: Pixels) -> Pixels:
         """Turns one image into a cartoon.

@@ -12,7 +12,7 @@ from toonvid.choices import COMPARISONS, Comparison
 
 @dataclass(frozen=True)
 class StylizeOptions:
-    """How the cartoon is mixed with its source and shown beside it."""
+    """How the cartoon is mixed with its source, kept from flickering, and shown beside it."""
 
     strength: float = 1.0
     """Share of the cartoon in the output, 0..1; the rest is the source frame."""
@@ -20,9 +20,13 @@ class StylizeOptions:
     """Whether the output keeps the source's colors and takes only the luma from the cartoon."""
     compare: Comparison = "none"
     """Layout that shows the source beside its cartoon; `none` shows the cartoon alone."""
+    steady: float = 0.85
+    """Share of the last cartoon that is kept where the source has not changed, 0..1; 0 is off."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.strength <= 1:
             raise ValueError(f"strength is between 0 and 1, not {self.strength}")
+        if not 0 <= self.steady <= 1:
+            raise ValueError(f"steady is between 0 and 1, not {self.steady}")
         if self.compare not in COMPARISONS:
             raise ValueError(f"compare is one of {', '.join(COMPARISONS)}, not {self.compare!r}")

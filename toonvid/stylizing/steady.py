@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from toonvid.video import Pixels
 
-WARM_UP_FRAMES = 8
+WARM_UP_FRAMES = 4
 """Frames at the end of a segment from which the state at the next one's start is made. More of them
 make the start smoother, and cost as many stylized frames when a conversion resumes."""
 

@@ -2,7 +2,8 @@
 
 Frames of a source go in, in order; the same frames with a cartoon's pixels come out, at the same
 times. This stage forms batches, pads them to the sides that the engine takes, cuts the padding off
-and mixes the cartoon with its source. How an engine is run is left out (`toonvid.backends`).
+and mixes the cartoon with its source. How an engine is run is left out (`toonvid.backends`), and how
+flicker is removed (`toonvid.stylizing.steady`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 from toonvid.backends import Backend
 from toonvid.stylizing.compare import compose_comparison
 from toonvid.stylizing.options import StylizeOptions
+from toonvid.stylizing.steady import SteadyStage
 from toonvid.video import Frame, Pixels
 
 _BatchesInFlight: TypeAlias = deque[tuple[list[Frame], Pixels]]
@@ -28,7 +30,7 @@ _LEVELS = 256  # steps of `strength`: integers of 16 bits hold the products
 
 
 class Stylizer:
-    """Turns frames into cartoon frames with one backend. Used by one thread at a time."""
+    """Turns the frames of one video into cartoon frames. Used by one thread at a time."""
 
     def __init__(self, backend: Backend, options: StylizeOptions | None = None) -> None:
         """Uses an open backend, which stays the caller's to close.
@@ -39,6 +41,19 @@ class Stylizer:
         """
         self.backend = backend
         self.options = options or StylizeOptions()
+        self._steady = SteadyStage(self.options.steady)
+
+    def begin_segment(self, before: Iterable[Frame] = ()) -> None:
+        """Begin a part of the video whose cartoons depend on no more than the end of the last part.
+
+        Args:
+            before: The last frames of the part before, `steady.WARM_UP_FRAMES` of them if it had so
+                many, where this stylizer has not seen them itself.
+        """
+        if self.options.steady > 0:
+            for _ in self.stylize(before):
+                pass
+        self._steady.begin_segment()
 
     def stylize(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         """Yields one cartoon frame for each frame, in order.
@@ -58,8 +73,8 @@ class Stylizer:
         for padded_cartoons in self.backend.stream(self._batches(iter(frames), in_flight)):
             batch, sources = in_flight.popleft()
             cartoons = self._finish(sources, padded_cartoons)
-            for source, pixels in zip(batch, cartoons, strict=True):
-                cartoon = replace(source, pixels=pixels)
+            for source, drawn in zip(batch, cartoons, strict=True):
+                cartoon = replace(source, pixels=self._steady.apply(source.pixels, drawn))
                 yield compose_comparison(source, cartoon, self.options.compare)
 
     def _batches(self, frames: Iterator[Frame], in_flight: _BatchesInFlight) -> Iterator[Pixels]:

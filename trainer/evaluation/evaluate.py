@@ -20,6 +20,7 @@ from torch import Tensor
 
 from toonvid.backends import Backend
 from toonvid.reading.decoder import VideoDecoder
+from toonvid.stylizing.options import StylizeOptions
 from toonvid.stylizing.stylizer import Stylizer
 from toonvid.video import Frame, Pixels
 from trainer.evaluation.fid_kid import PooledFeatures, frechet_distance, kernel_distance
@@ -93,7 +94,7 @@ def evaluate(
         with VideoDecoder(film):
             pass
 
-    stylizers = [Stylizer(backend) for backend in backends]
+    stylizers = [Stylizer(backend, StylizeOptions(steady=0)) for backend in backends]
     errors = tuple(_measure_film(film, stylizers, options, on_progress) for film in films)
     [cartoon] = _look_at(cartoon_folder, [], network, on_progress)
     photo, *stylized = _look_at(photo_folder, stylizers, network, on_progress)

@@ -21,6 +21,7 @@ import torch
 
 from toonvid.backends import open_backend
 from toonvid.engine import find_engine
+from toonvid.stylizing.options import StylizeOptions
 from toonvid.stylizing.stylizer import Stylizer, pad_to_multiple
 from toonvid.video import Frame, Pixels
 from trainer.data.photos import DrawingMethod
@@ -63,7 +64,8 @@ def _run_drawing(run: Run, device: torch.device) -> DrawingMethod:
 
 def _engine_drawing(place: str) -> DrawingMethod:
     engine = find_engine(place)
-    stylizer = Stylizer(open_backend(engine, "openvino", precision="f32"))
+    backend = open_backend(engine, "openvino", precision="f32")
+    stylizer = Stylizer(backend, StylizeOptions(steady=0))  # photos that do not follow each other
     taking_turns = threading.Lock()  # a backend serves one thread at a time
 
     def draw(photo: Pixels, frame_height: int) -> Pixels:

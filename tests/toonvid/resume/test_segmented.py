@@ -38,6 +38,7 @@ from toonvid.resume.join import decoding_times
 from toonvid.resume.journal import Journal, read_journal
 from toonvid.resume.work_folder import WorkFolder
 from toonvid.stylizing.options import StylizeOptions
+from toonvid.stylizing.steady import WARM_UP_FRAMES
 from toonvid.writing.options import EncodeOptions
 from toonvid.writing.part_folder import PartFolder, part_folder
 
@@ -132,7 +133,7 @@ def test_finished_segments_are_not_made_again(film, run, identity, tmp_path, mon
 
     monkeypatch.setattr(identity, "stream", lambda batches: kept_stream(counted(batches)))
     run(film)
-    assert len(stylized) == 48 - 20
+    assert len(stylized) == 48 - 20 + WARM_UP_FRAMES  # those make the state of the steady stage
 
 
 @pytest.mark.parametrize("codec", sorted(JOINABLE_CODECS))
@@ -216,7 +217,7 @@ def test_going_on_reads_from_the_last_key_frame_and_not_from_the_start(film, run
     enter = VideoDecoder.__enter__
     monkeypatch.setattr(VideoDecoder, "__enter__", lambda s: opened.append(1) or enter(s))
     run(film)
-    assert sought == [F(38, 25)]
+    assert sought == [F(40 - WARM_UP_FRAMES, 25)]
     assert len(opened) == 2  # once for the pictures, once for the join
 
 
