@@ -54,6 +54,26 @@ def test_convert_writes_beside_the_source_and_says_so(
     assert np.abs(255 - before - after).mean() < 6
 
 
+def test_steady_holds_what_the_source_does_not_change(tmp_path: Path, capsys: Capsys) -> None:
+    source = tmp_path / "noise.mkv"
+    noise = np.random.default_rng(1)
+    with av.open(source, "w") as container:
+        stream = container.add_stream("ffv1", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "bgr0"
+        for _ in range(6):
+            pixels = noise.integers(120, 125, (48, 64, 3), dtype=np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode(None))
+    changes = {}
+    for steady in ("0", "1"):
+        target = tmp_path / f"{steady}.mkv"
+        codec = ("--style", "identity", "--codec", "ffv1")
+        ended = run_here(capsys, "convert", source, *codec, "--steady", steady, "-o", target)
+        assert ended.code == 0, ended.err
+        changes[steady] = np.abs(np.diff(np.stack(pictures(target)).astype(int), axis=0)).mean()
+    assert changes["1"] < 0.5 * changes["0"]
+
+
 def test_quiet_says_nothing_and_json_says_all(
     scene_film: Path, tmp_path: Path, capsys: Capsys
 ) -> None:
@@ -115,6 +135,7 @@ def test_one_bad_source_does_not_stop_the_rest(
         (["--size", "huge"], 2, "'huge' is not a size"),
         (["--start", "5", "--end", "4"], 2, "the end lies before the start"),
         (["--strength", "2"], 2, "--strength"),
+        (["--steady", "1.5"], 2, "--steady"),
         (["--compare", "diagonal"], 2, "--compare"),
         (["-o", "-", "--json"], 2, "standard output holds the video already"),
         (["--nonsense"], 2, "--nonsense"),

@@ -2,8 +2,8 @@
 
 Frames of a source go in, in order; the same frames with a cartoon's pixels come out, at the same
 times. This stage forms batches, pads them to the sides that the engine takes, cuts the padding off
-and mixes the cartoon with its source. How an engine is run is left out (`toonvid.backends`), and how
-flicker is removed (`toonvid.stylizing.steady`).
+and mixes the cartoon with its source. How an engine is run (`toonvid.backends`) and how flicker is
+removed (`toonvid.stylizing.steady`) are left out.
 """
 
 from __future__ import annotations

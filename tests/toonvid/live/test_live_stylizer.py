@@ -47,6 +47,20 @@ def test_each_frame_has_the_style_and_options_of_its_settings(open_style: Any) -
         assert np.array_equal(mirrored.source, mirrored.frame.pixels)
 
 
+def test_flicker_is_kept_out_from_one_frame_to_the_next(open_style: Any) -> None:
+    def gray(level: int) -> CapturedFrame:
+        pixels = np.full((64, 96, 3), level, np.uint8)
+        return CapturedFrame(Frame(pixels, 0, LIVE_TIME_BASE), 0.0)
+
+    settings = StyleSettings("identity", StylizeOptions(steady=1))
+    with LiveStylizer(open_style, settings, None) as stylizer:
+        stylizer.stylize(gray(100), settings)
+        held = stylizer.stylize(gray(101), settings)
+        assert np.all(held.frame.pixels == 100)
+        dark = stylizer.stylize(gray(101), StyleSettings("negative", StylizeOptions(steady=1)))
+        assert np.all(dark.frame.pixels == 255 - 101)  # another style begins anew
+
+
 def test_missing_style_leaves_the_previous_one_open(open_style: Any) -> None:
     with LiveStylizer(open_style, StyleSettings("negative"), None) as stylizer:
         with pytest.raises(EngineError):

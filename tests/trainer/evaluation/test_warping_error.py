@@ -115,5 +115,5 @@ def test_a_film_that_cannot_be_judged_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"single\.mkv has no two frames in a row"):
         measure_film(single, [], FRAMES)
     (tmp_path / "text.mp4").write_text("no film")
-    with pytest.raises(SourceError, match="not a film or picture that can be read"):
+    with pytest.raises(SourceError, match="not a readable video or image"):
         measure_film(tmp_path / "text.mp4", [], FRAMES)
