@@ -26,9 +26,10 @@ from toonvid.bench.drawn_clock import elapsed_ms, read_clock
 from toonvid.bench.live_latency import clock_ms, open_demo_scene
 from toonvid.engine import DEFAULT_STYLE, find_engine
 from toonvid.live.camera import Camera
+from toonvid.live.controls import Controls
 from toonvid.live.live_stylizer import LiveStylizer, StyleSettings
 from toonvid.live.recorder import Recorder, RecordOptions
-from toonvid.live.session import Controls, DisplayFrame, FrameOutput, LiveSession
+from toonvid.live.session import DisplayFrame, FrameOutput, LiveSession
 from toonvid.live.web.server import PageServer, ServeOptions
 
 SETTLING_SAMPLES = 4  # at the start, in which caches fill; not compared

@@ -18,9 +18,10 @@ from toonvid.backends import Backend
 from toonvid.bench.demo_scene import draw_scene
 from toonvid.bench.drawn_clock import draw_clock, elapsed_ms, read_clock
 from toonvid.live.camera import Camera
+from toonvid.live.controls import Controls
 from toonvid.live.feed import LIVE_TIME_BASE, Feed
 from toonvid.live.live_stylizer import LiveStylizer, StyleSettings
-from toonvid.live.session import Controls, DisplayFrame, LiveSession
+from toonvid.live.session import DisplayFrame, LiveSession
 from toonvid.video import Frame
 
 # Drawn beforehand and repeated: drawing takes longer than a camera's frame lasts.

@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     from toonvid.backends import Backend
     from toonvid.live.camera import Camera
     from toonvid.live.feed import CameraOptions
-    from toonvid.live.session import DisplayFrame, LiveStatistics
+    from toonvid.live.meter import LiveStatistics
+    from toonvid.live.session import DisplayFrame
     from toonvid.live.web.server import PageServer
 
 _AUTO = "auto"
@@ -166,10 +167,11 @@ def live(
         _load_opencv()
     from toonvid.backends import open_backend
     from toonvid.engine import find_engine, list_engines
+    from toonvid.live.controls import Controls
     from toonvid.live.feed import CameraOptions
     from toonvid.live.live_stylizer import LiveStylizer, StyleSettings
     from toonvid.live.recorder import Recorder, RecordOptions
-    from toonvid.live.session import Controls, LiveSession
+    from toonvid.live.session import LiveSession
 
     box = None if size is None or size == _AUTO else parse_size(size)
     rate = None if fps is None else Fraction(fps).limit_denominator(1001)

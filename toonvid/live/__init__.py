@@ -14,8 +14,9 @@ The door is `session.LiveSession`; `toonvid.commands.live` puts all parts togeth
     camera          reads a feed on a thread, keeps its newest frame, reconnects
     audio_buffer    audio packets of the camera, kept until a recording takes them
     live_stylizer   frame -> cartoon; changes style; chooses a size that is fast enough
+    controls        what the user has asked for so far: style settings, wipe, recording
     session         the live loop: camera -> stylizer -> outputs
-    meter           counts shown frames, their rate and their delay
+    meter           counts shown frames, their rate and their delay; the statistics of a session
     window          output: a window, with its keys and mouse
     display         checks whether a window can be opened
     snapshot        writes one frame as a PNG, and names files by date

@@ -1,11 +1,43 @@
-"""The meter: counts the frames that were shown, their rate and their delay."""
+"""The meter: counts the frames that were shown, their rate and their delay.
+
+Also the statistics of a session, in which the meter's values are reported.
+"""
 
 from __future__ import annotations
 
 import time
 from collections import Counter, deque
+from dataclasses import dataclass
 
 _RATE_WINDOW_SECONDS = 2.0  # length of the moving window of `Meter.rate`
+
+
+@dataclass(frozen=True)
+class LiveStatistics:
+    """Rate, delay and losses of a live session. The JSON of `live --json` has these fields."""
+
+    source: str
+    """Name of the source, without passwords."""
+    style: str
+    """Name of the present style."""
+    width: int
+    """Of the last cartoon, in pixels; 0 before the first."""
+    height: int
+    """Of the last cartoon, in pixels; 0 before the first."""
+    shown: int
+    """Number of frames that were shown."""
+    rate: float
+    """Frames per second: over the last two seconds while the session runs, overall at its end."""
+    delay_ms: int
+    """Median delay from the arrival of a frame until the outputs have it, in milliseconds."""
+    delay_95_ms: int
+    """Delay that 95 % of the frames do not exceed, in milliseconds."""
+    dropped: int
+    """Number of the camera's frames that were not stylized."""
+    reconnects: int
+    """Number of times that the source came back."""
+    recording: bool
+    """Whether frames are recorded now."""
 
 
 class Meter:

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from toonvid.errors import TargetError
 from toonvid.live.camera import Camera
+from toonvid.live.controls import Controls
 from toonvid.live.recording import Recording
-from toonvid.live.session import Controls, DisplayFrame
+from toonvid.live.session import DisplayFrame
 from toonvid.live.snapshot import dated_stem, free_path
 from toonvid.video import Frame
 

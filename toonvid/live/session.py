@@ -16,8 +16,9 @@ from typing import TypeAlias
 
 from toonvid.errors import BackendError, EngineError
 from toonvid.live.camera import Camera, CapturedFrame
+from toonvid.live.controls import Controls
 from toonvid.live.live_stylizer import LiveStylizer, SizeChoice, StyleSettings, StylizedFrame
-from toonvid.live.meter import Meter
+from toonvid.live.meter import LiveStatistics, Meter
 from toonvid.stylizing.compare import draw_wipe
 from toonvid.video import Pixels
 
@@ -25,43 +26,6 @@ from toonvid.video import Pixels
 _FRAMES_IN_FLIGHT = 2
 _POLL_SECONDS = 0.02  # longest wait for a frame before outputs may handle keys
 _DEFAULT_RATE = 25.0  # frames per second for `--size auto`, if neither camera nor user names one
-
-
-class Controls:
-    """What the user has asked for so far, by keys, page or command line.
-
-    Read by the live loop before each frame. Any thread may set an attribute: each is replaced as a
-    whole.
-    """
-
-    def __init__(
-        self, settings: StyleSettings, styles: Sequence[str], recording: bool = False
-    ) -> None:
-        """Set the initial values.
-
-        Args:
-            settings: The first style settings.
-            styles: Names of the styles that `next_style` goes through.
-            recording: Whether to record from the beginning.
-        """
-        self.settings = settings
-        """How the next frame is stylized."""
-        self.styles = tuple(dict.fromkeys([settings.style, *styles]))
-        """Names of the styles to choose from, the initial one first."""
-        self.recording = recording
-        """Whether frames are recorded."""
-        self.wipe: float | None = None
-        """Where the source ends and its cartoon begins, 0..1 of the width; None shows the cartoon
-        alone."""
-        self.is_quitting = False
-        """Whether the live loop ends after the present frame."""
-
-    def next_style(self) -> None:
-        """Change to the style after the present one; the last is followed by the first."""
-        current = self.settings.style
-        index = self.styles.index(current) if current in self.styles else -1
-        following = self.styles[(index + 1) % len(self.styles)]
-        self.settings = replace(self.settings, style=following)
 
 
 @dataclass(frozen=True)
@@ -76,34 +40,6 @@ class DisplayFrame:
 
 FrameOutput: TypeAlias = Callable[[DisplayFrame | None], None]
 """Shows a frame; called with None now and then while there is no new one."""
-
-
-@dataclass(frozen=True)
-class LiveStatistics:
-    """Rate, delay and losses of a live session. The JSON of `live --json` has these fields."""
-
-    source: str
-    """Name of the source, without passwords."""
-    style: str
-    """Name of the present style."""
-    width: int
-    """Of the last cartoon, in pixels; 0 before the first."""
-    height: int
-    """Of the last cartoon, in pixels; 0 before the first."""
-    shown: int
-    """Number of frames that were shown."""
-    rate: float
-    """Frames per second: over the last two seconds while the session runs, overall at its end."""
-    delay_ms: int
-    """Median delay from the arrival of a frame until the outputs have it, in milliseconds."""
-    delay_95_ms: int
-    """Delay that 95 % of the frames do not exceed, in milliseconds."""
-    dropped: int
-    """Number of the camera's frames that were not stylized."""
-    reconnects: int
-    """Number of times that the source came back."""
-    recording: bool
-    """Whether frames are recorded now."""
 
 
 class LiveSession:

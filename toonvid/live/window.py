@@ -14,8 +14,10 @@ from dataclasses import replace
 import numpy as np
 
 from toonvid.errors import CameraError, TargetError
+from toonvid.live.controls import Controls
 from toonvid.live.display import display_problem
-from toonvid.live.session import Controls, DisplayFrame, LiveStatistics
+from toonvid.live.meter import LiveStatistics
+from toonvid.live.session import DisplayFrame
 from toonvid.live.snapshot import save_snapshot
 from toonvid.video import Pixels
 

@@ -21,12 +21,13 @@ from support.slow_backend import SlowBackend
 from toonvid.backends import Backend
 from toonvid.errors import TargetError
 from toonvid.live.camera import Camera
+from toonvid.live.controls import Controls
 from toonvid.live.feed import LIVE_TIME_BASE
 from toonvid.live.ffmpeg_feed import open_ffmpeg_feed
 from toonvid.live.live_stylizer import LiveStylizer, StyleSettings, StylizedFrame
 from toonvid.live.recorder import Recorder, RecordOptions
 from toonvid.live.recording import Recording
-from toonvid.live.session import Controls, DisplayFrame, LiveSession
+from toonvid.live.session import DisplayFrame, LiveSession
 from toonvid.video import Frame, Pixels
 from toonvid.writing.provenance import has_provenance_tag
 

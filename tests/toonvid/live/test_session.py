@@ -15,8 +15,10 @@ from toonvid.backends import Backend, open_backend
 from toonvid.engine import find_engine
 from toonvid.errors import BackendError, CameraError, EngineError
 from toonvid.live.camera import Camera
+from toonvid.live.controls import Controls
 from toonvid.live.live_stylizer import LiveStylizer, StyleSettings
-from toonvid.live.session import Controls, DisplayFrame, FrameOutput, LiveSession, LiveStatistics
+from toonvid.live.meter import LiveStatistics
+from toonvid.live.session import DisplayFrame, FrameOutput, LiveSession
 from toonvid.video import Pixels
 
 IDENTITY = StyleSettings("identity")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 
-from toonvid.live.session import Controls, LiveStatistics
+from toonvid.live.controls import Controls
+from toonvid.live.meter import LiveStatistics
 
 
 def page_state(controls: Controls, statistics: LiveStatistics) -> dict[str, object]:

@@ -17,7 +17,8 @@ from aiohttp import WSMsgType, web
 
 from toonvid.errors import SourceError
 from toonvid.ffmpeg.jpeg import decode_jpeg
-from toonvid.live.session import Controls, LiveStatistics
+from toonvid.live.controls import Controls
+from toonvid.live.meter import LiveStatistics
 from toonvid.live.web.access import AccessControl
 from toonvid.live.web.controls_api import apply_changes, page_state
 from toonvid.live.web.mjpeg import CONTENT_TYPE, MjpegStream

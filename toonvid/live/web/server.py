@@ -13,7 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from toonvid.errors import TargetError
-from toonvid.live.session import Controls, DisplayFrame, LiveStatistics
+from toonvid.live.controls import Controls
+from toonvid.live.meter import LiveStatistics
+from toonvid.live.session import DisplayFrame
 from toonvid.live.web.access import LOOPBACK, AccessControl
 from toonvid.live.web.certificate import create_certificate
 from toonvid.live.web.mjpeg import MjpegStream

@@ -21,9 +21,11 @@ from support.http_camera import jpeg
 
 from toonvid.errors import TargetError
 from toonvid.ffmpeg.jpeg import decode_jpeg
+from toonvid.live.controls import Controls
 from toonvid.live.feed import LIVE_TIME_BASE
 from toonvid.live.live_stylizer import StyleSettings, StylizedFrame
-from toonvid.live.session import Controls, DisplayFrame, LiveStatistics
+from toonvid.live.meter import LiveStatistics
+from toonvid.live.session import DisplayFrame
 from toonvid.live.web.controls_api import apply_changes
 from toonvid.live.web.server import PageServer, ServeOptions
 from toonvid.stylizing.options import StylizeOptions
