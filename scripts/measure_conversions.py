@@ -1,9 +1,9 @@
-"""Time what turns a frame's colours: processor time, of the ways that FFmpeg and OpenVINO offer.
+"""Measure the CPU time of color conversions of frames, in FFmpeg and in OpenVINO.
 
     python scripts/measure_conversions.py [ENGINE.onnx]
 
-docs/performance.md tells what was chosen, and why. With an engine, OpenVINO's own conversion from
-YUV is timed too, in front of it.
+With an engine, OpenVINO's own conversion from YUV is measured in front of it as well.
+docs/research/performance.md says what was chosen, and why.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ from av.filter.graph import Graph
 from av.video.frame import VideoFrame
 
 from toonvid.bench.demo_scene import draw_scene
-from toonvid.ffmpeg.color import FrameFormat
-from toonvid.ffmpeg.filter_graphs import encoder_graph, rgb_graph
+from toonvid.ffmpeg.color import FrameFormat, encoder_graph, rgb_graph
 from toonvid.video import BT709
 
 WIDTH, HEIGHT = 1280, 720
@@ -35,48 +34,49 @@ def main() -> None:
     scene = VideoFrame.from_ndarray(draw_scene(WIDTH, HEIGHT, 1.0), format="rgb24")
     to_yuv = {
         "ours": encoder_graph(WIDTH, HEIGHT, (WIDTH, HEIGHT), "yuv420p", BT709, False, False),
-        "without accurate_rnd": linked("rgb24", TO_YUV + "bicubic+full_chroma_inp", "yuv420p"),
-        "no flags": linked("rgb24", TO_YUV + "bicubic", "yuv420p"),
+        "without accurate_rnd": scale_graph("rgb24", TO_YUV + "bicubic+full_chroma_inp", "yuv420p"),
+        "no flags": scale_graph("rgb24", TO_YUV + "bicubic", "yuv420p"),
     }
-    film = passed(to_yuv["ours"], scene)
+    yuv = convert_frame(to_yuv["ours"], scene)
     kind = FrameFormat(WIDTH, HEIGHT, "yuv420p", BT709, full_range=False, interlaced=False)
     to_rgb = {
-        "ours, by way of planes": rgb_graph(kind, Fraction(1, 24), WIDTH, HEIGHT),
-        "at once": linked("yuv420p", TO_RGB + ACCURATE, "rgb24"),
-        "at once, bilinear": linked(
+        "ours, by way of RGB planes": rgb_graph(kind, Fraction(1, 24), WIDTH, HEIGHT),
+        "in one step": scale_graph("yuv420p", TO_RGB + ACCURATE, "rgb24"),
+        "in one step, bilinear": scale_graph(
             "yuv420p", TO_RGB + "bilinear+accurate_rnd+full_chroma_int", "rgb24"
         ),
-        "no flags": linked("yuv420p", TO_RGB + "bicubic", "rgb24"),
+        "no flags": scale_graph("yuv420p", TO_RGB + "bicubic", "rgb24"),
     }
-    print(f"{WIDTH}x{HEIGHT}, processor milliseconds a frame, the least of {ROUNDS} rounds")
-    show("rgb24 to yuv420p", {name: jobs(graph, scene) for name, graph in to_yuv.items()})
-    show("yuv420p to rgb24", {name: jobs(graph, film) for name, graph in to_rgb.items()})
+    print(f"{WIDTH}x{HEIGHT}, CPU milliseconds per frame, the best of {ROUNDS} rounds")
+    show("rgb24 to yuv420p", {name: conversion(graph, scene) for name, graph in to_yuv.items()})
+    show("yuv420p to rgb24", {name: conversion(graph, yuv) for name, graph in to_rgb.items()})
     if len(sys.argv) > 1:
-        show(f"{Path(sys.argv[1]).name} in OpenVINO", engine_jobs(Path(sys.argv[1])))
+        show(f"{Path(sys.argv[1]).name} in OpenVINO", engine_runs(Path(sys.argv[1])))
 
 
-def show(title: str, ways: dict[str, Callable[[], np.ndarray]]) -> None:
-    """Time all ways by turns; how far each is from the first one's levels."""
-    least = dict.fromkeys(ways, float("inf"))
-    expected = next(iter(ways.values()))().astype(int)
+def show(title: str, variants: dict[str, Callable[[], np.ndarray]]) -> None:
+    """Print the CPU time of all variants, by turns, and their difference from the first one."""
+    best = dict.fromkeys(variants, float("inf"))
+    expected = next(iter(variants.values()))().astype(int)
     for _ in range(ROUNDS):
-        for name, job in ways.items():
+        for name, run in variants.items():
             began = time.process_time()
             for _ in range(FRAMES):
-                job()
-            least[name] = min(least[name], (time.process_time() - began) / FRAMES * 1000)
+                run()
+            best[name] = min(best[name], (time.process_time() - began) / FRAMES * 1000)
     print(title)
-    for name, job in ways.items():
-        apart = np.abs(job().astype(int) - expected).max()
-        print(f"  {name:30s} {least[name]:6.2f}   {apart:3d} levels from the first at most")
+    for name, run in variants.items():
+        difference = np.abs(run().astype(int) - expected).max()
+        print(f"  {name:30s} {best[name]:6.2f}   at most {difference:3d} levels from the first")
 
 
-def jobs(graph: Graph, frame: VideoFrame) -> Callable[[], np.ndarray]:
-    return lambda: passed(graph, frame).to_ndarray()
+def conversion(graph: Graph, frame: VideoFrame) -> Callable[[], np.ndarray]:
+    """Return a function that sends a frame through a filter graph."""
+    return lambda: convert_frame(graph, frame).to_ndarray()
 
 
-def engine_jobs(path: Path) -> dict[str, Callable[[], np.ndarray]]:
-    """The engine alone, and behind OpenVINO's conversion: BT.601 in limited range, no other."""
+def engine_runs(path: Path) -> dict[str, Callable[[], np.ndarray]]:
+    """Return the engine alone, and behind OpenVINO's conversion from limited-range BT.601."""
     import openvino as ov
     from openvino.preprocess import ColorFormat, PrePostProcessor
 
@@ -104,7 +104,8 @@ def engine_jobs(path: Path) -> dict[str, Callable[[], np.ndarray]]:
     return found
 
 
-def linked(pushed: str, scale: str, wanted: str) -> Graph:
+def scale_graph(pushed: str, scale: str, wanted: str) -> Graph:
+    """Return a graph that converts from one pixel format to another with given flags."""
     graph = Graph()
     colors = "colorspace=bt709:range=tv" if pushed == "yuv420p" else "colorspace=gbr:range=pc"
     size = f"video_size={WIDTH}x{HEIGHT}:pix_fmt={pushed}:time_base=1/24"
@@ -119,7 +120,8 @@ def linked(pushed: str, scale: str, wanted: str) -> Graph:
     return graph
 
 
-def passed(graph: Graph, frame: VideoFrame) -> av.VideoFrame:
+def convert_frame(graph: Graph, frame: VideoFrame) -> av.VideoFrame:
+    """Send one frame through a filter graph."""
     frame.pts, frame.time_base = 0, Fraction(1, 24)
     graph.vpush(frame)
     return graph.vpull()

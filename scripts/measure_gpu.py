@@ -1,10 +1,11 @@
-"""Time TensorRT against PyTorch on an NVIDIA card: the same nets, the same frames, in one run.
+"""Measure TensorRT against PyTorch on an NVIDIA GPU: same networks, same frames, in one run.
 
     python scripts/measure_gpu.py [--frames 200] [--rounds 3]
 
-Half precision throughout; frames go from the host's memory and come back to it, three in flight.
-The nets have random weights, which cost as much as learned ones. Needs PyTorch with CUDA, and the
-extra `tensorrt` (or a `tensorrt` for data-centre cards). What refuses the card says so in its row.
+Half precision; frames go from host memory to the GPU and back, three in flight. Networks have
+random weights, which take as long as trained ones. Needs PyTorch with CUDA, and the extra
+`tensorrt` (or the package `tensorrt`, for data-center GPUs). The row of a library that refuses the
+GPU says so.
 """
 
 from __future__ import annotations
@@ -50,18 +51,23 @@ def main() -> None:
 
     if not torch.cuda.is_available():
         sys.exit(f"nothing to measure: this PyTorch ({torch.__version__}) has no CUDA")
-    table = Table(title=f"{nvidia.gpus[0].name}, driver {nvidia.driver}: frames a second, f16")
-    for title in ("net", "way", *(f"{width} x {height}" for width, height in SIZES), "apart"):
-        table.add_column(title, justify="left" if title in ("net", "way") else "right")
+    table = Table(title=f"{nvidia.gpus[0].name}, driver {nvidia.driver}: frames per second, f16")
+    for title in (
+        "network",
+        "library",
+        *(f"{width} x {height}" for width, height in SIZES),
+        "difference",
+    ):
+        table.add_column(title, justify="left" if title in ("network", "library") else "right")
     for name, generator in generators().items():
-        for way, cells in measure(name, generator, options.frames, options.rounds).items():
-            table.add_row(name, way, *cells)
+        for library, cells in measure(name, generator, options.frames, options.rounds).items():
+            table.add_row(name, library, *cells)
     Console(width=120).print(table)
-    print("apart: most levels from PyTorch's eager answer, and the mean")
+    print("difference: largest and mean number of levels from eager PyTorch")
 
 
 def generators() -> dict[str, object]:
-    """The paper's and ours, at random, but so that they draw something."""
+    """Return the paper's network and ours, with random weights that draw more than one color."""
     import torch
     from torch import nn
     from trainer.networks.build.lite import LiteGenerator
@@ -76,42 +82,42 @@ def generators() -> dict[str, object]:
 
 
 def measure(name: str, generator: object, count: int, rounds: int) -> dict[str, list[str]]:
-    """Way -> its rate at each size, and how far it is from PyTorch; or why it cannot."""
+    """Return for each library its rates and its difference from PyTorch, or why it refuses."""
     cells: dict[str, list[str]] = {}
     expected: list[Pixels] = []
-    for way, opened in ways(name, generator).items():
+    for library, open_stream in libraries(name, generator).items():
         try:
-            with opened() as stream:
-                answers = [next(iter(stream([picture(*size)]))) for size in SIZES]
-                rates = [rate(stream, picture(*size), count, rounds) for size in SIZES]
+            with open_stream() as stream:
+                cartoons = [next(iter(stream([scene_frame(*size)]))) for size in SIZES]
+                rates = [rate(stream, scene_frame(*size), count, rounds) for size in SIZES]
         except (ToonvidError, RuntimeError) as error:
-            cells[way] = ["refused: " + str(error).strip().splitlines()[0], "", ""]
+            cells[library] = ["refused: " + str(error).strip().splitlines()[0], "", ""]
             continue
-        expected = expected or answers
-        pairs = zip(answers, expected, strict=True)
-        apart = [np.abs(answer.astype(int) - wanted) for answer, wanted in pairs]
-        most, mean = max(a.max() for a in apart), max(a.mean() for a in apart)
-        cells[way] = [*(f"{value:.1f}" for value in rates), f"{most}, {mean:.2f}"]
+        expected = expected or cartoons
+        pairs = zip(cartoons, expected, strict=True)
+        differences = [np.abs(cartoon.astype(int) - wanted) for cartoon, wanted in pairs]
+        most, mean = max(a.max() for a in differences), max(a.mean() for a in differences)
+        cells[library] = [*(f"{value:.1f}" for value in rates), f"{most}, {mean:.2f}"]
     return cells
 
 
-def ways(name: str, generator: object) -> dict[str, Callable[[], object]]:
-    """Way -> what opens it: a context manager that gives a stream of frames to cartoons."""
+def libraries(name: str, generator: object) -> dict[str, Callable[[], object]]:
+    """Return for each library what opens it: a context manager with a stream of cartoons."""
     return {
-        "torch eager": lambda: TorchWay(generator, compiled=False),
-        "torch.compile": lambda: TorchWay(generator, compiled=True),
-        "tensorrt": lambda: BackendWay(name, generator, "tensorrt"),
-        "onnxruntime": lambda: BackendWay(name, generator, "onnxruntime"),
+        "torch eager": lambda: TorchStream(generator, compiled=False),
+        "torch.compile": lambda: TorchStream(generator, compiled=True),
+        "tensorrt": lambda: BackendStream(name, generator, "tensorrt"),
+        "onnxruntime": lambda: BackendStream(name, generator, "onnxruntime"),
     }
 
 
-class TorchWay:
-    """PyTorch as one would write it with care: channels last, pinned memory, nothing waited for."""
+class TorchStream:
+    """PyTorch, tuned: channels last, pinned memory, no needless synchronization."""
 
     def __init__(self, generator: object, compiled: bool) -> None:
         import torch
 
-        from trainer.exporting.export import _FrameGenerator  # the very one that is exported
+        from trainer.exporting.export import _FrameGenerator  # the module that is exported
 
         half = copy.deepcopy(generator).half().to(memory_format=torch.channels_last)
         self.net = _FrameGenerator(half).eval().cuda()
@@ -130,7 +136,7 @@ class TorchWay:
     def stream(self, batches: Iterable[Pixels]) -> Iterator[Pixels]:
         import torch
 
-        waiting: deque[tuple[torch.cuda.Event, torch.Tensor]] = deque()
+        in_flight: deque[tuple[torch.cuda.Event, torch.Tensor]] = deque()
         for batch in batches:
             frame = torch.from_numpy(batch).pin_memory().cuda(non_blocking=True)
             with torch.inference_mode():
@@ -139,19 +145,19 @@ class TorchWay:
             host.copy_(cartoon, non_blocking=True)
             done = torch.cuda.Event()
             done.record()
-            waiting.append((done, host))
-            if len(waiting) == IN_FLIGHT:
-                yield self._finished(*waiting.popleft())
-        while waiting:
-            yield self._finished(*waiting.popleft())
+            in_flight.append((done, host))
+            if len(in_flight) == IN_FLIGHT:
+                yield self._finished(*in_flight.popleft())
+        while in_flight:
+            yield self._finished(*in_flight.popleft())
 
     def _finished(self, done: object, host: object) -> Pixels:
         done.synchronize()
         return host.numpy().copy()
 
 
-class BackendWay:
-    """One of toonvid's own backends, on the card."""
+class BackendStream:
+    """One of toonvid's backends on the GPU."""
 
     def __init__(self, name: str, generator: object, backend: str) -> None:
         self.folder = tempfile.TemporaryDirectory(prefix="toonvid-gpu-")
@@ -167,6 +173,7 @@ class BackendWay:
 
 
 def write_engine(folder: Path, name: str, generator: object) -> Engine:
+    """Export a network in f32 and f16."""
     from trainer.exporting.export import OPSET, to_onnx
 
     files = {
@@ -180,18 +187,18 @@ def write_engine(folder: Path, name: str, generator: object) -> Engine:
     return Engine(card, folder)
 
 
-def picture(width: int, height: int) -> Pixels:
+def scene_frame(width: int, height: int) -> Pixels:
     return np.ascontiguousarray(draw_scene(width, height, 1.0))[None]
 
 
 def rate(stream: Stream, frame: Pixels, count: int, rounds: int) -> float:
-    """Frames a second: the median of some rounds, after one that is not counted."""
+    """Return frames per second: the median of several rounds, after one that is not counted."""
 
-    def go() -> int:
+    def run() -> int:
         return sum(1 for _ in stream([frame] * count))
 
-    go()
-    return median(time_work(go).rate for _ in range(rounds))
+    run()
+    return median(time_work(run).rate for _ in range(rounds))
 
 
 if __name__ == "__main__":

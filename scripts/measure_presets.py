@@ -1,10 +1,9 @@
-"""Time x264's presets on cartoons: encoding alone, by turns, with the size of what comes out.
+"""Measure x264's presets on cartoons: encoding alone, by turns, with file size and quality.
 
     python scripts/measure_presets.py [SOURCE] [--style ink] [--size 720p] [--seconds 4]
 
-All at CRF 18. A preset that searches less gives larger files, and some a little less of the
-picture, so the distance from the cartoons is told too. SOURCE is a film; without one it is our own
-scene.
+All at CRF 18. A preset that searches less gives larger files, and some lose a little more of the
+frames, so the PSNR is printed as well. SOURCE is a video; without it the demo scene is used.
 """
 
 from __future__ import annotations
@@ -35,34 +34,34 @@ def main() -> None:
     )
     parser.add_argument("source", nargs="?", type=Path)
     parser.add_argument("--style", default="ink")
-    parser.add_argument("--size", default="720p", help="short side of the film, as in 720p")
-    parser.add_argument("--seconds", type=float, default=4, help="length of the film")
+    parser.add_argument("--size", default="720p", help="short side of the frames, as in 720p")
+    parser.add_argument("--seconds", type=float, default=4, help="length of the video")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     work: dict[str, list[WorkTime]] = {preset: [] for preset in PRESETS}
-    sizes, apart = {}, {}
+    sizes, psnr = {}, {}
     with tempfile.TemporaryDirectory(prefix="toonvid-presets-") as name:
-        film, target = Path(name) / "film.mp4", Path(name) / "target.mp4"
-        write_test_video(film, options.source, int(options.size.rstrip("p")), options.seconds)
+        video, target = Path(name) / "video.mp4", Path(name) / "target.mp4"
+        write_test_video(video, options.source, int(options.size.rstrip("p")), options.seconds)
         with open_backend(find_engine(options.style)) as backend:
-            held = hold_frames(film, backend)
+            held = hold_frames(video, backend)
         for _ in range(options.rounds):
             for preset in PRESETS:
                 work[preset].append(encode_alone(held, target, None if preset == OURS else preset))
                 if preset not in sizes:
                     sizes[preset] = target.stat().st_size
-                    apart[preset] = luma_psnr(held, target)
+                    psnr[preset] = luma_psnr(held, target)
     print(f"{options.style}, {options.size}, {held.frames} frames")
-    print("preset      frames/s  processor ms a frame  kB a frame  PSNR of luma, dB")
+    print("preset      frames/s  CPU ms per frame  kB per frame  PSNR of luma, dB")
     for preset, done in work.items():
         rate = median(each.rate for each in done)
         cpu_ms = 1000 * median(each.cpu_seconds_per_frame for each in done)
         kilobytes = sizes[preset] / held.frames / 1000
-        print(f"{preset:10s} {rate:9.1f} {cpu_ms:21.1f} {kilobytes:11.1f} {apart[preset]:17.2f}")
+        print(f"{preset:10s} {rate:9.1f} {cpu_ms:17.1f} {kilobytes:13.1f} {psnr[preset]:17.2f}")
 
 
 def luma_psnr(held: HeldFrames, target: Path) -> float:
-    """How near a target comes to the cartoons as the encoder got them, in decibels."""
+    """Return the PSNR of a target's luma against the cartoons that the encoder got, in dB."""
     height, width = held.cartoons[0].pixels.shape[:2]
     color = held.info.color
     graph = encoder_graph(width, height, (width, height), "yuv420p", color, False, False)

@@ -1,4 +1,4 @@
-"""What segments cost: our own scene, converted in one go and in segments, in turns.
+"""Measure what segments cost: the demo scene, converted in one go and in segments, by turns.
 
 python scripts/measure_segments.py --style ink --size 1280x720 --seconds 60
 """
@@ -22,19 +22,19 @@ def main() -> None:
     parser.add_argument("--size", default="640x360")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--rounds", type=int, default=5)
-    asked = parser.parse_args()
-    width, height = (int(side) for side in asked.size.split("x"))
+    arguments = parser.parse_args()
+    width, height = (int(side) for side in arguments.size.split("x"))
     options = ConvertOptions(encoding=EncodeOptions(overwrite=True))
     ratios = []
     with (
         tempfile.TemporaryDirectory(prefix="toonvid-measure-") as folder,
-        open_backend(find_engine(asked.style)) as backend,
+        open_backend(find_engine(arguments.style)) as backend,
     ):
-        film, target = Path(folder) / "scene.mp4", Path(folder) / "target.mp4"
-        write_scene(film, width, height, Fraction(24), asked.seconds)
-        for _ in range(asked.rounds):
-            once = pipeline.convert(film, target, backend, options).seconds
-            split = convert(film, target, backend, options).seconds
+        video, target = Path(folder) / "scene.mp4", Path(folder) / "target.mp4"
+        write_scene(video, width, height, Fraction(24), arguments.seconds)
+        for _ in range(arguments.rounds):
+            once = pipeline.convert(video, target, backend, options).seconds
+            split = convert(video, target, backend, options).seconds
             ratios.append(split / once)
             print(f"in one go {once:.2f} s, in segments {split:.2f} s, ratio {ratios[-1]:.3f}")
     print(f"median ratio {median(ratios):.3f}")

@@ -1,4 +1,7 @@
-"""A conversion in a process of its own: start-up, compilation and memory as a user meets them."""
+"""A conversion in a new process: start-up, compilation and memory as a user sees them.
+
+In: a source, a target and options of the command line. Out: a `SubprocessRun`.
+"""
 
 from __future__ import annotations
 
@@ -15,62 +18,67 @@ from pathlib import Path
 
 from toonvid.errors import ToonvidError
 
-_LOOK_SECONDS = 0.02  # between two looks at the memory that a process has held
+_POLL_SECONDS = 0.02  # between two readings of the memory that a process uses
 
 
 @dataclass(frozen=True)
 class SubprocessRun:
-    """How a process went that converted one source."""
+    """Measurements of a process that converted one source."""
 
     frames: int
     seconds: float
-    """From the start of the process to its end."""
+    """Wall-clock time from the start of the process to its end, in seconds."""
     first_frame_seconds: float
-    """From the start of the process to the first frame; its end is counted in, some hundredths."""
+    """Time from the start of the process to its first frame, in seconds.
+
+    It includes the exit of the process, which takes some hundredths of a second.
+    """
     frames_per_second: float | None
-    """After the first frame; None for a picture."""
+    """Frame rate after the first frame; None for an image."""
     peak_bytes: int | None
-    """The most memory it held; None where the system does not say."""
+    """Largest memory of the process (resident set), in bytes; None where it is not known."""
 
 
 def convert_in_subprocess(
-    source: Path, target: Path, options: Iterable[str], cores: set[int] | None = None
+    source: Path, target: Path, arguments: Iterable[str], cores: set[int] | None = None
 ) -> SubprocessRun:
     """Run `toonvid convert`.
 
     Args:
-        source: A film or picture.
-        target: Replaced if it is there.
-        options: More words for the command line.
-        cores: Those that it may use, by number; None for all.
+        source: Video or image.
+        target: File to write; it is replaced if it exists.
+        arguments: Further arguments of `toonvid convert`.
+        cores: Numbers of the cores that the process may use. None: all.
 
     Raises:
-        ToonvidError: It failed; its own last line is told.
+        ToonvidError: The process failed. The message holds the last line of its output.
     """
     command = [sys.executable, "-m", "toonvid", "convert", str(source), "-o", str(target)]
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as output:
         began = time.perf_counter()
         with _only_on(cores):
             process = subprocess.Popen(
-                [*command, "--json", "-q", "-y", *options], stdout=said, stderr=subprocess.STDOUT
+                [*command, "--json", "-q", "-y", *arguments],
+                stdout=output,
+                stderr=subprocess.STDOUT,
             )
         peak = _wait(process)
         seconds = time.perf_counter() - began
-        said.seek(0)
-        lines = said.read().decode(errors="replace").splitlines() or ["it said nothing"]
+        output.seek(0)
+        lines = output.read().decode(errors="replace").splitlines() or ["it printed nothing"]
     if process.returncode:
         raise ToonvidError(f"a conversion in its own process failed: {lines[-1]}")
-    return _read(json.loads(lines[-1]), seconds, peak)
+    return _describe_run(json.loads(lines[-1]), seconds, peak)
 
 
 def can_pin() -> bool:
-    """Whether this system lets a process choose its cores."""
+    """Whether this system can restrict a process to some cores."""
     return hasattr(os, "sched_setaffinity")
 
 
 @contextmanager
 def _only_on(cores: set[int] | None) -> Iterator[None]:
-    """Keep this thread, and the processes that it starts meanwhile, on some cores."""
+    """Restrict this thread, and processes that it starts in the meantime, to some cores."""
     if cores is None:
         yield
         return
@@ -82,9 +90,9 @@ def _only_on(cores: set[int] | None) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def _read(done: dict[str, float], seconds: float, peak: int | None) -> SubprocessRun:
-    frames, first = int(done["frames"]), done["first_frame_seconds"]
-    after_first = done["seconds"] - first
+def _describe_run(result: dict[str, float], seconds: float, peak: int | None) -> SubprocessRun:
+    frames, first = int(result["frames"]), result["first_frame_seconds"]
+    after_first = result["seconds"] - first
     return SubprocessRun(
         frames=frames,
         seconds=seconds,
@@ -95,13 +103,13 @@ def _read(done: dict[str, float], seconds: float, peak: int | None) -> Subproces
 
 
 def _wait(process: subprocess.Popen[bytes]) -> int | None:
-    """Wait for the end, and tell the most memory that was held."""
-    # Not the system's own maximum at the end: that begins with what this process holds.
+    """Wait for a process to end. Return the largest memory it used, in bytes."""
+    # Not ru_maxrss of the finished process: a fork begins with the memory of this process.
     status, peak = Path(f"/proc/{process.pid}/status"), None
     try:
         while process.poll() is None:
-            peak = _high_water(status) or peak
-            time.sleep(_LOOK_SECONDS)
+            peak = _read_peak_bytes(status) or peak
+            time.sleep(_POLL_SECONDS)
     except BaseException:
         process.kill()
         process.wait()
@@ -109,7 +117,7 @@ def _wait(process: subprocess.Popen[bytes]) -> int | None:
     return peak
 
 
-def _high_water(status: Path) -> int | None:
+def _read_peak_bytes(status: Path) -> int | None:
     try:
         for line in status.read_text().splitlines():
             if line.startswith("VmHWM:"):

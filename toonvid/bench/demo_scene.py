@@ -1,7 +1,8 @@
-"""Our own camera: a moving scene with sound, the same every time, at any size, rate and length.
+"""The demo scene: drawn video with sound, of any size, frame rate and length; always the same.
 
-Sky, hills, houses, water and somebody on a walk, drawn with numpy; made for the demo, the benchmark
-and the tests, which then need no film from anywhere.
+In: a size and a time. Out: frames, sound, or a file. Sky, hills, houses, water and somebody on a
+walk are drawn with NumPy, so that the demo, the benchmark and the tests need no other video.
+Changing a pixel here changes measurements and expected values everywhere.
 """
 
 from __future__ import annotations
@@ -23,27 +24,28 @@ from toonvid.video import Pixels
 Floats: TypeAlias = NDArray[np.floating]
 Color: TypeAlias = tuple[int, int, int]
 
-SAMPLE_RATE = 48000  # samples a second
-_SAMPLES_PER_FRAME = 1024  # what AAC takes at a time
-_HORIZON = 0.62  # of the height; everything below is water and its bank
-_LOT = 0.3  # of the height, from house to house
-_WIDE = 1e4  # of the height: as far as any frame reaches
-_PAN = 0.035  # of the height, in a second
-_GRAIN = 5.0  # levels, standard deviation
+SAMPLE_RATE = 48000  # samples per second
+_SAMPLES_PER_FRAME = 1024  # size of an AAC frame
+# Lengths are in units of the frame's height, so that the scene is the same at every size.
+_HORIZON = 0.62  # below it are water and its bank
+_LOT = 0.3  # distance between houses
+_WIDE = 1e4  # wider than any frame
+_PAN = 0.035  # movement of the camera per second
+_GRAIN = 5.0  # standard deviation of the noise, in levels
 _MELODY_HZ = (261.6, 329.6, 392.0, 440.0, 392.0, 329.6, 293.7, 349.2)
 _NOTE_SECONDS = 0.5
 
 
 def draw_scene(width: int, height: int, seconds: float) -> Pixels:
-    """Draw the scene as it stands at a time.
+    """Draw the scene at one time.
 
     Args:
         width: In pixels.
         height: In pixels.
-        seconds: Since the beginning.
+        seconds: Time since the beginning.
 
     Returns:
-        Shape (height, width, 3), uint8, RGB.
+        (height, width, 3) uint8, RGB.
     """
     rows, columns = np.indices((height, width), dtype=np.float32) / np.float32(height)
     world = columns + np.float32(_PAN * seconds)  # the camera pans, the world stays
@@ -56,22 +58,22 @@ def draw_scene(width: int, height: int, seconds: float) -> Pixels:
     random = np.random.default_rng(round(seconds * 1000))
     grain = random.standard_normal((height, width, 1), np.float32) * np.float32(_GRAIN)
     middle = width / height / 2
-    shade = 1 - 0.25 * ((columns - middle) ** 2 + (rows - 0.5) ** 2)  # lenses darken corners
-    pixels: Pixels = np.clip(canvas.colors * shade[..., None] + grain, 0, 255).astype(np.uint8)
+    vignette = 1 - 0.25 * ((columns - middle) ** 2 + (rows - 0.5) ** 2)  # as lenses do
+    pixels: Pixels = np.clip(canvas.colors * vignette[..., None] + grain, 0, 255).astype(np.uint8)
     return pixels
 
 
 def draw_frames(width: int, height: int, rate: Fraction, seconds: float) -> Iterator[Pixels]:
-    """Yield the scene's frames, `rate` of them a second."""
+    """Yield the scene's frames, (height, width, 3) uint8, `rate` of them per second."""
     for index in range(round(seconds * rate)):
         yield draw_scene(width, height, float(index / rate))
 
 
-def play_sound(seconds: float) -> Floats:
-    """The scene's sound: surf and a slow melody, panned with it.
+def make_sound(seconds: float) -> Floats:
+    """Make the scene's sound: surf and a slow melody that moves from side to side.
 
     Returns:
-        Shape (2, samples), float32, in [-1, 1], at `SAMPLE_RATE`.
+        (2, samples) float32 in [-1, 1], at `SAMPLE_RATE`.
     """
     time = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
     notes = np.asarray(_MELODY_HZ)[(time / _NOTE_SECONDS).astype(int) % len(_MELODY_HZ)]
@@ -86,50 +88,50 @@ def play_sound(seconds: float) -> Floats:
 
 
 def write_scene(target: Path, width: int, height: int, rate: Fraction, seconds: float) -> None:
-    """Write the scene as a film: H.264 and AAC in the container that the target's suffix names.
+    """Write the scene as a video file with H.264 and AAC.
 
     Args:
-        target: Replaced if it is there.
+        target: File to write; its suffix selects the container. It is replaced if it exists.
         width: In pixels, even.
         height: In pixels, even.
-        rate: Frames a second.
-        seconds: How long the film is.
+        rate: Frames per second.
+        seconds: Length of the video.
     """
     with av.open(str(target), "w") as container:
-        pictures = container.add_stream("libx264", rate=rate, options={"crf": "16"})
-        sound = container.add_stream("aac", rate=SAMPLE_RATE)
-        assert isinstance(pictures, VideoStream) and isinstance(sound, AudioStream)
-        pictures.width, pictures.height, pictures.pix_fmt = width, height, "yuv420p"
-        sound.codec_context.layout = "stereo"
-        samples = play_sound(seconds)
+        video = container.add_stream("libx264", rate=rate, options={"crf": "16"})
+        audio = container.add_stream("aac", rate=SAMPLE_RATE)
+        assert isinstance(video, VideoStream) and isinstance(audio, AudioStream)
+        video.width, video.height, video.pix_fmt = width, height, "yuv420p"
+        audio.codec_context.layout = "stereo"
+        samples = make_sound(seconds)
         for begin in range(0, samples.shape[1], _SAMPLES_PER_FRAME):
             piece = np.ascontiguousarray(samples[:, begin : begin + _SAMPLES_PER_FRAME])
-            heard = av.AudioFrame.from_ndarray(piece, format="fltp", layout="stereo")
-            heard.sample_rate, heard.pts = SAMPLE_RATE, begin
-            container.mux(sound.encode(heard))
-        container.mux(sound.encode(None))
+            chunk = av.AudioFrame.from_ndarray(piece, format="fltp", layout="stereo")
+            chunk.sample_rate, chunk.pts = SAMPLE_RATE, begin
+            container.mux(audio.encode(chunk))
+        container.mux(audio.encode(None))
         for index, pixels in enumerate(draw_frames(width, height, rate, seconds)):
-            seen = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-            seen.pts, seen.time_base = index, 1 / rate
-            container.mux(pictures.encode(seen))
-        container.mux(pictures.encode(None))
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts, frame.time_base = index, 1 / rate
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
 
 
 @dataclass(frozen=True)
 class _Canvas:
-    """A picture, or a part of one, and where each of its pixels lies; the unit is the height."""
+    """A frame or a part of it, with the position of each pixel in units of the frame's height."""
 
     colors: Floats
-    """(H, W, 3), 0..255."""
+    """(H, W, 3) float32, 0..255."""
     x: Floats
-    """(H, W), from the left of the frame."""
+    """(H, W): distance from the left edge of the frame."""
     world: Floats
-    """(H, W), from the left of the world."""
+    """(H, W): distance from a fixed point of the world, which the camera moves past."""
     y: Floats
-    """(H, W), from the top."""
+    """(H, W): distance from the top."""
 
     def part(self, left: float, right: float, top: float, bottom: float) -> _Canvas:
-        """The part between these places in the frame; painting on it paints on the whole."""
+        """Return a view of the rectangle between these positions; painting on it paints here."""
         height = self.y.shape[0]
         first, last = max(0, int(left * height)), max(0, int(right * height) + 2)
         upper, lower = max(0, int(top * height)), max(0, int(bottom * height) + 2)
@@ -137,7 +139,12 @@ class _Canvas:
         return _Canvas(self.colors[here], self.x[here], self.world[here], self.y[here])
 
     def paint(self, cover: Floats, color: Color | Floats) -> None:
-        """Lay a colour, one or (H, W, 3), over the picture where `cover`, (H, W), 0..1, says so."""
+        """Blend a color over the canvas.
+
+        Args:
+            cover: (H, W) opacity, 0..1.
+            color: One color, or (H, W, 3).
+        """
         self.colors[:] += (np.asarray(color, np.float32) - self.colors) * cover[..., None]
 
 
@@ -250,7 +257,7 @@ def _draw_limb(
     radius: float,
     color: Color,
 ) -> None:
-    """A thick line with round ends, lit from the left."""
+    """Draw a thick line with round ends, lit from the left."""
     (x0, y0), (x1, y1) = begin, end
     along = (canvas.x - x0) * (x1 - x0) + (canvas.y - y0) * (y1 - y0)
     along = np.clip(along / ((x1 - x0) ** 2 + (y1 - y0) ** 2), 0, 1)
@@ -266,7 +273,7 @@ def _lit(color: Color, light: Floats) -> Floats:
 
 
 def _edge(inside: Floats, softness: float = 1.0) -> Floats:
-    """1 where `inside` is positive, 0 where negative, with a soft edge between."""
+    """Return 1 where `inside` is positive and 0 where it is negative, with a soft edge."""
     cover: Floats = np.clip(inside * np.float32(700 / softness) + np.float32(0.5), 0, 1)
     return cover
 

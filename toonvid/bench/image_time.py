@@ -1,4 +1,7 @@
-"""A still picture: how long `toonvid convert` takes for one, from its start to its end."""
+"""Time of a whole `toonvid convert` with a still image, from start to end of the process.
+
+In: options for the command line. Out: seconds.
+"""
 
 from __future__ import annotations
 
@@ -13,19 +16,22 @@ from toonvid.bench.demo_scene import draw_scene
 _SIZE = (1280, 720)
 
 
-def measure_image_seconds(options: tuple[str, ...]) -> float:
-    """Convert a picture of our own scene, 1280x720, in a new process.
+def measure_image_seconds(arguments: tuple[str, ...]) -> float:
+    """Convert an image of the demo scene, 1280x720, in a new process.
 
     Args:
-        options: More words for the command line.
+        arguments: Further arguments of `toonvid convert`.
+
+    Returns:
+        Wall-clock time in seconds.
     """
     with tempfile.TemporaryDirectory(prefix="toonvid-bench-") as name:
-        picture = Path(name) / "picture.png"
-        with av.open(str(picture), "w", format="image2", options={"update": "1"}) as container:
+        image = Path(name) / "image.png"
+        with av.open(str(image), "w", format="image2", options={"update": "1"}) as container:
             stream = container.add_stream("png", rate=1)
             stream.width, stream.height = _SIZE
             stream.pix_fmt = "rgb24"
-            drawn = av.VideoFrame.from_ndarray(draw_scene(*_SIZE, 0.0), format="rgb24")
-            container.mux(stream.encode(drawn))
+            frame = av.VideoFrame.from_ndarray(draw_scene(*_SIZE, 0.0), format="rgb24")
+            container.mux(stream.encode(frame))
             container.mux(stream.encode(None))
-        return convert_in_subprocess(picture, Path(name) / "cartoon.png", options).seconds
+        return convert_in_subprocess(image, Path(name) / "cartoon.png", arguments).seconds

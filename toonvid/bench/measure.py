@@ -1,4 +1,8 @@
-"""Measure one size: the stages by themselves, all of them together, and what surrounds them."""
+"""Measure one frame size: the stages alone, the whole pipeline, and what surrounds them.
+
+In: an open backend, a frame size and `BenchOptions`. Out: a `SizeResults`. How each thing is
+measured is left to the other modules of the folder.
+"""
 
 from __future__ import annotations
 
@@ -23,20 +27,21 @@ from toonvid.writing.options import EncodeOptions
 
 @dataclass(frozen=True)
 class BenchOptions:
-    """How thoroughly to measure."""
+    """What to measure, and how often."""
 
     source: Path | None = None
-    """Whose beginning is measured on; None draws our own scene."""
+    """Video whose beginning is used. None: the demo scene."""
     seconds: float | None = None
-    """Length of the film; None: about the same work at each size."""
+    """Length of the test video in seconds. None: about the same work at each size."""
     rounds: int = 3
-    """How often each thing is timed at most, after one round that is not counted."""
-    paced: bool = True
-    """Whether to convert at the film's own rate too."""
-    apart: tuple[str, ...] | None = None
-    """Words for `toonvid convert`, which is run in a new process too; None leaves that out."""
+    """Largest number of rounds, after one that is not counted."""
+    real_time: bool = True
+    """Whether to measure a conversion at the video's own frame rate."""
+    convert_arguments: tuple[str, ...] | None = None
+    """Arguments of `toonvid convert` for runs in a new process. None: no such run."""
     rounds_seconds: float = 60.0
-    """For the counted rounds of one size; when they do not fit there are fewer, but always one."""
+    """Time for the counted rounds of one size. There are fewer rounds if they take longer, but at
+    least one."""
 
 
 def measure_size(
@@ -46,62 +51,66 @@ def measure_size(
     peak_multiply_adds: float | None = None,
     on_step: Callable[[str], None] = lambda _: None,
 ) -> SizeResults:
-    """Measure a film of one size.
+    """Measure with a test video of one size.
 
-    What is compared takes turns in each round, so that a machine that slows down slows all of it.
+    Everything is measured once per round, so that a machine that slows down slows all of it.
 
     Args:
-        backend: Open.
-        size: A box or a short side in pixels, as `DecodeOptions.size`.
-        options: How thoroughly.
-        peak_multiply_adds: What the machine reaches in a matrix product, to stand beside.
-        on_step: Told what comes next, and for how long as soon as that can be known.
+        backend: Open backend.
+        size: Frame size as in `DecodeOptions.size`: a box or a short side, in pixels.
+        options: What to measure, and how often.
+        peak_multiply_adds: Multiply-adds per second in a matrix product, for the results.
+        on_step: Called with the name of each step when it begins.
     """
     with tempfile.TemporaryDirectory(prefix="toonvid-bench-") as name:
         folder = Path(name)
-        film = folder / "film.mp4"
-        on_step("its film")
-        write_test_video(film, options.source, size, options.seconds)
-        cold, paced = None, None
-        if options.apart is not None:
+        video = folder / "video.mp4"
+        on_step("test video")
+        write_test_video(video, options.source, size, options.seconds)
+        cold, real_time = None, None
+        if options.convert_arguments is not None:
             on_step("a new process")
-            cold = convert_in_subprocess(film, folder / "apart.mp4", options.apart)
-        bench = _Bench(film, folder, backend)
+            cold = convert_in_subprocess(
+                video, folder / "subprocess.mp4", options.convert_arguments
+            )
+        bench = _Bench(video, folder, backend)
         for step in _rounds(options):
             on_step(step)
-            bench.go_round()
-        if options.paced:
-            on_step("at the film's own rate")
-            paced = run_in_real_time(film, folder / "paced.mp4", backend)
-        return bench.figures(cold, paced, peak_multiply_adds)
+            bench.run_round()
+        if options.real_time:
+            on_step("at the video's own frame rate")
+            real_time = run_in_real_time(video, folder / "real_time.mp4", backend)
+        return bench.results(cold, real_time, peak_multiply_adds)
 
 
 def _rounds(options: BenchOptions) -> Iterator[str]:
-    """Yield what to say of each round; how many there are is known after the first."""
+    """Yield the name of each round. Their number depends on how long the first one takes."""
     began = time.perf_counter()
     yield "a round that is not counted"
-    each = time.perf_counter() - began
-    count = max(1, min(options.rounds, int(options.rounds_seconds / each)))
+    round_seconds = time.perf_counter() - began
+    count = max(1, min(options.rounds, int(options.rounds_seconds / round_seconds)))
     for number in range(count):
-        yield f"round {number + 1} of {count}, {each * (count - number):.0f} s to go"
+        yield f"round {number + 1} of {count}, {round_seconds * (count - number):.0f} s to go"
 
 
 class _Bench:
-    """Rounds over one film, and what they gave."""
+    """Runs rounds with one video, and keeps their times."""
 
-    def __init__(self, film: Path, folder: Path, backend: Backend) -> None:
-        self._film, self._folder, self._backend = film, folder, backend
-        self._held = hold_frames(film, backend)
+    def __init__(self, video: Path, folder: Path, backend: Backend) -> None:
+        self._film, self._folder, self._backend = video, folder, backend
+        self._held = hold_frames(video, backend)
         self._rounds: list[dict[str, WorkTime]] = []
         self._first_frames: list[float] = []
 
-    def go_round(self) -> None:
+    def run_round(self) -> None:
         """Measure everything once."""
-        done = []
+        conversions = []
 
         def run() -> int:
-            done.append(run_pipeline(self._film, self._folder / "pipeline.mp4", self._backend))
-            return done[0].frames
+            conversions.append(
+                run_pipeline(self._film, self._folder / "pipeline.mp4", self._backend)
+            )
+            return conversions[0].frames
 
         self._rounds.append(
             {
@@ -112,15 +121,15 @@ class _Bench:
                 "null": run_null_pipeline(self._film, self._folder / "null.mp4"),
             }
         )
-        self._first_frames.append(done[0].first_frame_seconds)
+        self._first_frames.append(conversions[0].first_frame_seconds)
 
-    def figures(
+    def results(
         self,
         cold: SubprocessRun | None,
-        paced: RealTimeRun | None,
+        real_time: RealTimeRun | None,
         peak_multiply_adds: float | None,
     ) -> SizeResults:
-        """What all rounds but the first gave."""
+        """Return the medians of all rounds but the first."""
         info = self._held.info
         return SizeResults(
             width=info.width,
@@ -132,8 +141,8 @@ class _Bench:
             encode=self._median("encode"),
             pipeline=self._median("pipeline"),
             null=self._median("null"),
-            paced=None if paced is None else paced.work,
-            late_frames=None if paced is None else paced.late_frames,
+            real_time=None if real_time is None else real_time.work,
+            late_frames=None if real_time is None else real_time.late_frames,
             warm_first_frame_seconds=median_low(self._first_frames[1:]),
             cold_first_frame_seconds=None if cold is None else cold.first_frame_seconds,
             peak_bytes=None if cold is None else cold.peak_bytes,
@@ -142,10 +151,11 @@ class _Bench:
         )
 
     def _median(self, name: str) -> WorkTime:
-        by_rate = sorted((found[name] for found in self._rounds[1:]), key=lambda work: work.rate)
+        # The lower of two middle ones: a mean would mix the times of two rounds.
+        by_rate = sorted((times[name] for times in self._rounds[1:]), key=lambda work: work.rate)
         return by_rate[(len(by_rate) - 1) // 2]
 
 
-def run_pipeline(film: Path, target: Path, backend: Backend) -> Conversion:
-    """Convert a film as `toonvid convert` does; the target is replaced."""
-    return convert(film, target, backend, ConvertOptions(encoding=EncodeOptions(overwrite=True)))
+def run_pipeline(video: Path, target: Path, backend: Backend) -> Conversion:
+    """Convert a video as `toonvid convert` does. The target is replaced if it exists."""
+    return convert(video, target, backend, ConvertOptions(encoding=EncodeOptions(overwrite=True)))

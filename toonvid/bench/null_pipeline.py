@@ -1,7 +1,8 @@
-"""The null pipeline: a film decoded and encoded again in its own pixels, with nothing between.
+"""The null pipeline: a video decoded and encoded again in its own pixel format, without a cartoon.
 
-What the best pipeline could reach if a cartoon cost nothing: the same packets, codec, preset and
-quality, sound copied, the same three threads, and no conversion to RGB.
+In: a video in yuv420p. Out: a `WorkTime`: what the pipeline could reach if a cartoon took no time.
+Packets, codec, preset and quality are those of the pipeline, audio is copied, and the same three
+threads are used; frames are not converted to RGB.
 """
 
 from __future__ import annotations
@@ -21,65 +22,69 @@ from toonvid.bench.work_time import WorkTime, time_work
 from toonvid.prefetch import prefetch
 from toonvid.writing.codec import Codec
 
-_DEPTH = 4  # as in `toonvid.pipeline`
+_DEPTH = 4  # frames in each queue, as in `toonvid.pipeline`
 
 
-def run_null_pipeline(film: Path, target: Path) -> WorkTime:
+def run_null_pipeline(video: Path, target: Path) -> WorkTime:
     """Time the null pipeline.
 
     Args:
-        film: Its pictures in yuv420p.
-        target: Replaced if it is there.
+        video: Video in yuv420p.
+        target: File to write; it is replaced if it exists.
     """
-    return time_work(lambda: _copy(film, target))
+    return time_work(lambda: _transcode(video, target))
 
 
-def _copy(film: Path, target: Path) -> int:
+def _transcode(video: Path, target: Path) -> int:
     frames = 0
-    with av.open(str(film)) as source, av.open(str(target), "w") as sink:
-        pictures = source.streams.video[0]
+    with av.open(str(video)) as source, av.open(str(target), "w") as sink:
+        video_stream = source.streams.video[0]
         encoder = sink.add_stream(
-            "libx264", rate=pictures.average_rate, options=Codec("libx264").options()
+            "libx264", rate=video_stream.average_rate, options=Codec("libx264").options()
         )
         assert isinstance(encoder, VideoStream)
-        encoder.width, encoder.height, encoder.pix_fmt = pictures.width, pictures.height, "yuv420p"
-        assert pictures.time_base is not None
-        encoder.codec_context.time_base = encoder.time_base = pictures.time_base
-        sounds = {s.index: sink.add_stream_from_template(s) for s in source.streams.audio}
+        encoder.width, encoder.height, encoder.pix_fmt = (
+            video_stream.width,
+            video_stream.height,
+            "yuv420p",
+        )
+        assert video_stream.time_base is not None
+        encoder.codec_context.time_base = encoder.time_base = video_stream.time_base
+        audio_streams = {s.index: sink.add_stream_from_template(s) for s in source.streams.audio}
         with (
-            closing(prefetch(_decoded(source, pictures), _DEPTH)) as decoded,
-            closing(prefetch(_unchanged(decoded), _DEPTH)) as items,
+            closing(prefetch(_decode(source, video_stream), _DEPTH)) as decoded,
+            closing(prefetch(_pass_on(decoded), _DEPTH)) as items,
         ):
             for item in items:
                 if isinstance(item, VideoFrame):
-                    item.time_base = pictures.time_base  # PyAV gives none to the last frames
-                    item.pict_type = PictureType.NONE  # else x264 repeats the source's choices
+                    item.time_base = video_stream.time_base  # PyAV leaves it out of the last frames
+                    item.pict_type = PictureType.NONE  # else x264 keeps the source's frame types
                     sink.mux(encoder.encode(item))
                     frames += 1
-                elif item.stream_index in sounds:
-                    item.stream = sounds[item.stream_index]
+                elif item.stream_index in audio_streams:
+                    item.stream = audio_streams[item.stream_index]
                     sink.mux(item)
         sink.mux(encoder.encode(None))
     return frames
 
 
-def _decoded(
-    source: InputContainer, pictures: VideoStream
+def _decode(
+    source: InputContainer, video_stream: VideoStream
 ) -> Iterator[VideoFrame | Packet[Stream]]:
-    """Pictures as the decoder gives them, all else as packets."""
-    pictures.thread_type = "AUTO"
+    """Yield decoded frames of the video, and the packets of all other streams."""
+    video_stream.thread_type = "AUTO"
     for packet in source.demux():
         if packet.dts is None:
-            continue  # the end mark; the decoder is flushed by name
-        if packet.stream_index == pictures.index:
-            yield from pictures.decode(packet)
+            continue  # marks the end of the source; the decoder is flushed below
+        if packet.stream_index == video_stream.index:
+            yield from video_stream.decode(packet)
         else:
             yield packet
-    yield from pictures.decode(None)
+    yield from video_stream.decode(None)
 
 
-def _unchanged(
+def _pass_on(
     items: Iterable[VideoFrame | Packet[Stream]],
 ) -> Iterator[VideoFrame | Packet[Stream]]:
-    """Where the cartoons would be made."""
+    """Pass items on: the thread that would make the cartoons."""
     yield from items

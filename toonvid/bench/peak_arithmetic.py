@@ -1,7 +1,7 @@
-"""The most multiply-adds a second that a backend's library reaches here: a large matrix product.
+"""Peak arithmetic: multiply-adds per second of a large matrix product in the backend's library.
 
-No target: nets of more channels score higher and are slower all the same. It says what the machine
-could do, beside what an engine makes of it.
+In: an open backend. Out: a rate to stand beside that of an engine. It is not a goal: networks with
+more channels come nearer to it, and are slower all the same.
 """
 
 from __future__ import annotations
@@ -13,22 +13,23 @@ import numpy as np
 from toonvid.backends import Backend
 from toonvid.engine import Precision
 
-_SIDE = 1536  # of the matrices: large enough for all cores, small enough for a second cache
+_SIDE = 1536  # rows of the matrices: enough work for all cores, and a product takes well under 1 s
 _ROUNDS = 12
 
 
 def measure_peak_multiply_adds(backend: Backend) -> float | None:
-    """Multiply-adds a second in a matrix product, at the precision of a backend.
+    """Measure a matrix product on a backend's device, in its precision.
 
     Returns:
-        The best of some rounds; None where the library multiplies no matrices by themselves.
+        Multiply-adds per second in the best of several rounds; None for backends other than
+        OpenVINO, whose libraries run only complete engines here.
     """
     if backend.name != "openvino":
         return None
-    return _openvino_peak(backend.device, backend.precision)
+    return _measure_openvino(backend.device, backend.precision)
 
 
-def _openvino_peak(device: str, precision: Precision) -> float:
+def _measure_openvino(device: str, precision: Precision) -> float:
     import openvino as ov  # late, as in `toonvid.backends`
 
     hint = precision if precision in ("bf16", "f16") else "f32"
@@ -46,7 +47,7 @@ def _openvino_peak(device: str, precision: Precision) -> float:
 
 
 def _matrix_product(quantized: bool) -> object:
-    """A model of one product with constants; quantized, both sides are 8 bits wide."""
+    """Build a model that multiplies its input by a constant; quantized, both are 8 bits wide."""
     import openvino as ov
     from openvino import opset13 as ops
 
@@ -59,6 +60,7 @@ def _matrix_product(quantized: bool) -> object:
         scaled = ops.constant(weights.astype(np.float32) / 127)
     left = values
     if quantized:
+        # OpenVINO runs a product in int8 where it finds FakeQuantize before it, as in QDQ engines.
         low, high = ops.constant(np.float32(-1.28)), ops.constant(np.float32(1.27))
         left = ops.fake_quantize(values, low, high, low, high, 256)
     return ov.Model([ops.matmul(left, scaled, False, False)], [values], "product")

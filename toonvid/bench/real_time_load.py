@@ -1,7 +1,7 @@
-"""RealTimeRun: how much of the processor is taken when frames are wanted at the film's own rate.
+"""Real-time load: CPU time of a conversion that is slowed down to the video's own frame rate.
 
-A machine that is fast enough idles in between, and may slow its clocks down; a player takes each
-frame at its time and does not wait for those that come late.
+In: a video and an open backend. Out: a `RealTimeRun`. A machine that is fast enough idles between
+frames, and may lower its clock frequency then; so the load is not just the ratio of two rates.
 """
 
 from __future__ import annotations
@@ -18,42 +18,43 @@ from toonvid.writing.options import EncodeOptions
 
 @dataclass(frozen=True)
 class RealTimeRun:
-    """How a film went that was converted while it played."""
+    """Measurements of a conversion at the video's own frame rate."""
 
     work: WorkTime
     late_frames: int
-    """Finished more than a frame's time after they were due."""
+    """Number of frames that were finished more than a frame's duration after they were due."""
 
 
-def run_in_real_time(film: Path, target: Path, backend: Backend) -> RealTimeRun:
-    """Convert a film no faster than it plays.
+def run_in_real_time(video: Path, target: Path, backend: Backend) -> RealTimeRun:
+    """Convert a video no faster than it plays.
 
     Args:
-        film: At a constant rate.
-        target: Replaced if it is there.
-        backend: Open, and already used at this size.
+        video: A video with a constant frame rate.
+        target: File to write; it is replaced if it exists.
+        backend: Open backend, which has already run frames of this size.
     """
-    player = _Player()
+    clock = _PlaybackClock()
 
     def run() -> int:
         options = ConvertOptions(encoding=EncodeOptions(overwrite=True))
-        return convert(film, target, backend, options, on_progress=player.take).frames
+        return convert(video, target, backend, options, on_progress=clock.take_frame).frames
 
-    return RealTimeRun(time_work(run), player.late_frames)
+    return RealTimeRun(time_work(run), clock.late_frames)
 
 
-class _Player:
-    """Takes each frame at its time."""
+class _PlaybackClock:
+    """Takes each frame when it is due, as a video player would; does not wait for late frames."""
 
     def __init__(self) -> None:
         self.late_frames = 0
-        self._zero: float | None = None  # on the clock, when the film's time was 0
+        self._start: float | None = None  # perf_counter() at pts 0; known from the first frame on
 
-    def take(self, progress: Progress) -> None:
+    def take_frame(self, progress: Progress) -> None:
+        """Progress callback: sleep until the frame is due, or count it as late."""
         now = time.perf_counter()
-        if self._zero is None:
-            self._zero = now - progress.video_seconds
-        ahead = self._zero + progress.video_seconds - now
+        if self._start is None:
+            self._start = now - progress.video_seconds
+        ahead = self._start + progress.video_seconds - now
         frame_seconds = float(1 / progress.info.frame_rate) if progress.info.frame_rate else 0.0
         if ahead < -frame_seconds:
             self.late_frames += 1

@@ -1,4 +1,8 @@
-"""Figures: what was measured at one size, and what can be said of it."""
+"""Results: what was measured at one frame size, and what follows from it.
+
+In: times from the other modules of the folder. Out: a `SizeResults`, with ratios, efficiency and a
+sentence on the bottleneck.
+"""
 
 from __future__ import annotations
 
@@ -6,61 +10,66 @@ from dataclasses import dataclass
 
 from toonvid.bench.work_time import WorkTime
 
-_BUSY = 0.9  # share of the cores from which on only less work makes it faster
-_MUCH = 0.05  # of the work; less is not worth a word
+_BUSY = 0.9  # share of the cores above which waiting is not the bottleneck
+_NOTABLE_EXTRA_WORK = 0.05  # share of the work; less is not mentioned
 
 
 @dataclass(frozen=True)
 class SizeResults:
-    """A film of one size; of several rounds the median, by rate."""
+    """Measurements with a video of one size: the median round of each, by rate."""
 
     width: int
     height: int
     cores: int
+    """Number of cores that the process may use."""
     rounds: int
-    """How many were counted."""
+    """Number of rounds that were counted."""
     decode: WorkTime
-    """Alone; likewise the next two."""
+    """Decoding, with nothing else running."""
     stylize: WorkTime
+    """Stylizing, with nothing else running."""
     encode: WorkTime
+    """Encoding, with nothing else running."""
     pipeline: WorkTime
-    """All three at once, from opening the source to the finished target."""
+    """Whole conversion, from opening the source to the finished target."""
     null: WorkTime
-    """Decoded and encoded again in its own pixels."""
-    paced: WorkTime | None
-    """Converted while it plays; None when that was not asked for."""
+    """Null pipeline: decoding and encoding without a cartoon."""
+    real_time: WorkTime | None
+    """Conversion at the video's own frame rate; None if it was not measured."""
     late_frames: int | None
-    """Of those, finished after they were due."""
+    """Frames of that conversion that were late; None if it was not measured."""
     warm_first_frame_seconds: float
-    """With the engine compiled."""
+    """Time to the first frame if the engine is compiled already."""
     cold_first_frame_seconds: float | None
-    """From the start of a new process; None when that was not asked for."""
+    """Time to the first frame in a new process; None if it was not measured."""
     peak_bytes: int | None
-    """The most memory of a process that converts this film; None where it cannot be known."""
+    """Largest memory of a process that converts the video, in bytes; None if not known."""
     multiply_adds_per_pixel: int
+    """From the engine's card."""
     peak_multiply_adds: float | None
-    """What the machine reaches in a matrix product, a second."""
+    """Multiply-adds per second in a matrix product; None if they were not measured."""
 
     @property
     def ratio(self) -> float:
-        """The pipeline's rate over the null pipeline's."""
+        """Rate of the pipeline over rate of the null pipeline."""
         return self.pipeline.rate / self.null.rate
 
     @property
     def efficiency(self) -> float:
-        """Processor time of the stages alone over what the cores could give while all three ran."""
+        """CPU time of the stages alone over the cores' time during the pipeline."""
         return self._work_alone / (self.cores * self.pipeline.seconds)
 
     @property
     def cores_busy(self) -> float:
-        """Share of the cores that the pipeline took; the rest they waited, or were another's."""
+        """Share of the cores that the pipeline used; the rest was idle, or used by others."""
         return self.pipeline.cores_busy(self.cores)
 
     @property
     def extra_work(self) -> float:
-        """How much more processor time the stages take side by side than alone, as a share.
+        """CPU time of the stages together over their CPU time alone, minus 1.
 
-        They share caches and memory, and the pipeline opens, checks and closes its film.
+        Together, they share caches and memory bandwidth, and the pipeline also opens, verifies and
+        closes its target.
         """
         return self.pipeline.cpu_seconds / self._work_alone - 1
 
@@ -71,45 +80,47 @@ class SizeResults:
 
     @property
     def multiply_adds(self) -> float:
-        """How many the engine does a second, stylizing alone."""
+        """Multiply-adds per second of the engine, stylizing alone."""
         return self.multiply_adds_per_pixel * self.width * self.height * self.stylize.rate
 
     @property
     def stage_shares(self) -> dict[str, float]:
-        """Stage -> its share of the processor time of all three."""
+        """Stage -> its share of the CPU time of all three stages."""
         stages = {"decode": self.decode, "stylize": self.stylize, "encode": self.encode}
         total = sum(stage.cpu_seconds_per_frame for stage in stages.values())
         return {name: stage.cpu_seconds_per_frame / total for name, stage in stages.items()}
 
     @property
     def slowest_stage(self) -> str:
-        """The stage with the lowest rate alone: no pipeline is faster."""
+        """The stage with the lowest rate alone: an upper bound of the pipeline's rate."""
         rates = {"decode": self.decode, "stylize": self.stylize, "encode": self.encode}
         return min(rates, key=lambda name: rates[name].rate)
 
     @property
     def bottleneck(self) -> str:
-        """What holds the pipeline up, in words."""
+        """The bottleneck of the pipeline, as a sentence."""
         if self.cores_busy < _BUSY:
             return (
                 f"the stages use {self.cores_busy:.0%} of the cores and wait for each other;"
                 f" {self.slowest_stage} is the slowest,"
-                f" {getattr(self, self.slowest_stage).rate:.1f} frames a second alone"
+                f" {getattr(self, self.slowest_stage).rate:.1f} frames per second alone"
             )
         heaviest = max(self.stage_shares, key=self.stage_shares.__getitem__)
-        beside = f" ({self.extra_work:.0%} more work side by side than alone)"
+        extra = f" ({self.extra_work:.0%} more work together than alone)"
+        if self.extra_work <= _NOTABLE_EXTRA_WORK:
+            extra = ""
         return (
             f"the cores are busy; {heaviest} takes {self.stage_shares[heaviest]:.0%} of the"
-            f" work{beside * (self.extra_work > _MUCH)}, and only less of it makes the film faster"
+            f" work{extra}, and only less of it makes the pipeline faster"
         )
 
-    def as_json(self) -> dict[str, float | int | str | None]:
-        """Flat, rates in frames a second."""
+    def to_json(self) -> dict[str, float | int | str | None]:
+        """Return all values under flat keys; rates are in frames per second."""
         rates = {
             name: getattr(self, name).rate
             for name in ("decode", "stylize", "encode", "pipeline", "null")
         }
-        busy = None if self.paced is None else self.paced.cores_busy(self.cores)
+        busy = None if self.real_time is None else self.real_time.cores_busy(self.cores)
         return {
             "width": self.width,
             "height": self.height,
@@ -125,7 +136,7 @@ class SizeResults:
             "encode_cpu_ms": 1000 * self.encode.cpu_seconds_per_frame,
             "pipeline_cpu_ms": 1000 * self.pipeline.cpu_seconds_per_frame,
             "null_cpu_ms": 1000 * self.null.cpu_seconds_per_frame,
-            "paced_rate": None if self.paced is None else self.paced.rate,
+            "paced_rate": None if self.real_time is None else self.real_time.rate,
             "paced_cores_busy": busy,
             "late_frames": self.late_frames,
             "warm_first_frame_seconds": self.warm_first_frame_seconds,

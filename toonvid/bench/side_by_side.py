@@ -1,4 +1,8 @@
-"""Two backends on one film, by turns: A B A B."""
+"""Two backends side by side: they convert the same video by turns, A B A B.
+
+In: two open backends. Out: a `SideBySide` with a ratio per turn. By turns, because a machine that
+slows down while it is measured slows both.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ from toonvid.video import Pixels
 
 @dataclass(frozen=True)
 class SideBySide:
-    """How two pipelines went, turn by turn, in frames a second."""
+    """Frame rates of two pipelines, turn by turn, in frames per second."""
 
     first: tuple[float, ...]
     second: tuple[float, ...]
@@ -26,37 +30,44 @@ class SideBySide:
 
     @property
     def ratios(self) -> tuple[float, ...]:
-        """The first one's rate over the second one's, turn by turn."""
+        """Rate of the first over rate of the second, per turn."""
         return tuple(a / b for a, b in zip(self.first, self.second, strict=True))
 
     @property
     def ratio(self) -> float:
-        """The median of `ratios`."""
+        """Median of `ratios`."""
         return median(self.ratios)
 
     @property
     def spread(self) -> tuple[float, float]:
-        """The lowest and the highest of `ratios`: a machine at rest gives nearly the same."""
+        """Lowest and highest of `ratios`. On an idle machine they are nearly the same."""
         return min(self.ratios), max(self.ratios)
 
 
 def run_side_by_side(
     first: Backend, second: Backend, size: tuple[int, int] | int, options: BenchOptions
 ) -> SideBySide:
-    """Let two backends convert one film by turns, `options.rounds` times, after one not counted."""
+    """Convert a test video on two backends by turns.
+
+    Args:
+        first: Open backend.
+        second: Open backend to compare with.
+        size: Frame size as in `DecodeOptions.size`.
+        options: `rounds` is the number of turns, after one that is not counted.
+    """
     with tempfile.TemporaryDirectory(prefix="toonvid-bench-") as name:
         folder = Path(name)
-        film = folder / "film.mp4"
-        write_test_video(film, options.source, size, options.seconds)
+        video = folder / "video.mp4"
+        write_test_video(video, options.source, size, options.seconds)
         turns = [
-            tuple(_rate(film, folder / "target.mp4", backend) for backend in (first, second))
+            tuple(_rate(video, folder / "target.mp4", backend) for backend in (first, second))
             for _ in range(options.rounds + 1)
         ][1:]
     return SideBySide(tuple(a for a, _ in turns), tuple(b for _, b in turns))
 
 
 class OneBatchAtATime:
-    """A backend that finishes each batch before it takes the next: how a camera is served."""
+    """Wraps a backend; it finishes each batch before it takes the next, as live video does."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -85,5 +96,5 @@ class OneBatchAtATime:
         self._backend.__exit__(kind, error, trace)
 
 
-def _rate(film: Path, target: Path, backend: Backend) -> float:
-    return time_work(lambda: run_pipeline(film, target, backend).frames).rate
+def _rate(video: Path, target: Path, backend: Backend) -> float:
+    return time_work(lambda: run_pipeline(video, target, backend).frames).rate

@@ -1,6 +1,8 @@
-"""Each stage by itself: nothing else runs, so that its time and its share of the cores are its own.
+"""The stages one at a time: decoding, stylizing and encoding, with nothing else running.
 
-Every one of them goes through as many frames as the film has.
+In: a video and an open backend. Out: a `WorkTime` per stage. Each stage processes as many frames as
+the video has. Frames for stylizing and encoding are decoded beforehand and repeated, so that memory
+stays small.
 """
 
 from __future__ import annotations
@@ -18,60 +20,71 @@ from toonvid.video import Frame, VideoInfo
 from toonvid.writing.muxer import write_video
 from toonvid.writing.options import EncodeOptions
 
-_HELD_BYTES = 96 * 2**20  # of decoded pictures, kept to be shown to stylize and encode again
-_HELD_FRAMES = (4, 48)  # the fewest and the most of them
+_HELD_BYTES = 96 * 2**20  # for frames and cartoons that are held in memory
+_HELD_FRAMES = (4, 48)  # fewest and most of them
 
 
 @dataclass(frozen=True)
 class HeldFrames:
-    """Some pictures of a film, decoded, with their cartoons."""
+    """The first frames of a video, decoded, and their cartoons."""
 
     info: VideoInfo
     frames: int
-    """How many the film has."""
+    """Number of frames of the whole video."""
     sources: list[Frame]
     cartoons: list[Frame]
 
 
-def hold_frames(film: Path, backend: Backend) -> HeldFrames:
-    """Decode a film to its end, and keep as many of its first pictures as memory should hold."""
-    with VideoDecoder(film) as decoder:
+def hold_frames(video: Path, backend: Backend) -> HeldFrames:
+    """Decode a video, keep its first frames and stylize them.
+
+    The whole video is decoded, because containers do not always state the number of frames.
+    """
+    with VideoDecoder(video) as decoder:
         pixels = decoder.info.width * decoder.info.height
         fewest, most = _HELD_FRAMES
-        count = max(fewest, min(most, _HELD_BYTES // (6 * pixels)))
+        count = max(fewest, min(most, _HELD_BYTES // (6 * pixels)))  # 3 bytes each for both
         frames = decoder.frames()
         sources = list(islice(frames, count))
         total = len(sources) + sum(1 for _ in frames)
         return HeldFrames(decoder.info, total, sources, list(Stylizer(backend).stylize(sources)))
 
 
-def decode_alone(film: Path) -> WorkTime:
-    """From packets to RGB."""
+def decode_alone(video: Path) -> WorkTime:
+    """Time decoding: from packets to RGB frames."""
 
     def decode() -> int:
-        with VideoDecoder(film) as decoder:
+        with VideoDecoder(video) as decoder:
             return sum(1 for _ in decoder.frames())
 
     return time_work(decode)
 
 
 def stylize_alone(held: HeldFrames, backend: Backend) -> WorkTime:
-    """From RGB to the cartoon's RGB."""
+    """Time stylizing: from RGB frames to RGB cartoons."""
     frames = repeat_frames(held.sources, held.frames)
     return time_work(lambda: sum(1 for _ in Stylizer(backend).stylize(frames)))
 
 
 def encode_alone(held: HeldFrames, target: Path, preset: str | None = None) -> WorkTime:
-    """From RGB to a finished target, which is replaced if it is there."""
-    options = EncodeOptions(preset=preset, overwrite=True)
+    """Time encoding: from RGB cartoons to a finished file.
 
+    Args:
+        held: Cartoons to encode.
+        target: File to write; it is replaced if it exists.
+        preset: As `EncodeOptions.preset`.
+    """
+    options = EncodeOptions(preset=preset, overwrite=True)
     frames = repeat_frames(held.cartoons, held.frames)
     return time_work(lambda: write_video(target, held.info, frames, options))
 
 
 def repeat_frames(frames: list[Frame], count: int) -> Iterator[Frame]:
-    """Yield `count` frames at rising times: forth and back, so that nothing jumps."""
-    rounds = cycle(chain(frames, frames[-2:0:-1]))
-    step = frames[0].duration or 1
-    for index, frame in enumerate(islice(rounds, count)):
-        yield replace(frame, pts=index * step, duration=step)
+    """Yield `count` frames with rising pts, playing the given ones forward and backward by turns.
+
+    Forward only would make a jump at each repetition, which costs the encoder extra.
+    """
+    there_and_back = cycle(chain(frames, frames[-2:0:-1]))
+    duration = frames[0].duration or 1
+    for index, frame in enumerate(islice(there_and_back, count)):
+        yield replace(frame, pts=index * duration, duration=duration)

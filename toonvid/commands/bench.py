@@ -171,12 +171,12 @@ def bench(
         source=source,
         seconds=seconds,
         rounds=rounds,
-        paced=not quick,
-        apart=None if quick else arguments,
+        real_time=not quick,
+        convert_arguments=None if quick else arguments,
     )
     if cores is not None:
         counts, sizes = parse_cores(cores), parse_sizes(size, _ONE_SIZE)
-        _bench_cores(counts, sizes, replace(options, apart=arguments), as_json)
+        _bench_cores(counts, sizes, replace(options, convert_arguments=arguments), as_json)
         return
     other = None if compare_with is None else parse_other(compare_with)
     with asked.open() as opened:
@@ -228,9 +228,9 @@ def _bench_sizes(backend: Backend, sizes: list[Size], options: BenchOptions, as_
         show("a large matrix product")
         peak = measure_peak_multiply_adds(backend)
         image_seconds = None
-        if options.apart is not None:
+        if options.convert_arguments is not None:
             show("a still image")
-            image_seconds = measure_image_seconds(options.apart)
+            image_seconds = measure_image_seconds(options.convert_arguments)
         results = []
         for size in sizes:
             on_step = partial(_show_step, show, format_size(size))
@@ -249,7 +249,7 @@ def _bench_sizes(backend: Backend, sizes: list[Size], options: BenchOptions, as_
         "cores": core_count(),
         "load_before": load,
         "still_picture_seconds": image_seconds,
-        "sizes": [result.as_json() for result in results],
+        "sizes": [result.to_json() for result in results],
     }
     typer.echo(json.dumps(record))
 

@@ -129,10 +129,10 @@ def _rate(name: str) -> Callable[[SizeResults], str]:
     return lambda result: f"{getattr(result, name).rate:.1f}"
 
 
-def _paced(result: SizeResults) -> str:
-    if result.paced is None:
+def _real_time(result: SizeResults) -> str:
+    if result.real_time is None:
         return _UNKNOWN
-    return f"{result.paced.cores_busy(result.cores):.0%}, {result.late_frames} late"
+    return f"{result.real_time.cores_busy(result.cores):.0%}, {result.late_frames} late"
 
 
 def _cold(result: SizeResults) -> str:
@@ -160,7 +160,7 @@ _ROWS: tuple[tuple[str, Callable[[SizeResults], str]], ...] = (
     ("pipeline / null pipeline", lambda result: f"{result.ratio:.2f}"),
     ("efficiency", lambda result: f"{result.efficiency:.0%}"),
     ("CPU during the pipeline", lambda result: f"{result.cores_busy:.0%}"),
-    ("CPU at the video's own rate", _paced),
+    ("CPU at the video's own rate", _real_time),
     ("", str),
     ("first frame, new process", _cold),
     ("first frame, engine compiled", lambda result: f"{result.warm_first_frame_seconds:.2f} s"),

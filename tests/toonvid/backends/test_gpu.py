@@ -124,6 +124,6 @@ def test_a_stream_is_no_slower_than_one_frame_at_a_time(ink):
 
 def test_the_pipeline_is_nearly_as_fast_as_its_slowest_stage(ink):
     with open_backend(ink, "tensorrt") as backend:
-        results = measure_size(backend, (1280, 720), BenchOptions(paced=False))
+        results = measure_size(backend, (1280, 720), BenchOptions(real_time=False))
     slowest = min(stage.rate for stage in (results.decode, results.stylize, results.encode))
     assert results.pipeline.rate >= LEAST_EFFICIENCY * slowest

@@ -1,4 +1,4 @@
-"""What is measured is what is said to be measured; how fast it was is nobody's business here."""
+"""The bench measures what it says it measures. No test here depends on how fast that was."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import pytest
 from support.clips import Clip, Tone, decoded
 
 from toonvid.backends import Backend
-from toonvid.bench import peak_arithmetic as arithmetic
+from toonvid.bench import peak_arithmetic
 from toonvid.bench.child_process import can_pin, convert_in_subprocess
 from toonvid.bench.core_scaling import measure_rates_by_cores
 from toonvid.bench.measure import BenchOptions, measure_size
 from toonvid.bench.null_pipeline import run_null_pipeline
-from toonvid.bench.real_time_load import _Player, run_in_real_time
+from toonvid.bench.real_time_load import _PlaybackClock, run_in_real_time
 from toonvid.bench.results import SizeResults
 from toonvid.bench.side_by_side import OneBatchAtATime, SideBySide, run_side_by_side
 from toonvid.bench.stages import decode_alone, encode_alone, hold_frames, stylize_alone
@@ -32,28 +32,28 @@ from toonvid.stylizing.options import StylizeOptions
 from toonvid.stylizing.stylizer import Stylizer
 from toonvid.video import VideoInfo
 
-QUICK = BenchOptions(seconds=0.5, rounds=1, paced=False)
+QUICK = BenchOptions(seconds=0.5, rounds=1, real_time=False)
 
 
-def times(film: Path) -> list[Fraction]:
-    with VideoDecoder(film) as decoder:
+def times(video: Path) -> list[Fraction]:
+    with VideoDecoder(video) as decoder:
         return [frame.seconds for frame in decoder.frames()]
 
 
-def packets(film: Path, kind: str) -> list[tuple[Fraction, bytes]]:
+def packets(video: Path, kind: str) -> list[tuple[Fraction, bytes]]:
     """(decoding time, bytes) of the packets of the first stream of a kind."""
-    with av.open(str(film)) as container:
+    with av.open(str(video)) as container:
         stream = next(s for s in container.streams if s.type == kind)
         return [(p.dts * p.time_base, bytes(p)) for p in container.demux(stream) if p.size]
 
 
-def test_work_counts_by_the_second_and_by_the_core() -> None:
+def test_work_time_gives_rates_and_shares() -> None:
     work = WorkTime(frames=10, seconds=2.0, cpu_seconds=3.0)
     assert (work.rate, work.cpu_seconds_per_frame) == (5.0, 0.3)
     assert work.cores_busy(2) == 0.75
 
 
-def test_idle_time_is_no_processor_time() -> None:
+def test_sleeping_takes_no_cpu_time() -> None:
     def rest() -> int:
         time.sleep(0.05)
         return 3
@@ -63,77 +63,77 @@ def test_idle_time_is_no_processor_time() -> None:
     assert work.cpu_seconds < work.seconds >= 0.05
 
 
-def test_a_drawn_film_is_repeated_without_a_gap(tmp_path: Path) -> None:
-    film = tmp_path / "film.mp4"
-    write_test_video(film, None, (64, 48), 6)
-    found = times(film)
+def test_the_scene_is_repeated_without_a_gap(tmp_path: Path) -> None:
+    video = tmp_path / "video.mp4"
+    write_test_video(video, None, (64, 48), 6)
+    found = times(video)
     assert found == [Fraction(n, 24) for n in range(144)]
-    pictures = decoded(film)
+    pictures = decoded(video)
     assert np.array_equal(pictures[0], pictures[48])
-    sounds = [dts for dts, _ in packets(film, "audio")]
+    sounds = [dts for dts, _ in packets(video, "audio")]
     assert sounds == sorted(set(sounds))
     assert sounds[-1] > Fraction(11, 2)
-    assert [path.name for path in tmp_path.iterdir()] == ["film.mp4"]
+    assert [path.name for path in tmp_path.iterdir()] == ["video.mp4"]
 
 
-def test_a_large_film_is_drawn_small_and_enlarged(
+def test_a_large_test_video_is_drawn_small_and_enlarged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("toonvid.bench.test_video._DRAWN_PIXELS", 64 * 48)
-    film = tmp_path / "film.mp4"
-    write_test_video(film, None, (128, 96), 0.5)
-    assert decoded(film)[0].shape == (96, 128, 3)
-    assert times(film) == [Fraction(n, 24) for n in range(12)]
-    assert packets(film, "audio")
-    assert [path.name for path in tmp_path.iterdir()] == ["film.mp4"]
+    monkeypatch.setattr("toonvid.bench.test_video._MAX_DRAWN_PIXELS", 64 * 48)
+    video = tmp_path / "video.mp4"
+    write_test_video(video, None, (128, 96), 0.5)
+    assert decoded(video)[0].shape == (96, 128, 3)
+    assert times(video) == [Fraction(n, 24) for n in range(12)]
+    assert packets(video, "audio")
+    assert [path.name for path in tmp_path.iterdir()] == ["video.mp4"]
 
 
-def test_the_length_that_is_asked_for_is_kept_where_the_scene_is_repeated(tmp_path: Path) -> None:
-    film = tmp_path / "film.mp4"
-    write_test_video(film, None, (32, 32), 2.75)
-    assert len(times(film)) == 66
+def test_the_length_is_kept_when_the_scene_is_repeated(tmp_path: Path) -> None:
+    video = tmp_path / "video.mp4"
+    write_test_video(video, None, (32, 32), 2.75)
+    assert len(times(video)) == 66
 
 
 @pytest.mark.parametrize(("pixels", "frames"), [(32 * 32 * 30, 30), (1, 24), (32 * 32 * 99, 48)])
-def test_a_film_has_as_many_pixels_as_any_other_where_its_length_allows(
+def test_test_videos_have_the_same_number_of_pixels_if_the_length_allows(
     pixels: int, frames: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("toonvid.bench.test_video._FILM_PIXELS", pixels)
-    monkeypatch.setattr("toonvid.bench.test_video._FILM_SECONDS", (1.0, 2.0))
-    write_test_video(tmp_path / "film.mp4", None, (32, 32))
-    assert len(times(tmp_path / "film.mp4")) == frames
+    monkeypatch.setattr("toonvid.bench.test_video._TOTAL_PIXELS", pixels)
+    monkeypatch.setattr("toonvid.bench.test_video._LENGTH_SECONDS", (1.0, 2.0))
+    write_test_video(tmp_path / "video.mp4", None, (32, 32))
+    assert len(times(tmp_path / "video.mp4")) == frames
 
 
-def test_a_source_gives_its_beginning_at_the_size_asked_for(
-    scene_film: Path, tmp_path: Path
-) -> None:
-    film = tmp_path / "film.mp4"
-    write_test_video(film, scene_film, 128, 0.5)  # larger than it is
-    with VideoDecoder(film) as decoder:
+def test_the_beginning_of_a_source_is_scaled_to_the_size(scene_film: Path, tmp_path: Path) -> None:
+    video = tmp_path / "video.mp4"
+    write_test_video(video, scene_film, 128, 0.5)  # larger than it is
+    with VideoDecoder(video) as decoder:
         assert (decoder.info.width, decoder.info.height) == (192, 128)
-    assert times(film) == times(scene_film)[:6]
-    assert packets(film, "audio")
+    assert times(video) == times(scene_film)[:6]
+    assert packets(video, "audio")
 
 
 @pytest.mark.parametrize(("side", "size"), [(360, (640, 360)), (540, (960, 540)), (33, (58, 32))])
-def test_a_short_side_alone_is_wide_and_even(side: int, size: tuple[int, int]) -> None:
+def test_a_short_side_becomes_a_wide_even_size(side: int, size: tuple[int, int]) -> None:
     assert wide_size(side) == size
 
 
-def test_null_pipeline_changes_nothing_but_the_coding(scene_film: Path, tmp_path: Path) -> None:
+def test_the_null_pipeline_keeps_times_audio_and_nearly_all_pixels(
+    scene_film: Path, tmp_path: Path
+) -> None:
     target = tmp_path / "null.mp4"
     work = run_null_pipeline(scene_film, target)
     assert work.frames == len(times(scene_film))
     assert times(target) == times(scene_film)
     assert [b for _, b in packets(target, "audio")] == [b for _, b in packets(scene_film, "audio")]
-    apart = [
+    differences = [
         np.abs(one.astype(int) - other).mean()
         for one, other in zip(decoded(scene_film), decoded(target), strict=True)
     ]
-    assert max(apart) < 5
+    assert max(differences) < 5
 
 
-def test_null_pipeline_leaves_the_choice_of_key_frames_to_the_encoder(tmp_path: Path) -> None:
+def test_the_null_pipeline_lets_the_encoder_choose_key_frames(tmp_path: Path) -> None:
     source = Clip(options={"g": "1"}, audio=(Tone(),)).write(tmp_path / "source.mp4")
     run_null_pipeline(source, tmp_path / "null.mp4")
     with av.open(str(tmp_path / "null.mp4")) as container:
@@ -141,7 +141,7 @@ def test_null_pipeline_leaves_the_choice_of_key_frames_to_the_encoder(tmp_path: 
     assert keys == [True] + [False] * 5
 
 
-def test_each_stage_goes_through_the_whole_film(
+def test_each_stage_processes_the_whole_video(
     scene_film: Path, tmp_path: Path, identity: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("toonvid.bench.stages._HELD_FRAMES", (2, 3))
@@ -155,8 +155,8 @@ def test_each_stage_goes_through_the_whole_film(
     assert np.abs(pictures[0] - pictures[4]).mean() < np.abs(pictures[0] - pictures[2]).mean()
 
 
-def figures(**changes: object) -> SizeResults:
-    """Of 10 frames on 2 cores: 1, 2 and 1 processor seconds alone, 2 seconds together."""
+def make_results(**changes: object) -> SizeResults:
+    """Make results of 10 frames on 2 cores: 1, 2 and 1 s of CPU time alone, 2 s together."""
     work = WorkTime(10, 1.0, 1.0)
     found = SizeResults(
         width=64,
@@ -168,7 +168,7 @@ def figures(**changes: object) -> SizeResults:
         encode=work,
         pipeline=replace(work, seconds=2.0, cpu_seconds=4.0),
         null=work,
-        paced=None,
+        real_time=None,
         late_frames=None,
         warm_first_frame_seconds=0.1,
         cold_first_frame_seconds=None,
@@ -179,8 +179,8 @@ def figures(**changes: object) -> SizeResults:
     return replace(found, **changes)  # type: ignore[arg-type]
 
 
-def test_figures_follow_from_what_was_measured() -> None:
-    found = figures()
+def test_ratios_follow_from_the_measurements() -> None:
+    found = make_results()
     assert found.ratio == 0.5
     assert found.efficiency == 1.0
     assert found.multiply_adds == 1000 * 64 * 48 * 10 / 1.5
@@ -188,29 +188,29 @@ def test_figures_follow_from_what_was_measured() -> None:
     assert "the cores are busy; stylize takes 50% of the work" in found.bottleneck
 
 
-def test_cores_that_never_wait_may_have_more_to_do_side_by_side() -> None:
-    found = figures(pipeline=WorkTime(10, 2.5, 4.8))
+def test_stages_may_take_more_work_together_than_alone() -> None:
+    found = make_results(pipeline=WorkTime(10, 2.5, 4.8))
     assert (found.efficiency, found.extra_work) == (0.8, pytest.approx(0.2))
     assert "the cores are busy; stylize" in found.bottleneck
-    assert "20% more work side by side than alone" in found.bottleneck
+    assert "20% more work together than alone" in found.bottleneck
 
 
 @pytest.mark.parametrize("slowest", ["decode", "stylize", "encode"])
-def test_idle_cores_are_put_down_to_the_slowest_stage(slowest: str) -> None:
-    found = figures(pipeline=WorkTime(10, 8.0, 4.0), **{slowest: WorkTime(10, 4.0, 1.0)})
+def test_idle_cores_are_explained_by_the_slowest_stage(slowest: str) -> None:
+    found = make_results(pipeline=WorkTime(10, 8.0, 4.0), **{slowest: WorkTime(10, 4.0, 1.0)})
     assert found.slowest_stage == slowest
     assert f"wait for each other; {slowest} is the slowest, 2.5 frames" in found.bottleneck
 
 
-def test_a_size_is_measured_in_every_respect(identity: Backend) -> None:
+def test_a_size_is_measured_completely(identity: Backend) -> None:
     found = measure_size(identity, (64, 48), QUICK, peak_multiply_adds=1e9)
     assert (found.width, found.height, found.cores) == (64, 48, core_count())
     for stage in (found.decode, found.stylize, found.encode, found.pipeline, found.null):
         assert stage.frames == 12
         assert stage.seconds > 0
     assert found.efficiency > 0
-    assert (found.paced, found.cold_first_frame_seconds, found.peak_bytes) == (None, None, None)
-    assert set(found.as_json()) >= {"ratio", "efficiency", "peak_multiply_adds", "bottleneck"}
+    assert (found.real_time, found.cold_first_frame_seconds, found.peak_bytes) == (None, None, None)
+    assert set(found.to_json()) >= {"ratio", "efficiency", "peak_multiply_adds", "bottleneck"}
 
 
 @pytest.mark.parametrize(("limit", "count"), [(0.0, 1), (3600.0, 2)])
@@ -219,53 +219,53 @@ def test_rounds_that_take_too_long_are_fewer(identity: Backend, limit: float, co
     options = replace(QUICK, seconds=0.1, rounds=2, rounds_seconds=limit)
     found = measure_size(identity, (32, 32), options, on_step=steps.append)
     assert found.rounds == count
-    assert steps[:2] == ["its film", "a round that is not counted"]
+    assert steps[:2] == ["test video", "a round that is not counted"]
     assert [step.partition(",")[0] for step in steps[2:]] == [
         f"round {number} of {count}" for number in range(1, count + 1)
     ]
 
 
-def test_a_paced_film_takes_no_less_than_it_lasts(
+def test_a_real_time_conversion_takes_as_long_as_the_video(
     scene_film: Path, tmp_path: Path, identity: Backend
 ) -> None:
-    found = run_in_real_time(scene_film, tmp_path / "paced.mp4", identity)
+    found = run_in_real_time(scene_film, tmp_path / "real_time.mp4", identity)
     assert found.work.frames == 12
     assert found.work.seconds >= 11 / 12  # from the first frame to the last
     assert 0 <= found.late_frames <= 12
 
 
-def test_a_frame_is_late_when_the_player_had_to_wait_for_it() -> None:
-    info = VideoInfo("film", "mp4", 64, 48, Fraction(1, 100), frame_rate=Fraction(100))
-    player = _Player()
-    player.take(Progress(info, 1, 0.01))
+def test_a_frame_is_late_if_it_comes_after_it_was_due() -> None:
+    info = VideoInfo("video", "mp4", 64, 48, Fraction(1, 100), frame_rate=Fraction(100))
+    clock = _PlaybackClock()
+    clock.take_frame(Progress(info, 1, 0.01))
     time.sleep(0.05)
-    player.take(Progress(info, 2, 0.02))
-    assert player.late_frames == 1
-    player.take(Progress(info, 3, 0.3))
-    assert player.late_frames == 1
+    clock.take_frame(Progress(info, 2, 0.02))
+    assert clock.late_frames == 1
+    clock.take_frame(Progress(info, 3, 0.3))
+    assert clock.late_frames == 1
 
 
-def test_turns_are_compared_one_by_one() -> None:
+def test_turns_are_compared_pairwise() -> None:
     found = SideBySide(first=(2.0, 3.0, 8.0), second=(1.0, 2.0, 2.0))
     assert found.ratios == (2.0, 1.5, 4.0)
     assert (found.ratio, found.spread) == (2.0, (1.5, 4.0))
 
 
-def test_both_sides_of_a_contest_get_their_turns(identity: Backend) -> None:
+def test_both_backends_get_the_same_number_of_turns(identity: Backend) -> None:
     found = run_side_by_side(
         identity, OneBatchAtATime(identity), (32, 32), replace(QUICK, seconds=0.1, rounds=2)
     )
     assert len(found.first) == len(found.second) == 2
 
 
-def test_one_by_one_gives_the_same_cartoons(scene_film: Path, identity: Backend) -> None:
+def test_one_batch_at_a_time_gives_the_same_cartoons(scene_film: Path, identity: Backend) -> None:
     with VideoDecoder(scene_film) as decoder:
         sources = list(decoder.frames())
     found = Stylizer(OneBatchAtATime(identity), StylizeOptions(steady=0)).stylize(sources)
     assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(found, sources, strict=True))
 
 
-def test_a_process_apart_tells_how_it_went(
+def test_a_conversion_in_a_new_process_is_measured(
     engines_folder: Path, scene_film: Path, tmp_path: Path
 ) -> None:
     style = ("--style", str(engines_folder / "negative.json"))
@@ -281,35 +281,39 @@ def test_a_process_apart_tells_how_it_went(
         assert os.sched_getaffinity(0) == before
 
 
-def test_a_process_apart_that_fails_says_why(scene_film: Path, tmp_path: Path) -> None:
+def test_a_conversion_in_a_new_process_that_fails_says_why(
+    scene_film: Path, tmp_path: Path
+) -> None:
     with pytest.raises(ToonvidError, match="no style named 'nobody'"):
         convert_in_subprocess(scene_film, tmp_path / "target.mp4", ("--style", "nobody"))
 
 
 @pytest.mark.skipif(not can_pin(), reason="this system pins no process to cores")
-def test_cores_that_are_not_there_are_refused() -> None:
+def test_more_cores_than_there_are_are_refused() -> None:
     with pytest.raises(ValueError, match="counts ="):
         measure_rates_by_cores([core_count() + 1], (32, 32), QUICK)
 
 
 @pytest.mark.skipif(not can_pin(), reason="this system pins no process to cores")
-def test_rates_are_told_by_the_number_of_cores(engines_folder: Path) -> None:
-    words = ("--style", str(engines_folder / "negative.json"))
-    found = measure_rates_by_cores([1], (32, 32), replace(QUICK, seconds=0.2, apart=words))
+def test_rates_are_returned_by_number_of_cores(engines_folder: Path) -> None:
+    arguments = ("--style", str(engines_folder / "negative.json"))
+    found = measure_rates_by_cores(
+        [1], (32, 32), replace(QUICK, seconds=0.2, convert_arguments=arguments)
+    )
     assert list(found) == [1]
     assert found[1] > 0
 
 
-def test_a_matrix_product_runs_at_the_precision_asked_for(
+def test_the_matrix_product_runs_in_the_precision_of_the_backend(
     identity: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import openvino as ov
 
-    monkeypatch.setattr(arithmetic, "_SIDE", 64)
-    peak = arithmetic.measure_peak_multiply_adds(identity)
+    monkeypatch.setattr(peak_arithmetic, "_SIDE", 64)
+    peak = peak_arithmetic.measure_peak_multiply_adds(identity)
     assert peak is not None and peak > 0
     for quantized, inside in ((False, "f32"), (True, "i8")):
-        model = arithmetic._matrix_product(quantized)
+        model = peak_arithmetic._matrix_product(quantized)
         compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
         infos = [node.get_rt_info() for node in compiled.get_runtime_model().get_ordered_ops()]
         kinds = {
@@ -318,7 +322,7 @@ def test_a_matrix_product_runs_at_the_precision_asked_for(
         assert kinds["FullyConnected"] in (inside, "u8" if quantized else inside)
 
 
-def test_repeating_keeps_every_packet_of_the_pictures(scene_film: Path, tmp_path: Path) -> None:
+def test_repeating_keeps_every_video_packet(scene_film: Path, tmp_path: Path) -> None:
     repeat_video(scene_film, tmp_path / "thrice.mp4", 3)
     once = [b for _, b in packets(scene_film, "video")]
     assert [b for _, b in packets(tmp_path / "thrice.mp4", "video")] == once * 3
