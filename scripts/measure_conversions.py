@@ -20,7 +20,8 @@ from av.filter.graph import Graph
 from av.video.frame import VideoFrame
 
 from toonvid.bench.demo_scene import draw_scene
-from toonvid.ffmpeg.color import FrameFormat, encoder_graph, rgb_graph
+from toonvid.ffmpeg.color import FrameFormat
+from toonvid.ffmpeg.filter_graphs import encoder_graph, rgb_graph
 from toonvid.video import BT709
 
 WIDTH, HEIGHT = 1280, 720
