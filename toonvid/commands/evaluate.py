@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -111,7 +110,7 @@ def evaluate(
     from toonvid.backends import open_backend
     from toonvid.engine import find_engine
     from trainer.evaluation.evaluate import evaluate as measure
-    from trainer.evaluation.results import EvaluateOptions
+    from trainer.evaluation.results import EvaluateOptions, to_json
 
     found = [find_engine(name) for name in engines]
     messages = error_console()
@@ -131,11 +130,11 @@ def evaluate(
         )
     _print_skipped(messages, evaluation)
     if as_json:
-        typer.echo(json.dumps(asdict(evaluation)))
+        typer.echo(json.dumps(to_json(evaluation)))
         return
     console = Console(highlight=False)
     console.print(_image_table(evaluation))
-    if evaluation.films:
+    if evaluation.videos:
         console.print(_video_table(evaluation))
     console.print(_legend(evaluation), style="dim", markup=False)
 
@@ -152,8 +151,8 @@ def _image_table(evaluation: Evaluation) -> Table:
     """Lay out the figures of the crops: a column for each engine, then photos and cartoons."""
     photos, cartoons = evaluation.photos, evaluation.cartoons
     table = Table(
-        title=f"{photos.crops:,} crops of {photos.pictures:,} photos,"
-        f" {cartoons.crops:,} of {cartoons.pictures:,} cartoons",
+        title=f"{photos.crops:,} crops of {photos.images:,} photos,"
+        f" {cartoons.crops:,} of {cartoons.images:,} cartoons",
         box=SIMPLE_HEAD,
         pad_edge=False,
     )
@@ -177,12 +176,12 @@ def _video_table(evaluation: Evaluation) -> Table:
     table.add_column("video")
     for heading in ("frames", "source", *(engine.style for engine in evaluation.engines)):
         table.add_column(heading, justify="right")
-    for video in evaluation.films:
+    for video in evaluation.videos:
         cells = [
             f"{error:.2f}" if ratio is None else f"{error:.2f} ({ratio:.2f}x)"
             for error, ratio in zip(video.cartoons, video.ratios, strict=True)
         ]
-        table.add_row(video.film, str(video.frames), f"{video.source:.2f}", *cells)
+        table.add_row(video.video, str(video.frames), f"{video.source:.2f}", *cells)
     return table
 
 

@@ -28,7 +28,7 @@ from toonvid.commands.trainer_package import trainer_log
 
 if TYPE_CHECKING:
     from toonvid.pipeline import Progress as ConversionProgress
-    from trainer.evaluation.evaluate import Progress as EvaluationProgress
+    from trainer.evaluation.evaluate import EvaluationProgress
     from trainer.prepare.prepare import PrepareProgress
     from trainer.training.train import Progress as TrainingProgress
 

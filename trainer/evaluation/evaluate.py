@@ -1,8 +1,11 @@
-"""Evaluate: engines, photos, cartoons and films become the figures that say how good a style is.
+"""Evaluation of engines: figures of how close to cartoons, and how calm on videos, a style is.
 
-Photos, what the engines make of them, and cartoons are compared over crops at the size of a film
-(`trainer.evaluation.views`): through a network (`trainer.evaluation.perception`, `trainer.evaluation.fid_kid`) and by their
-surface (`trainer.evaluation.sharpness`). Films are judged by their flicker (`trainer.evaluation.warping_error`).
+Engines, photos, cartoons and videos go in; an `Evaluation` comes out. Photos, what the engines make
+of them, and cartoons are compared by crops at the size of a video frame
+(`trainer.evaluation.crops`): by features of a network (`trainer.evaluation.feature_network`,
+`trainer.evaluation.fid_kid`) and by their pixels (`trainer.evaluation.sharpness`). Videos are
+measured for flicker (`trainer.evaluation.warping_error`). Printing is left out
+(`toonvid.commands.evaluate`).
 """
 
 from __future__ import annotations
@@ -23,216 +26,238 @@ from toonvid.reading.decoder import VideoDecoder
 from toonvid.stylizing.options import StylizeOptions
 from toonvid.stylizing.stylizer import Stylizer
 from toonvid.video import Frame, Pixels
-from trainer.evaluation.fid_kid import PooledFeatures, frechet_distance, kernel_distance
-from trainer.evaluation.perception import (
-    FEATURE_NET,
+from trainer.evaluation.crops import CropFolder
+from trainer.evaluation.feature_network import (
+    FEATURE_NETWORK,
     content_similarity,
     feature_maps,
-    load_feature_net,
+    load_feature_network,
 )
+from trainer.evaluation.fid_kid import PooledFeatures, frechet_distance, kernel_distance
 from trainer.evaluation.results import (
     EQUALS_INPUT_BELOW,
     Distance,
     EngineFigures,
     EvaluateOptions,
     Evaluation,
-    PictureSet,
+    ImageSet,
     Surface,
 )
 from trainer.evaluation.sharpness import flat_patch_share, line_sharpness
-from trainer.evaluation.views import ViewFolder
-from trainer.evaluation.warping_error import FilmErrors, measure_film
+from trainer.evaluation.warping_error import WarpingErrors, measure_warping_errors
 from trainer.networks.content_features import ResNetFeatures
 
-_BATCH = 16  # photos that go through the network at once, each with its cartoons
+_BATCH = 16  # crops of photos that go through the network at once, each with its cartoons
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How far a stage of the evaluation is."""
+class EvaluationProgress:
+    """How far one stage of an evaluation has come."""
 
     stage: str
-    """What is looked at: a film's name, `cartoons` or `photos`."""
+    """Name of a video, `cartoons` or `photos`."""
     done: int
+    """Number of frames or crops done."""
     total: int
-    """Frames or crops, at most."""
+    """Largest number of frames or crops; a short video has fewer."""
 
 
 def evaluate(
     backends: Sequence[Backend],
     photos: Path,
     cartoons: Path,
-    films: Sequence[str | Path],
+    videos: Sequence[str | Path],
     content_weights: Path,
     options: EvaluateOptions | None = None,
-    on_progress: Callable[[Progress], None] = lambda _: None,
+    on_progress: Callable[[EvaluationProgress], None] = lambda _: None,
 ) -> Evaluation:
-    """Judge engines side by side, on the same crops of the same photos and on the same films.
+    """Compares engines side by side, on the same crops of the same photos and the same videos.
 
-    Memory holds a batch, and 4 kB for each crop of each engine, the photos and the cartoons.
+    Memory holds one batch, and 4 kB for each crop of the photos, the cartoons and each engine.
 
     Args:
-        backends: The engines, ready to run.
-        photos: Folder; no engine should have been trained on them.
-        cartoons: Folder.
-        films: To measure the warping error on.
-        content_weights: ResNet-50 as safetensors.
+        backends: Open backends, one for each engine.
+        photos: Folder of photos that no engine should have been trained on.
+        cartoons: Folder of cartoons to compare with.
+        videos: Videos to measure the warping error on; may be empty.
+        content_weights: Weights of ResNet-50, as safetensors.
         options: None for the defaults.
-        on_progress: Called after every frame of a film and every batch of crops.
+        on_progress: Called after each frame of a video and each batch of crops.
 
     Raises:
         TrainingError: Photos, cartoons or weights cannot be used.
-        SourceError: A film cannot be used.
+        SourceError: A video cannot be used.
         BackendError: An engine fails.
     """
     options = options or EvaluateOptions()
-    network = load_feature_net(content_weights)
-    photo_folder = ViewFolder(photos, "photos", options.crops, options.seed)
-    taken = len(photo_folder.paths)  # a cartoon must not have the number of a photo
-    cartoon_folder = ViewFolder(cartoons, "cartoons", options.crops, options.seed, taken)
-    for film in films:  # bad news comes before an hour of work
-        with VideoDecoder(film):
+
+    # Everything that can be refused is opened first, before an hour of work.
+    network = load_feature_network(content_weights)
+    photo_crops = CropFolder(photos, "photos", options.crops, options.seed)
+    cartoon_crops = CropFolder(
+        cartoons,
+        "cartoons",
+        options.crops,
+        options.seed,
+        first_number=len(photo_crops.paths),  # images with the same number are never paired
+    )
+    for video in videos:
+        with VideoDecoder(video):
             pass
 
+    # Figures of the engine alone: the steady stage would hide its flicker.
     stylizers = [Stylizer(backend, StylizeOptions(steady=0)) for backend in backends]
-    errors = tuple(_measure_film(film, stylizers, options, on_progress) for film in films)
-    [cartoon] = _look_at(cartoon_folder, [], network, on_progress)
-    photo, *stylized = _look_at(photo_folder, stylizers, network, on_progress)
+    errors = tuple(_measure_video(video, stylizers, options, on_progress) for video in videos)
+    [cartoon] = _measure_crops(cartoon_crops, [], network, on_progress)
+    photo, *stylized = _measure_crops(photo_crops, stylizers, network, on_progress)
 
     own = _distance(photo.pooled(), cartoon.pooled())
-    figures = tuple(
-        _engine_figures(backend, tally, photo, cartoon, own)
-        for backend, tally in zip(backends, stylized, strict=True)
-    )
     return Evaluation(
-        feature_net=FEATURE_NET,
+        feature_net=FEATURE_NETWORK,
         options=options,
-        photos=_picture_set(photo, photo_folder),
-        cartoons=_picture_set(cartoon, cartoon_folder),
+        photos=_image_set(photo, photo_crops),
+        cartoons=_image_set(cartoon, cartoon_crops),
         photos_to_cartoons=own,
         unrelated_similarity=float(np.mean(photo.unrelated)) if photo.unrelated else None,
-        engines=figures,
-        films=errors,
+        engines=tuple(
+            _engine_figures(backend, measured, photo, cartoon, own)
+            for backend, measured in zip(backends, stylized, strict=True)
+        ),
+        videos=errors,
     )
 
 
 @dataclass(frozen=True)
-class _Crops:
-    """A batch of crops."""
+class _CropBatch:
+    """Crops, and what the engines make of them."""
 
-    pictures: NDArray[np.int64]
-    """Number of each one's picture, shape (N,)."""
+    images: NDArray[np.int64]
+    """Number of each crop's image, shape (N,)."""
     pixels: Pixels
-    """Shape (N, 1 + engines, H, W, 3): a crop, and what each engine makes of it."""
+    """Shape (N, 1 + engines, H, W, 3): each crop, followed by what each engine makes of it."""
 
 
 @dataclass
-class _Tally:
-    """What was seen so far of a set of crops, or of what an engine makes of them."""
+class _Measurements:
+    """What was measured so far on a set of crops, or on what one engine makes of them."""
 
-    pictures: list[NDArray[np.int64]] = field(default_factory=list)
+    images: list[NDArray[np.int64]] = field(default_factory=list)
     features: list[NDArray[np.float32]] = field(default_factory=list)
-    flat: list[float] = field(default_factory=list)
-    sharp: list[float] = field(default_factory=list)
+    flat_shares: list[float] = field(default_factory=list)
+    sharpness: list[float] = field(default_factory=list)
     changes: list[float] = field(default_factory=list)
-    similar: list[float] = field(default_factory=list)
+    similarities: list[float] = field(default_factory=list)
     unrelated: list[float] = field(default_factory=list)
+    """Content similarities of crops of different images."""
 
-    def add_view(self, source: Pixels, picture: Pixels) -> None:
-        """Add a view, or what an engine made of it."""
-        self.flat.append(flat_patch_share(picture))
-        self.sharp.append(line_sharpness(picture))
-        self.changes.append(float(np.abs(source.astype(np.int16) - picture).mean()))
+    def add_region(self, source: Pixels, stylized: Pixels) -> None:
+        """Measures the pixels of a region, (H, W, 3), and what was made of it."""
+        self.flat_shares.append(flat_patch_share(stylized))
+        self.sharpness.append(line_sharpness(stylized))
+        self.changes.append(float(np.abs(source.astype(np.int16) - stylized).mean()))
 
     def pooled(self) -> PooledFeatures:
-        return PooledFeatures(np.concatenate(self.features), np.concatenate(self.pictures))
+        return PooledFeatures(np.concatenate(self.features), np.concatenate(self.images))
 
     def surface(self) -> Surface:
-        return Surface(float(np.mean(self.flat)), float(np.mean(self.sharp)))
+        return Surface(
+            flat_patch_share=float(np.mean(self.flat_shares)),
+            line_sharpness=float(np.mean(self.sharpness)),
+        )
 
 
-def _look_at(
-    folder: ViewFolder,
+def _measure_crops(
+    folder: CropFolder,
     stylizers: Sequence[Stylizer],
     network: ResNetFeatures,
-    on_progress: Callable[[Progress], None],
-) -> list[_Tally]:
-    """See the crops of a folder, and what each engine makes of them."""
-    tallies = [_Tally() for _ in range(1 + len(stylizers))]
+    on_progress: Callable[[EvaluationProgress], None],
+) -> list[_Measurements]:
+    """Measures the crops of a folder, then what each engine makes of them."""
+    measured = [_Measurements() for _ in range(1 + len(stylizers))]
     done = 0
-    for crops in _batches(_single_crops(folder, stylizers, tallies)):
-        maps = feature_maps(network, crops.pixels.reshape(-1, *crops.pixels.shape[2:]))
-        maps = maps.unflatten(0, crops.pixels.shape[:2])  # (N, 1 + engines, 1024, H/16, W/16)
-        for column, tally in enumerate(tallies):
-            tally.pictures.append(crops.pictures)
-            tally.features.append(maps[:, column].mean(dim=(2, 3)).cpu().numpy())
-            tally.similar += content_similarity(maps[:, 0], maps[:, column]).tolist()
-        tallies[0].unrelated += _unrelated_similarity(maps[:, 0], crops.pictures)
-        done += len(crops.pictures)
-        on_progress(Progress(folder.kind, done, folder.crops))
-    return tallies
+    for batch in _batches(_single_crops(folder, stylizers, measured)):
+        maps = feature_maps(network, batch.pixels.reshape(-1, *batch.pixels.shape[2:]))
+        maps = maps.unflatten(0, batch.pixels.shape[:2])  # (N, 1 + engines, 1024, H/16, W/16)
+        for column, measurements in enumerate(measured):
+            measurements.images.append(batch.images)
+            measurements.features.append(maps[:, column].mean(dim=(2, 3)).cpu().numpy())
+            measurements.similarities += content_similarity(maps[:, 0], maps[:, column]).tolist()
+        measured[0].unrelated += _unrelated_similarities(maps[:, 0], batch.images)
+        done += len(batch.images)
+        on_progress(EvaluationProgress(folder.kind, done, folder.crops))
+    return measured
 
 
-def _batches(singles: Iterable[_Crops]) -> Iterator[_Crops]:
-    iterator = iter(singles)
+def _batches(crops: Iterable[_CropBatch]) -> Iterator[_CropBatch]:
+    iterator = iter(crops)
     while batch := list(islice(iterator, _BATCH)):
-        yield _Crops(
-            np.concatenate([crop.pictures for crop in batch]),
-            np.concatenate([crop.pixels for crop in batch]),
+        yield _CropBatch(
+            images=np.concatenate([crop.images for crop in batch]),
+            pixels=np.concatenate([crop.pixels for crop in batch]),
         )
 
 
 def _single_crops(
-    folder: ViewFolder, stylizers: Sequence[Stylizer], tallies: Sequence[_Tally]
-) -> Iterator[_Crops]:
-    """Cut the crops of a folder one by one. What the whole views show is tallied on the way."""
-    for view in folder.views():
-        drawn = [view.pixels, *(_stylize(stylizer, view.pixels) for stylizer in stylizers)]
-        for tally, picture in zip(tallies, drawn, strict=True):
-            tally.add_view(view.pixels, picture)
-        for place in range(len(view.places)):
-            pixels = np.stack([view.cut(picture, place) for picture in drawn])
-            yield _Crops(np.array([view.picture]), pixels[None])
+    folder: CropFolder, stylizers: Sequence[Stylizer], measured: Sequence[_Measurements]
+) -> Iterator[_CropBatch]:
+    """Yields the crops of a folder one by one, and measures the pixels of their regions.
+
+    A region is stylized as a whole, so that crops do not show the edge that padding leaves.
+    """
+    for region in folder.regions():
+        variants = [region.pixels, *(_stylize(each, region.pixels) for each in stylizers)]
+        for measurements, pixels in zip(measured, variants, strict=True):
+            measurements.add_region(region.pixels, pixels)
+        for index in range(len(region.offsets)):
+            crops = np.stack([region.crop(pixels, index) for pixels in variants])
+            yield _CropBatch(np.array([region.image]), crops[None])
 
 
 def _stylize(stylizer: Stylizer, pixels: Pixels) -> Pixels:
-    [cartoon] = stylizer.stylize([Frame(pixels, 0, Fraction(1))])
+    [cartoon] = stylizer.stylize([Frame(pixels, pts=0, time_base=Fraction(1))])
     return cartoon.pixels
 
 
-def _unrelated_similarity(maps: Tensor, pictures: NDArray[np.int64]) -> list[float]:
-    """Content similarity of crops of different pictures: first with last, second with last but one
-    and so on."""
-    half = len(pictures) // 2
-    apart = torch.from_numpy(pictures != pictures[::-1])[:half].to(maps.device)
-    return content_similarity(maps[:half][apart], maps.flip(0)[:half][apart]).tolist()
+def _unrelated_similarities(maps: Tensor, images: NDArray[np.int64]) -> list[float]:
+    """Content similarity of crops of different images: the first crop of a batch with the last, the
+    second with the last but one, and so on."""
+    half = len(images) // 2
+    differ = torch.from_numpy(images != images[::-1])[:half].to(maps.device)
+    return content_similarity(maps[:half][differ], maps.flip(0)[:half][differ]).tolist()
 
 
-def _measure_film(
-    film: str | Path,
+def _measure_video(
+    video: str | Path,
     stylizers: Sequence[Stylizer],
     options: EvaluateOptions,
-    on_progress: Callable[[Progress], None],
-) -> FilmErrors:
-    def show(frames: int) -> None:
-        on_progress(Progress(Path(film).name, frames, options.frames))
+    on_progress: Callable[[EvaluationProgress], None],
+) -> WarpingErrors:
+    def report(frames: int) -> None:
+        on_progress(EvaluationProgress(Path(video).name, frames, options.frames))
 
-    return measure_film(film, stylizers, options.frames, show)
+    return measure_warping_errors(video, stylizers, options.frames, report)
 
 
 def _distance(one: PooledFeatures, other: PooledFeatures) -> Distance:
-    return Distance(kernel_distance(one, other), frechet_distance(one, other))
+    return Distance(kernel=kernel_distance(one, other), frechet=frechet_distance(one, other))
 
 
-def _picture_set(tally: _Tally, folder: ViewFolder) -> PictureSet:
-    pictures = tally.pooled().pictures
-    return PictureSet(
-        len(np.unique(pictures)), len(pictures), tally.surface(), dict(folder.skipped)
+def _image_set(measurements: _Measurements, folder: CropFolder) -> ImageSet:
+    images = measurements.pooled().images
+    return ImageSet(
+        images=len(np.unique(images)),
+        crops=len(images),
+        surface=measurements.surface(),
+        skipped=dict(folder.skipped),
     )
 
 
 def _engine_figures(
-    backend: Backend, stylized: _Tally, photo: _Tally, cartoon: _Tally, own: Distance
+    backend: Backend,
+    stylized: _Measurements,
+    photo: _Measurements,
+    cartoon: _Measurements,
+    own: Distance,
 ) -> EngineFigures:
     to_cartoons = _distance(stylized.pooled(), cartoon.pooled())
     change = float(np.mean(stylized.changes))
@@ -243,7 +268,7 @@ def _engine_figures(
         to_photos=_distance(stylized.pooled(), photo.pooled()),
         kernel_share=_share(to_cartoons.kernel.value, own.kernel.value),
         frechet_share=_share(to_cartoons.frechet, own.frechet),
-        content_similarity=float(np.mean(stylized.similar)),
+        content_similarity=float(np.mean(stylized.similarities)),
         surface=stylized.surface(),
         change=change,
         equals_input=change < EQUALS_INPUT_BELOW,

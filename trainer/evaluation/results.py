@@ -1,27 +1,33 @@
-"""The figures that say how good a style is. Values only; `trainer.evaluation.evaluate` finds them."""
+"""The figures that an evaluation gives, and how they are written as JSON.
+
+Values only: `trainer.evaluation.evaluate` computes them, `toonvid.commands.evaluate` prints them.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 
 from trainer.evaluation.fid_kid import KernelDistance
-from trainer.evaluation.warping_error import FilmErrors
+from trainer.evaluation.warping_error import WarpingErrors
 
 EQUALS_INPUT_BELOW = 3.0
-"""Levels of change under which an output counts as its input: saving a photo as JPEG at quality 90
-changes it by 1 level, at 75 by 5."""
+"""Change in levels below which an output counts as its input: saving a photo as JPEG at quality 90
+changes it by 1 level, at quality 75 by 5."""
+
+# Field -> name in JSON, where the two differ: scripts of users read the names of toonvid 0.1.
+_JSON_NAMES = {"images": "pictures", "videos": "films", "video": "film"}
 
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """How much is looked at."""
+    """How much is evaluated."""
 
     crops: int = 4000
-    """Crops of the photos, and as many of the cartoons."""
+    """Number of crops of the photos, and as many of the cartoons; at least 2."""
     frames: int = 120
-    """The most frames of each film, from its beginning."""
+    """Largest number of frames of each video, from its start; at least 2."""
     seed: int = 1
-    """Decides the crops."""
+    """Random seed of the crops."""
 
     def __post_init__(self) -> None:
         if self.crops < 2 or self.frames < 2 or self.seed < 0:
@@ -30,67 +36,90 @@ class EvaluateOptions:
 
 @dataclass(frozen=True)
 class Distance:
-    """How far one set of pictures is from another."""
+    """Distance between two sets of images."""
 
     kernel: KernelDistance
+    """KID."""
     frechet: float
+    """FID."""
 
 
 @dataclass(frozen=True)
 class Surface:
-    """What can be read off pictures alone, see `trainer.evaluation.sharpness`; means over the views."""
+    """Figures of the pixels alone (`trainer.evaluation.sharpness`), means over all regions."""
 
     flat_patch_share: float
-    """0..1."""
+    """Share of the 7x7 patches that are flat, 0..1."""
     line_sharpness: float
-    """Levels a pixel."""
+    """99th percentile of the luma gradient, in levels per pixel."""
 
 
 @dataclass(frozen=True)
-class PictureSet:
+class ImageSet:
     """The photos, or the cartoons."""
 
-    pictures: int
-    """That crops were cut from."""
+    images: int
+    """Number of images that crops were cut from."""
     crops: int
+    """Number of crops."""
     surface: Surface
     skipped: dict[str, str]
-    """Pictures that were left out -> why."""
+    """Path of an image that was left out -> the reason."""
 
 
 @dataclass(frozen=True)
 class EngineFigures:
-    """How one engine does."""
+    """The figures of one engine."""
 
     style: str
     runs_on: str
     """Backend, device and precision."""
     to_cartoons: Distance
+    """Distance from the engine's cartoons to the cartoons of the artist."""
     to_photos: Distance
+    """Distance from the engine's cartoons to the photos they were made from."""
     kernel_share: float | None
-    """Kernel distance to the cartoons over the photos' own; None if theirs is not above 0."""
+    """KID to the cartoons over the photos' own KID to them; None if the latter is not above 0."""
     frechet_share: float | None
-    """The same of the Frechet distance."""
+    """The same for FID."""
     content_similarity: float
-    """Between photo and cartoon: 1 says that the network sees the same in every place."""
+    """Mean cosine of features of a photo and its cartoon; 1 where they are equal everywhere."""
     surface: Surface
     change: float
-    """Mean absolute difference between photo and cartoon, in levels (0..255)."""
+    """Mean absolute difference between a photo and its cartoon, in levels (0..255)."""
     equals_input: bool
-    """Alarm: the change is under `EQUALS_INPUT_BELOW`, so this is no style."""
+    """Whether `change` is below `EQUALS_INPUT_BELOW`: the engine gives its input back."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All figures, of engines side by side."""
+    """The figures of several engines, side by side."""
 
     feature_net: str
+    """Name of the network whose features were compared."""
     options: EvaluateOptions
-    photos: PictureSet
-    cartoons: PictureSet
+    photos: ImageSet
+    cartoons: ImageSet
     photos_to_cartoons: Distance
-    """What the engines' distances are shares of."""
+    """Distance of the photos themselves, by which the engines' distances are divided."""
     unrelated_similarity: float | None
-    """Content similarity of different photos: what says nothing. None with too few to tell."""
+    """Content similarity of different photos, the lowest value to expect; None with too few crops
+    to tell."""
     engines: tuple[EngineFigures, ...]
-    films: tuple[FilmErrors, ...]
+    videos: tuple[WarpingErrors, ...]
+
+
+def to_json(value: object) -> object:
+    """Returns figures as values of JSON, under the names that toonvid 0.1 wrote.
+
+    Args:
+        value: An `Evaluation`, or a part of one.
+    """
+    if is_dataclass(value):
+        return {
+            _JSON_NAMES.get(field.name, field.name): to_json(getattr(value, field.name))
+            for field in fields(value)
+        }
+    if isinstance(value, tuple):
+        return [to_json(part) for part in value]
+    return value

@@ -1,6 +1,7 @@
-"""What the surface of a picture tells of a cartoon: flat areas, sharp lines.
+"""Figures of the pixels of an image alone: how much of it is flat, and how sharp its lines are.
 
-Both are read from the luminance (BT.601, 0..255) at the size of a film, see `trainer.evaluation.views`.
+An image goes in, a number comes out. Both figures are of the luma (BT.601, 0..255), and depend on
+the image's size: `trainer.evaluation.crops` brings all images to the size of a video frame.
 """
 
 from __future__ import annotations
@@ -9,52 +10,59 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from toonvid.video import Pixels
+
 PATCH = 7
 """Side of a patch in pixels."""
 
 FLAT_BELOW = 3.0
-"""Standard deviation in levels under which a patch is flat: less than that is grain and JPEG."""
+"""Standard deviation in levels below which a patch is flat: grain and JPEG artifacts have less."""
 
-SHARPEST = 99
-"""Percentile of the gradient that stands for the lines: they cover a few percent of a picture."""
+LINE_PERCENTILE = 99
+"""Percentile of the gradient that is taken for that of the lines, which cover a few percent of an
+image."""
 
-Pixels = NDArray[np.uint8]
 
+def flat_patch_share(image: Pixels) -> float:
+    """Share of the 7x7 patches, overlapping, whose luma has a standard deviation below 3 levels.
 
-def flat_patch_share(picture: Pixels) -> float:
-    """Share of all 7x7 patches, overlapping, whose luminance has a standard deviation under 3.
-
-    A cartoon is flat colour between lines: what CartoonGAN calls smooth shading (Chen et al., 2018,
-    section 1), counted.
+    A cartoon has flat color between its lines: CartoonGAN names smooth shading as one of the two
+    properties of cartoons (Chen et al., 2018, section 1).
 
     Args:
-        picture: Shape (H, W, 3), uint8, RGB, both sides at least 7.
+        image: Shape (H, W, 3), uint8, RGB, both sides at least 7.
 
     Returns:
-        0..1.
+        A share in 0..1.
     """
     inner = np.s_[PATCH // 2 : -(PATCH // 2), PATCH // 2 : -(PATCH // 2)]
-    levels = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    # Both sums are whole numbers below 2^24, so float32 holds them exactly; their products are not.
-    total = _patch_sums(levels)[inner].astype(np.float64)
-    of_squares = _patch_sums(levels * levels)[inner].astype(np.float64)
+    luma = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    # Both sums are integers below 2^24, which float32 holds exactly; their products are larger.
+    total = _patch_sums(luma)[inner].astype(np.float64)
+    of_squares = _patch_sums(luma * luma)[inner].astype(np.float64)
     count = PATCH * PATCH
+    # n^2 Var(x) = n sum(x^2) - sum(x)^2, compared with (n * 3)^2: no division, no rounding.
     return float((of_squares * count - total**2 < (FLAT_BELOW * count) ** 2).mean())
 
 
-def line_sharpness(picture: Pixels) -> float:
-    """99th percentile of the luminance gradient, in levels a pixel.
+def line_sharpness(image: Pixels) -> float:
+    """99th percentile of the magnitude of the luma gradient.
 
-    The gradient is Sobel's, 3x3, divided by 8: a ramp of one level a pixel has 1. A blurred picture
-    passes for calm and flat, but not here.
+    It is read beside the other figures because blur improves them: a blurred image is flat, and
+    its warping error is low.
 
     Args:
-        picture: Shape (H, W, 3), uint8, RGB, both sides at least 3.
+        image: Shape (H, W, 3), uint8, RGB, both sides at least 3.
+
+    Returns:
+        Levels per pixel. The gradient is Sobel's, 3x3, over 8, so that a ramp of one level per
+        pixel has 1.
     """
-    levels = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    across, down = (cv2.Sobel(levels, cv2.CV_32F, x, y, scale=1 / 8) for x, y in ((1, 0), (0, 1)))
-    return float(np.percentile(np.hypot(across, down)[1:-1, 1:-1], SHARPEST))
+    luma = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    across, down = (cv2.Sobel(luma, cv2.CV_32F, x, y, scale=1 / 8) for x, y in ((1, 0), (0, 1)))
+    return float(np.percentile(np.hypot(across, down)[1:-1, 1:-1], LINE_PERCENTILE))
 
 
-def _patch_sums(levels: NDArray[np.float32]) -> NDArray[np.float32]:
-    return cv2.boxFilter(levels, cv2.CV_32F, (PATCH, PATCH), normalize=False)
+def _patch_sums(luma: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Sum over the patch around each pixel, same shape."""
+    return cv2.boxFilter(luma, cv2.CV_32F, (PATCH, PATCH), normalize=False)

@@ -1,8 +1,9 @@
-"""How much a cartoon film flickers: its warping error, beside that of its source.
+"""Warping error: how much a cartoon video flickers, beside its source.
 
-What moves in the source is followed by optical flow; what then still changes from one frame to the
-next is flicker, noise or light. The source has some of it too, so the ratio of the two is what
-counts. Blur lowers the warping error: read it beside the line sharpness of `trainer.evaluation.sharpness`.
+A video and engines go in; root mean square errors come out. Motion in the source is followed by
+optical flow. What still changes from one frame to the next is flicker, noise or light. The source
+has some of it too, so the ratio of the two errors is what counts. Blur lowers the warping error:
+read it beside the line sharpness of `trainer.evaluation.sharpness`.
 """
 
 from __future__ import annotations
@@ -19,83 +20,88 @@ from numpy.typing import NDArray
 from toonvid.errors import SourceError
 from toonvid.reading.decoder import VideoDecoder
 from toonvid.stylizing.stylizer import Stylizer
-from toonvid.video import Frame
+from toonvid.video import Frame, Pixels
 
 CONSISTENT_SHARE, CONSISTENT_PIXELS = 0.01, 0.5
-"""How far flow there and back may miss its start: share of the squared flow, squared pixels."""
+"""How far flow there and back may end from its start: a share of the squared flow, plus squared
+pixels. The constants are those of Sundaram et al., 2010."""
 
-Pixels = NDArray[np.uint8]
 Flow = NDArray[np.float32]
-"""Shape (H, W, 2): how far right and down, in pixels."""
+"""Shape (H, W, 2): displacement to the right and down, in pixels."""
 
 
 @dataclass(frozen=True)
-class FilmErrors:
-    """Warping errors of one film: root mean square, in levels (0..255)."""
+class WarpingErrors:
+    """Warping errors of one video and its cartoons, root mean square, in levels (0..255)."""
 
-    film: str
+    video: str
+    """Name of the file."""
     frames: int
-    """Frames that were compared with the one before them, and the first one."""
+    """Number of frames that were read."""
     visible_share: float
-    """Share of the pixels that could be followed, 0..1; the rest was left out."""
+    """Share of the pixels that could be followed, 0..1; the others were left out."""
     source: float
+    """Error of the video itself."""
     cartoons: tuple[float, ...]
-    """One for each engine."""
+    """Error of each engine's cartoon."""
     ratios: tuple[float | None, ...]
-    """The cartoons' errors over the source's own; None where the source has none."""
+    """Errors of the cartoons over the source's; None where the source has none."""
 
 
 @dataclass(frozen=True)
 class Motion:
-    """How the source moved between two frames."""
+    """Motion of the source between two frames."""
 
-    back: Flow
-    """From each pixel of the later frame to where it was in the earlier one."""
+    backward_flow: Flow
+    """From each pixel of the later frame to its place in the earlier one."""
     visible: NDArray[np.bool_]
-    """Which pixels of the later frame were to be seen in the earlier one, shape (H, W)."""
+    """Whether a pixel of the later frame was visible in the earlier one, shape (H, W)."""
 
 
-def measure_film(
-    film: str | Path,
+def measure_warping_errors(
+    video: str | Path,
     stylizers: Sequence[Stylizer],
-    most_frames: int,
+    max_frames: int,
     on_frame: Callable[[int], None] = lambda _: None,
-) -> FilmErrors:
-    """Measure the warping error of a film and of its cartoons, by one and the same motion.
+) -> WarpingErrors:
+    """Measures the warping error of a video and of its cartoons, all by the motion of the source.
 
-    The error is equation 12 of Lai et al., 2018 (the squared difference between a frame and the
-    one before it, warped, over the pixels that are seen in both), with two departures: pixels are
-    averaged over the whole film at once, so that a cut, where little can be followed, weighs
-    little; and it is given as a root, in levels. A ratio of theirs is the square of a ratio here.
+    The error is equation 12 of Lai et al., 2018: the mean squared difference between a frame and
+    the warped frame before it, over the pixels that are visible in both. Two departures: the mean
+    is over the pixels of all frames at once, so that a cut, where few pixels can be followed,
+    counts little; and the root is taken, to have levels. A ratio of theirs is the square of a
+    ratio here.
 
     Args:
-        film: Anything that FFmpeg opens.
+        video: Anything that FFmpeg opens.
         stylizers: One for each engine.
-        most_frames: Read at most so many, from the beginning.
+        max_frames: Largest number of frames that are read, from the start.
         on_frame: Called with the number of frames done.
 
     Raises:
-        SourceError: The film cannot be read, or has no two frames that show the same thing.
+        SourceError: The video cannot be read, or no two frames in a row show the same thing.
+        BackendError: An engine fails.
     """
-    squares, pixels, frames, seen = np.zeros(1 + len(stylizers)), 0, 1, 0
-    with VideoDecoder(film) as decoder:
-        drawn = _drawn_frames(islice(decoder.frames(), most_frames), stylizers)
-        for before, after in pairwise(drawn):
+    squares, pixels, visible, frames = np.zeros(1 + len(stylizers)), 0, 0, 1
+    with VideoDecoder(video) as decoder:
+        stylized = _stylized_frames(islice(decoder.frames(), max_frames), stylizers)
+        for before, after in pairwise(stylized):
             motion = find_motion(before[0], after[0])
             squares += [
-                squared_change(one, two, motion) for one, two in zip(before, after, strict=True)
+                squared_error(earlier, later, motion)
+                for earlier, later in zip(before, after, strict=True)
             ]
             pixels += motion.visible.size
-            seen += int(motion.visible.sum())
+            visible += int(motion.visible.sum())
             frames += 1
             on_frame(frames)
-    if not seen:
-        raise SourceError(f"{film} has no two frames in a row that show the same thing")
-    source, *cartoons = np.sqrt(squares / seen).tolist()
-    return FilmErrors(
-        film=Path(film).name,
+    if not visible:
+        raise SourceError(f"{video} has no two frames in a row that show the same thing")
+    source, *cartoons = np.sqrt(squares / visible).tolist()
+    return WarpingErrors(
+        video=Path(video).name,
         frames=frames,
-        visible_share=seen / pixels,
+        visible_share=visible / pixels,
         source=source,
         cartoons=tuple(cartoons),
         ratios=tuple(error / source if source else None for error in cartoons),
@@ -103,57 +109,69 @@ def measure_film(
 
 
 def find_motion(before: Pixels, after: Pixels) -> Motion:
-    """Follow every pixel of a frame back to the frame before it.
+    """Follows every pixel of a frame back to the frame before it.
 
-    Flow is DIS (Kroeger et al., 2016). A pixel counts as seen in both frames if flow there and back
-    comes home, by the rule of Sundaram et al., 2010 (their equation 5), and does not leave the
-    picture.
+    Optical flow is DIS (Kroeger et al., 2016). A pixel counts as visible in both frames if flow
+    there and back returns to its start (Sundaram et al., 2010, equation 5) and does not leave the
+    frame.
 
     Args:
         before: Shape (H, W, 3), uint8, RGB.
         after: The next frame, same shape.
     """
-    grey = [cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) for pixels in (before, after)]
-    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    back: Flow = flow.calc(grey[1], grey[0], None)
-    forth: Flow = warp(flow.calc(grey[0], grey[1], None), back)
-    missed = ((back + forth) ** 2).sum(axis=2)
-    allowed = CONSISTENT_SHARE * (back**2 + forth**2).sum(axis=2) + CONSISTENT_PIXELS
-    return Motion(back, (missed <= allowed) & _inside(back))
+    gray = [cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) for pixels in (before, after)]
+    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    backward: Flow = dis.calc(gray[1], gray[0], None)
+    forward: Flow = warp(dis.calc(gray[0], gray[1], None), backward)
+    missed = ((backward + forward) ** 2).sum(axis=2)
+    allowed = CONSISTENT_SHARE * (backward**2 + forward**2).sum(axis=2) + CONSISTENT_PIXELS
+    return Motion(backward, (missed <= allowed) & _is_inside(backward))
 
 
-def squared_change(before: Pixels, after: Pixels, motion: Motion) -> float:
-    """Sum over the visible pixels of the squared change, averaged over red, green and blue."""
-    change = after.astype(np.float32) - warp(before.astype(np.float32), motion.back)
-    return float((change[motion.visible].astype(np.float64) ** 2).mean(axis=1).sum())
-
-
-def warp(picture: NDArray[np.float32], back: Flow) -> NDArray[np.float32]:
-    """Fetch each pixel from where it was, between pixels linearly.
+def squared_error(before: Pixels, after: Pixels, motion: Motion) -> float:
+    """Sum over the visible pixels of the squared difference between a frame and the warped frame
+    before it, averaged over red, green and blue.
 
     Args:
-        picture: Shape (H, W, C).
-        back: Where to fetch from, seen from each pixel.
+        before: Shape (H, W, 3), uint8, RGB.
+        after: The next frame, same shape.
+        motion: Motion between the two.
     """
-    return cv2.remap(picture, *_places(back), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    difference = after.astype(np.float32) - warp(before.astype(np.float32), motion.backward_flow)
+    return float((difference[motion.visible].astype(np.float64) ** 2).mean(axis=1).sum())
 
 
-def _drawn_frames(
+def warp(values: NDArray[np.float32], backward_flow: Flow) -> NDArray[np.float32]:
+    """Fetches each pixel from where it was, with bilinear interpolation.
+
+    Args:
+        values: Shape (H, W, C).
+        backward_flow: Displacement from each pixel to where its value is fetched.
+
+    Returns:
+        Shape (H, W, C). What lies outside repeats the nearest edge.
+    """
+    columns, rows = _origins(backward_flow)
+    return cv2.remap(values, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _stylized_frames(
     frames: Iterator[Frame], stylizers: Sequence[Stylizer]
 ) -> Iterator[tuple[Pixels, ...]]:
-    """A frame of the source and its cartoons, at a time."""
+    """Yields each frame of the source with its cartoons, one frame at a time."""
     for frame in frames:
-        yield (frame.pixels, *(next(one.stylize([frame])).pixels for one in stylizers))
+        cartoons = (next(stylizer.stylize([frame])) for stylizer in stylizers)
+        yield (frame.pixels, *(cartoon.pixels for cartoon in cartoons))
 
 
-def _places(back: Flow) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Column and row that each pixel comes from."""
-    rows, columns = np.indices(back.shape[:2], dtype=np.float32)
-    return columns + back[..., 0], rows + back[..., 1]
+def _origins(backward_flow: Flow) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Column and row that each pixel comes from, shape (H, W) each."""
+    rows, columns = np.indices(backward_flow.shape[:2], dtype=np.float32)
+    return columns + backward_flow[..., 0], rows + backward_flow[..., 1]
 
 
-def _inside(back: Flow) -> NDArray[np.bool_]:
-    """Which pixels come from within the picture."""
-    height, width = back.shape[:2]
-    columns, rows = _places(back)
+def _is_inside(backward_flow: Flow) -> NDArray[np.bool_]:
+    """Whether a pixel comes from within the frame, shape (H, W)."""
+    height, width = backward_flow.shape[:2]
+    columns, rows = _origins(backward_flow)
     return (columns >= 0) & (columns <= width - 1) & (rows >= 0) & (rows <= height - 1)

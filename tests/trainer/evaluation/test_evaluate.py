@@ -1,4 +1,4 @@
-"""Evaluation from pictures to figures, and the command that prints them."""
+"""Evaluation from images to figures, and the command that prints them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import importlib
 import json
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
 
@@ -23,9 +22,13 @@ from toonvid.backends import open_backend
 from toonvid.bench.demo_scene import write_scene
 from toonvid.engine import find_engine
 from toonvid.errors import SourceError, TrainingError
-from trainer.evaluation.evaluate import Progress, evaluate
-from trainer.evaluation.perception import content_similarity, feature_maps, load_feature_net
-from trainer.evaluation.results import EvaluateOptions, Evaluation
+from trainer.evaluation.evaluate import EvaluationProgress, evaluate
+from trainer.evaluation.feature_network import (
+    content_similarity,
+    feature_maps,
+    load_feature_network,
+)
+from trainer.evaluation.results import EvaluateOptions, Evaluation, ImageSet, Surface, to_json
 
 FEW = EvaluateOptions(crops=24, frames=4)
 Capsys = pytest.CaptureFixture[str]
@@ -33,15 +36,15 @@ Capsys = pytest.CaptureFixture[str]
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Photos, cartoons, a film, weights and the engines `identity` and `negative`."""
+    """Photos, cartoons, a video, weights and the engines `identity` and `negative`."""
     place = tmp_path_factory.mktemp("evaluate")
     for kind, count in (("photos", 6), ("cartoons", 5)):
         (place / kind).mkdir()
         for seed in range(count):
-            picture = draw_discs(180, 200, seed + 100 * (kind == "cartoons"))
+            image = draw_discs(180, 200, seed + 100 * (kind == "cartoons"))
             if kind == "cartoons":
-                picture = picture // 64 * 64 * np.array([1, 0, 0], np.uint8)  # flat and red
-            write_image(place / kind / f"{seed}.png", picture)
+                image = image // 64 * 64 * np.array([1, 0, 0], np.uint8)  # flat and red
+            write_image(place / kind / f"{seed}.png", image)
     write_scene(place / "scene.mp4", 96, 64, Fraction(12), 1.0)
     write_resnet(place / "resnet.safetensors")
     identity_engine(place / "engines")
@@ -49,12 +52,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def judge(
+def evaluated(
     place: Path,
     *styles: str,
     options: EvaluateOptions = FEW,
-    films: int = 0,
-    on_progress: Callable[[Progress], None] = lambda _: None,
+    videos: int = 0,
+    on_progress: Callable[[EvaluationProgress], None] = lambda _: None,
 ) -> Evaluation:
     with ExitStack() as stack:
         engines = [find_engine(str(place / "engines" / f"{s}.onnx")) for s in styles]
@@ -62,7 +65,7 @@ def judge(
             [stack.enter_context(open_backend(engine, precision="f32")) for engine in engines],
             place / "photos",
             place / "cartoons",
-            [place / "scene.mp4"] * films,
+            [place / "scene.mp4"] * videos,
             place / "resnet.safetensors",
             options,
             on_progress,
@@ -70,18 +73,18 @@ def judge(
 
 
 @pytest.fixture(scope="module")
-def told() -> list[Progress]:
-    """What was heard while `both` were judged."""
+def reported() -> list[EvaluationProgress]:
+    """What was reported while `both` were evaluated."""
     return []
 
 
 @pytest.fixture(scope="module")
-def both(place: Path, told: list[Progress]) -> Evaluation:
+def both(place: Path, reported: list[EvaluationProgress]) -> Evaluation:
     """The figures of `identity` and `negative`, side by side."""
-    return judge(place, "identity", "negative", films=1, on_progress=told.append)
+    return evaluated(place, "identity", "negative", videos=1, on_progress=reported.append)
 
 
-def test_the_identity_engine_raises_the_alarm_and_the_negative_one_does_not(
+def test_the_identity_engine_equals_its_input_and_the_negative_one_does_not(
     both: Evaluation,
 ) -> None:
     identity, negative = both.engines
@@ -104,7 +107,7 @@ def test_the_identity_engine_is_as_far_from_the_cartoons_as_the_photos(both: Eva
 def test_a_photo_and_a_cartoon_are_never_taken_for_one_picture(place: Path) -> None:
     photos = place / "photos"
     same = evaluate([], photos, photos, [], place / "resnet.safetensors", FEW)
-    # Pairs of a picture with itself count here, as of two pictures that happen to be equal; were
+    # Pairs of an image with itself count here, as of two images that happen to be equal; were
     # they left out, the value would be 0.
     assert same.photos_to_cartoons.kernel.value < -1e-6
 
@@ -114,59 +117,63 @@ def test_unrelated_photos_are_less_similar_than_a_photo_and_itself(both: Evaluat
     assert both.unrelated_similarity < both.engines[0].content_similarity
 
 
-def test_films_are_judged_by_the_same_motion(both: Evaluation) -> None:
-    [film] = both.films
-    assert film.film == "scene.mp4"
-    assert film.frames == FEW.frames
-    assert film.ratios[0] == 1
-    assert film.ratios[1] == pytest.approx(1, rel=1e-3)
+def test_videos_are_measured_by_the_same_motion(both: Evaluation) -> None:
+    [video] = both.videos
+    assert video.video == "scene.mp4"
+    assert video.frames == FEW.frames
+    assert video.ratios[0] == 1
+    assert video.ratios[1] == pytest.approx(1, rel=1e-3)
 
 
-def test_the_same_seed_gives_the_same_figures_whoever_stands_beside(
+def test_the_same_seed_gives_the_same_figures_whatever_other_engines_there_are(
     place: Path, both: Evaluation
 ) -> None:
-    alone = judge(place, "negative")
+    alone = evaluated(place, "negative")
     assert alone.photos == both.photos
     assert alone.cartoons == both.cartoons
     assert alone.engines[0].surface == both.engines[1].surface
     assert alone.engines[0].to_cartoons.frechet == pytest.approx(
         both.engines[1].to_cartoons.frechet, rel=1e-4
     )
-    other = judge(place, options=EvaluateOptions(crops=24, frames=4, seed=2))
+    other = evaluated(place, options=EvaluateOptions(crops=24, frames=4, seed=2))
     assert other.photos_to_cartoons != alone.photos_to_cartoons
 
 
-def test_progress_reaches_every_total(both: Evaluation, told: list[Progress]) -> None:
-    assert {one.stage: one.done for one in told} == {"scene.mp4": 4, "cartoons": 24, "photos": 24}
-    assert all(one.done <= one.total for one in told)
+def test_progress_reaches_every_total(both: Evaluation, reported: list[EvaluationProgress]) -> None:
+    assert {one.stage: one.done for one in reported} == {
+        "scene.mp4": 4,
+        "cartoons": 24,
+        "photos": 24,
+    }
+    assert all(one.done <= one.total for one in reported)
 
 
-def test_weights_of_another_network_are_one_clear_line(place: Path, tmp_path: Path) -> None:
+def test_weights_of_another_network_are_refused_in_one_line(place: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"cannot read the content weights .*nothing"):
-        load_feature_net(tmp_path / "nothing")
+        load_feature_network(tmp_path / "nothing")
     (tmp_path / "text").write_text("no weights")
     with pytest.raises(TrainingError, match=r"cannot read the content weights .*text"):
-        load_feature_net(tmp_path / "text")
+        load_feature_network(tmp_path / "text")
     short = write_resnet(tmp_path / "short", last_stage=3)
     with pytest.raises(TrainingError, match=r"does not hold .* stage 4: .*res4a_branch1"):
-        load_feature_net(short)
+        load_feature_network(short)
     wrong = {"conv1.weight": torch.zeros(4, 5, 7, 7)}
     save_file(load_file(place / "resnet.safetensors") | wrong, tmp_path / "wrong")
     with pytest.raises(TrainingError, match="does not hold a ResNet-50 stage 4"):
-        load_feature_net(tmp_path / "wrong")
+        load_feature_network(tmp_path / "wrong")
 
 
 def test_content_similarity_follows_the_picture_not_its_contrast(place: Path) -> None:
-    network = load_feature_net(place / "resnet.safetensors")
-    pictures = np.stack([draw_discs(64, 64, seed) for seed in (1, 2)])
-    maps = feature_maps(network, pictures)
+    network = load_feature_network(place / "resnet.safetensors")
+    images = np.stack([draw_discs(64, 64, seed) for seed in (1, 2)])
+    maps = feature_maps(network, images)
     assert maps.shape == (2, 32, 4, 4)
     assert content_similarity(maps, maps * 3).tolist() == pytest.approx([1, 1])
     assert content_similarity(maps[:1], maps[1:]).item() < 0.999
 
 
-def test_a_bad_film_is_found_before_the_work_begins(place: Path) -> None:
-    told: list[Progress] = []
+def test_a_bad_video_is_found_before_the_work_begins(place: Path) -> None:
+    reported: list[EvaluationProgress] = []
     with pytest.raises(SourceError, match=r"gone\.mp4: no such file"):
         evaluate(
             [],
@@ -175,12 +182,12 @@ def test_a_bad_film_is_found_before_the_work_begins(place: Path) -> None:
             [place / "scene.mp4", place / "gone.mp4"],
             place / "resnet.safetensors",
             FEW,
-            told.append,
+            reported.append,
         )
-    assert told == []
+    assert reported == []
 
 
-def test_options_that_cannot_be_are_refused() -> None:
+def test_impossible_options_are_refused() -> None:
     with pytest.raises(ValueError, match=r"self\.crops = 1"):
         EvaluateOptions(crops=1)
 
@@ -200,14 +207,38 @@ def test_the_command_prints_what_json_holds(place: Path, both: Evaluation, capsy
     more = ("--video", place / "scene.mp4", "--crops", "24", "--frames", "4", "--json")
     ended = run_here(capsys, "evaluate", *engines, *arguments(place), *more)
     assert ended.code == 0, ended.err
-    told = json.loads(ended.out)
-    assert told == json.loads(json.dumps(asdict(both)))
-    assert told["feature_net"] == "ResNet-50 stage 4"
-    assert told["engines"][0]["equals_input"] is True
-    assert told["films"][0]["ratios"][0] == 1
+    printed = json.loads(ended.out)
+    assert printed == json.loads(json.dumps(to_json(both)))
+    assert printed["feature_net"] == "ResNet-50 stage 4"
+    assert printed["engines"][0]["equals_input"] is True
+    assert printed["films"][0]["ratios"][0] == 1
 
 
-def test_the_table_names_the_network_and_sounds_the_alarm(
+def test_json_has_the_names_that_toonvid_0_1_wrote(both: Evaluation) -> None:
+    found = to_json(both)
+    assert list(found) == [
+        *("feature_net", "options", "photos", "cartoons", "photos_to_cartoons"),
+        *("unrelated_similarity", "engines", "films"),
+    ]
+    assert list(found["photos"]) == ["pictures", "crops", "surface", "skipped"]
+    assert list(found["photos"]["surface"]) == ["flat_patch_share", "line_sharpness"]
+    assert list(found["photos_to_cartoons"]) == ["kernel", "frechet"]
+    assert list(found["photos_to_cartoons"]["kernel"]) == ["value", "spread"]
+    assert list(found["engines"][0]) == [
+        *("style", "runs_on", "to_cartoons", "to_photos", "kernel_share", "frechet_share"),
+        *("content_similarity", "surface", "change", "equals_input"),
+    ]
+    assert list(found["films"][0]) == [
+        *("film", "frames", "visible_share", "source", "cartoons", "ratios"),
+    ]
+
+
+def test_paths_of_skipped_images_are_not_renamed() -> None:
+    skipped = {"images": "torn"}
+    assert to_json(ImageSet(1, 2, Surface(0.5, 1.0), skipped))["skipped"] == skipped
+
+
+def test_the_table_names_the_network_and_marks_an_engine_that_equals_its_input(
     place: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "160")
@@ -222,12 +253,10 @@ def test_the_table_names_the_network_and_sounds_the_alarm(
         "flat-patch share",
     ):
         assert words in ended.out
-    assert "Warping error" not in ended.out  # no film was given
+    assert "Warping error" not in ended.out  # no video was given
 
 
-def test_skipped_pictures_are_named_and_counted(
-    place: Path, tmp_path: Path, capsys: Capsys
-) -> None:
+def test_skipped_images_are_named_and_counted(place: Path, tmp_path: Path, capsys: Capsys) -> None:
     (tmp_path / "photos").mkdir()
     for seed in range(2):
         write_image(tmp_path / "photos" / f"{seed}.png", draw_discs(180, 200, seed))
@@ -236,9 +265,9 @@ def test_skipped_pictures_are_named_and_counted(
     given = arguments(place, photos=tmp_path / "photos")
     ended = run_here(capsys, "evaluate", engine, *given, "--crops", "12", "--json")
     assert "Skipped 1 of the photos" in ended.err
-    told = json.loads(ended.out)["photos"]
-    assert told["pictures"] == 2
-    assert list(told["skipped"]) == [str(tmp_path / "photos" / "torn.jpg")]
+    printed = json.loads(ended.out)["photos"]
+    assert printed["pictures"] == 2
+    assert list(printed["skipped"]) == [str(tmp_path / "photos" / "torn.jpg")]
 
 
 def test_bad_input_is_one_line(place: Path, tmp_path: Path, capsys: Capsys) -> None:

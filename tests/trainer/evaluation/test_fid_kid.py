@@ -1,4 +1,4 @@
-"""Frechet and kernel distance: equal to closed forms, unbiased, and honest about their spread."""
+"""FID equals closed forms; KID is unbiased, and its spread is its standard error."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ DIMENSIONS = 8
 
 
 def gaussian(seed: int, count: int = 400, shift: float = 0.0, first: int = 0) -> PooledFeatures:
-    """Normal features, one crop a picture."""
+    """Normal features, one crop per image."""
     values = np.random.default_rng(seed).normal(shift, 1, (count, DIMENSIONS))
     return PooledFeatures(values.astype(np.float32), np.arange(first, first + count))
 
@@ -37,7 +37,7 @@ def test_frechet_distance_of_gaussians_along_the_axes_is_the_closed_form() -> No
     assert frechet_distance(one, other) == pytest.approx((9 + 16) + (1 + 0 + 4), rel=1e-5)
 
 
-def test_frechet_distance_of_turned_gaussians_is_the_closed_form() -> None:
+def test_frechet_distance_of_rotated_gaussians_is_the_closed_form() -> None:
     turn = np.array([[np.cos(0.5), -np.sin(0.5)], [np.sin(0.5), np.cos(0.5)]])
     first, second = np.diag([9.0, 1.0]), turn @ np.diag([4.0, 0.25]) @ turn.T
     one, other = with_moments(np.zeros(2), first, 1), with_moments(np.zeros(2), second, 2)
@@ -48,7 +48,7 @@ def test_frechet_distance_of_turned_gaussians_is_the_closed_form() -> None:
     assert frechet_distance(one, other) == pytest.approx(expected, rel=1e-5)
 
 
-def test_frechet_distance_stands_fewer_crops_than_features() -> None:
+def test_frechet_distance_is_finite_with_fewer_crops_than_features() -> None:
     few, others = gaussian(1, count=4), gaussian(2, count=5)
     assert np.isfinite(frechet_distance(few, others))
     assert frechet_distance(few, few) == pytest.approx(0, abs=1e-6)
@@ -77,23 +77,26 @@ def test_kernel_distance_is_unbiased() -> None:
     assert values.min() < 0 < values.max()
 
 
-def test_kernel_distance_tells_shifted_sets_apart() -> None:
+def test_kernel_distance_separates_shifted_sets() -> None:
     distance = kernel_distance(gaussian(1), gaussian(2, shift=0.5, first=1000))
     assert distance.spread is not None
     assert distance.value > 5 * distance.spread
 
 
-def test_kernel_distance_of_crops_of_few_pictures_is_unbiased_too() -> None:
-    def pictures(seed: int, first: int) -> PooledFeatures:
-        """Twenty pictures of five crops that hardly differ."""
-        of_picture = gaussian(seed, 20).values.repeat(5, axis=0)
-        noise = np.random.default_rng(seed + 10_000).normal(0, 0.1, of_picture.shape)
+def test_kernel_distance_is_unbiased_for_several_crops_of_each_image() -> None:
+    def crops_of_images(seed: int, first: int) -> PooledFeatures:
+        """Twenty images of five crops each that hardly differ."""
+        of_image = gaussian(seed, 20).values.repeat(5, axis=0)
+        noise = np.random.default_rng(seed + 10_000).normal(0, 0.1, of_image.shape)
         return PooledFeatures(
-            (of_picture + noise).astype(np.float32), np.arange(first, first + 20).repeat(5)
+            (of_image + noise).astype(np.float32), np.arange(first, first + 20).repeat(5)
         )
 
     values = np.array(
-        [kernel_distance(pictures(2 * n, 0), pictures(2 * n + 1, 100)).value for n in range(200)]
+        [
+            kernel_distance(crops_of_images(2 * n, 0), crops_of_images(2 * n + 1, 100)).value
+            for n in range(200)
+        ]
     )
     assert abs(values.mean()) < 3 * values.std() / np.sqrt(len(values))
 
@@ -119,12 +122,12 @@ def test_spread_is_the_standard_error_and_shrinks_with_more_crops() -> None:
     assert many[1] == pytest.approx(few[1] / 3, rel=0.4)  # nine times the crops
 
 
-def test_two_pictures_have_a_distance_but_no_spread() -> None:
+def test_two_images_have_a_distance_but_no_spread() -> None:
     distance = kernel_distance(gaussian(1, 2), gaussian(2, 2, first=2))
     assert np.isfinite(distance.value)
     assert distance.spread is None
 
 
-def test_features_and_pictures_have_to_match() -> None:
+def test_features_and_images_must_match() -> None:
     with pytest.raises(ValueError, match=r"self\.values\.shape = \(3, 2\)"):
         PooledFeatures(np.zeros((3, 2), np.float32), np.arange(4))

@@ -1,4 +1,4 @@
-"""Warping error: what stands still or merely moves has none, what flickers has much."""
+"""Warping error: small where nothing or only the camera moves, large where the video flickers."""
 
 from __future__ import annotations
 
@@ -17,13 +17,18 @@ from toonvid.backends import open_backend
 from toonvid.engine import Engine
 from toonvid.errors import SourceError
 from toonvid.stylizing.stylizer import Stylizer
-from trainer.evaluation.warping_error import find_motion, measure_film, squared_change, warp
+from trainer.evaluation.warping_error import (
+    find_motion,
+    measure_warping_errors,
+    squared_error,
+    warp,
+)
 
 HEIGHT, WIDTH, FRAMES = 96, 128, 6
 
 
 def texture(seed: int = 1) -> np.ndarray:
-    """A smooth random picture, larger than a frame."""
+    """A smooth random image, larger than a frame."""
     random = np.random.default_rng(seed).integers(0, 256, (HEIGHT * 2, WIDTH * 2, 3))
     smooth = cv2.GaussianBlur(random.astype(np.float32), (0, 0), 3)
     return cv2.normalize(smooth, None, 20, 235, cv2.NORM_MINMAX).astype(np.uint8)
@@ -33,7 +38,7 @@ def frame_at(x: int, y: int = 0) -> np.ndarray:
     return np.ascontiguousarray(texture()[y : y + HEIGHT, x : x + WIDTH])
 
 
-def write_film(path: Path, frames: Iterable[np.ndarray]) -> Path:
+def write_video(path: Path, frames: Iterable[np.ndarray]) -> Path:
     """Write frames without loss."""
     with av.open(path, "w") as container:
         stream = container.add_stream("ffv1", rate=Fraction(25))
@@ -52,10 +57,10 @@ def stylizer(engine: Engine) -> Iterator[Stylizer]:
         yield Stylizer(backend)
 
 
-def test_a_still_film_has_no_warping_error_and_no_ratio(tmp_path: Path) -> None:
-    film = write_film(tmp_path / "still.mkv", [frame_at(0)] * FRAMES)
+def test_a_still_video_has_no_warping_error_and_no_ratio(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "still.mkv", [frame_at(0)] * FRAMES)
     with stylizer(negative_engine(tmp_path)) as negative:
-        errors = measure_film(film, [negative], FRAMES)
+        errors = measure_warping_errors(video, [negative], FRAMES)
     assert errors.source == 0
     assert errors.cartoons == (0,)
     assert errors.ratios == (None,)
@@ -63,18 +68,18 @@ def test_a_still_film_has_no_warping_error_and_no_ratio(tmp_path: Path) -> None:
     assert errors.visible_share > 0.99
 
 
-def test_a_flickering_film_has_a_large_one(tmp_path: Path) -> None:
+def test_a_flickering_video_has_a_large_one(tmp_path: Path) -> None:
     dark = frame_at(0) // 2
     frames = [dark + np.uint8(20 * (number % 2)) for number in range(FRAMES)]
-    errors = measure_film(write_film(tmp_path / "flicker.mkv", frames), [], FRAMES)
+    errors = measure_warping_errors(write_video(tmp_path / "flicker.mkv", frames), [], FRAMES)
     assert errors.source == pytest.approx(20, rel=0.1)
 
 
 def test_a_pan_through_the_identity_engine_has_ratio_one(tmp_path: Path) -> None:
-    film = write_film(tmp_path / "pan.mkv", [frame_at(3 * n, n) for n in range(FRAMES)])
+    video = write_video(tmp_path / "pan.mkv", [frame_at(3 * n, n) for n in range(FRAMES)])
     unwarped = np.sqrt(np.mean((frame_at(3, 1).astype(float) - frame_at(0)) ** 2))
     with stylizer(identity_engine(tmp_path)) as same, stylizer(negative_engine(tmp_path)) as turned:
-        errors = measure_film(film, [same, turned], FRAMES)
+        errors = measure_warping_errors(video, [same, turned], FRAMES)
     assert errors.ratios[0] == 1
     assert errors.ratios[1] == pytest.approx(1, rel=1e-3)  # 255 - x changes as much as x
     assert 0 < errors.source < unwarped / 5  # the pan was followed
@@ -83,15 +88,15 @@ def test_a_pan_through_the_identity_engine_has_ratio_one(tmp_path: Path) -> None
 def test_flicker_that_an_engine_adds_shows_in_the_ratio() -> None:
     before, after = frame_at(0), frame_at(2)
     motion = find_motion(before, after)
-    calm = squared_change(before, after, motion)
-    assert squared_change(before, np.clip(after, 0, 225) + np.uint8(30), motion) > 20 * calm
+    calm = squared_error(before, after, motion)
+    assert squared_error(before, np.clip(after, 0, 225) + np.uint8(30), motion) > 20 * calm
 
 
-def test_what_was_hidden_before_is_left_out() -> None:
+def test_pixels_that_were_hidden_before_are_left_out() -> None:
     before, after = frame_at(0), frame_at(0)
     block = texture(seed=2)[:48, :40]
     before[24:72, 30:70] = block
-    after[24:72, 42:82] = block  # 12 pixels to the right: lays bare what it covered
+    after[24:72, 42:82] = block  # 12 pixels to the right: uncovers what it hid
     visible = find_motion(before, after).visible
     assert visible[30:66, 32:40].mean() < 0.5
     assert visible[:, 100:].mean() > 0.9
@@ -104,16 +109,16 @@ def test_warping_fetches_every_pixel_from_where_it_was() -> None:
 
 
 def test_no_more_frames_are_read_than_asked_for(tmp_path: Path) -> None:
-    film = write_film(tmp_path / "pan.mkv", [frame_at(n) for n in range(FRAMES)])
+    video = write_video(tmp_path / "pan.mkv", [frame_at(n) for n in range(FRAMES)])
     told: list[int] = []
-    assert measure_film(film, [], 3, told.append).frames == 3
+    assert measure_warping_errors(video, [], 3, told.append).frames == 3
     assert told == [2, 3]
 
 
-def test_a_film_that_cannot_be_judged_is_one_clear_line(tmp_path: Path) -> None:
-    single = write_film(tmp_path / "single.mkv", [frame_at(0)])
+def test_a_video_that_cannot_be_measured_is_refused_in_one_line(tmp_path: Path) -> None:
+    single = write_video(tmp_path / "single.mkv", [frame_at(0)])
     with pytest.raises(SourceError, match=r"single\.mkv has no two frames in a row"):
-        measure_film(single, [], FRAMES)
-    (tmp_path / "text.mp4").write_text("no film")
-    with pytest.raises(SourceError, match="not a readable video or image"):
-        measure_film(tmp_path / "text.mp4", [], FRAMES)
+        measure_warping_errors(single, [], FRAMES)
+    (tmp_path / "text.mp4").write_text("no video")
+    with pytest.raises(SourceError, match="is not a readable video or image"):
+        measure_warping_errors(tmp_path / "text.mp4", [], FRAMES)
