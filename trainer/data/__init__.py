@@ -1,1 +1,15 @@
-"""TODO"""
+"""Data: folders of photos and cartoons become batches of tensors.
+
+In: folders of images. Out: `dataset.Batch`, tensors in [-1, 1]. The door is `dataset.Dataset`. The
+content of a batch depends on the seed and its number only, never on threads or the cache. Videos
+are turned into images by `trainer.prepare`.
+
+- `dataset`: batches of photos, drawings, cartoons and smoothed cartoons.
+- `photos`: crops of photos with their drawings, which are cached on disk.
+- `cartoons`: crops of cartoons with their smoothed copies.
+- `images`: finds, reads and resizes images, in an order that the seed decides.
+- `drawing`: the drawing of a photo, the target of the initialization phase.
+- `edge_smoothing`: cartoons without clear edges, for the edge-promoting adversarial loss.
+- `color`: YUV and luminance of tensors.
+- `color_transfer`: gives drawings the colors of the cartoons.
+"""

@@ -1,4 +1,8 @@
-"""Crops of cartoons, each with its smoothed twin, at several scales."""
+"""Crops of cartoons at several scales, each with its smoothed copy.
+
+In: a folder of images. Out: pairs of crops, by number. Both are uint8; `trainer.data.dataset` makes
+tensors of them.
+"""
 
 from __future__ import annotations
 
@@ -12,23 +16,23 @@ from trainer.data.images import ImageFolder, check_size, draw_crop, read_image, 
 
 
 class CartoonCrops:
-    """Crops of the cartoons in a folder, in the order of a `ImageFolder`.
+    """Crops of the cartoons in a folder, in the order of an `ImageFolder`.
 
-    Edges are smoothed on the fly: it takes 1 ms a crop, which is less than reading it back.
+    Edges are smoothed on the fly, not cached: smoothing takes 1 ms per crop, reading takes longer.
     """
 
     def __init__(self, folder: Path, scales: tuple[float, ...], crop: int, seed: int) -> None:
-        """Look for cartoons; none is opened yet.
+        """Find the cartoons; none is opened yet.
 
         Args:
-            folder: Searched with all folders in it.
-            scales: What cartoons are resized by; each crop draws one. A cartoon that a crop would
-                then not fit into is resized less.
+            folder: Folder of images, searched recursively.
+            scales: Factors by which cartoons are resized; each crop draws one. A cartoon that would
+                become smaller than a crop is resized less.
             crop: Side in pixels of the square crops.
-            seed: Decides order, scales, crops and mirroring.
+            seed: Seed of order, scales, crop positions and mirroring.
 
         Raises:
-            TrainingError: There are no cartoons.
+            TrainingError: The folder contains no images.
         """
         self.images = ImageFolder(folder, seed, "cartoons")
         self._scales = scales
@@ -36,15 +40,15 @@ class CartoonCrops:
         self._seed = seed
 
     def crop(self, index: int) -> list[Pixels]:
-        """Crop number `index` (from 0) of the endless order, and the same crop smoothed.
+        """Return crop number `index`, from 0 without end, and the same crop smoothed.
 
         Returns:
-            Two pictures (crop, crop, 3) uint8, RGB.
+            Two images (crop, crop, 3) uint8, RGB.
 
         Raises:
             TrainingError: No cartoon can be used.
         """
-        # Not the photos' numbers: that would tie the places of their crops together.
+        # The 1 keeps the positions independent of those of the photos, which use (seed, index).
         random = np.random.default_rng((self._seed, index, 1))
         scale = float(random.choice(self._scales))
         cartoon = self.images.first_usable(index, lambda path: self._read(path, scale))

@@ -1,4 +1,7 @@
-"""YUV of pictures in [-1, 1]: luminance, where lines are, and two differences, where colour is."""
+"""YUV of images in [-1, 1]: luminance, which holds lines, and two color differences.
+
+Used by losses that weigh lines and colors differently, and by the color transfer.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,14 @@ YUV = (
     (-0.147, -0.289, 0.436),
     (0.615, -0.515, -0.100),
 )
-"""Rows Y, U, V of red, green, blue (ITU-R BT.601)."""
+"""Matrix from RGB to YUV: rows Y, U, V; columns red, green, blue (ITU-R BT.601)."""
 
 
-def to_yuv(pictures: Tensor) -> Tensor:
-    """(N, 3, H, W) RGB in [-1, 1] to YUV of the same shape; Y in [-1, 1]."""
-    return torch.einsum("nchw,yc->nyhw", pictures, pictures.new_tensor(YUV))
+def to_yuv(images: Tensor) -> Tensor:
+    """Convert (N, 3, H, W) RGB in [-1, 1] to YUV of the same shape; Y is in [-1, 1]."""
+    return torch.einsum("nchw,yc->nyhw", images, images.new_tensor(YUV))
 
 
-def to_luminance(pictures: Tensor) -> Tensor:
-    """(N, 3, H, W) RGB in [-1, 1] to (N, 1, H, W) in [-1, 1]."""
-    return (pictures * pictures.new_tensor(YUV[0]).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
+def to_luminance(images: Tensor) -> Tensor:
+    """Convert (N, 3, H, W) RGB in [-1, 1] to luminance, (N, 1, H, W) in [-1, 1]."""
+    return (images * images.new_tensor(YUV[0]).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)

@@ -1,4 +1,8 @@
-"""Photos, cartoons and smoothed cartoons as batches; seed and step alone decide their order."""
+"""Dataset: photos, drawings, cartoons and smoothed cartoons as batches of tensors.
+
+In: `PhotoCrops` and `CartoonCrops`. Out: `Batch`. The content of a batch depends on its number and
+the seed only, so that a resumed run sees the batches of an undisturbed one.
+"""
 
 from __future__ import annotations
 
@@ -20,36 +24,36 @@ from trainer.data.images import to_tensor
 from trainer.data.photos import PhotoCrops
 
 BATCHES_AHEAD = 4
+"""Number of batches that are prepared before they are needed."""
 
 COLOR_CROPS = 256
-"""Crops of each kind that a palette is measured on."""
+"""Number of crops of each kind on which color statistics are measured."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step learns from: (N, 3, H, W) float32 in [-1, 1], each."""
+    """Input of one training step: tensors (N, 3, H, W) float32 in [-1, 1]."""
 
     photos: Tensor
-    """p."""
+    """Photos, p in the paper."""
     drawings: Tensor | None = None
-    """The same crops of the photos' abstractions, or of what a teacher made of them; None where no
-    phase looks at them."""
+    """The same crops of the drawings of the photos; None where no phase uses drawings."""
     cartoons: Tensor | None = None
-    """c, unrelated to the photos; None in the initialization phase."""
+    """Cartoons, c in the paper, not paired with the photos; None in the initialization phase."""
     smoothed: Tensor | None = None
-    """e, the same crops of the cartoons with their edges smoothed."""
+    """The same crops of the cartoons with smoothed edges, e in the paper; None without cartoons."""
 
     def to(self, device: torch.device) -> Batch:
-        """The same batch on a device."""
-        return self._map(lambda pictures: pictures.to(device))
+        """Return the batch on a device."""
+        return self._map(lambda images: images.to(device))
 
     def part(self, first: int, last: int) -> Batch:
-        """Its pictures from number `first` up to `last`, without it."""
-        return self._map(lambda pictures: pictures[first:last])
+        """Return the images from index `first` up to, but not including, `last`."""
+        return self._map(lambda images: images[first:last])
 
     def middle(self, side: int) -> Batch:
-        """The middle of each picture, `side` pixels square."""
-        return self._map(lambda pictures: cut_middle(pictures, side))
+        """Return the central square of each image, `side` pixels wide."""
+        return self._map(lambda images: cut_middle(images, side))
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Batch:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -57,7 +61,7 @@ class Batch:
 
 
 class Dataset:
-    """The batches of a run."""
+    """The batches of a training run."""
 
     def __init__(
         self,
@@ -67,15 +71,15 @@ class Dataset:
         adversarial: int,
         cartoon_colors: float = 0.0,
     ) -> None:
-        """Put batches together.
+        """Set up the batches; nothing is read yet.
 
         Args:
             photos: Crops for every batch.
-            cartoons: Crops for the batches of the adversarial phase; None if there is none.
-            batch_size: Crops of each kind in a batch.
+            cartoons: Crops for the batches of the adversarial phase; None without one.
+            batch_size: Number of crops of each kind in a batch.
             adversarial: Number of the first batch with cartoons.
-            cartoon_colors: How far the drawings of those batches are moved to the cartoons'
-                palette, 0 to 1.
+            cartoon_colors: How far the drawings of those batches are moved to the colors of the
+                cartoons: 0 not at all, 1 to the same mean and contrast.
         """
         self._photos = photos
         self._cartoons = cartoons
@@ -85,24 +89,24 @@ class Dataset:
 
     @property
     def skipped(self) -> dict[Path, str]:
-        """Pictures that were left out so far, and why."""
+        """Reason for each image that could not be used so far, by its path."""
         cartoons = self._cartoons.images.skipped if self._cartoons else {}
         return self._photos.images.skipped | cartoons
 
     def batches(self, first: int, workers: int) -> Generator[Batch, None, None]:
-        """Yield batches without end, prepared ahead on `workers` threads.
+        """Yield batches without end, prepared ahead on threads.
 
         Args:
             first: Number of the first batch, from 0.
-            workers: Threads; they only decide how soon a batch is there, never what is in it.
+            workers: Number of threads; it has no influence on the content of a batch.
 
         Yields:
-            Batch number `first`, and all after it in order.
+            Batch number `first`, then all later ones in order.
 
         Raises:
-            TrainingError: No picture can be used, or the cache cannot be written.
+            TrainingError: No image can be used, or the cache cannot be written.
         """
-        self._color_transfer  # noqa: B018  # measured once, before the threads ask for it
+        self._color_transfer  # noqa: B018  # computed before the threads start, which would compute it several times
         with ThreadPoolExecutor(workers, thread_name_prefix="batches") as pool:
             ahead: deque[Future[Batch]] = deque()
             try:
@@ -116,7 +120,7 @@ class Dataset:
                 pool.shutdown(cancel_futures=True)
 
     def batch(self, number: int) -> Batch:
-        """Batch number `number` (from 0): always the same for the same pictures and seed."""
+        """Return batch number `number`, from 0; the same images and seed give the same batch."""
         photos = _stack(self._photos.crop, number * self._batch_size, self._batch_size)
         if number < self._adversarial or not self._cartoons:
             return Batch(*photos)
@@ -129,24 +133,26 @@ class Dataset:
 
     @cached_property
     def _color_transfer(self) -> ColorTransfer | None:
-        """What moves drawings to the cartoons' palette; None where they keep their own colours."""
+        """Map of the drawings' colors to the cartoons'; None where drawings keep their colors."""
         if not self._cartoon_colors or not self._cartoons:
             return None
         crops = _stack(self._photos.crop, 0, COLOR_CROPS)
         cartoons = _stack(self._cartoons.crop, 0, COLOR_CROPS)[0]
         return ColorTransfer.between(
-            ColorStatistics.of(crops[-1]), ColorStatistics.of(cartoons), self._cartoon_colors
+            ColorStatistics.measure(crops[-1]),
+            ColorStatistics.measure(cartoons),
+            self._cartoon_colors,
         )
 
 
-def cut_middle(pictures: Tensor, side: int) -> Tensor:
-    """The middle of square pictures (..., S, S): (..., side, side)."""
-    margin = (pictures.shape[-1] - side) // 2
+def cut_middle(images: Tensor, side: int) -> Tensor:
+    """Return the central square of images (..., S, S), as (..., side, side)."""
+    margin = (images.shape[-1] - side) // 2
     inner = slice(margin, margin + side)
-    return pictures[..., inner, inner]
+    return images[..., inner, inner]
 
 
 def _stack(crop: Callable[[int], list[Pixels]], first: int, count: int) -> list[Tensor]:
-    """So many crops from number `first` on: a tensor (N, 3, H, W) for each picture of a crop."""
+    """Stack crops from number `first` on: one tensor (N, 3, H, W) for each image of a crop."""
     crops = [crop(index) for index in range(first, first + count)]
-    return [to_tensor(np.stack(pictures)) for pictures in zip(*crops, strict=True)]
+    return [to_tensor(np.stack(images)) for images in zip(*crops, strict=True)]

@@ -1,4 +1,7 @@
-"""Edge smoothing: a cartoon without its clear edges, which the discriminator shall see through.
+"""Edge smoothing: cartoons without clear edges, which the discriminator has to reject.
+
+In: a crop of a cartoon, c. Out: the same crop with smoothed edges, e, for the edge-promoting
+adversarial loss (CartoonGAN, equation 4).
 
 Source: CartoonGAN, section 3.2.1: detect edge pixels by Canny, dilate the edge regions, smooth by a
 Gaussian in the dilated regions. The paper states no sizes; those below are ours.
@@ -13,26 +16,27 @@ from toonvid.video import Pixels
 
 CANNY_WEAK = 80
 CANNY_STRONG = 160
-"""Steps of luminance (0..255, Sobel): an edge starts at the strong one, goes on at the weak one."""
+"""Gradients of luminance (0..255, Sobel): an edge starts above the strong threshold and continues
+above the weak one."""
 
 DILATION = 5
-"""Side in pixels of the square that each edge pixel becomes: a line of ink with both its sides."""
+"""Side in pixels of the square to which each edge pixel grows: covers a line and both its sides."""
 
 SMOOTHING = 7
-"""Side in pixels of the Gaussian, sigma 1.4: a line of 2 pixels gets soft but stays a line."""
+"""Side in pixels of the Gaussian, sigma 1.4: a line of 2 pixels gets soft but stays visible."""
 
 
 def smooth_edges(cartoon: Pixels) -> Pixels:
-    """Smooth a cartoon in the regions of its edges, and nowhere else.
+    """Smooth a cartoon in the regions around its edges only.
 
     Args:
         cartoon: (H, W, 3) uint8, RGB.
 
     Returns:
-        The same shape and type.
+        The smoothed cartoon, of the same shape and dtype.
     """
-    grey = cv2.cvtColor(cartoon, cv2.COLOR_RGB2GRAY)
-    edges = cv2.Canny(grey, CANNY_WEAK, CANNY_STRONG)
+    gray = cv2.cvtColor(cartoon, cv2.COLOR_RGB2GRAY)
+    edges = cv2.Canny(gray, CANNY_WEAK, CANNY_STRONG)
     regions = cv2.dilate(edges, np.ones((DILATION, DILATION), np.uint8))
     smooth = cv2.GaussianBlur(cartoon, (SMOOTHING, SMOOTHING), 0)
     return np.where(regions[..., None] > 0, smooth, cartoon)

@@ -1,6 +1,7 @@
-"""Folders of pictures: finding, reading, resizing them, and going through them in a fixed order.
+"""Folders of images: finding, reading and resizing images, in an order that a seed decides.
 
-Nothing is kept in memory: hundreds of thousands of pictures cost their names.
+In: a folder. Out: uint8 arrays or float tensors. Only file names are kept in memory, so a folder
+may contain hundreds of thousands of images.
 """
 
 from __future__ import annotations
@@ -23,58 +24,58 @@ from toonvid.video import Pixels
 
 log = logging.getLogger(__name__)
 
-Made = TypeVar("Made")
+Result = TypeVar("Result")
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
 
 class UnusableImageError(TrainingError):
-    """One picture cannot be used; the others can."""
+    """One image cannot be used; training continues with the others."""
 
 
 class ImageFolder:
-    """The pictures of a folder in an endless order that the seed alone decides.
+    """The images of a folder, in an endless order that only the seed decides.
 
-    A picture that cannot be used is left out: it is named in `skipped`, and the next one in order
-    takes its place.
+    An image that cannot be used is recorded in `skipped`, and the next one takes its place. Safe to
+    use from several threads.
     """
 
     def __init__(
         self, folder: Path, seed: int, what: str = "photos", leave_out: tuple[Path, ...] = ()
     ) -> None:
-        """Look for pictures; none is opened yet.
+        """Find the images; none is opened yet.
 
         Args:
-            folder: Searched with all folders in it.
-            seed: Decides the order.
-            what: The pictures' word in messages, plural.
-            leave_out: Folders that may lie in `folder` and hold none: the run's own.
+            folder: Searched recursively.
+            seed: Seed of the order.
+            what: Plural noun for the images in messages.
+            leave_out: Folders inside `folder` that are not searched, such as the run's own.
 
         Raises:
-            TrainingError: There are none.
+            TrainingError: The folder contains no images.
         """
         self.folder = folder
         self.paths = find_images(folder, what, leave_out)
         self.skipped: dict[Path, str] = {}
-        """What was left out, and why."""
+        """Reason for each image that cannot be used, by its path."""
         self._seed = seed
         self._what = what
         self._skipping = threading.Lock()
 
-    def first_usable(self, index: int, use: Callable[[Path], Made]) -> Made:
-        """What `use` makes of the picture at this place of the order, or of the next one it can.
+    def first_usable(self, index: int, use: Callable[[Path], Result]) -> Result:
+        """Return `use(path)` for the image at a position of the order, or the next usable one.
 
         Args:
-            index: From 0; every epoch is in an order of its own.
-            use: Raises `UnusableImageError` where it cannot.
+            index: Position from 0; every epoch has an order of its own.
+            use: Raises `UnusableImageError` for an image that it cannot use.
 
         Raises:
-            TrainingError: No picture of the folder can be used.
+            TrainingError: No image of the folder can be used.
         """
-        epoch, place = divmod(index, len(self.paths))
+        epoch, position = divmod(index, len(self.paths))
         order = _shuffled(self._seed, epoch, len(self.paths))
         for offset in range(len(order)):
-            path = self.paths[order[(place + offset) % len(order)]]
+            path = self.paths[order[(position + offset) % len(order)]]
             if path in self.skipped:
                 continue
             try:
@@ -94,86 +95,95 @@ class ImageFolder:
 
 
 def find_images(folder: Path, what: str = "photos", leave_out: tuple[Path, ...] = ()) -> list[Path]:
-    """Pictures in a folder and the folders in it, but for those left out, in order of their names.
+    """Return the paths of the images in a folder and its subfolders, sorted by name.
+
+    Args:
+        folder: Searched recursively.
+        what: Plural noun for the images in messages.
+        leave_out: Folders that are not searched.
 
     Raises:
-        TrainingError: The folder cannot be read, or holds none.
+        TrainingError: The folder does not exist, or contains no images.
     """
     if not folder.is_dir():
         raise TrainingError(f"{folder} is not a folder of {what}")
     found = (path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
-    root, places = folder.resolve(), [place.resolve() for place in leave_out]
-    inside = [folder / place.relative_to(root) for place in places if place.is_relative_to(root)]
-    pictures = sorted(
+    root, skipped = folder.resolve(), [path.resolve() for path in leave_out]
+    inside = [folder / path.relative_to(root) for path in skipped if path.is_relative_to(root)]
+    images = sorted(
         path
         for path in found
-        if path.is_file() and not any(path.is_relative_to(place) for place in inside)
+        if path.is_file() and not any(path.is_relative_to(other) for other in inside)
     )
-    if not pictures:
+    if not images:
         raise TrainingError(f"no {what} in {folder} (looked for jpg, png, webp, bmp and tiff)")
-    return pictures
+    return images
 
 
 def read_image(path: Path) -> Pixels:
-    """Read a picture as (H, W, 3) uint8, RGB, turned the way its camera was held.
+    """Read an image as (H, W, 3) uint8, RGB, rotated as its EXIF orientation says.
 
     Raises:
-        UnusableImageError: It cannot be read.
+        UnusableImageError: The image cannot be read.
     """
     try:
-        # Not cv2.imread: on Windows that cannot open every name.
+        # Not cv2.imread: on Windows it cannot open names outside the system's code page.
         encoded = np.frombuffer(path.read_bytes(), np.uint8)
         pixels = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if encoded.size else None
     except (OSError, cv2.error) as error:
         raise UnusableImageError(f"cannot be read: {error}") from error
     if pixels is None:
-        raise UnusableImageError("not a picture that can be read")
+        raise UnusableImageError("not a readable image")
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
 
-def check_size(picture: Pixels, crop: int) -> None:
-    """See that a crop of this side fits into a picture.
+def check_size(image: Pixels, crop: int) -> None:
+    """Check that a square crop fits into an image.
+
+    Args:
+        image: (H, W, 3) uint8.
+        crop: Side of the crop, in pixels.
 
     Raises:
-        UnusableImageError: It does not.
+        UnusableImageError: It does not fit.
     """
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     if min(height, width) < crop:
         raise UnusableImageError(f"{width} x {height}, smaller than the crop of {crop}")
 
 
-def resize_to(picture: Pixels, short_side: int) -> Pixels:
-    """Resize a picture so that its short side is `short_side`."""
-    scale = short_side / min(picture.shape[:2])
-    height, width = (max(short_side, round(side * scale)) for side in picture.shape[:2])
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    return cv2.resize(picture, (width, height), interpolation=how)
+def resize_to(image: Pixels, short_side: int) -> Pixels:
+    """Resize an image (H, W, 3) so that its short side is `short_side` pixels."""
+    scale = short_side / min(image.shape[:2])
+    height, width = (max(short_side, round(side * scale)) for side in image.shape[:2])
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return cv2.resize(image, (width, height), interpolation=interpolation)
 
 
 def draw_crop(
     size: tuple[int, ...], crop: int, random: np.random.Generator
 ) -> tuple[slice, slice, slice]:
-    """Draw where a square crop is cut out of pictures, and whether it is mirrored.
+    """Draw the position of a square crop, and whether it is mirrored.
 
     Args:
-        size: H and W of the picture, and what else its shape has.
-        crop: Side of the crop.
-        random: Asked three times.
+        size: Shape of the image, height and width first.
+        crop: Side of the crop, in pixels.
+        random: Generator; three numbers are drawn.
 
     Returns:
-        What the picture is indexed by, in two steps: `picture[rows, columns][:, mirror]`.
+        Slices `rows`, `columns` and `mirror`, to be used as `image[rows, columns][:, mirror]`.
     """
     top, left = (int(random.integers(side - crop + 1)) for side in size[:2])
     mirror = slice(None, None, -1 if random.integers(2) else 1)
     return slice(top, top + crop), slice(left, left + crop), mirror
 
 
-def to_tensor(pictures: NDArray[np.uint8]) -> Tensor:
-    """(N, H, W, 3) uint8 to (N, 3, H, W) float32 in [-1, 1], channels last in memory."""
-    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
+def to_tensor(images: NDArray[np.uint8]) -> Tensor:
+    """Convert (N, H, W, 3) uint8 to (N, 3, H, W) float32 in [-1, 1], channels last in memory."""
+    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 @functools.lru_cache(maxsize=4)
 def _shuffled(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
-    """The order of the pictures in one epoch."""
+    """Return the order of the images in one epoch, (count,) int64."""
     return np.random.default_rng((seed, epoch)).permutation(count)

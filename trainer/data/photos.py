@@ -1,7 +1,8 @@
-"""Crops of photos, with drawings of them where a phase asks for some.
+"""Crops of photos, with drawings of them where a phase needs some.
 
-A drawing is the photo's abstraction, or what a teacher makes of it. Drawings are expensive, so each
-is made once and kept in a cache folder, as one JPEG with its photo above it.
+In: a folder of images. Out: crops of a photo and of its drawing, by number. A drawing is made by
+`trainer.data.drawing` or by a teacher network (`trainer.training.distill`). It is expensive, so it
+is made once and cached as one JPEG with its photo above it.
 """
 
 from __future__ import annotations
@@ -28,30 +29,34 @@ from trainer.data.images import (
 from trainer.files import make_folder, write_atomically
 
 TILE = 384
-"""Longest side in pixels of the part that is kept of a resized photo: 1.4 to 4 crops of it."""
+"""Maximum side, in pixels, of the part of a resized photo that is drawn and cached. Larger than a
+crop, so that the crops of a tile differ."""
 
 CACHE_FORMAT = [
     *(cv2.IMWRITE_JPEG_QUALITY, 95),
     *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
 ]
-"""0.13 MB a photo and frame height, read in 2 ms; as PNG it would be three times both."""
+"""0.13 MB per photo and frame height, read in 2 ms; a PNG takes three times both. Without chroma
+subsampling, lines keep their color."""
 
 
 @dataclass(frozen=True)
 class DrawingMethod:
-    """A way to draw a photo."""
+    """A method of drawing photos."""
 
     draw: Callable[[Pixels, int], Pixels]
-    """From a photo (H, W, 3) uint8, RGB, and the short side of its frame, to the same shape."""
+    """Function from a photo, (H, W, 3) uint8 RGB, and the short side of its frame in pixels, to a
+    drawing of the same shape and dtype."""
     key: int | str
-    """Names the way: another one draws the same photo otherwise."""
+    """Identifies the method in the cache: methods that draw differently have different keys."""
 
 
 FLAT_DRAWING = DrawingMethod(draw_flat, FLAT_DRAWING_VERSION)
+"""Flat colors with ink lines, see `trainer.data.drawing`."""
 
 
 class PhotoCrops:
-    """Crops of the photos in a folder, in the order of a `ImageFolder`."""
+    """Crops of the photos in a folder, in the order of an `ImageFolder`."""
 
     def __init__(
         self,
@@ -63,19 +68,20 @@ class PhotoCrops:
         seed: int,
         leave_out: tuple[Path, ...] = (),
     ) -> None:
-        """Look for photos; none is opened yet.
+        """Find the photos; none is opened yet.
 
         Args:
-            folder: Searched with all folders in it.
-            cache: Folder for the drawings, made if it is not there.
-            drawing: How photos are drawn; None draws none, and needs no cache.
-            frame_heights: Short sides in pixels that photos are resized to; each crop draws one.
+            folder: Folder of images, searched recursively.
+            cache: Folder for the drawings, created if it does not exist.
+            drawing: How photos are drawn; None for no drawings, and no cache.
+            frame_heights: Short sides in pixels to which photos are resized; each crop draws one.
             crop: Side in pixels of the square crops.
-            seed: Decides order, tiles, crops and mirroring.
-            leave_out: Folders that may lie in `folder` and hold no photos: the run's own.
+            seed: Seed of order, tiles, crop positions and mirroring.
+            leave_out: Folders inside `folder` that are not searched, such as the run's own.
 
         Raises:
-            TrainingError: There are no photos, the crop does not fit, or the cache is read-only.
+            TrainingError: The folder contains no images, the crop does not fit, or the cache cannot
+                be written.
         """
         if crop > min(*frame_heights, TILE):
             raise TrainingError(
@@ -92,30 +98,30 @@ class PhotoCrops:
             make_folder(cache)
 
     def crop(self, index: int) -> list[Pixels]:
-        """Crop number `index` (from 0) of the endless order, and the same crop of its drawing.
+        """Return crop number `index`, from 0 without end, and the same crop of its drawing.
 
         Returns:
-            One or two pictures (crop, crop, 3) uint8, RGB: without a drawing, the photo alone.
+            One or two images (crop, crop, 3) uint8, RGB: without a drawing, only the photo.
 
         Raises:
             TrainingError: No photo can be used, or the cache cannot be written.
         """
         random = np.random.default_rng((self._seed, index))
         frame_height = int(random.choice(self._frame_heights))
-        made = self.images.first_usable(index, lambda path: self.prepare(path, frame_height))
-        rows, columns, mirror = draw_crop(made[0].shape, self._crop, random)
-        return [picture[rows, columns][:, mirror] for picture in made]
+        images = self.images.first_usable(index, lambda path: self.prepare(path, frame_height))
+        rows, columns, mirror = draw_crop(images[0].shape, self._crop, random)
+        return [image[rows, columns][:, mirror] for image in images]
 
     def prepare(self, path: Path, frame_height: int) -> list[Pixels]:
-        """A photo's tile and its drawing, from the cache if they are there.
+        """Return a photo's tile and its drawing, from the cache if they are in it.
 
         Args:
-            path: Of the photo.
-            frame_height: Short side that the photo is resized to.
+            path: Path of the photo.
+            frame_height: Short side in pixels to which the photo is resized.
 
         Returns:
-            Two pictures (H, W, 3) uint8, RGB, H and W from the crop to `TILE`. Without a drawing,
-            the whole resized photo alone.
+            Two images (H, W, 3) uint8, RGB, H and W between the crop's side and `TILE`. Without a
+            drawing, only the whole resized photo.
 
         Raises:
             TrainingError: The photo cannot be used, or the cache cannot be written.
@@ -123,13 +129,14 @@ class PhotoCrops:
         if not self._drawing:
             return [self._read(path, frame_height)]
         key = self._cache_key(path, frame_height, self._drawing)
-        place = self._cache / f"{key}.jpg"
-        pair = cv2.imread(str(place)) if place.is_file() else None
+        cached = self._cache / f"{key}.jpg"
+        pair = cv2.imread(str(cached)) if cached.is_file() else None
         if pair is None:
-            made = self._draw_pair(path, frame_height, key, self._drawing)
-            encoded = cv2.imencode(".jpg", made, CACHE_FORMAT)[1]
-            write_atomically(place, encoded.tobytes())
-            pair = cv2.imdecode(encoded, cv2.IMREAD_COLOR)  # as every later reading has it
+            drawn = self._draw_pair(path, frame_height, key, self._drawing)
+            encoded = cv2.imencode(".jpg", drawn, CACHE_FORMAT)[1]
+            write_atomically(cached, encoded.tobytes())
+            # Decode what was just encoded: the first use must equal all later ones.
+            pair = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
         return np.vsplit(cv2.cvtColor(pair, cv2.COLOR_BGR2RGB), 2)
 
     def _read(self, path: Path, frame_height: int) -> Pixels:
@@ -138,15 +145,16 @@ class PhotoCrops:
         return resize_to(photo, frame_height)
 
     def _draw_pair(self, path: Path, frame_height: int, key: str, drawing: DrawingMethod) -> Pixels:
-        """A tile of the photo above its drawing, BGR."""
+        """Return a tile of the photo above its drawing, (2 H, W, 3) uint8, BGR."""
         photo = cut_tile(self._read(path, frame_height), np.random.default_rng(int(key, 16)))
         drawn = drawing.draw(photo, frame_height)
         return cv2.cvtColor(np.vstack([photo, drawn]), cv2.COLOR_RGB2BGR)
 
     def _cache_key(self, path: Path, frame_height: int, drawing: DrawingMethod) -> str:
-        """Names a tile's file: another photo, height, seed or way of drawing gives another one.
+        """Return the name of a tile in the cache; it depends on the photo, height, seed and method.
 
-        The photo's content names it, so that a copy of the folder trains on the very same tiles.
+        It depends on the photo's content, not its path, so that a copy of the folder gives the same
+        tiles.
         """
         try:
             content = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -158,6 +166,6 @@ class PhotoCrops:
 
 
 def cut_tile(photo: Pixels, random: np.random.Generator) -> Pixels:
-    """Cut at most `TILE` x `TILE` pixels out of a photo, anywhere."""
+    """Cut a tile of at most `TILE` x `TILE` pixels at a random position of a photo (H, W, 3)."""
     top, left = (random.integers(max(side - TILE, 0) + 1) for side in photo.shape[:2])
     return photo[top : top + TILE, left : left + TILE]

@@ -1,4 +1,4 @@
-"""Crops of cartoons come at several scales, each with its smoothed twin."""
+"""Crops of cartoons come at several scales, each with its smoothed copy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trainer.data.cartoons import CartoonCrops
 from trainer.data.edge_smoothing import smooth_edges
 
 
-def test_the_twin_is_the_same_crop_smoothed(cartoons: Path) -> None:
+def test_the_second_image_is_the_same_crop_smoothed(cartoons: Path) -> None:
     crops = CartoonCrops(cartoons, (0.8, 1.0), crop=32, seed=1)
     for index in range(6):
         cartoon, smoothed = crops.crop(index)
@@ -26,7 +26,7 @@ def test_scales_are_drawn_and_a_crop_always_fits(tmp_path: Path) -> None:
     stripes[:, ::8] = 255
     write_image(tmp_path / "stripes.png", stripes)
     crops = CartoonCrops(tmp_path, (0.1, 1.0), crop=32, seed=1)
-    # At half its size, which a crop just fits into, a stripe of one pixel is half as bright.
+    # At half the size, the smallest that holds a crop, a stripe of one pixel is half as bright.
     assert {int(crops.crop(index)[0].max()) for index in range(20)} == {255, 128}
 
 

@@ -1,4 +1,4 @@
-"""Batches depend on pictures, seed and step alone."""
+"""Batches depend on images, seed and number only."""
 
 from __future__ import annotations
 
@@ -48,32 +48,32 @@ def test_a_batch_is_the_same_from_any_start_number_of_workers_and_cache(
         assert_same(fresh, next(batches))
 
 
-def test_batches_are_float_in_the_networks_range(dataset: Dataset) -> None:
+def test_batches_are_float_in_the_range_of_the_networks(dataset: Dataset) -> None:
     batch = dataset.batch(FIRST_ADVERSARIAL)
-    for pictures in (batch.photos, batch.drawings, batch.cartoons, batch.smoothed):
-        assert pictures is not None
-        assert pictures.shape == (4, 3, 32, 32)
-        assert pictures.dtype == torch.float32
-        assert -1 <= pictures.min() < pictures.max() <= 1
-        assert pictures.is_contiguous(memory_format=torch.channels_last)
+    for images in (batch.photos, batch.drawings, batch.cartoons, batch.smoothed):
+        assert images is not None
+        assert images.shape == (4, 3, 32, 32)
+        assert images.dtype == torch.float32
+        assert -1 <= images.min() < images.max() <= 1
+        assert images.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_drawings_take_on_the_cartoons_colours_in_the_adversarial_phase(
+def test_drawings_get_the_colors_of_cartoons_in_the_adversarial_phase(
     photos: Path, cartoons: Path, tmp_path: Path
 ) -> None:
-    plain, regraded = (open_dataset(photos, cartoons, tmp_path, 1, share) for share in (0.0, 1.0))
-    assert_same(*(one.batch(FIRST_ADVERSARIAL - 1) for one in (plain, regraded)))
-    before, after = (one.batch(FIRST_ADVERSARIAL) for one in (plain, regraded))
+    plain, recolored = (open_dataset(photos, cartoons, tmp_path, 1, share) for share in (0.0, 1.0))
+    assert_same(*(one.batch(FIRST_ADVERSARIAL - 1) for one in (plain, recolored)))
+    before, after = (one.batch(FIRST_ADVERSARIAL) for one in (plain, recolored))
     torch.testing.assert_close(before.photos, after.photos, atol=0, rtol=0)
     assert before.drawings is not None and after.drawings is not None
     assert before.cartoons is not None
     assert after.drawings.is_contiguous(memory_format=torch.channels_last)
-    aim = ColorStatistics.of(before.cartoons).mean
+    target = ColorStatistics.measure(before.cartoons).mean
     far, near = (
-        (ColorStatistics.of(one).mean - aim).abs().sum()
+        (ColorStatistics.measure(one).mean - target).abs().sum()
         for one in (before.drawings, after.drawings)
     )
-    assert near < 0.7 * far  # what leaves the range of levels is cut off
+    assert near < 0.7 * far  # not 0: values out of range are clamped
 
 
 def test_cartoons_come_with_the_adversarial_phase(dataset: Dataset) -> None:
@@ -87,7 +87,7 @@ def test_another_seed_gives_other_batches(photos: Path, cartoons: Path, tmp_path
     assert not torch.equal(first.cartoons, second.cartoons)
 
 
-def test_skipped_pictures_of_both_kinds_are_named(
+def test_skipped_images_of_both_kinds_are_named(
     dataset: Dataset, photos: Path, cartoons: Path, tmp_path: Path
 ) -> None:
     folders = []
@@ -96,7 +96,7 @@ def test_skipped_pictures_of_both_kinds_are_named(
         copy.mkdir()
         for path in folder.iterdir():
             (copy / path.name).write_bytes(path.read_bytes())
-        (copy / f"bad {folder.name}.jpg").write_text("no picture")
+        (copy / f"bad {folder.name}.jpg").write_text("not an image")
         folders.append(copy)
     dataset = open_dataset(folders[0], folders[1], tmp_path / "cache")
     for number in range(2, 6):
@@ -104,7 +104,7 @@ def test_skipped_pictures_of_both_kinds_are_named(
     assert {path.name for path in dataset.skipped} == {f"bad {f.name}.jpg" for f in folders}
 
 
-def test_a_batch_has_parts_and_a_middle(dataset: Dataset) -> None:
+def test_a_batch_can_be_sliced_and_cut_to_its_middle(dataset: Dataset) -> None:
     batch = dataset.batch(2)
     part = batch.part(1, 3)
     torch.testing.assert_close(part.smoothed, batch.smoothed[1:3])

@@ -1,4 +1,4 @@
-"""Crops of photos and their abstractions; bad photos are skipped and named."""
+"""Crops of photos and their drawings; unusable photos are skipped and named."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ def open_photos(
     return PhotoCrops(folder, cache, drawing, frame_heights=(36, 48), crop=32, seed=seed)
 
 
-def apart(first: Pixels, second: Pixels) -> float:
+def mean_difference(first: Pixels, second: Pixels) -> float:
     return float(np.abs(first.astype(int) - second).mean())
 
 
-def test_an_abstraction_is_of_the_same_crop_as_its_photo(photos: Path, tmp_path: Path) -> None:
+def test_a_drawing_is_of_the_same_crop_as_its_photo(photos: Path, tmp_path: Path) -> None:
     crops = open_photos(photos, tmp_path)
     pairs = [crops.crop(index) for index in range(8)]
-    own = np.mean([apart(photo, drawing) for photo, drawing in pairs])
-    others = [apart(pairs[n][0], pairs[n - 1][1]) for n in range(8)]
-    mirrored = [apart(photo, drawing[:, ::-1]) for photo, drawing in pairs]
+    own = np.mean([mean_difference(photo, drawing) for photo, drawing in pairs])
+    others = [mean_difference(pairs[n][0], pairs[n - 1][1]) for n in range(8)]
+    mirrored = [mean_difference(photo, drawing[:, ::-1]) for photo, drawing in pairs]
     assert own < 0.5 * min(np.mean(others), np.mean(mirrored))
 
 
-def test_without_a_drawing_the_photo_is_alone(photos: Path, tmp_path: Path) -> None:
-    (alone,) = open_photos(photos, tmp_path, drawing=None).crop(3)
-    assert alone.shape == (32, 32, 3)
+def test_without_a_drawing_only_the_photo_is_returned(photos: Path, tmp_path: Path) -> None:
+    (photo,) = open_photos(photos, tmp_path, drawing=None).crop(3)
+    assert photo.shape == (32, 32, 3)
     assert not list(tmp_path.iterdir())
 
 
@@ -50,7 +50,7 @@ def test_an_epoch_shows_every_photo_once(photos: Path, tmp_path: Path) -> None:
     assert shown[:5] != shown[5:]
 
 
-def test_an_abstraction_is_drawn_once(
+def test_a_photo_is_drawn_once(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = find_images(photos)[0]
@@ -60,17 +60,17 @@ def test_an_abstraction_is_drawn_once(
     np.testing.assert_array_equal(first, second)
 
 
-def test_a_damaged_abstraction_is_drawn_again(photos: Path, tmp_path: Path) -> None:
+def test_a_damaged_drawing_is_drawn_again(photos: Path, tmp_path: Path) -> None:
     path = find_images(photos)[0]
     first = open_photos(photos, tmp_path).prepare(path, 48)
     (cached,) = tmp_path.iterdir()
-    cached.write_bytes(b"cut off")
+    cached.write_bytes(b"truncated")
     np.testing.assert_array_equal(first, open_photos(photos, tmp_path).prepare(path, 48))
 
 
 def test_a_copy_of_the_folder_gives_the_same_crops(photos: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
-    shutil.copytree(photos, copy, copy_function=shutil.copyfile)  # as new files
+    shutil.copytree(photos, copy, copy_function=shutil.copyfile)  # without the times of the files
     for path in copy.iterdir():
         os.utime(path, (0, 0))
     here, there = (
@@ -89,7 +89,7 @@ def test_another_photo_of_the_same_name_is_drawn_anew(tmp_path: Path) -> None:
         write_image(path, draw_discs(50, 50, seed))
         os.utime(path, (0, 0))
         drawn.append(open_photos(path.parent, tmp_path / "cache").prepare(path, 48)[1])
-    assert apart(*drawn) > 1
+    assert mean_difference(*drawn) > 1
 
 
 def test_unusable_photos_are_skipped_and_named(
@@ -99,21 +99,21 @@ def test_unusable_photos_are_skipped_and_named(
     (folder / "inner").mkdir(parents=True)
     write_image(folder / "good ünd [odd].png", draw_discs(50, 50, 1))
     write_image(folder / "inner" / "small.jpg", draw_discs(20, 50, 2))
-    (folder / "text.jpg").write_text("no picture")
+    (folder / "text.jpg").write_text("not an image")
     (folder / "empty.png").touch()
     crops = open_photos(folder, tmp_path / "cache")
     for index in range(12):
         crops.crop(index)
     assert {path.name: reason for path, reason in crops.images.skipped.items()} == {
         "small.jpg": "50 x 20, smaller than the crop of 32",
-        "text.jpg": "not a picture that can be read",
-        "empty.png": "not a picture that can be read",
+        "text.jpg": "not a readable image",
+        "empty.png": "not a readable image",
     }
     assert len(caplog.messages) == 3
     assert any("text.jpg" in message for message in caplog.messages)
 
 
-def test_a_photo_that_vanishes_is_skipped(tmp_path: Path) -> None:
+def test_a_deleted_photo_is_skipped(tmp_path: Path) -> None:
     for seed in range(2):
         write_image(tmp_path / f"{seed}.png", draw_discs(50, 50, seed))
     crops = open_photos(tmp_path, tmp_path / "cache")
@@ -150,15 +150,15 @@ def test_a_cache_that_cannot_be_written_is_an_error(photos: Path, tmp_path: Path
         open_photos(photos, tmp_path / "file")
 
 
-def test_pictures_are_turned_as_their_camera_was_held(tmp_path: Path) -> None:
+def test_images_are_rotated_as_exif_says(tmp_path: Path) -> None:
     pixels = draw_discs(30, 50, 1)
     encoded = cv2.imencode(".jpg", pixels)[1].tobytes()
-    # An Exif block (APP1) that says: orientation 6, turn right.
+    # An Exif block (APP1) with orientation 6: rotate by 90 degrees clockwise.
     tiff = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
     block = b"Exif\0\0" + tiff
     app1 = b"\xff\xe1" + (len(block) + 2).to_bytes(2, "big") + block
-    (tmp_path / "held.jpg").write_bytes(encoded[:2] + app1 + encoded[2:])
-    assert read_image(tmp_path / "held.jpg").shape == (50, 30, 3)
+    (tmp_path / "rotated.jpg").write_bytes(encoded[:2] + app1 + encoded[2:])
+    assert read_image(tmp_path / "rotated.jpg").shape == (50, 30, 3)
 
 
 @pytest.mark.parametrize(("height", "width"), [(30, 90), (90, 31), (7, 7)])

@@ -84,7 +84,7 @@ def test_an_unusable_image_is_named_and_moves_no_other_crop(tmp_path: Path) -> N
     hurt = CropFolder(folder, "photos", 8, 1)
     left = {region.image: region.offsets for region in hurt.regions()}
     assert hurt.skipped == {
-        str(folder / "1.png"): "not a picture that can be read",
+        str(folder / "1.png"): "not a readable image",
         str(folder / "2.png"): "300 x 100, smaller than the crop of 160",
     }
     assert left == {0: whole[0], 3: whole[3]}
