@@ -404,7 +404,7 @@ def test_what_cannot_be_resumed_says_so_once(
 ) -> None:
     options = ("--style", "negative", "-o")
     ended = run_here(capsys, "convert", scene_film, *options, tmp_path / "a.gif")
-    line = "note: this conversion cannot be resumed: the frames of a .gif hang together from"
+    line = "note: this conversion cannot be resumed: the frames of a .gif depend on each"
     assert ended.err.count(line) == ended.err.count("be resumed:") == 1
     for target in ("a.mp4", "a.mkv"):
         ended = run_here(capsys, "convert", scene_film, *options, tmp_path / target)

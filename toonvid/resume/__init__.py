@@ -3,15 +3,15 @@
 The same input as `toonvid.pipeline` goes in, and a target comes out whose bytes are the same
 whether the conversion was stopped in between or not. The door is `segmented`.
 
-- segmented: converts a video in segments, or goes on with those that are there
+- segmented: the public `convert`; resumes a conversion or begins it, and joins its segments
+- missing_segments: decodes, stylizes and encodes the segments that are not finished
 - eligibility: which conversions can be resumed, and why others cannot
 - fingerprint: the `Job`, which tells whether two runs are the same conversion
-- boundaries: where a video is cut into segments, and how the place is found again
+- boundaries: where a video is split into segments, and how the place is found again
 - segment_file: one segment on disk
 - work_folder: the segments and the journal of one job, and room on the disk for them
 - journal: the file that lists what is finished; journal_entries: what its lines say
 - join: segments and auxiliary streams become one file
 - job_state: how far a conversion has come, for `--status`
 - finished_target: whether a target is finished already, for runs over folders
-- disk_space: how large a target will be at least
 """

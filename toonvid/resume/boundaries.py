@@ -1,4 +1,8 @@
-"""Cut: where a film is cut into segments, and how the end of one is found again in the source."""
+"""Boundaries: where a video is split into segments, and how the end of one is found again.
+
+In: frames of the source, in order. Out: the number of each frame's segment, and hashes of the last
+frames of a segment, by which a later run knows that it reads on at the right place.
+"""
 
 from __future__ import annotations
 
@@ -9,62 +13,79 @@ from fractions import Fraction
 
 from toonvid.video import Frame
 
-_LEAST_FRAMES = 2  # of a segment: lone key frames in a row look like one to a player
+# Frames in a segment: a row of single key frames looks like images, not a video, to some players.
+_LEAST_FRAMES = 2
 
 
-class Cutter:
-    """Tells to which segment a frame belongs, by nothing but the frames since the last cut."""
+class Splitter:
+    """Numbers the segment of each frame.
 
-    def __init__(self, seconds: Fraction, number: int) -> None:
-        """Remember which segment the next frame begins, and how long segments are."""
-        self._seconds, self._number = seconds, number
-        self._begin: Fraction | None = None
-        self._frames = 0
+    The number depends on nothing but the frames since the last boundary, so that a run that goes
+    on behind a finished segment splits the rest as an undisturbed run does.
+    """
+
+    def __init__(self, segment_seconds: Fraction, first_number: int) -> None:
+        """Begin before a boundary.
+
+        Args:
+            segment_seconds: Least length of a segment, in seconds.
+            first_number: Number of the segment that the next frame begins.
+        """
+        self._segment_seconds = segment_seconds
+        self._number = first_number
+        self._begin: Fraction | None = None  # of the segment, in seconds
+        self._frame_count = 0  # in the segment so far
 
     def __call__(self, frame: Frame) -> int:
+        """Return the number of the segment of the next frame."""
         if self._begin is None:
             self._begin = frame.seconds
-        is_long = frame.seconds - self._begin >= self._seconds
-        if is_long and self._frames >= _LEAST_FRAMES:
+        is_long = frame.seconds - self._begin >= self._segment_seconds
+        if is_long and self._frame_count >= _LEAST_FRAMES:
             self._number += 1
-            self._begin, self._frames = frame.seconds, 0
-        self._frames += 1
+            self._begin, self._frame_count = frame.seconds, 0
+        self._frame_count += 1
         return self._number
 
 
-def read_tail(tail: list[list[str]], frames: Iterator[Frame]) -> list[Frame] | None:
+def read_last_frames(last_frames: list[list[str]], frames: Iterator[Frame]) -> list[Frame] | None:
     """Read the frames up to the end of a finished segment.
 
     Args:
-        tail: (time in seconds, hash) of the segment's last source frames.
-        frames: Source frames, from the first of the tail or from before it. Those after the tail
+        last_frames: What `identify` returned for the last source frames of the segment.
+        frames: Source frames, from the first of these or from before it. Those behind the segment
             are left unread.
 
     Returns:
-        The frames of the tail; None if they are not those that the segment had.
+        The last frames of the segment; None if they are not those that it had, because the source
+        was not read from the place that was sought.
     """
     found: list[Frame] = []
-    wanted = deque(tail)
+    missing = deque(last_frames)
     for frame in frames:
-        time, picture = wanted[0]
-        if frame.seconds < Fraction(time):
+        seconds, digest = missing[0]
+        if frame.seconds < Fraction(seconds):
             continue
-        if frame.seconds > Fraction(time) or digest(frame) != picture:
+        if frame.seconds > Fraction(seconds) or _digest(frame) != digest:
             return None
         found.append(frame)
-        wanted.popleft()
-        if not wanted:
+        missing.popleft()
+        if not missing:
             return found
     return None
 
 
-def remembered(frames: Iterable[Frame], tail: deque[Frame]) -> Iterator[Frame]:
-    """The frames; `tail` keeps the last of them."""
+def keep_last(frames: Iterable[Frame], last: deque[Frame]) -> Iterator[Frame]:
+    """Yield the frames unchanged; `last`, of a limited length, holds the latest of them."""
     for frame in frames:
-        tail.append(frame)
+        last.append(frame)
         yield frame
 
 
-def digest(frame: Frame) -> str:
-    """What tells a frame's picture from any other."""
+def identify(frames: Iterable[Frame]) -> list[list[str]]:
+    """Return [time in seconds, hash of the pixels] of each frame, as the journal stores it."""
+    return [[str(frame.seconds), _digest(frame)] for frame in frames]
+
+
+def _digest(frame: Frame) -> str:
     return hashlib.blake2b(frame.pixels.data, digest_size=16).hexdigest()

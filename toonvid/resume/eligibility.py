@@ -1,4 +1,7 @@
-"""Resumable: which conversions are done in segments, and why the others are written in one go."""
+"""Eligibility: which conversions are done in segments, and why others are written in one go.
+
+In: names of source and target, and the codec. Out: a reason in words, or None. No file is opened.
+"""
 
 from __future__ import annotations
 
@@ -13,20 +16,23 @@ JOINABLE_CODECS = {
     *("libx264", "libx264rgb", "libx265", "libsvtav1", "libvpx-vp9"),
     *("mpeg4", "prores_ks", "dnxhd", "ffv1", "mjpeg"),
 }
-"""Encoders that begin each segment with a key frame, in the same way each time: tests hold them to
-it. Any other is trusted with whole films only."""
-ALIKE_CODECS = set(NVENC)
-"""Encoders that are joined as well, and whose segments may be other bytes each time."""
+"""Encoders that begin each segment with a key frame and give the same bytes each time, as tests
+show. Any other may encode whole videos only."""
+INEXACT_CODECS = set(NVENC)
+"""Encoders whose segments can be joined too, but may be other bytes each time."""
 
 
 def why_in_one_go(source: str | Path, target: str | Path, encoding: EncodeOptions) -> str | None:
-    """Why a conversion cannot be resumed, in words; None when it can: from a file to a film that
-    can be joined.
+    """Say why a conversion cannot be resumed.
 
     Args:
         source: A path, an address, or `-`.
         target: A path, or `-`.
         encoding: How the target is written.
+
+    Returns:
+        A clause in plain words; None when the conversion can be resumed, which is from a file to a
+        video whose segments can be joined.
     """
     container = VIDEO_CONTAINERS.get(Path(target).suffix.lower())
     if str(target) == PIPE:
@@ -34,9 +40,9 @@ def why_in_one_go(source: str | Path, target: str | Path, encoding: EncodeOption
     if not Path(source).is_file():
         return "what comes through a pipe or from an address cannot be read twice"
     if container is None:
-        return "a picture is made at once"
+        return "an image is made at once"
     if container == "gif":
-        return "the frames of a .gif hang together from first to last"
-    if encoding.codec is not None and encoding.codec not in JOINABLE_CODECS | ALIKE_CODECS:
-        return f"films of {encoding.codec} are not joined of segments"
+        return "the frames of a .gif depend on each other from first to last"
+    if encoding.codec is not None and encoding.codec not in JOINABLE_CODECS | INEXACT_CODECS:
+        return f"segments of {encoding.codec} cannot be joined"
     return None

@@ -1,7 +1,8 @@
-"""Join: finished segments become one film, with the source's other streams beside them.
+"""Join: finished segments become one video, with the source's auxiliary streams beside it.
 
-Nothing is decoded or encoded here but sound and text that the container cannot hold as they are.
-The order of all packets follows from the source and the segments alone, so the same segments always
+In: segments on disk, and the source, which is demuxed once more. Out: packets in a muxer. Nothing
+is decoded or encoded but audio and text subtitles that the container cannot hold as they are. The
+order of all packets follows from the source and the segments alone, so the same segments always
 give the same bytes.
 """
 
@@ -24,7 +25,7 @@ from toonvid.writing.muxer import Muxer
 def join(
     decoder: VideoDecoder,
     muxer: Muxer,
-    like: Frame,
+    template: Frame,
     folder: Path,
     segments: Sequence[Segment],
 ) -> None:
@@ -33,14 +34,14 @@ def join(
     Args:
         decoder: Just entered, with auxiliary streams; none of its frames is read.
         muxer: Just entered, of the target and with the decoder's auxiliary streams.
-        like: A frame such as the segments' encoders were opened for.
+        template: A frame such as the segments' encoders were opened for.
         folder: Holds the segments.
         segments: All of the video, in order.
 
     Raises:
         TargetError: The disk is full, or a segment was made by another encoder.
     """
-    muxer.start(like)
+    muxer.start(template)
     for segment in segments:
         if read_head(folder / segment.name)[1] != muxer.encoder.extradata:
             raise TargetError(
@@ -49,10 +50,11 @@ def join(
     packets = _packets(folder, segments)
     packet = next(packets, None)
     for time in decoder.packet_times():
-        if time is None:  # sound or text: written at once, however much of it comes in a row
+        if time is None:  # an auxiliary packet: written at once, however many come in a row
             muxer.write([])
             continue
-        # As far as the source itself has come, so that sound and video lie side by side.
+        # The video follows as far as the source itself has come. So audio and video lie side by
+        # side in the target, and neither has to wait in the muxer for long.
         while packet is not None and (packet.dts or 0) * packet.time_base <= time:
             muxer.write([packet])
             packet = next(packets, None)
@@ -62,7 +64,7 @@ def join(
 
 
 def _packets(folder: Path, segments: Sequence[Segment]) -> Iterator[Packet[Stream]]:
-    """Yield all packets of the film, each with its time of decoding."""
+    """Yield all packets of the video, each with its dts."""
     paths = [folder / segment.name for segment in segments]
     shown = chain.from_iterable(sorted(read_times(path)) for path in paths)
     times = decoding_times(shown, max(segment.depth for segment in segments))
@@ -72,14 +74,15 @@ def _packets(folder: Path, segments: Sequence[Segment]) -> Iterator[Packet[Strea
 
 
 def decoding_times(shown: Iterator[int], depth: int) -> Iterator[int]:
-    """Yield when each packet is decoded: strictly rising, none after it is shown.
+    """Yield the dts of each packet: strictly rising, none later than the packet's pts.
 
-    Each segment's encoder began anew, and its own times of decoding reach back over the segment
-    before where frames come at uneven times. So they are made as one encoder would have made them.
+    Each segment's encoder began anew. Its own dts would reach back over the segment before where
+    frames come at uneven times, so all are computed as one encoder would: the dts are the pts in
+    the order in which frames are shown, delayed by `depth` packets.
 
     Args:
-        shown: When frames are shown, rising.
-        depth: How many frames the order of packets puts a frame behind that.
+        shown: The pts of all frames, rising.
+        depth: By how many frames, at most, the order of packets differs from that.
     """
     first = list(islice(shown, depth + 1))
     lead = first[-1] - first[0]

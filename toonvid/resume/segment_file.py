@@ -1,7 +1,9 @@
-"""A segment on disk: the packets of some seconds of film, as one encoder left them.
+"""A segment on disk: the packets of some seconds of video, as one encoder gave them.
 
-No container of FFmpeg's keeps every codec, time base and duration exactly, so the file is our own:
-a head, then one record for each packet. What a segment belongs to is `toonvid.resume.segmented`'s.
+In: packets. Out: a file, and the same packets read back, without their dts, which
+`toonvid.resume.join` computes. No container format keeps every codec, time base and duration
+exactly, so the file is our own: a head, then one record for each packet. Which conversion a segment
+belongs to is in the journal.
 """
 
 from __future__ import annotations
@@ -20,33 +22,38 @@ from av.stream import Stream
 from toonvid.engine import file_sha256
 
 _MAGIC = b"toonvid segment 1\n"
-_HEAD = struct.Struct("<iiI")  # time base, length of the extradata that follows
-_RECORD = struct.Struct("<qq?I")  # pts, duration, key frame or not, length of the content behind it
+_HEAD = struct.Struct("<iiI")  # time base; bytes of extradata, which follow
+_RECORD = struct.Struct("<qq?I")  # pts, duration, key frame or not; bytes of content, which follow
 
 
 @dataclass(frozen=True)
 class Segment:
-    """What is known of a finished segment."""
+    """A finished segment, as the journal describes it."""
 
     name: str
-    """Of its file."""
+    """File name."""
     size: int
-    """Of its file, in bytes."""
+    """Size of the file, in bytes."""
     sha256: str
+    """SHA-256 of the file, in hexadecimal."""
     frames: int
+    """Number of packets, each of one frame."""
     depth: int
-    """How many frames the encoder's order puts a frame behind the order in which it is shown."""
+    """By how many places, at most, B-frames put a packet behind the order in which frames are
+    shown."""
 
 
 class SegmentWriter:
     """Writes one segment. A context manager: left with an error, it leaves no file."""
 
     def __init__(self, path: Path) -> None:
+        """Remember where to write."""
         self.path = path
-        self._shown: list[int] = []
+        self._shown: list[int] = []  # pts of the packets so far
 
     def __enter__(self) -> SegmentWriter:
-        self.path.unlink(missing_ok=True)  # of a run that was killed; a link is not followed
+        # A killed run may have left a file. Creating it anew does not follow a link either.
+        self.path.unlink(missing_ok=True)
         self._file = self.path.open("xb")
         return self
 
@@ -66,8 +73,8 @@ class SegmentWriter:
         """Write the head.
 
         Args:
-            time_base: Of the packets.
-            extradata: What a decoder must know before the first of them.
+            time_base: Seconds in one unit of the packets' times.
+            extradata: What a decoder must know before the first packet.
         """
         head = _HEAD.pack(time_base.numerator, time_base.denominator, len(extradata))
         self._file.write(_MAGIC + head + extradata)
@@ -90,7 +97,7 @@ class SegmentWriter:
             self._shown.append(packet.pts)
 
     def finish(self) -> Segment:
-        """Make the file safe on disk, and say what it is."""
+        """Wait until the file is safe on disk, and describe it."""
         self._file.flush()
         os.fsync(self._file.fileno())
         rank = {pts: place for place, pts in enumerate(sorted(self._shown))}
@@ -104,7 +111,7 @@ class SegmentWriter:
 
 
 def read_head(path: Path) -> tuple[Fraction, bytes]:
-    """The time base and the extradata of a segment."""
+    """Return the time base and the extradata of a segment."""
     with path.open("rb") as file:
         file.seek(len(_MAGIC))
         numerator, denominator, size = _HEAD.unpack(file.read(_HEAD.size))
@@ -112,12 +119,12 @@ def read_head(path: Path) -> tuple[Fraction, bytes]:
 
 
 def read_times(path: Path) -> list[int]:
-    """The pts of a segment's packets, in their order."""
+    """Return the pts of a segment's packets, in the order of the file."""
     return [pts for pts, _, _, _ in _records(path, with_content=False)]
 
 
 def read_packets(path: Path) -> Iterator[Packet[Stream]]:
-    """Yield the packets of a segment. They have no time of decoding yet."""
+    """Yield the packets of a segment. They have no dts."""
     time_base, _ = read_head(path)
     for pts, duration, is_key, content in _records(path, with_content=True):
         packet = Packet(content)

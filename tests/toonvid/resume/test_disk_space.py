@@ -14,8 +14,7 @@ from support.clips import Clip, moving_frames
 
 from toonvid.errors import TargetError
 from toonvid.pipeline import ConvertOptions, Progress
-from toonvid.resume.disk_space import least_target_bytes
-from toonvid.resume.segmented import convert
+from toonvid.resume.segmented import convert, least_target_bytes
 from toonvid.video import VideoInfo
 from toonvid.writing.codec import Codec
 from toonvid.writing.options import EncodeOptions

@@ -196,7 +196,7 @@ def test_a_signal_finishes_the_segment_and_says_how_to_go_on(
     assert running.returncode == 128 + number
     text = said.decode()
     assert "stopped; nothing was left half-written" in text
-    assert "of the film are finished and kept. Go on with" in text
+    assert "of the video are finished and kept. Resume with" in text
     assert f"toonvid convert '{film}' -o {target} --style negative\n" in text
     assert not target.exists()
     told = start_apart("convert", "--status", target, stdout=subprocess.PIPE)
