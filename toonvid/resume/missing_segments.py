@@ -30,8 +30,8 @@ from toonvid.video import Frame
 from toonvid.writing.encoder import Encoder
 from toonvid.writing.muxer import check_container
 
-# Frames at a segment's end that must be found again to go on behind it: as many as make up the state
-# of the steady stage.
+# Frames at a segment's end that must be found again to go on behind it: as many as the state of the
+# steady stage is made of.
 _LAST_FRAMES = WARM_UP_FRAMES
 # FFmpeg's names of containers whose index leads to a key frame that decodes by itself. Others may
 # lead to a frame that needs earlier ones, so a source in them is read from its start.

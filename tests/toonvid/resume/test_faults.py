@@ -200,4 +200,4 @@ def test_a_signal_finishes_the_segment_and_says_how_to_go_on(
     assert f"toonvid convert '{film}' -o {target} --style negative\n" in text
     assert not target.exists()
     told = start_apart("convert", "--status", target, stdout=subprocess.PIPE)
-    assert b"nobody is at work on it" in told.communicate(timeout=60)[0]
+    assert b"no process is working on it" in told.communicate(timeout=60)[0]
