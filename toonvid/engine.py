@@ -128,7 +128,7 @@ class EngineCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 field, as in "Expected `int`, got `str` - at `$.multiple_of`".
         """
         try:
-            return msgspec.json.decode(text, type=cls)
+            return msgspec.json.decode(text, type=cls)  # its errors are ValueErrors, from 0.21 on
         except RecursionError as error:
             raise ValueError("nested too deep") from error
 

@@ -295,5 +295,5 @@ def test_openvino_sends_no_telemetry() -> None:
         "import sys, toonvid.backends.openvino\n"
         "print([name for name in sys.modules if name.startswith('openvino_telemetry.')])"
     )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == "[]"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

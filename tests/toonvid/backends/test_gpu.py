@@ -52,9 +52,9 @@ def make_frames(count: int, width: int, height: int) -> Pixels:
 
 
 def assert_alike(cartoons: Pixels, expected: Pixels) -> None:
-    apart = np.abs(cartoons.astype(int) - expected)
-    assert apart.max() <= MOST_LEVELS
-    assert apart.mean() <= MEAN_LEVELS
+    difference = np.abs(cartoons.astype(int) - expected)
+    assert difference.max() <= MOST_LEVELS
+    assert difference.mean() <= MEAN_LEVELS
 
 
 @pytest.mark.parametrize("precision", ["f16", "f32"])

@@ -68,8 +68,8 @@ def test_the_scene_is_repeated_without_a_gap(tmp_path: Path) -> None:
     write_test_video(video, None, (64, 48), 6)
     found = times(video)
     assert found == [Fraction(n, 24) for n in range(144)]
-    pictures = decoded(video)
-    assert np.array_equal(pictures[0], pictures[48])
+    frames = decoded(video)
+    assert np.array_equal(frames[0], frames[48])
     sounds = [dts for dts, _ in packets(video, "audio")]
     assert sounds == sorted(set(sounds))
     assert sounds[-1] > Fraction(11, 2)
@@ -151,8 +151,8 @@ def test_each_stage_processes_the_whole_video(
     stages = (decode_alone(scene_film), stylize_alone(held, identity), encode_alone(held, target))
     assert [stage.frames for stage in stages] == [12, 12, 12]
     assert times(target) == times(scene_film)
-    pictures = [picture.astype(int) for picture in decoded(target)]
-    assert np.abs(pictures[0] - pictures[4]).mean() < np.abs(pictures[0] - pictures[2]).mean()
+    frames = [frame.astype(int) for frame in decoded(target)]
+    assert np.abs(frames[0] - frames[4]).mean() < np.abs(frames[0] - frames[2]).mean()
 
 
 def make_results(**changes: object) -> SizeResults:
