@@ -1,4 +1,4 @@
-"""Train the styles that ship, from folders with the same pictures: docs/styles.md tells of them.
+"""Train the styles that ship, from folders with the same pictures: docs/research/styles.md tells of them.
 
     python scripts/train_styles.py --photos DIR --pepper DIR --wiehan DIR \
         --content-weights FILE -o runs [STYLE...]

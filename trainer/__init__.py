@@ -1,7 +1,7 @@
 """Training of toonvid's generators, after CartoonGAN.
 
 The paper: Chen, Lai and Liu, "CartoonGAN: Generative Adversarial Networks for Photo
-Cartoonization", CVPR 2018. The preset `paper` is that; docs/training.md lists what it had to choose
+Cartoonization", CVPR 2018. The preset `paper` is that; docs/research/training.md lists what it had to choose
 where the paper is silent. The others depart from it, each named again where it is made:
 
 - `improved` and `lite` compare features of ResNet-50, not of VGG-19 (`trainer.networks.content_features`), use least

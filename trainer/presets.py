@@ -1,4 +1,4 @@
-"""The trainings that `--preset` starts from; docs/training.md names their departures."""
+"""The trainings that `--preset` starts from; docs/research/training.md names their departures."""
 
 from __future__ import annotations
 

@@ -130,7 +130,10 @@ def stylize(
 
     Args:
         image: Shape (H, W, 3), uint8, RGB, of any size. It is not changed.
-        style, backend, strength, keep_color: As for `open_style`.
+        style: As for `open_style`.
+        backend: As for `open_style`.
+        strength: As for `open_style`.
+        keep_color: As for `open_style`.
 
     Returns:
         A new array of the same shape and dtype.
