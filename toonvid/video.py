@@ -173,7 +173,7 @@ class AuxiliaryStreams:
     """All of a source that is not its pictures. Only valid while its decoder is open."""
 
     streams: tuple[Stream, ...] = ()
-    """Audio, subtitles, cover pictures, attachments and data, in the source's order."""
+    """Audio, subtitles, cover images, attachments and data, in the source's order."""
     packets: PacketQueue = field(default_factory=PacketQueue)
     """Packets of `streams`, covers excepted, in the source's order, as far as it was read."""
     covers: list[Packet[Stream]] = field(default_factory=list)

@@ -1,7 +1,8 @@
-"""Codec: the video encoder of a target, with its options, its pixel format and the sizes it takes.
+"""Codec: a video encoder of FFmpeg, with its options, its pixel format and the sizes it takes.
 
-Any encoder that FFmpeg has may be asked for by name; one in hardware has to work in this machine.
-What containers can hold is not known here.
+In: what a user asks for. Out: FFmpeg's options, or an error before any work is done. Any encoder
+that FFmpeg has may be named; one in hardware must work in this machine. What containers can hold is
+not known here.
 """
 
 from __future__ import annotations
@@ -20,40 +21,44 @@ from toonvid.ffmpeg.hardware import NVENC, encoder_problem, is_hardware_encoder
 
 _DEFAULT_CRF = {"libx264": 18, "libx265": 20, "libsvtav1": 26, "libvpx-vp9": 26}
 _DEFAULT_PRESETS = {"libx264": "superfast", "libx265": "fast", "libsvtav1": "9"}
-# With this much of veryfast, superfast makes cartoons as fine as veryfast's, a little larger, for
-# half the processor time (scripts/measure_presets.py). A preset that is asked for stays as it is.
+# With these options of veryfast, superfast gives cartoons of the same quality, a little larger, in
+# half the CPU time (scripts/measure_presets.py). A preset that a user names stays as it is.
 _DEFAULT_X264 = "mbtree=1:rc-lookahead=10"
-# NVENC's constant quality has a scale of its own, near the encoders' above it.
+# NVENC's constant quality has a scale of its own, near the CRF of the software encoders.
 _DEFAULT_CQ = {"h264_nvenc": 19, "hevc_nvenc": 21, "av1_nvenc": 27}
-# The AVX-512 code of x264's macroblock tree reads memory that nobody wrote: the same film would
-# give other bytes each time. In plain C, on all processors, it gives the same.
+# The AVX-512 code of x264's macroblock tree reads memory that was never written, so the same frames
+# would give other bytes each time. With plain C they give the same, on every CPU.
 _REPEATABLE = {"x264-params": "cpu-independent=1"}
 _OPTIONS = {
     "libx264": _REPEATABLE,
     "libx264rgb": _REPEATABLE,
     "libvpx-vp9": {"row-mt": "1", "deadline": "realtime", "cpu-used": "6"},
-    "libx265": {"x265-params": "log-level=error"},  # it prints to standard error by itself
-    "mjpeg": {"qmin": "2", "qmax": "2"},  # FFmpeg's scale: 2 is the finest but one
+    "libx265": {"x265-params": "log-level=error"},  # x265 prints to standard error by itself
+    "mjpeg": {"qmin": "2", "qmax": "2"},  # 1 is the finest, and hardly looks better than 2
     "libwebp": {"quality": "92"},
-    # Of no rate in particular, or its 2 Mbit/s would rule; a key frame as often as x264's.
+    # Without a bit rate: the default of 2 Mbit/s would rule. A key frame as often as x264's.
     **{name: {"rc": "vbr", "b": "0", "g": "250"} for name in NVENC},
     "png": {"pred": "mixed"},
 }
 # No lookahead and no B-frames. A key frame that is forced is one that decoding can begin at.
 _LOW_LATENCY_X264 = {"tune": "zerolatency", "forced-idr": "1"}
-_PICTURE_FORMATS = {"mjpeg": "yuvj444p", "png": "rgb24", "libwebp": "yuv420p"}
+_IMAGE_FORMATS = {"mjpeg": "yuvj444p", "png": "rgb24", "libwebp": "yuv420p"}
 _ALPHA_FORMATS = {"png": "rgba", "libwebp": "yuva420p"}
+# Encoders, or their first letters, that write the pixel aspect ratio into the stream.
 _KEEPING_ASPECT = ("libx264", "libx265", "h264_", "hevc_", "mpeg4", "mpeg2video")
-_QUIET_SVT = ("SVT_LOG", "1")  # errors alone; SVT-AV1 too prints by itself
+_QUIET_SVT = (
+    "SVT_LOG",
+    "1",
+)  # SVT-AV1 prints by itself too; this environment variable: errors only
 
 
 @dataclass(frozen=True)
 class Codec:
-    """A video encoder and how it is to be used. None leaves a choice to a good default.
+    """A video encoder and its settings. None leaves a setting to a good default.
 
     Raises:
-        TargetError: There is no such encoder, or it does not take these options.
-        DeviceMissingError: It is one in hardware, which this machine does not have.
+        TargetError: There is no such encoder, or it does not take these settings.
+        DeviceMissingError: The encoder needs hardware that this machine lacks.
     """
 
     name: str
@@ -81,7 +86,7 @@ class Codec:
                 raise TargetError(f"codec {self.name} takes no --{option}")
         if self.name in NVENC and self.crf is not None:
             most = int(private["cq"].max)
-            if not 1 <= self.crf <= most:  # 0 would leave the choice to the card
+            if not 1 <= self.crf <= most:  # 0 would leave the choice to the GPU
                 raise TargetError(f"codec {self.name} takes --crf from 1 to {most}")
         if is_hardware_encoder(self.name) and (problem := encoder_problem(self.name)):
             raise DeviceMissingError(
@@ -89,7 +94,7 @@ class Codec:
             )
 
     def options(self) -> dict[str, str]:
-        """What FFmpeg is told."""
+        """Return FFmpeg's options for the encoder."""
         options = dict(_OPTIONS.get(self.name, {}))
         crf = self.crf if self.crf is not None else (_DEFAULT_CRF | _DEFAULT_CQ).get(self.name)
         preset = self.preset or _DEFAULT_PRESETS.get(self.name)
@@ -105,29 +110,29 @@ class Codec:
 
     @property
     def notice(self) -> str | None:
-        """What of toonvid's promises the encoder does not keep."""
+        """A promise of toonvid that the encoder does not keep, for the user; None: it keeps all."""
         if self.name not in NVENC:
             return None
         return (
-            f"{self.name}: a film that is stopped and goes on has the same frames at the same"
-            " times, but is not byte for byte the same file"
+            f"{self.name}: a conversion that is stopped and resumed gives the same frames at the"
+            " same times, but not byte for byte the same file"
         )
 
     @property
     def crf_over_default(self) -> int:
-        """How much coarser than by default it is asked to encode; below 0: finer."""
+        """How much coarser the encoder is set than by default, in units of CRF; below 0: finer."""
         default = _DEFAULT_CRF.get(self.name)
         return 0 if self.crf is None or default is None else self.crf - default
 
     def _own_name(self, option: str) -> str:
-        """What the encoder calls an option of the command line."""
+        """Return the encoder's own name of an option of the command line."""
         return "cq" if option == "crf" and self.name in NVENC else option
 
     def pixel_format(self, with_alpha: bool) -> str:
-        """FFmpeg's name of the pixel format in which pictures are encoded.
+        """Return FFmpeg's name of the pixel format in which frames are encoded.
 
         Args:
-            with_alpha: Whether the pictures let one see through.
+            with_alpha: Whether frames have an opacity.
 
         Raises:
             TargetError: The encoder does not know the format that was asked for.
@@ -135,7 +140,7 @@ class Codec:
         known = [found.name for found in av.Codec(self.name, "w").video_formats or ()]
         pix_fmt = self.pix_fmt
         if pix_fmt is None:
-            pix_fmt = _PICTURE_FORMATS.get(self.name, "yuv420p")
+            pix_fmt = _IMAGE_FORMATS.get(self.name, "yuv420p")
             if with_alpha:
                 pix_fmt = _ALPHA_FORMATS.get(self.name, pix_fmt)
             if known and pix_fmt not in known:
@@ -145,34 +150,40 @@ class Codec:
         return pix_fmt
 
     def keeps_alpha(self, pix_fmt: str) -> bool:
-        """Whether pictures in this format let one see through."""
+        """Whether frames in this pixel format keep their opacity."""
         return _ALPHA_FORMATS.get(self.name) == pix_fmt
 
     def coded_size(
         self, width: int, height: int, aspect: Fraction, pix_fmt: str
     ) -> tuple[tuple[int, int], tuple[int, int]]:
-        """The size that pictures are encoded in, and how many columns and rows to double before.
+        """Return the size in which frames are encoded, and the padding that they need before.
 
         Args:
-            width: Of the pictures, in pixels.
-            height: Likewise.
+            width: Width of the frames, in pixels.
+            height: Height of the frames, in pixels.
             aspect: Width of a pixel over its height, when shown.
-            pix_fmt: As `pixel_format` gives it.
+            pix_fmt: What `pixel_format` returned.
+
+        Returns:
+            (width, height) of encoded frames; (columns, rows) to add at the right and below.
 
         Raises:
-            TargetError: The encoder does not take them anyhow, or not with these options.
+            TargetError: The encoder takes no such frames, or not with these settings.
         """
         shown = self.shown_size(width, height, aspect)
         extra = self.padding(*shown, pix_fmt)
-        padding = extra if shown == (width, height) else (0, 0)  # others are scaled to what fits
+        padding = extra if shown == (width, height) else (0, 0)  # scaled frames are scaled to fit
         return (shown[0] + extra[0], shown[1] + extra[1]), padding
 
     def shown_size(self, width: int, height: int, aspect: Fraction) -> tuple[int, int]:
-        """The size that pictures are encoded in: with square pixels where no others can be stated.
+        """Return (width, height) of frames in pixels that the encoder can describe.
+
+        Pixels stay as they are if the encoder can state their aspect ratio; else frames are
+        enlarged to square pixels, so that nothing is lost.
 
         Args:
-            width: Of the pictures, in pixels.
-            height: Likewise.
+            width: Width of the frames, in pixels.
+            height: Height of the frames, in pixels.
             aspect: Width of a pixel over its height, when shown.
         """
         if self.keeps_aspect or aspect == 1:
@@ -182,15 +193,17 @@ class Codec:
 
     @property
     def keeps_aspect(self) -> bool:
-        """Whether the encoder states the shape of a pixel in what it writes."""
+        """Whether the encoder writes the pixel aspect ratio into its stream."""
         return self.name.startswith(_KEEPING_ASPECT)
 
     def padding(self, width: int, height: int, pix_fmt: str) -> tuple[int, int]:
-        """How many columns and rows to double so that the encoder takes the pictures.
+        """Return how many columns and rows to add so that the encoder takes the frames.
 
         Raises:
-            TargetError: It does not take them anyhow, or not with these options.
+            TargetError: The encoder takes no such frames, or not with these settings.
         """
+        # Chroma of half the size needs even sides, but not in every encoder. None of them can be
+        # asked which sizes it takes, so the encoder is opened on trial.
         odd = (width % 2, height % 2)
         for extra_x, extra_y in ((0, 0), odd):
             if self._opens(width + extra_x, height + extra_y, pix_fmt, self.options()):

@@ -1,4 +1,4 @@
-"""What is asked of an encoder. Writing is `toonvid.writing.encoder`'s, defaults are `toonvid.writing.codec`'s."""
+"""EncodeOptions: what a user may ask of the target. Defaults of each codec are in `codec`."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class EncodeOptions:
-    """How a target is written. None leaves a choice to the codec's own good default."""
+    """How a target is written. The names of the fields are part of a conversion's identity."""
 
     codec: str | None = None
     """FFmpeg's name of the video encoder; None: H.264, or what the container asks for."""
     crf: int | None = None
-    """Constant quality, in the codec's own scale; lower is finer."""
+    """Constant quality, in the codec's own scale; lower is finer; None: the codec's default."""
     preset: str | None = None
-    """The codec's trade of speed against size."""
+    """The codec's trade of speed against size; None: the codec's default."""
     pix_fmt: str | None = None
-    """FFmpeg's name of the pixel format."""
+    """FFmpeg's name of the pixel format; None: yuv420p, or what the codec takes."""
     audio: bool = True
+    """Whether audio streams are copied."""
     subtitles: bool = True
+    """Whether subtitle streams are copied."""
     overwrite: bool = False
     """Whether a target that is there already is replaced."""

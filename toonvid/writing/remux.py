@@ -1,7 +1,8 @@
-"""Carry: everything of a source that is not its pictures goes into the target.
+"""Remux: the auxiliary streams of a source go into the target.
 
-Audio, subtitles, cover pictures and attachments are copied as packets, byte for byte. What the
-target's container cannot hold is converted (text subtitles, audio) or left out, and then said so.
+In: packets of audio, subtitles, cover images, attachments and data; chapters and metadata. Out: the
+same packets, byte for byte, in streams of the target's container. What the container cannot hold is
+converted (audio and text subtitles, by `toonvid.writing.transcode`) or left out, with a notice.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ from av.stream import Stream
 from av.subtitles.stream import SubtitleStream
 
 from toonvid.video import AuxiliaryStreams, is_cover
-from toonvid.writing.transcode import TEXT_SUBTITLES, AudioTranscoder, TextTranscoder
+from toonvid.writing.transcode import TEXT_SUBTITLES, AudioTranscoder, SubtitleTranscoder
 
 logger = logging.getLogger(__name__)
 
-# What players find in a transport stream; FFmpeg would write anything into one.
+# What players find in an MPEG transport stream. FFmpeg would write any codec into one, as private
+# data that nothing reads.
 _MPEGTS_CODECS = {
     "aac",
     "ac3",
@@ -40,8 +42,9 @@ _MPEGTS_CODECS = {
     "klv",
 }
 _COVER_TYPES = {"mjpeg": "image/jpeg", "png": "image/png"}
-_MOV_TEXT_FILLER = b"\0\0"  # a text of no letters
-# Said of the source's own file or streams, and false or taken in the target.
+_MOV_TEXT_FILLER = b"\0\0"  # a text of length 0, which fills a gap between two texts
+# Tags that describe the source's own file or streams. In the target they would be false, or FFmpeg
+# writes its own.
 _STALE_TAGS = {
     "major_brand",
     "minor_version",
@@ -56,15 +59,19 @@ _STALE_TAGS = {
 
 @dataclass
 class _Route:
-    """How packets of one stream travel."""
+    """How packets of one source stream get into the target."""
 
     stream: Stream
+    """The target's stream."""
     translate: Callable[[Packet[Stream]], Iterable[Packet[Stream]]]
+    """Turns a packet of the source into packets of the target, possibly none."""
     finish: Callable[[], Iterable[Packet[Stream]]]
+    """Returns the packets that are left when the source has ended."""
     last_dts: int | None = None
+    """dts of the last packet, in units of its time base; None before the first."""
 
     def can_follow(self, dts: int) -> bool:
-        """Whether a container takes this time next; two texts may begin together."""
+        """Whether a container takes this dts next. Two subtitles may begin at the same time."""
         if self.last_dts is None or self.stream.type == "subtitle":
             return self.last_dts is None or dts >= self.last_dts
         return dts > self.last_dts
@@ -76,7 +83,7 @@ class Remuxer:
     def __init__(
         self, auxiliary: AuxiliaryStreams, target: OutputContainer, audio: bool, subtitles: bool
     ) -> None:
-        """Add a stream to the target for each that it can hold.
+        """Add a stream to the target for each one that it can hold.
 
         Args:
             auxiliary: Streams, covers, chapters and metadata of the source, whose decoder must
@@ -93,7 +100,7 @@ class Remuxer:
         self._target = target
         self._routes: dict[int, _Route] = {}
         self._disordered = self._damaged = 0
-        self._transcoders: list[AudioTranscoder | TextTranscoder] = []
+        self._transcoders: list[AudioTranscoder | SubtitleTranscoder] = []
         wanted = {"audio": audio, "subtitle": subtitles}
         for stream in auxiliary.streams:
             if wanted.get(stream.type, True):
@@ -104,7 +111,7 @@ class Remuxer:
             target.set_chapters(list(auxiliary.chapters))
 
     def write(self, packets: Iterable[Packet[Stream]]) -> None:
-        """Mux packets, in the source's order. Those of streams that are left out are dropped."""
+        """Mux packets, in the source's order. Packets of streams that are left out are dropped."""
         covers, self._covers = reversed(self._covers), []
         for packet in chain(covers, packets):
             route = self._routes.get(packet.stream_index)
@@ -125,7 +132,7 @@ class Remuxer:
 
     def _mux(self, route: _Route, packets: Iterable[Packet[Stream]]) -> None:
         for packet in packets:
-            if packet.dts is None:
+            if packet.dts is None:  # nothing here has B-frames: it is decoded when it is shown
                 packet.dts = packet.pts
             if packet.dts is None or not route.can_follow(packet.dts):
                 self._disordered += 1
@@ -135,11 +142,12 @@ class Remuxer:
             try:
                 self._target.mux(packet)
             except InvalidDataError as error:
-                logger.debug("%s: damaged packet: %s", _called(route.stream), error)
+                logger.debug("%s: damaged packet: %s", _describe(route.stream), error)
                 self._damaged += 1
 
     def _add(self, source: Stream) -> None:
         if source.type == "data" and self._auxiliary.chapters:
+            # In MOV files, chapters are a text track too. FFmpeg writes one from the chapters.
             logger.debug("data stream %d, chapters as text, is written anew", source.index)
             return
         if self._container == "matroska" and is_cover(source):
@@ -147,7 +155,9 @@ class Remuxer:
             return
         route = self._copied(source) or self._converted(source)
         if route is None:
-            self.notices.append(f"{_called(source)} does not fit {self._container} and is left out")
+            self.notices.append(
+                f"{_describe(source)} does not fit {self._container} and is left out"
+            )
             return
         route.stream.metadata.update(kept_tags(source.metadata))
         route.stream.disposition = source.disposition
@@ -158,7 +168,7 @@ class Remuxer:
         return self._target.format.name
 
     def _attach(self, source: Stream) -> None:
-        """Matroska keeps a cover picture as an attachment."""
+        """Add a cover image as an attachment, which is where Matroska players look for it."""
         mime_type = _COVER_TYPES.get(_codec_name(source), "image/bmp")
         name = source.metadata.get("filename", f"cover.{mime_type.removeprefix('image/')}")
         for cover in self._auxiliary.covers:
@@ -169,7 +179,8 @@ class Remuxer:
         if not _fits(source, self._container):
             return None
         stream = self._target.add_stream_from_template(source, opaque=True)
-        # FFmpeg fills the gaps between texts in mp4 by itself: those of the source would be twice.
+        # FFmpeg fills the gaps between texts in MP4 by itself. The source's fillers would be there
+        # twice, at the same times.
         filler = _MOV_TEXT_FILLER if _codec_name(source) == "mov_text" else None
         return _Route(
             stream, lambda packet: () if bytes(packet) == filler else (packet,), lambda: ()
@@ -179,28 +190,28 @@ class Remuxer:
         try:
             transcoder = self._transcoder(source)
         except (ValueError, FFmpegError) as error:
-            logger.debug("%s cannot be converted: %s", _called(source), error)
+            logger.debug("%s cannot be converted: %s", _describe(source), error)
             return None
         if transcoder is None:
             return None
         self._transcoders.append(transcoder)
         name = _codec_name(transcoder.stream)
-        self.notices.append(f"{_called(source)} is converted to {name}")
+        self.notices.append(f"{_describe(source)} is converted to {name}")
         return _Route(transcoder.stream, transcoder.translate, transcoder.finish)
 
-    def _transcoder(self, source: Stream) -> AudioTranscoder | TextTranscoder | None:
+    def _transcoder(self, source: Stream) -> AudioTranscoder | SubtitleTranscoder | None:
         context: CodecContext | None = source.codec_context
         if context is None:  # nothing here can decode it
             return None
         if isinstance(source, AudioStream):
             return AudioTranscoder(source, self._target)
         if isinstance(source, SubtitleStream) and _codec_name(source) in TEXT_SUBTITLES:
-            return TextTranscoder(source, self._target)
+            return SubtitleTranscoder(source, self._target)
         return None
 
 
 def kept_tags(metadata: dict[str, str]) -> dict[str, str]:
-    """The tags that are as true of the target as of the source."""
+    """Return the tags that are as true of the target as of the source."""
     return {
         name: value
         for name, value in metadata.items()
@@ -209,27 +220,30 @@ def kept_tags(metadata: dict[str, str]) -> dict[str, str]:
 
 
 def _fits(source: Stream, container: str) -> bool:
-    """Whether packets of the stream can lie in the container as they are, and be found there."""
+    """Whether packets of the stream can be stored in the container as they are, and be played."""
     codec = _codec_name(source)
     if source.type == "video" and not is_cover(source):
-        return False  # a second film would be shown as it is
+        return False  # another video stream, which would be shown without a cartoon
     if source.type == "attachment" and container != "matroska":
         return False
     if source.type == "audio" and codec.startswith("pcm_") and container == "mp4":
-        return False  # FFmpeg can write it, few players can read it
+        return False  # FFmpeg can write it, but few players can read it
     if container == "mpegts" or source.type == "data":
         return container == "mpegts" and codec in _MPEGTS_CODECS
     return _header_takes(source, container)
 
 
 def _header_takes(source: Stream, container: str) -> bool:
-    """Write a header on trial; FFmpeg's table of what fits where promises more than it keeps."""
+    """Whether a header with this stream can be written, tried in memory.
+
+    FFmpeg's own table of what fits where promises more than it keeps.
+    """
     try:
         with av.open(BytesIO(), "w", format=container) as trial:
             trial.add_stream_from_template(source, opaque=True)
             trial.start_encoding()
     except (ValueError, FFmpegError) as error:
-        logger.debug("%s cannot be copied to %s: %s", _called(source), container, error)
+        logger.debug("%s cannot be copied to %s: %s", _describe(source), container, error)
         return False
     return True
 
@@ -240,6 +254,6 @@ def _codec_name(stream: Stream) -> str:
     return context.codec.canonical_name if context else getattr(stream, "name", None) or "unknown"
 
 
-def _called(stream: Stream) -> str:
-    kind = "cover picture" if is_cover(stream) else stream.type
+def _describe(stream: Stream) -> str:
+    kind = "cover image" if is_cover(stream) else stream.type
     return f"{kind} stream {stream.index} ({_codec_name(stream)})"

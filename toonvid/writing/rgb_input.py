@@ -1,5 +1,7 @@
-"""What an encoder is given: a frame as FFmpeg's picture, and what its colours mean. The filters
-between the two are `toonvid.ffmpeg.color`'s.
+"""What an encoder is given: RGB arrays as FFmpeg's frames, and what their colors mean.
+
+In: `Frame`s and color tags. Out: PyAV frames in rgba or rgb24, and tags on a codec context. The
+conversion to the encoder's pixel format is in `toonvid.ffmpeg`.
 """
 
 from __future__ import annotations
@@ -15,7 +17,13 @@ _WHITE = 255
 
 
 def written_color(codec: str, color: ColorTags) -> ColorTags:
-    """What a codec's pictures are made with, where the source's colours are these."""
+    """Return the color tags that a codec's frames are made with.
+
+    Args:
+        codec: FFmpeg's name of the encoder.
+        color: What the source's colors mean.
+    """
+    # JPEG and WebP files have no tags: all programs take them for BT.601.
     return BT601 if codec in ("mjpeg", "libwebp") else color
 
 
@@ -25,7 +33,7 @@ def is_full_range(pix_fmt: str) -> bool:
 
 
 def tag_colors(context: VideoCodecContext, color: ColorTags, full_range: bool) -> None:
-    """State to an encoder what its pictures' colours mean; those that are RGB need no tags."""
+    """State to an encoder what its frames' colors mean. RGB formats need no tags."""
     if context.pix_fmt is None or context.pix_fmt.startswith(("rgb", "bgr", "gbr", "pal8")):
         return
     context.color_range = FULL_RANGE if full_range else TV_RANGE
@@ -35,22 +43,22 @@ def tag_colors(context: VideoCodecContext, color: ColorTags, full_range: bool) -
 
 
 def rgb_image(frame: Frame, padding: tuple[int, int], with_alpha: bool) -> VideoFrame:
-    """A frame as a picture of FFmpeg's, rgba or rgb24.
+    """Turn a frame into one of FFmpeg's, rgba or rgb24.
 
     Args:
         frame: Must not be changed any more.
-        padding: How many columns and rows to double at the right and below.
-        with_alpha: Whether the picture lets one see through; else it lies on white.
+        padding: Columns to add at the right and rows to add below, copies of the last ones.
+        with_alpha: Whether the opacity is kept; else the frame is laid on white.
     """
     pixels, alpha = frame.pixels, frame.alpha
     if with_alpha:
         opacity = np.full(pixels.shape[:2], 255, np.uint8) if alpha is None else alpha
-        pixels = np.dstack([pixels, opacity])
+        pixels = np.dstack([pixels, opacity])  # (H, W, 4)
     elif alpha is not None:
         pixels = _over_white(pixels, alpha)
     if any(padding):
         pixels = np.pad(pixels, ((0, padding[1]), (0, padding[0]), (0, 0)), mode="edge")
-    # Without a copy: FFmpeg holds the array until it is done with it.
+    # from_ndarray would copy, 6 MB for each frame of 1080p. FFmpeg holds the array instead.
     return VideoFrame.from_numpy_buffer(
         np.ascontiguousarray(pixels), format="rgba" if with_alpha else "rgb24"
     )
@@ -58,5 +66,5 @@ def rgb_image(frame: Frame, padding: tuple[int, int], with_alpha: bool) -> Video
 
 def _over_white(pixels: Pixels, alpha: Pixels) -> Pixels:
     opacity = alpha[:, :, None].astype(np.uint16)
-    mixed = pixels * opacity + _WHITE * (255 - opacity)
+    mixed = pixels * opacity + _WHITE * (255 - opacity)  # at most 255 * 255: fits 16 bits
     return ((mixed + 127) // 255).astype(np.uint8)

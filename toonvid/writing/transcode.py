@@ -1,4 +1,8 @@
-"""Transcode: sound and text that a container cannot hold become sound and text that it can."""
+"""Transcode: audio and text subtitles that a container cannot hold, in a codec that it can.
+
+In: packets of one stream of the source. Out: packets of a new stream of the target, with the same
+times. Video is not transcoded here, and bitmap subtitles cannot be.
+"""
 
 from __future__ import annotations
 
@@ -18,24 +22,26 @@ from av.subtitles.stream import SubtitleStream
 
 TEXT_SUBTITLES = {"subrip", "ass", "ssa", "mov_text", "webvtt", "text"}
 
-_AUDIO_CODECS = {"webm": "libopus"}  # what audio becomes that a container cannot hold; else AAC
+_AUDIO_CODECS = {"webm": "libopus"}  # container -> encoder of audio that does not fit; else AAC
 _TEXT_CODECS = {"mp4": "mov_text", "mov": "mov_text", "matroska": "srt", "webm": "webvtt"}
-_USUAL_RATE = 48000  # samples a second, where a codec lacks the source's rate
+_USUAL_RATE = 48000  # samples per second, where a codec lacks the source's rate
 _MILLISECOND = Fraction(1, 1000)
 
 
 class AudioTranscoder:
-    """Turns packets of one sound into packets of another codec."""
+    """Turns audio packets into packets of another codec."""
 
     def __init__(self, source: AudioStream, target: OutputContainer) -> None:
         """Add a stream to the target.
 
         Raises:
-            ValueError, FFmpegError: The target can hold no sound.
+            ValueError: The target's container can hold no audio.
+            FFmpegError: The encoder cannot be opened.
         """
         name = _AUDIO_CODECS.get(target.format.name, "aac")
         rates = av.Codec(name, "w").audio_rates or [source.rate]
         self.lost_packets = 0
+        """Number of packets that could not be decoded."""
         self._rate = source.rate if source.rate in rates else _USUAL_RATE
         self._decoder = source.codec_context
         stream = target.add_stream(name, rate=self._rate)
@@ -48,7 +54,7 @@ class AudioTranscoder:
         self._kind: tuple[str, str, int] | None = None
 
     def translate(self, packet: Packet[Stream]) -> Iterator[Packet[Stream]]:
-        """Yield what is ready after one more packet; a damaged one is counted and passed over."""
+        """Yield the packets that one more packet gives. A damaged one is counted and skipped."""
         try:
             frames = self._decoder.decode(packet)
         except FFmpegError:
@@ -58,7 +64,7 @@ class AudioTranscoder:
             yield from self._encoded(frame)
 
     def finish(self) -> Iterator[Packet[Stream]]:
-        """Yield the rest."""
+        """Yield the packets of what decoder, resampler and encoder still hold."""
         try:
             frames = self._decoder.decode(None)
         except FFmpegError:
@@ -71,9 +77,10 @@ class AudioTranscoder:
 
     def _encoded(self, frame: AudioFrame) -> Iterator[Packet[Stream]]:
         kind = (frame.format.name, frame.layout.name, frame.sample_rate)
-        if kind != self._kind:
+        if kind != self._kind:  # the first frame, or a broadcast that goes on in another layout
             yield from self._flushed()
-            self._encoder.open(strict=False)  # only then it knows how many samples it takes
+            # Only an open encoder knows how many samples it takes at a time.
+            self._encoder.open(strict=False)
             self._resampler = AudioResampler(
                 self._encoder.format, self._encoder.layout, self._rate, self._encoder.frame_size
             )
@@ -89,19 +96,21 @@ class AudioTranscoder:
             yield from self._encoder.encode(piece)
 
 
-class TextTranscoder:
-    """Turns packets of one text subtitle into packets of another codec."""
+class SubtitleTranscoder:
+    """Turns packets of text subtitles into packets of another codec."""
 
     def __init__(self, source: SubtitleStream, target: OutputContainer) -> None:
         """Add a stream to the target.
 
         Raises:
-            ValueError, FFmpegError: The target can hold no text.
+            ValueError: The target's container can hold no text subtitles.
+            FFmpegError: The decoder cannot be opened.
         """
         name = _TEXT_CODECS.get(target.format.name)
         if name is None:
             raise ValueError(f"no text subtitles in {target.format.name}")
         self.lost_packets = 0
+        """Number of packets that could not be converted."""
         stream = target.add_stream(name)
         assert isinstance(stream, SubtitleStream)
         self.stream: Stream = stream
@@ -111,7 +120,7 @@ class TextTranscoder:
         self._encoder.time_base = _MILLISECOND
 
     def translate(self, packet: Packet[Stream]) -> Iterator[Packet[Stream]]:
-        """Yield the text in the target's codec; a damaged one is counted and passed over."""
+        """Yield the text in the target's codec. A damaged one is counted and skipped."""
         try:
             subtitle = self._decoder.decode2(packet)
             if subtitle is None:
@@ -126,13 +135,13 @@ class TextTranscoder:
         yield text
 
     def finish(self) -> Iterable[Packet[Stream]]:
-        """Nothing is held back."""
+        """Return nothing: no text is held back."""
         return ()
 
 
 def _encodable_layout(source: AudioStream, codec: str, rate: int) -> str:
-    """The source's layout of channels where the codec knows it, else the nearest it knows."""
-    # Plain PCM says how many channels there are, but not which: "6c" stands for the usual six.
+    """Return the source's channel layout if the codec takes it, else the nearest that it takes."""
+    # PCM states how many channels there are, but not which. "6c" is FFmpeg's default layout of six.
     for layout in (source.layout.name, f"{source.layout.nb_channels}c"):
         trial = av.CodecContext.create(codec, "w")
         assert isinstance(trial, AudioCodecContext)
