@@ -36,7 +36,7 @@ class StyleSettings:
     style: str
     """Name of a style, or path of an engine."""
     options: StylizeOptions = field(default_factory=StylizeOptions)
-    """Strength, color and comparison; by default those of `toonvid convert`."""
+    """Strength, color, comparison and steadiness; by default those of `toonvid convert`."""
     mirror: bool = False
     """Whether left and right are swapped."""
 
@@ -128,7 +128,10 @@ class LiveStylizer:
         return StylizedFrame(pixels, cartoon, captured.captured_at)
 
     def _stylizer_for(self, options: StylizeOptions) -> Stylizer:
-        """The stylizer of the frames before, unless the backend or the options have changed."""
+        """Return the stylizer of the previous frames, or a new one for other options or style.
+
+        It is kept because `--steady` compares each frame with those before it.
+        """
         kept = self._stylizer
         if kept is None or kept.backend is not self.backend or kept.options != options:
             kept = self._stylizer = Stylizer(self.backend, options)
