@@ -10,12 +10,14 @@ Prints a line every half minute and a verdict at the end. Exit code 1 if anythin
 from __future__ import annotations
 
 import argparse
+import http.client
 import resource
 import sys
 import tempfile
 import threading
 import time
 import urllib.request
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -119,7 +121,10 @@ def read_page(address: str) -> None:
     """Open the page and read the live cartoon until it ends."""
     opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
     opener.open(address).close()
-    with opener.open(address.partition("?")[0] + "cartoon.mjpg") as stream:
+    with (
+        opener.open(address.partition("?")[0] + "cartoon.mjpg") as stream,
+        suppress(http.client.IncompleteRead),  # the server cuts the connection at its end
+    ):
         while stream.read(1 << 16):
             continue
 
