@@ -22,7 +22,7 @@ import msgspec
 from torch import Tensor
 
 from toonvid.engine import DataSource
-from trainer.training.state import find_state, load_state, save_state
+from trainer.training.state_file import find_state, load_state, save_state
 
 PHOTO_SOURCES = (
     DataSource(

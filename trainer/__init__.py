@@ -1,19 +1,34 @@
 """Training of toonvid's generators, after CartoonGAN.
 
-The paper: Chen, Lai and Liu, "CartoonGAN: Generative Adversarial Networks for Photo
-Cartoonization", CVPR 2018. The preset `paper` is that; docs/research/training.md lists what it had to choose
-where the paper is silent. The others depart from it, each named again where it is made:
+In: photos, cartoons and videos. Out: engines that `toonvid` runs. The way of the data:
 
-- `improved` and `lite` compare features of ResNet-50, not of VGG-19 (`trainer.networks.content_features`), use least
-  squares (`trainer.training.losses`), show pictures at several scales and export the running mean of the
-  generator's weights (`trainer.presets`).
-- `improved` has instance norm, LeakyReLU, and resizing for transposed convolutions
+    prepare     videos and photos -> checked images with a manifest
+    data        folders of images -> batches of crops
+    networks    generators, discriminators, content networks
+    training    batches -> a trained generator
+    evaluation  figures of an engine: FID, KID, warping error, sharpness
+    exporting   a trained generator -> an engine
+    config      every value of a training run; `presets` has the configs to start from
+    device      the device of a run, and its memory
+    files       atomic writing
+
+The paper is Chen, Lai and Liu, "CartoonGAN: Generative Adversarial Networks for Photo
+Cartoonization", CVPR 2018, and the preset `paper` is what it describes; docs/research/training.md
+lists what had to be chosen where it is silent. The other presets depart from it; each departure is
+named again where it is made:
+
+- `improved` and `lite` compare features of ResNet-50 instead of VGG-19
+  (`trainer.networks.content_features`), use least squares (`trainer.training.losses`), sample
+  images at several scales, and export the exponential moving average of the generator's weights
+  (`trainer.presets`).
+- `improved` has instance norm, LeakyReLU, and resizing instead of transposed convolutions
   (`trainer.networks.paper`).
-- `lite` starts on an abstraction of the photo, flat colours and ink lines, and not on the photo
-  itself (`trainer.data.drawing`); its generator is a small one without normalisation, for real time,
-  its discriminator a cheap one at two scales (`trainer.networks.lite`); l1, colour, stability and
-  equivariance losses stand beside the content loss (`trainer.training.losses`), and drawings may take on the
-  cartoons' colours (`trainer.data.color_transfer`).
+- `lite` learns from drawings of the photos in its initialization phase instead of from the photos
+  (`trainer.data.drawing`). Its generator is a small one without normalization, for real time, and
+  its discriminator a cheap one at two scales (`trainer.networks.lite`). Pixel, color, stability and
+  equivariance losses are added to the content loss (`trainer.training.losses`), and drawings can be
+  recolored to the cartoons' palette (`trainer.data.color_transfer`).
+- `distilled` learns from the output of a trained generator (`trainer.training.distill`).
 
 Importing this package imports nothing else; PyTorch comes with the modules that need it.
 """

@@ -1,6 +1,14 @@
-"""What decides a run: every number of the training.
+"""Values that define a training run: architecture, losses, schedule, data sampling.
 
-Leaves out where pictures come from (`trainer.training.run_folder.Sources`) and the presets (`trainer.presets`).
+In: a preset (`trainer.presets`) and settings as typed, `name=value`. Out: a `TrainConfig` whose
+values are valid. Two runs with the same config, images and weights files produce the same
+generator.
+
+Left out: where images come from (`trainer.training.run_folder.Sources`) and which part of the
+machine may be used (`trainer.device.Machine`), because neither changes the result.
+
+Some options had British or less common names in earlier versions. `change_config` and
+`TrainConfig.from_values` still accept those, see `OLD_OPTION_NAMES`.
 """
 
 from __future__ import annotations
@@ -16,66 +24,92 @@ PhaseName = Literal["initialization", "adversarial"]
 TrainPrecision = Literal["auto", "f32", "bf16", "f16"]
 GeneratorName = Literal["lite", "paper", "improved"]
 DiscriminatorName = Literal["lite", "paper"]
+DiscriminatorInput = Literal["color", "gray"]
 ContentNetworkName = Literal["resnet50", "vgg19"]
 Objective = Literal["bce", "least-squares"]
-ContentTarget = Literal["photo", "abstraction", "teacher"]
-Colours = Literal["colour", "grey"]
-Fall = Literal["cosine", "none"]
+ContentTarget = Literal["photo", "drawing", "teacher"]
+LearningRateSchedule = Literal["cosine", "constant"]
 
 Value: TypeAlias = "bool | int | float | str | tuple[int, ...] | tuple[float, ...]"
 
-SMALLEST_CROP = 32
-"""Smaller ones are all border."""
+MIN_CROP = 32
+"""Smallest side of a crop in pixels; in smaller ones padding affects nearly all of the output."""
 
-HOUSEKEEPING = ("save_every", "log_every", "sheet_every", "gradient_checkpointing")
-"""Options that do not change the weights: a run may go on with others."""
+CHANGEABLE_ON_RESUME = ("save_every", "log_every", "sheet_every", "gradient_checkpointing")
+"""Options that do not change the weights: a run may be resumed with other values of them."""
+
+OLD_OPTION_NAMES = {
+    "cartoon_colours": "cartoon_colors",
+    "colour_weight": "color_weight",
+    "content_pictures": "content_images",
+    "discriminator_sees": "discriminator_input",
+    "fall": "learning_rate_schedule",
+    "warm_up": "warmup_steps",
+}
+"""Option names of earlier versions -> today's, without the name of the phase."""
+
+OLD_OPTION_VALUES = {
+    "content_target": {"abstraction": "drawing"},
+    "discriminator_input": {"colour": "color", "grey": "gray"},
+    "learning_rate_schedule": {"none": "constant"},
+}
+"""Today's option name -> values of earlier versions -> today's."""
 
 
 @dataclass(frozen=True)
 class PhaseConfig:
-    """What one phase trains by. A weight of 0 leaves its loss out."""
+    """Schedule, optimizer and loss weights of one phase. A loss of weight 0 is not computed.
+
+    The losses are defined in `trainer.training.losses`. The paper has two of them, the
+    edge-promoting adversarial loss (equation 3) and the content loss (equation 4); all others are
+    departures, and 0 in the preset `paper`.
+    """
 
     steps: int
-    """Each is one batch; 0 leaves the phase out."""
+    """Number of training steps, one batch each, from 0; 0 leaves the phase out."""
     learning_rate: float
-    """Of both networks, after the first `warm_up` steps."""
-    fall: Fall = "none"
-    """How the learning rate goes on: to 0 along half a cosine, or not at all."""
-    warm_up: int = 1
-    """Steps over which the learning rate rises."""
+    """Peak learning rate of Adam for both networks, above 0; the paper has 2e-4."""
+    learning_rate_schedule: LearningRateSchedule = "constant"
+    """Course of the learning rate after the warmup: constant, or half a cosine down to 0."""
+    warmup_steps: int = 1
+    """Number of steps over which the learning rate rises linearly, from 1; default 1, no rise."""
     beta1: float = 0.5
-    """Adam's."""
+    """Decay of Adam's first moment, in [0, 1); beta2 is 0.999. Default 0.5."""
     adversarial_weight: float = 0.0
-    """Of the edge-promoting adversarial loss; only the adversarial phase has one."""
+    """Weight of the edge-promoting adversarial loss in the generator's objective, from 0. The
+    paper has 1 in the adversarial phase and 0 in the initialization phase."""
     smoothed_weight: float = 1.0
-    """Of the smoothed cartoons in the discriminator's loss, beside the generated ones' 1."""
+    """Weight of edge-smoothed cartoons e in the discriminator's loss, relative to generated images;
+    from 0, default 1 as in the paper."""
     content_weight: float = 0.0
-    """Of the content loss; 0 in both phases needs no content network."""
+    """Weight of the content loss, omega in equation 2, from 0; the paper has 10."""
     pixel_weight: float = 0.0
-    """Of the l1 against what the content loss is against."""
+    """Weight of the L1 loss between G(p) and the content target, from 0."""
     gradient_difference_weight: float = 0.0
-    """Of the l1 between the picture's gradients and theirs."""
+    """Weight of the L1 loss between the image gradients of G(p) and of the content target, from 0."""
     ink_weight: float = 0.0
-    """What both count more where there is full ink on white; 0 counts all alike."""
+    """Additional weight, in those two losses, of a pixel with full ink on white; from 0, default 0:
+    all pixels have the same weight."""
     pixel_only_steps: int = 0
-    """Steps at the start with these two losses alone, which cost a third of the whole."""
-    colour_weight: float = 0.0
-    """Of the colour loss."""
+    """Number of steps at the start of the phase that use only the pixel, gradient difference and
+    equivariance losses, from 0. Such a step takes about a third of the time of a full one."""
+    color_weight: float = 0.0
+    """Weight of the color reconstruction loss between G(p) and p, from 0."""
     style_weight: float = 0.0
-    """Of the style loss."""
+    """Weight of the Gram matrix loss between G(p) and cartoons, from 0."""
     total_variation_weight: float = 0.0
-    """Of the total variation."""
+    """Weight of the total variation of G(p), from 0."""
     stability_weight: float = 0.0
-    """Of the stability loss."""
+    """Weight of the temporal stability loss, from 0."""
     equivariance_weight: float = 0.0
-    """Of the equivariance loss."""
+    """Weight of the shift equivariance loss, from 0."""
 
     def __post_init__(self) -> None:
-        _check_counts(self, "warm_up")
+        _check_counts(self, "warmup_steps")
         weights = [f.name for f in fields(self) if f.name.endswith("_weight")]
         _check_not_negative(self, "steps", "pixel_only_steps", *weights)
-        _check_shares(self, "beta1")
-        _check_choices(self, fall=Fall)
+        _check_fractions(self, "beta1")
+        _check_choices(self, learning_rate_schedule=LearningRateSchedule)
         if not 0 < self.learning_rate < math.inf:
             raise ValueError(f"learning_rate must be above 0, not {self.learning_rate}")
         losses = [name for name in weights if name not in ("smoothed_weight", "ink_weight")]
@@ -87,71 +121,82 @@ class PhaseConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Every number of a training run; two runs of the same config and pictures are the same run."""
+    """All values of a training run. The defaults are the paper's where it states them."""
 
     initialization: PhaseConfig
-    """The phase without a discriminator."""
+    """First phase: the generator alone learns to reproduce the content target (section 3.3)."""
     adversarial: PhaseConfig
-    """The phase that brings the cartoons in."""
+    """Second phase: generator and discriminator learn together, from photos and cartoons."""
     seed: int = 1
+    """Seed of the initial weights and of everything sampled at random, from 0; default 1."""
     batch_size: int = 8
+    """Number of crops of each kind in a batch, from 1; default 8."""
     crop: int = 256
-    """Side in pixels of the square crops."""
+    """Side of the square crops in pixels, a multiple of 4 from `MIN_CROP`; default 256."""
     frame_heights: tuple[int, ...] = (256,)
-    """Short sides in pixels that photos are resized to, as if they were frames of such films."""
+    """Short sides in pixels to which photos are resized, one of them sampled for each crop, so that
+    the generator sees the scales of different video sizes."""
     cartoon_scales: tuple[float, ...] = (1.0,)
-    """What cartoons are resized by."""
+    """Factors by which cartoons are resized, one of them sampled for each crop, above 0."""
     generator: GeneratorName = "paper"
+    """Generator architecture."""
     width: int = 256
-    """Channels of the generator at a quarter of the picture's size."""
+    """Number of channels of the generator at 1/4 of the resolution, from 4; default 256."""
     blocks: int = 8
-    """Residual blocks of the generator."""
+    """Number of residual blocks of the generator, from 1; default 8."""
     discriminator: DiscriminatorName = "paper"
+    """Discriminator architecture."""
     discriminator_width: int = 32
-    """Channels of its first convolution."""
-    discriminator_sees: Colours = "colour"
-    """What the finest scale of `lite`'s discriminator looks at; the coarser one sees colours."""
+    """Number of channels of the discriminator's first convolution, from 1; default 32."""
+    discriminator_input: DiscriminatorInput = "color"
+    """Input of the full-resolution scale of the discriminator `lite`: RGB, or luminance only. Its
+    half-resolution scale always has RGB."""
     objective: Objective = "bce"
-    """Of the edge-promoting adversarial loss: cross-entropy as in the paper, or least squares."""
+    """Form of the adversarial loss: binary cross-entropy as in the paper, or least squares."""
     content_network: ContentNetworkName = "vgg19"
+    """Pretrained network of the content and style losses; VGG-19 in the paper."""
     content_target: ContentTarget = "photo"
-    """What the content loss and the plain l1 hold the generator to."""
-    cartoon_colours: float = 0.0
-    """How far the drawings of the adversarial phase take on the cartoons' palette: 0 to 1."""
-    content_pictures: int = 64
-    """Most pictures of each batch that the content, style and stability losses look at."""
+    """Image that content, pixel and gradient difference losses compare G(p) with: p itself as in
+    the paper, a drawing of p, or a trained generator's output for p."""
+    cartoon_colors: float = 0.0
+    """Degree to which drawings in the adversarial phase are recolored to the cartoons' palette, in
+    [0, 1]; default 0, the drawing's own colors."""
+    content_images: int = 64
+    """Maximum number of images of a batch that the content, style and stability losses use, from 1;
+    default 64. These losses take most of the time of a step."""
     ema_decay: float = 0.0
-    """Of the running mean of the generator's weights, which is what is exported; 0 is no mean."""
+    """Decay per step of the exponential moving average (EMA) of the generator's weights, in [0, 1).
+    The EMA is what is exported; default 0, the weights themselves."""
     precision: TrainPrecision = "auto"
-    """Of the convolutions; the rest is float32. `auto`: the best that the device is fast at."""
+    """Arithmetic of the convolutions; weights, losses and statistics are float32. `auto` selects
+    the fastest one that the device supports natively."""
     gradient_checkpointing: bool = False
-    """Whether it is on from the start; running out of memory turns it on as well."""
+    """Whether gradient checkpointing is on from the start; it is also turned on when memory runs
+    out."""
     save_every: int = 250
-    """Steps from one training state to the next."""
+    """Number of steps between two training states on disk, from 1; default 250."""
     log_every: int = 25
-    """Steps from one line of `stats.jsonl` to the next."""
+    """Number of steps between two entries of `stats.jsonl`, from 1; default 25."""
     sheet_every: int = 1000
-    """Steps from one contact sheet to the next."""
+    """Number of steps between two contact sheets, from 1; default 1000."""
 
     def __post_init__(self) -> None:
-        _check_counts(self, "batch_size", "blocks", "discriminator_width", "content_pictures")
+        _check_counts(self, "batch_size", "blocks", "discriminator_width", "content_images")
         _check_counts(self, "save_every", "log_every", "sheet_every")
         _check_not_negative(self, "seed")
-        _check_shares(self, "ema_decay")
+        _check_fractions(self, "ema_decay")
         _check_choices(self, generator=GeneratorName, discriminator=DiscriminatorName)
-        _check_choices(self, objective=Objective, discriminator_sees=Colours)
+        _check_choices(self, objective=Objective, discriminator_input=DiscriminatorInput)
         _check_choices(self, content_network=ContentNetworkName, content_target=ContentTarget)
         _check_choices(self, precision=TrainPrecision)
         if self.width < 4:
             raise ValueError(f"width must be at least 4, not {self.width}")
-        if self.crop < SMALLEST_CROP or self.crop % 4:
-            raise ValueError(
-                f"crop must be a multiple of 4 from {SMALLEST_CROP} on, not {self.crop}"
-            )
-        if not 0 <= self.cartoon_colours <= 1:
-            raise ValueError(f"cartoon_colours must be from 0 to 1, not {self.cartoon_colours}")
-        if self.cartoon_colours and self.content_target == "photo":
-            raise ValueError("cartoon_colours needs drawings, and the content target is the photo")
+        if self.crop < MIN_CROP or self.crop % 4:
+            raise ValueError(f"crop must be a multiple of 4 from {MIN_CROP} on, not {self.crop}")
+        if not 0 <= self.cartoon_colors <= 1:
+            raise ValueError(f"cartoon_colors must be from 0 to 1, not {self.cartoon_colors}")
+        if self.cartoon_colors and self.content_target == "photo":
+            raise ValueError("cartoon_colors needs drawings, and the content target is the photo")
         for name in ("frame_heights", "cartoon_scales"):
             values = getattr(self, name)
             if not values or not all(0 < value < math.inf for value in values):
@@ -161,57 +206,73 @@ class TrainConfig:
 
     @property
     def steps(self) -> int:
-        """Steps of both phases."""
+        """Number of steps of both phases together."""
         return self.initialization.steps + self.adversarial.steps
 
-    def phase_after(self, step: int) -> tuple[PhaseName, PhaseConfig, int]:
-        """The phase that the step after `step` steps belongs to, and the steps it has behind it."""
+    def phase_at(self, step: int) -> tuple[PhaseName, PhaseConfig, int]:
+        """Phase of a training step.
+
+        Args:
+            step: Index of the step in the run, from 0, which is also the number of steps before it.
+
+        Returns:
+            The phase's name, its config, and the index of the step in the phase, from 0.
+        """
         if step < self.initialization.steps:
             return "initialization", self.initialization, step
         return "adversarial", self.adversarial, step - self.initialization.steps
 
     @property
-    def needs_content(self) -> bool:
-        """Whether any phase looks through a content network."""
+    def needs_content_network(self) -> bool:
+        """Whether any phase has a loss on features of a pretrained network."""
         phases = [phase for phase in (self.initialization, self.adversarial) if phase.steps]
         return any(phase.content_weight or phase.style_weight for phase in phases)
 
     @classmethod
     def from_values(cls, values: Mapping[str, object]) -> TrainConfig:
-        """The config of which `dataclasses.asdict` gave these values, by way of JSON.
+        """Rebuild a config from what `dataclasses.asdict` gave, after a round trip through JSON.
+
+        Names and values of earlier versions are accepted.
 
         Raises:
-            TypeError, ValueError, KeyError: They are not a config's.
+            TypeError, ValueError, KeyError: These are not the values of a config.
         """
-        found = dict(values)
-        # Defaults may have changed since the run began: none is guessed at.
+        found = _with_current_names(values)
+        # Defaults may have changed since the run began, so a missing value is not filled in.
         if missing := {field.name for field in fields(cls)} - set(found):
             raise ValueError(f"no {', '.join(sorted(missing))}")
-        phases = {n: PhaseConfig(**found.pop(n)) for n in get_args(PhaseName)}  # type: ignore[arg-type]
-        lists = {n: tuple(v) for n, v in found.items() if isinstance(v, list)}
+        phases = {
+            name: PhaseConfig(**_with_current_names(found.pop(name)))  # type: ignore[arg-type]
+            for name in get_args(PhaseName)
+        }
+        lists = {n: tuple(v) for n, v in found.items() if isinstance(v, list)}  # JSON has no tuples
         return cls(**(found | lists | phases))  # type: ignore[arg-type]
 
 
 def change_config(config: TrainConfig, settings: Iterable[str]) -> TrainConfig:
-    """A config with some values changed.
+    """Change some values of a config.
 
     Args:
-        config: What to start from.
-        settings: Each `name=value`; a phase's are named `adversarial.steps`; a list's values are
-            separated by commas.
+        config: Config to start from; it is not modified.
+        settings: Assignments `name=value`. An option of a phase is named like `adversarial.steps`;
+            the values of a list are separated by commas. Of two settings of the same option, the
+            last one counts. Names and values of earlier versions are accepted.
 
     Raises:
-        TrainingError: There is no such option, or its value is not one.
+        TrainingError: An option does not exist, or a value is not valid for it.
     """
     changed: dict[str, dict[str, Value]] = {"": {}} | {name: {} for name in get_args(PhaseName)}
     for setting in settings:
-        name, _, text = setting.partition("=")
+        typed_name, _, text = setting.partition("=")
+        name = current_option_name(typed_name)
         if name not in (known := option_names(config)):
-            raise TrainingError(f"no training option named {name!r}; there are: {', '.join(known)}")
-        place, _, field = name.rpartition(".")
-        owner = getattr(config, place) if place else config
+            raise TrainingError(
+                f"no training option named {typed_name!r}; there are: {', '.join(known)}"
+            )
+        phase, _, field = name.rpartition(".")
+        owner = getattr(config, phase) if phase else config
         try:
-            changed[place][field] = _parse(text, getattr(owner, field))
+            changed[phase][field] = _parse(str(_current_value(field, text)), getattr(owner, field))
         except ValueError as error:
             raise TrainingError(f"training option {name}: {text!r} is not a value of it") from error
     try:
@@ -222,7 +283,7 @@ def change_config(config: TrainConfig, settings: Iterable[str]) -> TrainConfig:
 
 
 def option_names(config: TrainConfig) -> list[str]:
-    """Every option as `change_config` takes it."""
+    """List every option by the name that `change_config` accepts."""
     names = []
     for field in fields(config):
         value = getattr(config, field.name)
@@ -231,8 +292,26 @@ def option_names(config: TrainConfig) -> list[str]:
     return names
 
 
+def current_option_name(name: str) -> str:
+    """Translate an option's name, which may be of an earlier version, to today's."""
+    phase, dot, field = name.rpartition(".")
+    return phase + dot + OLD_OPTION_NAMES.get(field, field)
+
+
+def _current_value(field: str, value: object) -> object:
+    """Translate a value of the field, which may be of an earlier version, to today's."""
+    renamed = OLD_OPTION_VALUES.get(field, {})
+    return renamed.get(value, value) if isinstance(value, str) else value
+
+
+def _with_current_names(values: Mapping[str, object]) -> dict[str, object]:
+    """Translate the names and values of a config's or a phase's fields to today's."""
+    named = {current_option_name(name): value for name, value in values.items()}
+    return {name: _current_value(name, value) for name, value in named.items()}
+
+
 def _parse(text: str, like: Value) -> Value:
-    """Text as a value of the same type as `like`."""
+    """Convert text to a value of the same type as `like`."""
     if isinstance(like, bool):
         if text not in ("true", "false"):
             raise ValueError(text)
@@ -254,7 +333,7 @@ def _check_not_negative(config: PhaseConfig | TrainConfig, *names: str) -> None:
             raise ValueError(f"{name} must be at least 0, not {getattr(config, name)}")
 
 
-def _check_shares(config: PhaseConfig | TrainConfig, *names: str) -> None:
+def _check_fractions(config: PhaseConfig | TrainConfig, *names: str) -> None:
     for name in names:
         if not 0 <= getattr(config, name) < 1:
             raise ValueError(f"{name} must be at least 0 and below 1")

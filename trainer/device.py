@@ -1,4 +1,9 @@
-"""Where a run trains, and how much memory it may take there."""
+"""Device of a run, and its limit of GPU memory.
+
+In: the device and the memory limit as typed. Out: a `torch.device` that can be used, with PyTorch's
+allocator limited. Left out: what happens when the memory does not suffice, see
+`trainer.training.memory`.
+"""
 
 from __future__ import annotations
 
@@ -16,47 +21,48 @@ log = logging.getLogger(__name__)
 
 DeviceName = Literal["auto", "cpu", "cuda"]
 
-MB = 2**20
+MB = 2**20  # bytes
 UNITS = {"MB": MB, "GB": 2**10 * MB}
-"""As they stand on a card's box: a 4 GB card has 4,096 MB."""
+"""Units as vendors of GPUs use them: a 4 GB GPU has 4,096 MB."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What of this machine a run may use. None of it changes what is learned."""
+    """Part of the machine that a run may use. It does not change what is learned."""
 
     device: DeviceName = "auto"
+    """Device; `auto` prefers a GPU."""
     memory_limit: int | None = None
-    """Bytes of GPU memory for the whole process; None is all there is."""
+    """GPU memory for the whole process in bytes; None means no limit."""
     workers: int = 2
-    """Threads that prepare batches."""
+    """Number of threads that prepare batches, from 1; default 2."""
 
 
 def open_device(asked: DeviceName) -> torch.device:
-    """The device that was asked for; for `auto` a GPU that can be used, else the processor.
+    """Open the device that was asked for; for `auto` a usable GPU, else the CPU.
 
     Raises:
         DeviceMissingError: A GPU was asked for, and there is none.
-        TrainingError: There is one, and this build of PyTorch has nothing for it.
+        TrainingError: There is one, but this build of PyTorch has no kernels for it.
     """
     if asked == "cpu":
         return torch.device("cpu")
     problem = _find_problem()
     if problem is None:
-        torch.backends.cudnn.benchmark = True  # all batches have one shape
+        torch.backends.cudnn.benchmark = True  # worth its search: all batches have one shape
         log.info("training on %s", torch.cuda.get_device_name())
         return torch.device("cuda")
     if asked == "cuda":
         raise problem
-    log.info("training on the processor: %s", problem)
+    log.info("training on the CPU: %s", problem)
     return torch.device("cpu")
 
 
 def find_device_name(text: str | None) -> DeviceName:
-    """The name of a device as typed; `auto` for None.
+    """Parse the name of a device; None means `auto`.
 
     Raises:
-        TrainingError: There is none of that name.
+        TrainingError: There is no such device.
     """
     for name in get_args(DeviceName):
         if name == (text or "auto").lower():
@@ -65,28 +71,31 @@ def find_device_name(text: str | None) -> DeviceName:
 
 
 def missing_kernels(capability: tuple[int, int], architectures: list[str]) -> str | None:
-    """What to install where a build of PyTorch has nothing for a card; None where it has.
+    """Find out what to install if a build of PyTorch has no kernels for a GPU; None if it has.
 
     Args:
-        capability: The card's, as (major, minor).
-        architectures: What the build is for, as `torch.cuda.get_arch_list` gives it: `sm_86` runs
-            on 8.6 and later 8.x, `compute_90` on all from 9.0 on.
+        capability: Compute capability of the GPU, (major, minor).
+        architectures: Architectures of the build, as `torch.cuda.get_arch_list` returns them:
+            `sm_86` runs on 8.6 and later 8.x, `compute_90` on all from 9.0 on.
+
+    Returns:
+        The beginning of a sentence, "... has".
     """
     built = [re.fullmatch(r"(sm|compute)_(\d+)(\d)[a-z]?", name) for name in architectures]
-    places = [(found[1], (int(found[2]), int(found[3]))) for found in built if found]
-    for kind, place in places:
-        if place <= capability and (kind == "compute" or place[0] == capability[0]):
+    targets = [(found[1], (int(found[2]), int(found[3]))) for found in built if found]
+    for kind, target in targets:
+        if target <= capability and (kind == "compute" or target[0] == capability[0]):
             return None
-    if places and capability < min(place for _, place in places):
+    if targets and capability < min(target for _, target in targets):
         return "a build for an older CUDA (12.6 for the GTX 10xx and before) has"
     return "a newer PyTorch, or its build for the newest CUDA, has"
 
 
 def parse_memory(text: str) -> int:
-    """Bytes of a size like `4GB`, `3.2GB` or `3200MB`.
+    """Parse a size like `4GB`, `3.2GB` or `3200MB` into bytes.
 
     Raises:
-        TrainingError: It is none.
+        TrainingError: The text is not a size, or is 0.
     """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(MB|GB)", text.strip().upper())
     if not found or not float(found[1]):
@@ -95,22 +104,22 @@ def parse_memory(text: str) -> int:
 
 
 def cap_memory(device: torch.device, limit: int | None) -> None:
-    """Keep the whole process within a limit of GPU memory.
+    """Limit the GPU memory of the whole process.
 
-    What the CUDA context and the libraries take is not PyTorch's to hand out: it is measured around
-    a little work that loads them, and the allocator gets the rest of the limit.
+    PyTorch can only limit its own allocator. The CUDA context and the libraries take memory beside
+    it, which is measured around a small computation that loads them; the allocator gets the rest.
 
     Args:
-        device: Nothing may have used it yet.
-        limit: In bytes; None leaves it open.
+        device: Device that this process has not used yet.
+        limit: Limit in bytes; None means no limit.
 
     Raises:
-        TrainingError: The limit leaves nothing to work with.
+        TrainingError: The limit leaves nothing for the allocator.
     """
     if limit is None:
         return
     if device.type != "cuda":
-        log.warning("the memory limit is a GPU's; training on the processor is not limited")
+        log.warning("the memory limit is for GPUs; training on the CPU is not limited")
         return
     before = _used_by_all()
     _load_libraries(device)
@@ -123,15 +132,15 @@ def cap_memory(device: torch.device, limit: int | None) -> None:
 
 
 def allocator_cap(limit: int, overhead: int, total: int) -> int:
-    """Bytes for PyTorch's allocator.
+    """Compute the limit of PyTorch's allocator in bytes.
 
     Args:
-        limit: For the whole process, in bytes.
-        overhead: What context and libraries take.
-        total: What the card has.
+        limit: Limit of the whole process in bytes.
+        overhead: Memory of CUDA context and libraries in bytes.
+        total: Memory of the GPU in bytes.
 
     Raises:
-        TrainingError: Nothing is left.
+        TrainingError: Nothing is left for the allocator.
     """
     cap = min(limit, total) - max(overhead, 0)
     if cap <= 0:
@@ -143,9 +152,9 @@ def allocator_cap(limit: int, overhead: int, total: int) -> int:
 
 
 def _find_problem() -> DeviceMissingError | TrainingError | None:
-    """Why no GPU can be used; None if one can."""
+    """Find the reason why no GPU can be used; None if one can."""
     if not torch.cuda.is_available():
-        build = f"CUDA {torch.version.cuda}" if torch.version.cuda else "the processor alone"
+        build = f"CUDA {torch.version.cuda}" if torch.version.cuda else "the CPU alone"
         return DeviceMissingError(
             f"no CUDA GPU that PyTorch {torch.__version__}, built for {build}, can use"
         )
@@ -160,22 +169,22 @@ def _find_problem() -> DeviceMissingError | TrainingError | None:
 
 
 def _load_libraries(device: torch.device) -> None:
-    """Let the context, cuDNN and cuBLAS take what they take, by a convolution and a product."""
-    picture = torch.ones(1, 3, 64, 64, device=device, requires_grad=True)
+    """Have the CUDA context, cuDNN and cuBLAS allocate, by a convolution and a matrix product."""
+    image = torch.ones(1, 3, 64, 64, device=device, requires_grad=True)
     weight = torch.ones(8, 3, 3, 3, device=device, requires_grad=True)
-    torch.nn.functional.conv2d(picture, weight).sum().backward()
+    torch.nn.functional.conv2d(image, weight).sum().backward()
     torch.ones(64, 64, device=device) @ torch.ones(64, 64, device=device)
     torch.cuda.synchronize(device)
 
 
 def _used_by_all() -> int | None:
-    """Bytes of the first GPU that all processes use, as the driver's tool says; None without it.
+    """Ask nvidia-smi for the memory in use on the first GPU, in bytes; None without that tool.
 
-    Unlike `mem_get_info`, it can be asked before this process has a context.
+    Unlike `torch.cuda.mem_get_info`, it needs no CUDA context, which would itself take memory.
     """
     command = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits", "--id=0"]
     try:
-        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
-        return int(said.stdout.split()[0]) * MB
+        answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
+        return int(answer.stdout.split()[0]) * MB
     except (OSError, subprocess.SubprocessError, ValueError, IndexError):
         return None

@@ -1,4 +1,9 @@
-"""The trainings that `--preset` starts from; docs/research/training.md names their departures."""
+"""Configs that `toonvid train --preset NAME` starts from.
+
+In: the name of a preset. Out: a `TrainConfig`, whose values `--set` may change. Only values that
+differ from the defaults of `TrainConfig`, which are the paper's, stand here.
+docs/research/training.md lists the departures of each preset from the paper.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +19,13 @@ PAPER = TrainConfig(
         content_weight=10.0,
     ),
     adversarial=PhaseConfig(
-        steps=60_000,  # ours: the paper counts epochs of data that it does not publish
+        steps=60_000,  # our choice: the paper counts epochs of a dataset that is not published
         learning_rate=2e-4,
         adversarial_weight=1.0,
         content_weight=10.0,
     ),
 )
-"""CartoonGAN as published."""
+"""CartoonGAN as published: figure 2, equations 1 to 4, content weight 10, Adam at 2e-4."""
 
 IMPROVED = replace(
     PAPER,
@@ -31,14 +36,15 @@ IMPROVED = replace(
     cartoon_scales=(0.6, 0.8, 1.0),
     ema_decay=0.998,
 )
-"""Instance norm, LeakyReLU, content features of ResNet-50, least squares, several scales."""
+"""CartoonGAN with instance norm, LeakyReLU and resize-convolutions in the generator, content features
+of ResNet-50, the least-squares objective, several image scales, and an EMA of the weights."""
 
 LITE = TrainConfig(
     initialization=PhaseConfig(
         steps=8_000,
         learning_rate=2e-3,
-        fall="cosine",
-        warm_up=50,
+        learning_rate_schedule="cosine",
+        warmup_steps=50,
         beta1=0.9,
         pixel_only_steps=5_500,
         pixel_weight=6.0,
@@ -51,14 +57,14 @@ LITE = TrainConfig(
     adversarial=PhaseConfig(
         steps=12_000,
         learning_rate=2e-4,
-        warm_up=50,
+        warmup_steps=50,
         adversarial_weight=1.0,
         smoothed_weight=0.5,
         content_weight=0.25,
         pixel_weight=0.7,
         gradient_difference_weight=1.4,
         ink_weight=4.0,
-        colour_weight=0.05,
+        color_weight=0.05,
         stability_weight=6.0,
         equivariance_weight=300.0,
     ),
@@ -71,11 +77,11 @@ LITE = TrainConfig(
     discriminator="lite",
     objective="least-squares",
     content_network="resnet50",
-    content_target="abstraction",
-    content_pictures=2,
+    content_target="drawing",
+    content_images=2,
     ema_decay=0.998,
 )
-"""The real-time generator, started on abstractions of the photos."""
+"""The real-time generator, which learns from drawings of the photos before it sees cartoons."""
 
 DISTILLED = replace(
     LITE,
@@ -85,21 +91,21 @@ DISTILLED = replace(
     ),
     content_target="teacher",
 )
-"""The real-time generator, shown what a trained one makes of the photos."""
+"""The real-time generator, which learns from the output of a trained generator (the teacher)."""
 
 PRESETS = {"paper": PAPER, "improved": IMPROVED, "lite": LITE, "distilled": DISTILLED}
-"""Name -> the config that `--preset` starts from."""
+"""Name as `--preset` takes it -> config."""
 
 
 def find_preset(name: str, with_cartoons: bool = True) -> TrainConfig:
-    """The config of a preset.
+    """Return the config of a preset.
 
     Args:
-        name: Of the preset.
-        with_cartoons: False leaves the adversarial phase out, where that gives something to see.
+        name: Name of the preset.
+        with_cartoons: Whether cartoons are available; False leaves the adversarial phase out.
 
     Raises:
-        TrainingError: There is no such preset, or it makes nothing without cartoons.
+        TrainingError: There is no such preset, or it cannot learn a style without cartoons.
     """
     if name not in PRESETS:
         raise TrainingError(f"no preset named {name!r}; there are: {', '.join(PRESETS)}")
@@ -109,6 +115,6 @@ def find_preset(name: str, with_cartoons: bool = True) -> TrainConfig:
     if config.content_target == "photo":
         raise TrainingError(
             f"the preset {name} learns from cartoons: give --cartoons DIR "
-            "(its initialization phase alone repeats the photo)"
+            "(its initialization phase alone reproduces the photo)"
         )
     return replace(config, adversarial=replace(config.adversarial, steps=0))

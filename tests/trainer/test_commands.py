@@ -24,7 +24,7 @@ from toonvid.bench.demo_scene import write_scene
 from toonvid.engine import find_engine
 from toonvid.errors import TrainingError
 from trainer.training.run_folder import Run
-from trainer.training.state import load_newest_state
+from trainer.training.state_file import load_newest_state
 
 START = "from toonvid.cli import main; main()"
 

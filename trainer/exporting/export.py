@@ -26,9 +26,9 @@ from toonvid.video import Pixels
 from trainer.exporting.recipe import describe_recipe
 from trainer.files import make_folder, write_atomically
 from trainer.networks.build import count_multiply_adds, count_parameters
-from trainer.networks.lite import LiteGenerator, fold_enlarging
+from trainer.networks.lite import LiteGenerator, fold_upsampling
 from trainer.networks.paper import fold_batch_norm
-from trainer.training.game import load_trained_generator
+from trainer.training.state import load_trained_generator
 from trainer.training.run_folder import Run, RunRecord
 
 OPSET = 17
@@ -105,7 +105,7 @@ def to_onnx(generator: nn.Module) -> bytes:
         warnings.filterwarnings("ignore", message=".*instance_norm", category=UserWarning)
         warnings.filterwarnings("ignore", message="Constant folding", category=UserWarning)
         torch.onnx.export(
-            _FrameGenerator(fold_enlarging(generator)).eval(),
+            _FrameGenerator(fold_upsampling(generator)).eval(),
             (torch.zeros(1, 64, 64, 3, dtype=torch.uint8),),
             path,
             input_names=["frame"],
@@ -168,7 +168,7 @@ def _write_card(
             for precision, content in files.items()
         },
         parameters=count_parameters(generator),
-        multiply_adds_per_pixel=round(count_multiply_adds(fold_enlarging(generator))),
+        multiply_adds_per_pixel=round(count_multiply_adds(fold_upsampling(generator))),
         license=text.licence,
         trained_on=text.trained_on or _undescribed_source(record),
         recipe=describe_recipe(record),

@@ -36,7 +36,7 @@ def describe_recipe(record: RunRecord) -> str:
 def _describe_phase(name: PhaseName, phase: PhaseConfig, config: TrainConfig) -> str:
     if not phase.steps:
         return ""
-    fall = " falling to 0" if phase.fall == "cosine" else ""
+    fall = " falling to 0" if phase.learning_rate_schedule == "cosine" else ""
     weights = [f.name for f in fields(phase) if f.name.endswith("_weight")]
     used = {n.removesuffix("_weight"): getattr(phase, n) for n in weights if getattr(phase, n)}
     if not phase.adversarial_weight:

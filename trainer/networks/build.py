@@ -1,6 +1,7 @@
-"""Which generator and discriminator a config names, and what they cost.
+"""Creation of the networks that a config names, and their cost.
 
-Leaves out the networks themselves: `trainer.networks.paper` and `trainer.networks.lite`.
+In: a `TrainConfig`. Out: a generator or a discriminator with random weights. Left out: the networks
+themselves, which are in `trainer.networks.paper` and `trainer.networks.lite`.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from trainer.networks.paper import Discriminator, Generator
 
 
 def make_generator(config: TrainConfig) -> nn.Module:
-    """G: (N, 3, H, W) in [-1, 1] to the same, with random weights, channels last.
+    """Create G, which maps (N, 3, H, W) in [-1, 1] to the same shape, about in the same range.
 
-    H and W must be multiples of its `multiple_of`.
+    H and W must be multiples of its `multiple_of`. Weights are stored channels last, the layout in
+    which convolutions are fastest on CPUs and on tensor cores.
     """
     if config.generator == "lite":
         generator: nn.Module = LiteGenerator(config.width, config.blocks)
@@ -26,32 +28,34 @@ def make_generator(config: TrainConfig) -> nn.Module:
 
 
 def make_discriminator(config: TrainConfig) -> nn.Module:
-    """D: (N, 3, H, W) in [-1, 1] to a list of (N, 1, h, w), one for each scale that it looks at."""
+    """Create D, which maps (N, 3, H, W) in [-1, 1] to logits (N, 1, h, w), a list over its scales."""
     if config.discriminator == "lite":
-        sees = config.discriminator_sees
-        discriminator: nn.Module = LiteDiscriminator(config.discriminator_width, sees)
+        discriminator: nn.Module = LiteDiscriminator(
+            config.discriminator_width, config.discriminator_input
+        )
     else:
         discriminator = Discriminator(config.discriminator_width)
     return discriminator.to(memory_format=torch.channels_last)
 
 
-def count_parameters(generator: nn.Module) -> int:
-    """Trained numbers in a network."""
-    return sum(parameter.numel() for parameter in generator.parameters())
+def count_parameters(network: nn.Module) -> int:
+    """Count the trained values of a network."""
+    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def count_multiply_adds(generator: nn.Module, side: int = 64) -> float:
-    """Multiply-adds of a generator's convolutions for each pixel of its input.
+    """Count the multiply-adds of a generator's convolutions per pixel of its input.
 
     Args:
-        generator: Takes (N, 3, H, W).
-        side: H and W of the picture that is counted with.
+        generator: Network that takes (N, 3, H, W).
+        side: H and W of the image that is used for counting.
     """
     counts = []
 
-    def count(layer: nn.Module, taken: tuple[Tensor, ...], made: Tensor) -> None:
-        up = isinstance(layer, nn.ConvTranspose2d)
-        counts.append((taken[0] if up else made).numel() * layer.weight[0].numel())
+    def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        # A transposed convolution applies its kernel once for each element of its input.
+        transposed = isinstance(layer, nn.ConvTranspose2d)
+        counts.append((inputs[0] if transposed else output).numel() * layer.weight[0].numel())
 
     kinds = nn.Conv2d | nn.ConvTranspose2d
     layers = [layer for layer in generator.modules() if isinstance(layer, kinds)]

@@ -1,4 +1,9 @@
-"""Gradient checkpointing: recomputing activations in the backward pass to save memory."""
+"""Gradient checkpointing: activations are recomputed in the backward pass instead of stored.
+
+In: networks built from `Stages`. Out: the same outputs and the same gradients, with less memory and
+about a third more time. `torch.utils.checkpoint` does the work; here it is made correct for
+BatchNorm, whose running statistics the recomputation would update a second time.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +17,16 @@ from torch.utils.checkpoint import checkpoint
 
 
 class Stages(nn.Sequential):
-    """A `Sequential` that can forget what its parts computed inside, and compute it again."""
+    """A `Sequential` that can store only the inputs of its stages for the backward pass."""
 
     recompute = False
     """Whether gradient checkpointing is on; see `set_gradient_checkpointing`."""
 
     def forward(self, x: Tensor) -> Tensor:
+        # Without gradients nothing is stored, so there is nothing to save either.
+        recompute = self.recompute and torch.is_grad_enabled()
         for stage in self:
-            x = _run_and_forget(stage, x) if self.recompute and _records() else stage(x)
+            x = _run_checkpointed(stage, x) if recompute else stage(x)
         return x
 
 
@@ -30,25 +37,23 @@ def set_gradient_checkpointing(network: nn.Module, on: bool) -> None:
             module.recompute = on
 
 
-def _records() -> bool:
-    return torch.is_grad_enabled()
-
-
-def _run_and_forget(stage: nn.Module, x: Tensor) -> Tensor:
-    """Run a stage; only its input is kept for the backward pass.
-
-    No network here draws random numbers, so none are put back.
-    """
+def _run_checkpointed(stage: nn.Module, x: Tensor) -> Tensor:
+    """Run a stage and store only its input."""
 
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return nullcontext(), _statistics_kept(stage)
+        return nullcontext(), _frozen_statistics(stage)  # forward pass, recomputation
 
+    # No network here uses random numbers (dropout), so their state need not be preserved.
     return checkpoint(stage, x, use_reentrant=False, preserve_rng_state=False, context_fn=contexts)
 
 
 @contextmanager
-def _statistics_kept(stage: nn.Module) -> Iterator[None]:
-    """Let BatchNorm normalise without counting the batch a second time (pytorch#96136)."""
+def _frozen_statistics(stage: nn.Module) -> Iterator[None]:
+    """Have BatchNorm normalize by the batch without updating its running statistics.
+
+    Works around https://github.com/pytorch/pytorch/issues/96136. Momentum 0 leaves the mean and the
+    variance as they are; the counter, which has no such switch, is replaced by a copy for the time.
+    """
     norms = [module for module in stage.modules() if isinstance(module, _BatchNorm)]
     before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:

@@ -1,7 +1,10 @@
-"""Content networks: what the content loss compares pictures by.
+"""Content networks: pretrained networks whose features the content and style losses compare.
 
-The paper takes VGG-19 conv4_4. ResNet-50 is a departure: it is a tenth of the work, and its
-stages 2 and 3 end where VGG's conv3 and conv4 do (stride 4 and 8).
+In: images (N, 3, H, W), RGB in [-1, 1]. Out: feature maps. The paper uses conv4_4 of VGG-19
+(section 3.2.2). ResNet-50 is a departure: it takes a tenth of the time, and its stages 2 and 3 have
+the strides of VGG's conv3 and conv4 (4 and 8).
+
+Left out: reading and downloading of weights (`trainer.networks.weights`).
 """
 
 from __future__ import annotations
@@ -14,19 +17,19 @@ from torch import Tensor, nn
 
 from toonvid.errors import TrainingError
 from trainer.config import ContentNetworkName
-from trainer.networks.weights import fetch_weights, read_weights
+from trainer.networks.weights import download_weights, read_weights
 
 CAFFE_MEAN = (103.939, 116.779, 123.68)
-"""Blue, green, red in levels: what the weights of ResNet-50 expect to be taken off."""
+"""Mean of blue, green and red in levels, which Caffe's ResNet-50 expects to be subtracted."""
 
 STAGE_BLOCKS = {2: "abc", 3: "abcd", 4: "abcdef"}
-"""Stage -> names of its blocks, as in the weights' own names (`res3b_branch2a`)."""
+"""Stage -> names of its blocks, as in Caffe's names of the weights (`res3b_branch2a`)."""
 
 TORCHVISION_MEAN = (0.485, 0.456, 0.406)
 TORCHVISION_DEVIATION = (0.229, 0.224, 0.225)
-"""Red, green, blue in 0..1: what the weights of torchvision expect."""
+"""Mean and standard deviation of red, green and blue in [0, 1] that torchvision's weights expect."""
 TORCHVISION_LEVELS = tuple(255 * mean for mean in reversed(TORCHVISION_MEAN))
-"""The mean as Caffe's: blue, green, red in levels."""
+"""The same mean in Caffe's form: blue, green and red in levels."""
 
 VGG_LAYERS = (
     *(("conv", 0), ("conv", 2), ("pool", 4)),
@@ -34,26 +37,27 @@ VGG_LAYERS = (
     *(("conv", 10), ("conv", 12), ("conv", 14), ("conv", 16), ("pool", 18)),
     *(("conv", 19), ("conv", 21), ("conv", 23), ("conv", 25)),
 )
-"""Up to conv4_4, with their numbers in torchvision's `features`; a ReLU is between them."""
+"""Layers up to conv4_4, with their indices in torchvision's `features`. A ReLU follows each
+convolution except the last."""
 
 WEIGHTS_URLS: dict[ContentNetworkName, str] = {
     "vgg19": "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
     "resnet50": "https://download.pytorch.org/models/resnet50-0676ba61.pth",
 }
-"""torchvision's places. Each name holds the first figures of the file's SHA-256."""
+"""torchvision's files. Each name ends with the first digits of the file's SHA-256."""
 
-TORCHVISION_MARK = "layer1.0.conv1.weight"
-"""A weight that tells torchvision's ResNet-50 from Caffe's."""
+TORCHVISION_RESNET_WEIGHT = "layer1.0.conv1.weight"
+"""Name of a weight that only torchvision's ResNet-50 has, and Caffe's has not."""
 
 
 class ContentFeatures(nn.Module):
-    """A pretrained network, its weights frozen, that gives features of pictures."""
+    """A pretrained network with frozen weights that computes feature maps of images."""
 
     layer_weights: tuple[float, ...]
-    """Of each layer in the content loss."""
+    """Weight of each feature map in the losses."""
 
-    def _take(self, weights: dict[str, Tensor], names: list[str]) -> None:
-        """Take over the layers of these names.
+    def _register(self, weights: dict[str, Tensor], names: list[str]) -> None:
+        """Register the weights of layers as buffers, which are moved along but not trained.
 
         Raises:
             KeyError: A weight is missing.
@@ -69,10 +73,10 @@ class ContentFeatures(nn.Module):
 
 
 class ResNetFeatures(ContentFeatures):
-    """ResNet-50 (He et al., 2016) from the picture to the end of a stage."""
+    """ResNet-50 (He et al., 2016) from the image to the end of a stage."""
 
     layer_weights = (0.5, 1.0)
-    """Of stages 2 and 3: the coarser one says more about content."""
+    """Weights of stages 2 and 3: the coarser one represents more of the content."""
 
     def __init__(
         self,
@@ -81,14 +85,15 @@ class ResNetFeatures(ContentFeatures):
         mean: tuple[float, ...] = CAFFE_MEAN,
         late_stride: bool = False,
     ) -> None:
-        """Take over weights.
+        """Create a network with given weights.
 
         Args:
-            weights: BatchNorm folded into the convolutions; names as in Caffe, layout OIHW.
-            last_stage: 2 to 4; later stages are not run.
-            mean: Blue, green, red in levels: what is taken off.
-            late_stride: Whether a stage halves in its first block's 3x3, as torchvision's weights
-                have it, or in the 1x1 before.
+            weights: Weights with BatchNorm folded into the convolutions; names as in Caffe, layout
+                OIHW.
+            last_stage: Last stage that is computed, from 2 to 4.
+            mean: Mean of blue, green and red in levels, which is subtracted.
+            late_stride: Whether the stride of a stage is in its first block's 3x3 convolution, as
+                in torchvision, or in the 1x1 convolution before it, as in the publication.
 
         Raises:
             KeyError: A weight is missing.
@@ -96,17 +101,17 @@ class ResNetFeatures(ContentFeatures):
         super().__init__()
         self._last_stage = last_stage
         self._late_stride = late_stride
-        self._take(weights, _resnet_layers(last_stage))
+        self._register(weights, _resnet_layers(last_stage))
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
 
-    def forward(self, pictures: Tensor) -> list[Tensor]:
-        """Features of pictures (N, 3, H, W), RGB in [-1, 1].
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Compute the features of images (N, 3, H, W), RGB in [-1, 1].
 
         Returns:
-            For stage 2, 3, 4 up to the last: (N, 256, H/4, W/4), (N, 512, H/8, W/8) and
-            (N, 1024, H/16, W/16), not negative.
+            The outputs of stages 2, 3 and 4 up to the last: (N, 256, H/4, W/4), (N, 512, H/8, W/8)
+            and (N, 1024, H/16, W/16), not negative.
         """
-        x = (pictures.flip(1) + 1) * 127.5 - self.mean
+        x = (images.flip(1) + 1) * 127.5 - self.mean  # RGB to BGR levels
         x = F.relu(self._convolve("conv1", x, stride=2, padding=3))  # (N, 64, H/2, W/2)
         x = F.max_pool2d(F.pad(x, (1, 1, 1, 1)), kernel_size=3, stride=2)
         features = []
@@ -117,7 +122,7 @@ class ResNetFeatures(ContentFeatures):
         return features
 
     def _run_block(self, name: str, x: Tensor) -> Tensor:
-        """One bottleneck; the first of stages 3 and 4 halves height and width."""
+        """Run a bottleneck block; the first one of stages 3 and 4 has stride 2."""
         stride = 2 if name in ("res3a", "res4a") else 1
         skip = self._convolve(f"{name}_branch1", x, stride) if name.endswith("a") else x
         early, late = (1, stride) if self._late_stride else (stride, 1)
@@ -127,30 +132,31 @@ class ResNetFeatures(ContentFeatures):
 
 
 class VggFeatures(ContentFeatures):
-    """VGG-19 (Simonyan and Zisserman, 2015) from the picture to conv4_4, before its ReLU."""
+    """VGG-19 (Simonyan and Zisserman, 2015) from the image to conv4_4, before its ReLU."""
 
     layer_weights = (1.0,)
+    """One feature map, whose weight is omega of equation 2 alone."""
 
     def __init__(self, weights: dict[str, Tensor]) -> None:
-        """Take over weights named as torchvision's (`features.25.weight`).
+        """Create a network with given weights, named as in torchvision (`features.25.weight`).
 
         Raises:
             KeyError: A weight is missing.
         """
         super().__init__()
-        self._take(weights, [f"features.{n}" for kind, n in VGG_LAYERS if kind == "conv"])
+        self._register(weights, [f"features.{n}" for kind, n in VGG_LAYERS if kind == "conv"])
         self.register_buffer("mean", torch.tensor(TORCHVISION_MEAN).view(1, 3, 1, 1))
         self.register_buffer("deviation", torch.tensor(TORCHVISION_DEVIATION).view(1, 3, 1, 1))
 
-    def forward(self, pictures: Tensor) -> list[Tensor]:
-        """conv4_4 of pictures (N, 3, H, W), RGB in [-1, 1]: one tensor (N, 512, H/8, W/8)."""
-        x = ((pictures + 1) / 2 - self.mean) / self.deviation
-        for place, (kind, number) in enumerate(VGG_LAYERS):
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Compute conv4_4 of images (N, 3, H, W), RGB in [-1, 1]: one tensor (N, 512, H/8, W/8)."""
+        x = ((images + 1) / 2 - self.mean) / self.deviation
+        for index, (kind, number) in enumerate(VGG_LAYERS):
             if kind == "pool":
                 x = F.max_pool2d(x, 2)
             else:
                 x = self._convolve(f"features_{number}", x, padding=1)
-                x = x if place == len(VGG_LAYERS) - 1 else F.relu(x)
+                x = x if index == len(VGG_LAYERS) - 1 else F.relu(x)
         return [x]
 
 
@@ -158,18 +164,18 @@ def load_content_features(network: ContentNetworkName, weights: Path | None) -> 
     """Load a content network.
 
     Args:
-        network: Which one.
-        weights: Its weights as safetensors or as PyTorch's .pth; None fetches torchvision's, once,
-            into PyTorch's own cache.
+        network: Name of the network.
+        weights: File of its weights, safetensors or PyTorch's .pth; None downloads torchvision's
+            once, into PyTorch's own cache.
 
     Raises:
-        TrainingError: The file cannot be had or read, or holds another network.
+        TrainingError: The file cannot be downloaded or read, or holds another network.
     """
-    values = read_weights(weights) if weights else fetch_weights(WEIGHTS_URLS[network])
+    values = read_weights(weights) if weights else download_weights(WEIGHTS_URLS[network])
     try:
         if network == "vgg19":
             return VggFeatures(values)
-        if TORCHVISION_MARK not in values:
+        if TORCHVISION_RESNET_WEIGHT not in values:
             return ResNetFeatures(values)
         return ResNetFeatures(fold_torchvision(values), mean=TORCHVISION_LEVELS, late_stride=True)
     except KeyError as error:
@@ -180,7 +186,13 @@ def load_content_features(network: ContentNetworkName, weights: Path | None) -> 
 
 
 def fold_torchvision(values: dict[str, Tensor]) -> dict[str, Tensor]:
-    """torchvision's ResNet-50 with BatchNorm folded, under the names and for the input of Caffe's.
+    """Convert torchvision's ResNet-50 to Caffe's names and input, with BatchNorm folded.
+
+    Args:
+        values: torchvision's weights by name.
+
+    Returns:
+        Weights as `ResNetFeatures` takes them.
 
     Raises:
         KeyError: A weight is missing.
@@ -193,21 +205,21 @@ def fold_torchvision(values: dict[str, Tensor]) -> dict[str, Tensor]:
         weights[f"{name}.bias"] = values[f"{norm}.bias"] - values[f"{norm}.running_mean"] * gain
 
     fold("conv1", "conv1", "bn1")
-    # It takes red, green, blue over their deviations: that is in the weights from here on.
+    # torchvision divides the input by its standard deviation, in RGB; move that into the weights.
     deviations = 255 * torch.tensor(TORCHVISION_DEVIATION).view(1, 3, 1, 1)
     weights["conv1.weight"] = (weights["conv1.weight"] / deviations).flip(1)
     for stage, blocks in STAGE_BLOCKS.items():
         for number, block in enumerate(blocks):
             ours, theirs = f"res{stage}{block}_branch", f"layer{stage - 1}.{number}"
-            for place, letter in enumerate("abc", start=1):
-                fold(f"{ours}2{letter}", f"{theirs}.conv{place}", f"{theirs}.bn{place}")
+            for index, letter in enumerate("abc", start=1):
+                fold(f"{ours}2{letter}", f"{theirs}.conv{index}", f"{theirs}.bn{index}")
             if number == 0:
                 fold(f"{ours}1", f"{theirs}.downsample.0", f"{theirs}.downsample.1")
     return weights
 
 
 def _resnet_layers(last_stage: int) -> list[str]:
-    """Every convolution up to the end of a stage."""
+    """List the names of all convolutions up to the end of a stage."""
     names = ["conv1"]
     for stage in range(2, last_stage + 1):
         names += [f"res{stage}a_branch1"]

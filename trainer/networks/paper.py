@@ -1,9 +1,13 @@
-"""Generator and discriminator of CartoonGAN's figure 2, layer by layer.
+"""Generator and discriminator of CartoonGAN, figure 2 of the paper, layer by layer.
 
-`k7n64s1` is a convolution of kernel 7, 64 feature maps and stride 1. The figure leaves open, and we
-chose: weights start normally distributed with a deviation of 0.02 (Radford et al., 2016), borders
-are reflected around the 7x7 convolutions and 0 around the others, a convolution has a bias only
-where no normalisation follows (which would take it off again), and nothing bounds the output.
+In: images (N, 3, H, W) in [-1, 1]. Out: cartoons of the same shape, or logits of patches. The
+comments use the figure's notation: `k7n64s1` is a convolution with kernel 7, 64 feature maps and
+stride 1.
+
+The figure leaves some choices open. Ours: weights start normally distributed with a standard
+deviation of 0.02 (Radford et al., 2016); borders are padded by reflection at the 7x7 convolutions
+and by zeros elsewhere; a convolution has a bias only where no normalization follows, which would
+remove it again; and no activation bounds the output.
 """
 
 from __future__ import annotations
@@ -17,65 +21,66 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from trainer.networks.checkpointing import Stages
 
-START_DEVIATION = 0.02
+INITIAL_DEVIATION = 0.02
+"""Standard deviation of the initial weights."""
 
 EPSILON = 1e-5
-"""Added to the variance by instance norm, as by BatchNorm."""
+"""Addend to the variance in instance norm, the same as in BatchNorm."""
 
 SLOPE = 0.2
-"""Of the discriminator's LeakyReLU below 0, as in the paper; the improved generator's too."""
+"""Slope below 0 of LeakyReLU in the discriminator, as in the paper, and in the improved generator."""
 
 
 class Generator(nn.Module):
-    """The paper's generator, or an improved one.
+    """Generator of figure 2: 830 thousand multiply-adds per pixel, 11.1 million parameters.
 
-    `improved` departs from the paper: instance norm for BatchNorm, LeakyReLU for ReLU, and
-    nearest-neighbour resizing before a convolution for the transposed convolution, which has no
-    checkerboard (Odena et al., 2016).
+    The improved variant departs from the paper: instance norm instead of BatchNorm, LeakyReLU
+    instead of ReLU, and nearest-neighbor resizing before a convolution instead of a transposed
+    convolution, which leaves a checkerboard (Odena et al., 2016).
     """
 
     multiple_of = 4
     """H and W of the input must be multiples of this."""
 
     def __init__(self, width: int = 256, blocks: int = 8, improved: bool = False) -> None:
-        """Make a generator with random weights.
+        """Create a generator with random weights.
 
         Args:
-            width: Channels at a quarter of the size; half of it at half the size, a quarter of it
-                at the full one.
-            blocks: Residual blocks at a quarter of the size.
-            improved: See above.
+            width: Number of channels at 1/4 of the resolution; `width // 2` at 1/2, and
+                `width // 4` at full resolution.
+            blocks: Number of residual blocks, all at 1/4 of the resolution.
+            improved: Whether to build the improved variant.
         """
         super().__init__()
         half, full = width // 2, width // 4
         self.stages = Stages(
-            nn.Sequential(  # flat: k7n64s1
+            nn.Sequential(  # "flat": k7n64s1, (N, 64, H, W)
                 nn.ReflectionPad2d(3),
                 nn.Conv2d(3, full, 7, bias=False),
-                *_normalise(full, improved),
+                *_make_norm(full, improved),
             ),
-            _make_down(full, half, improved),
-            _make_down(half, width, improved),
-            *(NormalisedBlock(width, improved) for _ in range(blocks)),
-            _make_up(width, half, improved),
-            _make_up(half, full, improved),
-            nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(full, 3, 7)),  # k7n3s1
+            _make_down(full, half, improved),  # (N, 128, H/2, W/2)
+            _make_down(half, width, improved),  # (N, 256, H/4, W/4)
+            *(NormalizedBlock(width, improved) for _ in range(blocks)),
+            _make_up(width, half, improved),  # (N, 128, H/2, W/2)
+            _make_up(half, full, improved),  # (N, 64, H, W)
+            nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(full, 3, 7)),  # k7n3s1, (N, 3, H, W)
         )
-        self.apply(_start)
+        self.apply(_initialize)
 
     def forward(self, photos: Tensor) -> Tensor:
-        """Photos (N, 3, H, W) in [-1, 1] to cartoons of the same shape, about in that range."""
+        """Map photos (N, 3, H, W) in [-1, 1] to cartoons of the same shape, about in that range."""
         return self.stages(photos)
 
 
 class Discriminator(nn.Module):
-    """The paper's discriminator: it judges patches of 37 x 37 pixels."""
+    """Discriminator of figure 2; each output has a receptive field of 37 x 37 pixels."""
 
     def __init__(self, width: int = 32) -> None:
-        """Make a discriminator with random weights.
+        """Create a discriminator with random weights.
 
         Args:
-            width: Feature maps of the first convolution.
+            width: Number of feature maps of the first convolution.
         """
         super().__init__()
         leaky = nn.LeakyReLU(SLOPE)
@@ -100,36 +105,43 @@ class Discriminator(nn.Module):
             ),  # k3n256s1
             _convolve(8 * width, 1, bias=True),  # k3n1s1
         )
-        self.apply(_start)
+        self.apply(_initialize)
 
-    def forward(self, pictures: Tensor) -> list[Tensor]:
-        """Judge pictures (N, 3, H, W) in [-1, 1]: (N, 1, H/4, W/4), high for a cartoon."""
-        return [self.stages(pictures)]
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Classify the patches of images (N, 3, H, W) in [-1, 1].
+
+        Returns:
+            Logits (N, 1, H/4, W/4), high for cartoons. A list, because other discriminators have
+            several scales.
+        """
+        return [self.stages(images)]
 
 
-class NormalisedBlock(nn.Module):
-    """k3n256s1, norm, ReLU, k3n256s1, norm, and the elementwise sum with the input."""
+class NormalizedBlock(nn.Module):
+    """Residual block: k3n256s1, norm, ReLU, k3n256s1, norm, elementwise sum with the input."""
 
     def __init__(self, width: int, improved: bool) -> None:
         super().__init__()
         self.body = nn.Sequential(
             _convolve(width, width),
-            *_normalise(width, improved),
+            *_make_norm(width, improved),
             _convolve(width, width),
-            *_normalise(width, improved)[:1],
+            *_make_norm(width, improved)[:1],
         )
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.body(x)
 
 
-class SteadyInstanceNorm(nn.Module):
-    """Instance norm (Ulyanov et al., 2016) that keeps its statistics in float32.
+class Float32InstanceNorm(nn.Module):
+    """Instance norm (Ulyanov et al., 2016) with statistics in float32 at every precision.
 
-    In float16 they overflow, and the picture comes out wrong or black (onnxruntime#10079).
+    In float16 the statistics overflow, and the image comes out wrong or black: see
+    https://github.com/microsoft/onnxruntime/issues/10079. PyTorch's own module has no such switch.
     """
 
     def __init__(self, width: int) -> None:
+        """Create a norm of `width` channels that starts with weight 1 and bias 0."""
         super().__init__()
         self.weight = nn.Parameter(torch.ones(width))
         self.bias = nn.Parameter(torch.zeros(width))
@@ -137,68 +149,73 @@ class SteadyInstanceNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
             weight, bias = self.weight.float(), self.bias.float()
-            made = torch.instance_norm(
+            normalized = torch.instance_norm(
                 x.float(),
                 weight,
                 bias,
-                None,
-                None,
-                True,
-                0.0,
+                None,  # running mean
+                None,  # running variance
+                True,  # statistics of the input
+                0.0,  # momentum of running statistics
                 EPSILON,
                 torch.backends.cudnn.enabled,
             )
-            return made.to(x.dtype)
+            return normalized.to(x.dtype)
 
 
 def fold_batch_norm(network: nn.Module) -> nn.Module:
-    """A copy of a network whose BatchNorms are part of the convolutions before them."""
+    """Return a copy of a network with each BatchNorm folded into the convolution before it.
+
+    The copy gives the same outputs in evaluation mode, where BatchNorm is a fixed linear map, with
+    fewer operations and no running statistics.
+    """
     folded = copy.deepcopy(network).eval()
     for chain in folded.modules():
         if not isinstance(chain, nn.Sequential):
             continue
-        for place, (layer, norm) in enumerate(pairwise(list(chain))):
+        for index, (layer, norm) in enumerate(pairwise(list(chain))):
             if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                chain[place] = fuse_conv_bn_eval(layer, norm)
-                chain[place + 1] = nn.Identity()
+                chain[index] = fuse_conv_bn_eval(layer, norm)
+                chain[index + 1] = nn.Identity()
     return folded
 
 
 def _make_down(channels: int, width: int, improved: bool) -> nn.Sequential:
-    """k3n128s2, k3n128s1, norm, ReLU: half the height and width."""
+    """Create k3n128s2, k3n128s1, norm, ReLU: (N, C, H, W) to (N, width, H/2, W/2)."""
     return nn.Sequential(
         _convolve(channels, width, stride=2, bias=True),
         _convolve(width, width),
-        *_normalise(width, improved),
+        *_make_norm(width, improved),
     )
 
 
 def _make_up(channels: int, width: int, improved: bool) -> nn.Sequential:
-    """k3n128s1/2, k3n128s1, norm, ReLU: twice the height and width."""
+    """Create k3n128s1/2, k3n128s1, norm, ReLU: (N, C, H, W) to (N, width, 2H, 2W)."""
     if improved:
-        double: list[nn.Module] = [
+        upsample: list[nn.Module] = [
             nn.Upsample(scale_factor=2),
             _convolve(channels, width, bias=True),
         ]
     else:
-        double = [nn.ConvTranspose2d(channels, width, 3, stride=2, padding=1, output_padding=1)]
-    return nn.Sequential(*double, _convolve(width, width), *_normalise(width, improved))
+        upsample = [nn.ConvTranspose2d(channels, width, 3, stride=2, padding=1, output_padding=1)]
+    return nn.Sequential(*upsample, _convolve(width, width), *_make_norm(width, improved))
 
 
 def _convolve(channels: int, filters: int, stride: int = 1, bias: bool = False) -> nn.Conv2d:
-    """k3, with as many filters as `n` says."""
+    """Create a k3 convolution with n = `filters`."""
     return nn.Conv2d(channels, filters, 3, stride, padding=1, bias=bias)
 
 
-def _normalise(width: int, improved: bool) -> list[nn.Module]:
-    """Normalisation and what follows it."""
+def _make_norm(width: int, improved: bool) -> list[nn.Module]:
+    """Create a normalization and the activation after it."""
     if improved:
-        return [SteadyInstanceNorm(width), nn.LeakyReLU(SLOPE)]
+        return [Float32InstanceNorm(width), nn.LeakyReLU(SLOPE)]
     return [nn.BatchNorm2d(width), nn.ReLU()]
 
 
-def _start(layer: nn.Module) -> None:
+def _initialize(layer: nn.Module) -> None:
+    """Set the initial weights of a convolution; other layers keep PyTorch's."""
     if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
-        nn.init.normal_(layer.weight, std=START_DEVIATION)
+        nn.init.normal_(layer.weight, std=INITIAL_DEVIATION)
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)

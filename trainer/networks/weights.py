@@ -1,4 +1,8 @@
-"""Files of pretrained weights: read from where the user has them, or fetched once."""
+"""Files of pretrained weights.
+
+In: the path of a file that the user has, or a URL. Out: tensors by name. No code in a file is ever
+executed.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +18,15 @@ from toonvid.errors import TrainingError
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Weights by name, from a safetensors or .pth file; nothing in it is run.
+    """Read weights by name from a safetensors or .pth file, onto the CPU.
 
     Raises:
-        TrainingError: It cannot be read, or holds something else.
+        TrainingError: The file cannot be read, or holds something else.
     """
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
+        # weights_only: a pickle could run code.
         values = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, SafetensorError, RuntimeError, ValueError, EOFError) as error:
         raise TrainingError(f"cannot read the content weights {path}: {error}") from error
@@ -32,11 +37,14 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return values
 
 
-def fetch_weights(url: str) -> dict[str, Tensor]:
-    """Weights from PyTorch's cache, or from their place; the hash in the file's name is checked.
+def download_weights(url: str) -> dict[str, Tensor]:
+    """Download weights, or take them from PyTorch's cache; their hash is checked.
+
+    Args:
+        url: Address of a file whose name ends with the first digits of its SHA-256.
 
     Raises:
-        TrainingError: They cannot be had, or are not what the hash says.
+        TrainingError: The file cannot be downloaded, or its hash differs.
     """
     try:
         return torch.hub.load_state_dict_from_url(

@@ -1,11 +1,15 @@
-"""One real step of each phase: what it takes, before days are spent on it."""
+"""One real step of each phase: how long it takes, and how much memory, before days are spent.
+
+In: a config, and real images or noise. Out: a `StepMeasurement` for each phase. Nothing is written
+except drawings, if a cache folder is given.
+"""
 
 from __future__ import annotations
 
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -13,47 +17,64 @@ import torch
 from trainer.config import PhaseConfig, PhaseName, TrainConfig
 from trainer.data.dataset import Batch
 from trainer.device import MB, Machine, cap_memory, open_device
-from trainer.training.game import Game, open_game
-from trainer.training.memory import MemoryKeeper, MemoryPlan, describe_plan
-from trainer.training.phases import draw_lesson
+from trainer.training.memory import MemoryPlan, describe_plan, initial_plan
 from trainer.training.run_folder import Sources
-from trainer.training.train import learn, open_dataset
+from trainer.training.state import TrainingState, create_state
+from trainer.training.step_inputs import prepare_step
+from trainer.training.train import open_dataset, train_step
 
 
 @dataclass(frozen=True)
-class PhaseTrial:
-    """What a step of a phase takes."""
+class StepMeasurement:
+    """Cost of a training step of one phase."""
 
     phase: PhaseName
+    """Name of the phase."""
     device: str
+    """Type of the device, `cpu` or `cuda`."""
     precision: str
+    """Precision of the convolutions: `f32`, `bf16` or `f16`."""
     seconds: float
-    """Of one step, without the reading of its batch."""
-    pictures: int
-    """In a batch."""
+    """Duration of one step in seconds, without the preparation of its batch."""
+    images: int
+    """Number of photos in a batch."""
     plan: MemoryPlan
-    """How it had to work through the batch."""
+    """How the batch had to be processed to fit into memory."""
     peak_bytes: int | None
-    """Of GPU memory in PyTorch's hands; None without a GPU."""
+    """Peak of the GPU memory that PyTorch reserved, in bytes; None without a GPU."""
 
     @property
-    def pictures_per_second(self) -> float:
-        return self.pictures / self.seconds
+    def images_per_second(self) -> float:
+        """Photos per second."""
+        return self.images / self.seconds
 
     def describe(self) -> str:
-        """One line."""
+        """Describe the measurement in one line."""
         peak = "without a GPU, its memory cannot be known"
         if self.peak_bytes is not None:
             peak = f"peak {self.peak_bytes // MB} MB"
         return (
             f"{self.phase} phase: {self.seconds:.3f} s a step, "
-            f"{self.pictures_per_second:.1f} pictures/s on {self.device} at {self.precision}, "
+            f"{self.images_per_second:.1f} images/s on {self.device} at {self.precision}, "
             f"{describe_plan(self.plan)}; {peak}"
         )
 
+    def json_values(self) -> dict[str, object]:
+        """Return the values that `toonvid bench --train --json` prints, under their stable keys."""
+        renamed = {"images": "pictures"}
+        return {renamed.get(name, name): value for name, value in asdict(self).items()}
 
-def dry_run(config: TrainConfig, sources: Sources, machine: Machine) -> Iterator[PhaseTrial]:
-    """Try one step of each phase on real pictures, at its costliest.
+
+def dry_run(config: TrainConfig, sources: Sources, machine: Machine) -> Iterator[StepMeasurement]:
+    """Measure one step of each phase on real images, with all losses of the phase.
+
+    Args:
+        config: Config of the run.
+        sources: Where the images come from.
+        machine: Device and memory that may be used.
+
+    Yields:
+        A measurement for each phase that has steps.
 
     Raises:
         DeviceMissingError: A GPU was asked for, and there is none.
@@ -65,42 +86,47 @@ def dry_run(config: TrainConfig, sources: Sources, machine: Machine) -> Iterator
         temporary = Path(folder)
         cache = sources.cache or temporary
         dataset = open_dataset(config, sources, cache, temporary, device)
-        game = open_game(config, sources.content_weights, device)
-        for last in last_steps(config):
-            yield try_phase(game, last, dataset.batch(last))
+        state = create_state(config, sources.content_weights, device)
+        for step in last_steps(config):
+            yield measure_step(state, step, dataset.batch(step))
 
 
 def measure_training(
     config: TrainConfig, content_weights: Path | None, machine: Machine
-) -> Iterator[PhaseTrial]:
-    """Time a step of each phase on pictures of noise: a benchmark that needs no data.
+) -> Iterator[StepMeasurement]:
+    """Measure one step of each phase on noise: a benchmark that needs no images.
 
     Args:
-        config: Without weights for a content network, its losses that need one are left out.
-        content_weights: Of the content network; None goes without.
-        machine: What may be used.
+        config: Config of the run.
+        content_weights: File of the content network's weights; None leaves out the losses that need
+            it.
+        machine: Device and memory that may be used.
+
+    Yields:
+        A measurement for each phase that has steps.
 
     Raises:
         DeviceMissingError: A GPU was asked for, and there is none.
         TrainingError: The weights cannot be read, or the memory is too small.
     """
     if content_weights is None:
-        config = without_content(config)
+        config = without_content_network(config)
     device = open_device(machine.device)
     cap_memory(device, machine.memory_limit)
-    game = open_game(config, content_weights, device)
-    for last in last_steps(config):
+    state = create_state(config, content_weights, device)
+    for step in last_steps(config):
         random = torch.Generator().manual_seed(config.seed)
         size = (config.batch_size, config.crop, config.crop, 3)
+        # Channels last in memory, as real batches are.
         noise = [torch.rand(size, generator=random).permute(0, 3, 1, 2) * 2 - 1 for _ in range(4)]
-        pictures = noise if last >= config.initialization.steps else noise[:2]
-        yield try_phase(game, last, Batch(*pictures))
+        images = noise if step >= config.initialization.steps else noise[:2]
+        yield measure_step(state, step, Batch(*images))
 
 
-def without_content(config: TrainConfig) -> TrainConfig:
-    """A config without the losses that look through a content network.
+def without_content_network(config: TrainConfig) -> TrainConfig:
+    """Remove the losses that need a content network from a config.
 
-    A phase that has no other loss left gets the l1, so that there is something to time.
+    A phase that has no other loss left gets the pixel loss, so that there is something to measure.
     """
 
     def strip(phase: PhaseConfig) -> PhaseConfig:
@@ -113,29 +139,40 @@ def without_content(config: TrainConfig) -> TrainConfig:
 
 
 def last_steps(config: TrainConfig) -> list[int]:
-    """Steps behind the last one of each phase: by then all its losses are there."""
+    """Return the index of the last step of each phase: it has all losses of the phase."""
     ends = (config.initialization.steps, config.steps)
     phases = (config.initialization, config.adversarial)
     return [end - 1 for end, phase in zip(ends, phases, strict=True) if phase.steps]
 
 
-def try_phase(game: Game, step: int, batch: Batch) -> PhaseTrial:
-    """Do the step after `step` steps twice, and time the second: the first one prepares."""
-    config, device = game.config, game.precision.device
-    name, phase, _ = config.phase_after(step)
-    game.begin_phase(phase)
-    plan = MemoryPlan(config.batch_size, config.gradient_checkpointing)
-    memory = MemoryKeeper(plan, [player.network for player in game.players()])
+def measure_step(state: TrainingState, step: int, batch: Batch) -> StepMeasurement:
+    """Do a step twice and time the second one: the first one warms up libraries and allocator.
+
+    Args:
+        state: State of a run; its weights stay the same, since the learning rate is 0.
+        step: Index of the step, which selects the phase.
+        batch: Batch of the step.
+    """
+    config, device = state.config, state.precision.device
+    name, phase, _ = config.phase_at(step)
+    state.begin_phase(phase)
+    state.memory.apply(initial_plan(config))
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     seconds = 0.0
     for _ in range(2):
         started = time.monotonic()
-        lesson = draw_lesson(config, step, batch.to(device))
-        learn(game, memory, lesson, learning_rate=0.0)
+        inputs = prepare_step(config, step, batch.to(device))
+        train_step(state, inputs, learning_rate=0.0)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         seconds = time.monotonic() - started
-    peak = torch.cuda.max_memory_reserved(device) if device.type == "cuda" else None
-    precision = game.precision.name
-    return PhaseTrial(name, device.type, precision, seconds, config.batch_size, memory.plan, peak)
+    return StepMeasurement(
+        phase=name,
+        device=device.type,
+        precision=state.precision.name,
+        seconds=seconds,
+        images=config.batch_size,
+        plan=state.memory.plan,
+        peak_bytes=torch.cuda.max_memory_reserved(device) if device.type == "cuda" else None,
+    )

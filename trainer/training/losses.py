@@ -1,12 +1,23 @@
-"""What the generator is trained by. Each loss names its source; each gives a scalar.
+"""Losses of the generator and the discriminator.
 
-Leaves out the weights they are summed with (`trainer.config`).
+In: batches of images in [-1, 1] or outputs of the discriminator. Out: scalars, unweighted. Each
+docstring names the source of its loss; the equations are those of CartoonGAN (Chen, Lai and Liu,
+CVPR 2018):
+
+    (1)  G*, D* = arg min_G max_D L(G, D)
+    (2)  L(G, D) = L_adv(G, D) + omega * L_con(G, D)
+    (3)  L_adv = E_c[log D(c)] + E_e[log(1 - D(e))] + E_p[log(1 - D(G(p)))]
+    (4)  L_con = E_p[ || VGG(G(p)) - VGG(p) ||_1 ]
+
+with photos p, cartoons c, and cartoons with smoothed edges e.
+
+Left out: the weights (`trainer.config`), and which loss is computed in which phase
+(`trainer.training.phases`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -15,33 +26,18 @@ from torch import Tensor
 from trainer.config import Objective
 from trainer.data.color import to_yuv
 from trainer.networks.content_features import ContentFeatures
+from trainer.training.perturbation import Perturbation
 
-COLOUR_AREA = 8
-"""Side in pixels of the squares whose mean colours are compared."""
+COLOR_AREA = 8
+"""Side in pixels of the squares whose mean colors the color loss compares."""
 
-LARGEST_TURN = 0.015
-"""In radians. This and what follows: what happens to a picture between two frames of a film."""
-LARGEST_ZOOM = 0.015
-LARGEST_SHIFT = 2.0
-"""In pixels."""
-LARGEST_GAIN = 0.03
-LARGEST_OFFSET = 0.02
-"""Of the whole range of levels."""
-LARGEST_NOISE = 0.02
-"""Standard deviation, of the whole range of levels."""
-LARGEST_BLOTCHES = 0.012
-"""The same of grey squares, as video coding leaves them on walls, skies and roads."""
-LARGEST_TINTS = 0.03
-"""The same of coloured squares, twice as large: most films store colours at half the size."""
-BLOTCH = 8
-"""Side of the grey squares in pixels, that of the most common transform."""
-
-BORDER = 8
-"""Pixels at each side where a moved picture is not known."""
-SQUARE = 4
-"""Side in pixels of the squares that generators work on."""
-LINE_BLUR = 3
-"""Side of the mean that is compared: a moved line is softened by the moving alone."""
+MARGIN = 8
+"""Width in pixels of the border that the stability and equivariance losses leave out, because the
+warped image is unknown there."""
+GENERATOR_STRIDE = 4
+"""Total stride of the generators in pixels: shifted by that much, their output shifts exactly."""
+BLUR_SIZE = 3
+"""Side in pixels of the mean filter of the stability loss: warping alone softens a line by that."""
 
 
 def discriminator_loss(
@@ -51,212 +47,166 @@ def discriminator_loss(
     objective: Objective,
     smoothed_weight: float = 1.0,
 ) -> Tensor:
-    """Edge-promoting adversarial loss of CartoonGAN (its equation 3) for the discriminator.
+    """Edge-promoting adversarial loss (equation 3) for the discriminator, to be minimized.
 
-    Cartoons are to be judged as cartoons; generated pictures, and cartoons without clear edges, as
-    none. Cross-entropy is the equation's; least squares (Mao et al., 2017) is a departure from it.
+    The discriminator learns to output 1 for cartoons, and 0 for generated images and for cartoons
+    with smoothed edges. Cross-entropy is the negative of equation 3; least squares (Mao et al.,
+    "Least Squares Generative Adversarial Networks", 2017) is a departure.
 
     Args:
-        generated: D(G(p)), a map (N, 1, h, w) for each scale of the discriminator.
-        cartoons: D(c).
-        smoothed: D(e).
-        objective: Which of the two.
-        smoothed_weight: Of the smoothed cartoons; 1 in the paper.
+        generated: D(G(p)), logits (N, 1, h, w) for each scale of the discriminator.
+        cartoons: D(c), same shapes.
+        smoothed: D(e), same shapes.
+        objective: Cross-entropy or least squares.
+        smoothed_weight: Weight of the term of D(e); 1 in the paper.
     """
     return (
-        _judge(cartoons, 1.0, objective)
-        + _judge(generated, 0.0, objective)
-        + smoothed_weight * _judge(smoothed, 0.0, objective)
+        _adversarial_term(cartoons, 1.0, objective)
+        + _adversarial_term(generated, 0.0, objective)
+        + smoothed_weight * _adversarial_term(smoothed, 0.0, objective)
     )
 
 
 def adversarial_loss(generated: list[Tensor], objective: Objective) -> Tensor:
-    """Edge-promoting adversarial loss of CartoonGAN for the generator: be taken for a cartoon.
+    """Edge-promoting adversarial loss (equation 3) for the generator, to be minimized.
 
-    Departure: the generator maximises log D(G(p)) where equation 3 minimises log(1 - D(G(p))),
-    which has no slope as long as the discriminator is right (Goodfellow et al., 2014, section 3).
+    Departure: the generator maximizes log D(G(p)) instead of minimizing log(1 - D(G(p))), which has
+    hardly any gradient while the discriminator is right (Goodfellow et al., 2014, section 3).
 
     Args:
-        generated: D(G(p)), a map (N, 1, h, w) for each scale of the discriminator.
-        objective: As the discriminator's.
+        generated: D(G(p)), logits (N, 1, h, w) for each scale of the discriminator.
+        objective: Same as the discriminator's.
     """
-    return _judge(generated, 1.0, objective)
+    return _adversarial_term(generated, 1.0, objective)
+
+
+def content_loss(features: ContentFeatures, generated: Tensor, targets: Tensor) -> Tensor:
+    """Semantic content loss (equation 4): L1 between feature maps of a pretrained network.
+
+    Departures: in all presets but `paper`, stages 2 and 3 of ResNet-50 instead of conv4_4 of
+    VGG-19; in `lite` and `distilled`, drawings or a teacher's output as targets instead of photos.
+
+    Args:
+        features: Pretrained network.
+        generated: G(p), (N, 3, H, W) in [-1, 1].
+        targets: Content target, same shape and range; p in the paper.
+
+    Returns:
+        Scalar: the mean over all elements, where the paper writes the norm, so that the weight does
+        not depend on the crop's size.
+    """
+    with torch.no_grad():
+        target_features = features(targets)
+    pairs = zip(features.layer_weights, features(generated), target_features, strict=True)
+    terms = [weight * F.l1_loss(ours.float(), target.float()) for weight, ours, target in pairs]
+    return torch.stack(terms).sum()
 
 
 def pixel_loss(generated: Tensor, targets: Tensor, photos: Tensor, ink_weight: float) -> Tensor:
-    """l1 between pictures that counts more where there is ink.
+    """L1 between G(p) and its target, with a higher weight on pixels with ink. Not in the paper.
 
-    Plain l1 asks for the median of what may be there, and a line that may be here or a pixel
-    further has no ink in its median. Counting the rare class more is Xie and Tu's balance
-    ("Holistically-Nested Edge Detection", 2015).
+    Plain L1 asks for the median of all plausible values of a pixel. A line that may be here or one
+    pixel further has no ink in its median, so it would vanish. A higher weight for the rare class
+    is the class balancing of Xie and Tu, "Holistically-Nested Edge Detection", 2015.
 
     Args:
         generated: G(p), (N, 3, H, W) in [-1, 1].
-        targets: What G(p) shall be, same shape and range.
-        photos: p, same shape and range: ink is where the target is darker.
-        ink_weight: What full ink on white counts more than the rest; 0 gives plain l1.
+        targets: Target of G(p), same shape and range.
+        photos: p, same shape and range; a pixel has ink where its target is darker than its photo.
+        ink_weight: Additional weight of full ink on white; 0 gives plain L1.
     """
-    return ((generated.float() - targets).abs() * _balance(targets, photos, ink_weight)).mean()
+    return ((generated.float() - targets).abs() * _pixel_weights(targets, photos, ink_weight)).mean()
 
 
 def gradient_difference(
     generated: Tensor, targets: Tensor, photos: Tensor, ink_weight: float
 ) -> Tensor:
-    """l1 between the differences of neighbouring pixels: flat stays flat, a line stays sharp.
+    """L1 between image gradients: flat areas stay flat, and lines stay sharp. Not in the paper.
 
     Source: the gradient difference loss of Mathieu et al., "Deep Multi-Scale Video Prediction
-    Beyond Mean Square Error", 2016, with signs kept, counted as `pixel_loss` counts. Not in the
-    paper.
+    Beyond Mean Square Error", 2016, here on signed differences.
 
     Args:
         generated: G(p), (N, 3, H, W) in [-1, 1].
-        targets: What G(p) shall be, same shape and range.
+        targets: Target of G(p), same shape and range.
         photos: p, same shape and range.
-        ink_weight: As for `pixel_loss`.
+        ink_weight: As in `pixel_loss`.
 
     Returns:
-        The sum of both directions' means.
+        Scalar: the mean over vertical plus the mean over horizontal differences.
     """
     error = generated.float() - targets
-    balance = _balance(targets, photos, ink_weight)
-    down = error.diff(dim=2).abs() * balance[:, :, 1:]
-    across = error.diff(dim=3).abs() * balance[..., 1:]
-    return down.mean() + across.mean()
+    weights = _pixel_weights(targets, photos, ink_weight)
+    vertical = error.diff(dim=2).abs() * weights[:, :, 1:]
+    horizontal = error.diff(dim=3).abs() * weights[..., 1:]
+    return vertical.mean() + horizontal.mean()
 
 
-def content_loss(features: ContentFeatures, generated: Tensor, targets: Tensor) -> Tensor:
-    """Semantic content loss of CartoonGAN (its equation 4): l1 between pretrained features.
+def color_loss(generated: Tensor, photos: Tensor) -> Tensor:
+    """L1 between the mean colors of small areas, in YUV: a sky keeps its color. Not in the paper.
 
-    Departures of the preset `lite`: the abstractions for the photos. Of all but `paper`: stages 2
-    and 3 of ResNet-50 for conv4_4 of VGG-19.
+    Source: the color reconstruction loss of AnimeGAN (Chen et al., 2019), here on means over 8 x 8
+    pixels, which leaves lines and texture free.
 
     Args:
-        features: The pretrained network.
         generated: G(p), (N, 3, H, W) in [-1, 1].
-        targets: What G(p) shall mean, same shape and range: p in the paper.
-
-    Returns:
-        The mean over all elements, where the paper writes the norm.
+        photos: p, same shape and range.
     """
-    with torch.no_grad():
-        wanted = features(targets)
-    pairs = zip(features.layer_weights, features(generated), wanted, strict=True)
-    terms = [weight * F.l1_loss(made.float(), target.float()) for weight, made, target in pairs]
-    return torch.stack(terms).sum()
+    generated_means = F.avg_pool2d(to_yuv(generated.float()), COLOR_AREA)
+    return F.l1_loss(generated_means, F.avg_pool2d(to_yuv(photos), COLOR_AREA))
 
 
 def style_loss(features: ContentFeatures, generated: Tensor, cartoons: Tensor) -> Tensor:
-    """l1 between the Gram matrices of generated pictures and of cartoons, over a whole batch.
+    """L1 between the Gram matrices of generated images and of cartoons. Not in the paper.
 
-    Source: Gatys et al., "Image Style Transfer Using Convolutional Neural Networks", 2016; with
-    unrelated cartoons, as AnimeGAN (Chen et al., 2019). Not in the paper.
+    Source: Gatys et al., "Image Style Transfer Using Convolutional Neural Networks", 2016, with
+    cartoons that are unrelated to the photos as in AnimeGAN (Chen et al., 2019).
 
     Args:
-        features: The pretrained network.
+        features: Pretrained network.
         generated: G(p), (N, 3, H, W) in [-1, 1].
         cartoons: c, same shape and range.
     """
     with torch.no_grad():
-        wanted = [_gram(layer) for layer in features(cartoons)]
-    made = [_gram(layer) for layer in features(generated)]
-    pairs = zip(features.layer_weights, made, wanted, strict=True)
-    return torch.stack([weight * F.l1_loss(ours, theirs) for weight, ours, theirs in pairs]).sum()
+        target_grams = [_gram(layer) for layer in features(cartoons)]
+    grams = [_gram(layer) for layer in features(generated)]
+    pairs = zip(features.layer_weights, grams, target_grams, strict=True)
+    return torch.stack([weight * F.l1_loss(ours, target) for weight, ours, target in pairs]).sum()
 
 
 def total_variation(generated: Tensor) -> Tensor:
-    """Mean difference of neighbouring pixels of G(p), (N, 3, H, W): less of it is less noise.
+    """Mean absolute difference of neighboring pixels, which penalizes noise. Not in the paper.
 
-    Source: Rudin et al., 1992; as a loss, Johnson et al., 2016. Not in the paper.
+    Source: Rudin et al., 1992; as a loss of a generator, Johnson et al., 2016.
+
+    Args:
+        generated: G(p), (N, 3, H, W).
     """
     generated = generated.float()
     return generated.diff(dim=2).abs().mean() + generated.diff(dim=3).abs().mean()
-
-
-def colour_loss(generated: Tensor, photos: Tensor) -> Tensor:
-    """l1 between the colours of areas in G(p) and in p, (N, 3, H, W): so that sky stays sky.
-
-    Source: AnimeGAN's colour reconstruction in YUV (Chen et al., 2019), here on the means of 8x8
-    pixels, which leave lines and texture free. Not in the paper.
-    """
-    made = F.avg_pool2d(to_yuv(generated.float()), COLOUR_AREA)
-    return F.l1_loss(made, F.avg_pool2d(to_yuv(photos), COLOUR_AREA))
-
-
-@dataclass(frozen=True)
-class Disturbance:
-    """A small change of a batch, as from one frame of a film to the next."""
-
-    positions: Tensor
-    """(N, H, W, 2): where each pixel comes from, in [-1, 1], as `grid_sample` takes it."""
-    gain: Tensor
-    """(N, 1, 1, 1), around 1."""
-    offset: Tensor
-    """(N, 1, 1, 1), in the units of pictures in [-1, 1]."""
-    noise: Tensor
-    """(N, 3, H, W), in the units of pictures in [-1, 1]."""
-
-    def part(self, first: int, last: int) -> Disturbance:
-        """The change of the pictures from number `first` up to `last`, without it."""
-        parts = (self.positions, self.gain, self.offset, self.noise)
-        return Disturbance(*(values[first:last] for values in parts))
-
-    @classmethod
-    def draw(cls, like: Tensor, random: torch.Generator) -> Disturbance:
-        """Draw a change for a batch shaped like `like`; `random` is on the CPU."""
-        count, _, height, width = like.shape
-
-        def uniform(largest: float) -> Tensor:
-            return (torch.rand(count, generator=random) * 2 - 1) * largest
-
-        turn, zoom = uniform(LARGEST_TURN), 1 + uniform(LARGEST_ZOOM)
-        shift_x, shift_y = uniform(LARGEST_SHIFT * 2 / width), uniform(LARGEST_SHIFT * 2 / height)
-        cosine, sine = zoom * torch.cos(turn), zoom * torch.sin(turn)
-        rows = (cosine, -sine, shift_x, sine, cosine, shift_y)
-        matrix = torch.stack(rows, dim=1).view(count, 2, 3)
-        noise = torch.randn(like.shape, generator=random)
-        strength = torch.rand(count, generator=random).view(-1, 1, 1, 1) * LARGEST_NOISE * 2
-        noise = noise * strength
-        grey, tints = (1, BLOTCH, LARGEST_BLOTCHES), (3, 2 * BLOTCH, LARGEST_TINTS)
-        for channels, side, largest in (grey, tints):
-            shape = (count, channels, -(-height // side), -(-width // side))
-            squares = torch.randn(shape, generator=random)
-            blotches = squares.repeat_interleave(side, dim=2).repeat_interleave(side, dim=3)
-            spread = torch.rand(count, generator=random).view(-1, 1, 1, 1) * largest * 2
-            noise = noise + blotches[..., :height, :width] * spread
-        return cls(
-            positions=F.affine_grid(matrix, list(like.shape), align_corners=False).to(like.device),
-            gain=1 + uniform(LARGEST_GAIN).view(-1, 1, 1, 1).to(like.device),
-            offset=uniform(LARGEST_OFFSET * 2).view(-1, 1, 1, 1).to(like.device),
-            noise=noise.to(like.device),
-        )
-
-    def move(self, pictures: Tensor) -> Tensor:
-        """Turned, zoomed, shifted and brightened."""
-        moved = F.grid_sample(pictures, self.positions, align_corners=False)
-        return (moved + 1) * self.gain - 1 + self.offset
 
 
 def stability_loss(
     generator: Callable[[Tensor], Tensor],
     photos: Tensor,
     cartoons: Tensor,
-    disturbance: Disturbance,
+    perturbation: Perturbation,
 ) -> Tensor:
-    """l1 between the cartoon of a disturbed photo and the cartoon of the photo, moved the same way.
+    """L1 between the cartoon of a perturbed photo and the equally warped cartoon of the photo.
 
-    Source: compound regularization (Wang et al., "Consistent Video Style Transfer via Compound
-    Regularization", 2020). It teaches a steady film from single photos.
+    It teaches temporal consistency from still images. Not in the paper. Source: Wang et al.,
+    "Consistent Video Style Transfer via Compound Regularization", 2020.
 
     Args:
         generator: G.
         photos: p, (N, 3, H, W) in [-1, 1].
         cartoons: G(p), same shape.
-        disturbance: The change, for as many photos of this size.
+        perturbation: Perturbation for N images of this size.
     """
-    disturbed = (disturbance.move(photos) + disturbance.noise).clamp(-1, 1)
-    difference = generator(disturbed).float() - disturbance.move(cartoons.float())
-    inner = difference[..., BORDER:-BORDER, BORDER:-BORDER]
-    return F.avg_pool2d(inner, LINE_BLUR, stride=1).abs().mean()
+    perturbed = (perturbation.warp(photos) + perturbation.noise).clamp(-1, 1)
+    difference = generator(perturbed).float() - perturbation.warp(cartoons.float())
+    inner = difference[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
+    return F.avg_pool2d(inner, BLUR_SIZE, stride=1).abs().mean()
 
 
 def equivariance_loss(
@@ -265,42 +215,43 @@ def equivariance_loss(
     cartoons: Tensor,
     shift: tuple[int, int],
 ) -> Tensor:
-    """Mean square between the cartoon of a photo moved by whole pixels and the cartoon, moved so.
+    """Mean squared difference between the cartoon of a shifted photo and the shifted cartoon.
 
-    A network that works on squares of 4 x 4 pixels draws an edge otherwise for each place that it
-    has in them (Zhang, "Making Convolutional Networks Shift-Invariant Again", 2019): in a film,
-    edges and lettering boil. Whole pixels need no interpolation, so that nothing is softened by
-    the comparison, as it is in `stability_loss`. Not in the paper.
+    A network with stride draws an edge differently for each position relative to its grid (Zhang,
+    "Making Convolutional Networks Shift-Invariant Again", 2019), which flickers in a video. Shifts
+    by whole pixels need no interpolation, so that the comparison itself softens nothing, unlike in
+    `stability_loss`. Not in the paper.
 
     Args:
-        generator: G, for sides that are multiples of 4.
+        generator: G, for sides that are multiples of `GENERATOR_STRIDE`.
         photos: p, (N, 3, H, W) in [-1, 1].
         cartoons: G(p), same shape.
-        shift: How far up and left, 0 to 3 pixels each.
+        shift: Shift up and left in pixels, each from 0 to 3.
     """
-    height, width = (side - SQUARE for side in photos.shape[2:])
+    height, width = (side - GENERATOR_STRIDE for side in photos.shape[2:])
     down, right = shift
-    part = (..., slice(down, down + height), slice(right, right + width))
-    difference = generator(photos[part]).float() - cartoons.float()[part]
-    inner = difference[..., BORDER:-BORDER, BORDER:-BORDER]
+    shifted = (..., slice(down, down + height), slice(right, right + width))
+    difference = generator(photos[shifted]).float() - cartoons.float()[shifted]
+    inner = difference[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
     return inner.square().mean()
 
 
-def _judge(maps: list[Tensor], target: float, objective: Objective) -> Tensor:
-    """How far judgements are from 1 (a cartoon) or 0; each scale counts the same."""
+def _adversarial_term(logits: list[Tensor], label: float, objective: Objective) -> Tensor:
+    """Distance of the discriminator's outputs from a label; every scale has the same weight."""
     loss = F.binary_cross_entropy_with_logits if objective == "bce" else F.mse_loss
-    terms = [loss(judged.float(), torch.full_like(judged, target).float()) for judged in maps]
+    terms = [loss(scale.float(), torch.full_like(scale, label).float()) for scale in logits]
     return torch.stack(terms).mean()
 
 
-def _balance(targets: Tensor, photos: Tensor, ink_weight: float) -> Tensor:
-    """How much each pixel counts, (N, 1, H, W): 1, and more where the target has ink."""
-    darker = F.relu(photos - targets).mean(dim=1, keepdim=True) / 2
-    return 1 + ink_weight * darker
+def _pixel_weights(targets: Tensor, photos: Tensor, ink_weight: float) -> Tensor:
+    """Weight of each pixel, (N, 1, H, W): 1, and up to `ink_weight` more where the target has ink."""
+    ink = F.relu(photos - targets).mean(dim=1, keepdim=True) / 2  # 1 for black on white
+    return 1 + ink_weight * ink
 
 
 def _gram(layer: Tensor) -> Tensor:
-    """(N, C, h, w) to (C, C): how often two features are there together, as a mean."""
+    """Gram matrix of a feature map: (N, C, h, w) to (C, C), the mean over N, h and w."""
+    # In half precision the sum over all positions would overflow.
     with torch.autocast(layer.device.type, enabled=False):
-        flat = layer.float().transpose(0, 1).flatten(1)
+        flat = layer.float().transpose(0, 1).flatten(1)  # (C, N*h*w)
         return flat @ flat.T / flat.shape[1]

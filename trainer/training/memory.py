@@ -1,7 +1,10 @@
-"""What happens when memory runs out: less is held at a time, and the same is learned.
+"""Fallback when memory runs out, and measurement of memory.
 
-First gradient checkpointing is turned on, then the micro-batch is halved, and gradients add up over
-more parts. Leaves out how much memory there is: `trainer.device`.
+In: a function that computes gradients of a micro-batch. Out: the same gradients, with less memory
+if need be: on out-of-memory, gradient checkpointing is enabled, then the micro-batch is halved until
+the step fits. Neither changes what is learned.
+
+Left out: limits on memory, which `trainer.device` sets.
 """
 
 from __future__ import annotations
@@ -19,37 +22,37 @@ import torch
 from torch import nn
 
 from toonvid.errors import TrainingError
-from trainer.config import SMALLEST_CROP
+from trainer.config import MIN_CROP, TrainConfig
 from trainer.device import MB
 from trainer.networks.checkpointing import set_gradient_checkpointing
-from trainer.training.phases import Lesson
+from trainer.training.step_inputs import StepInputs
 
 log = logging.getLogger(__name__)
 
-Made = TypeVar("Made")
+Result = TypeVar("Result")
 
-CROP_STEP = 32
-"""Steps in pixels in which a crop that fits is looked for."""
+CROP_STEP = 32  # pixels
+"""Step of the search for a crop that fits."""
 
-SIGNS = ("out of memory", "can't allocate memory", "_STATUS_ALLOC_FAILED")
-"""What CUDA, PyTorch on the processor, and cuDNN and cuBLAS say when there is none left."""
-
+OUT_OF_MEMORY_MESSAGES = ("out of memory", "can't allocate memory", "_STATUS_ALLOC_FAILED")
+"""Parts of the messages of CUDA, of PyTorch on the CPU, and of cuDNN and cuBLAS."""
 
 MALLOC_OPTIONS = {-3: MB, -1: 128 * MB, -8: 2}
-"""glibc's M_MMAP_THRESHOLD (bytes from which a block is given back), M_TRIM_THRESHOLD, M_ARENA_MAX
-(heaps). As large as this they cost no time that could be measured."""
+"""glibc's M_MMAP_THRESHOLD (bytes from which a block is returned to the system), M_TRIM_THRESHOLD
+(bytes) and M_ARENA_MAX (heaps). These values cost no measurable time."""
 
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """How a batch is worked through."""
+    """How a batch is processed."""
 
     micro_batch: int
-    """Pictures at a time."""
+    """Number of images processed at a time, from 1."""
     gradient_checkpointing: bool = False
+    """Whether activations are recomputed in the backward pass."""
 
-    def thriftier(self) -> MemoryPlan | None:
-        """The next plan, which takes less memory and more time; None if this is the last."""
+    def smaller(self) -> MemoryPlan | None:
+        """Return the next plan, which takes less memory and more time; None after the last one."""
         if not self.gradient_checkpointing:
             return replace(self, gradient_checkpointing=True)
         if self.micro_batch > 1:
@@ -57,100 +60,111 @@ class MemoryPlan:
         return None
 
 
-class MemoryKeeper:
-    """Works through lessons by a plan, and changes the plan when memory runs out."""
+class MemoryManager:
+    """Computes gradients by a plan, and moves on to a smaller plan when memory runs out."""
 
     def __init__(self, plan: MemoryPlan, networks: Iterable[nn.Module]) -> None:
         """Start with a plan.
 
         Args:
-            plan: To begin with.
-            networks: Whose gradient checkpointing it turns on.
+            plan: First plan.
+            networks: Networks whose gradient checkpointing the plan switches.
         """
         self._networks = tuple(networks)
-        self.follow(plan)
+        self.apply(plan)
 
-    def follow(self, plan: MemoryPlan) -> None:
-        """Go on by another plan."""
+    def apply(self, plan: MemoryPlan) -> None:
+        """Change to another plan."""
         self.plan = plan
         for network in self._networks:
             set_gradient_checkpointing(network, plan.gradient_checkpointing)
 
     def capture(self) -> dict[str, int]:
-        """The plan for a training state: BatchNorm's statistics depend on the micro-batch."""
+        """Return the plan for a training state: BatchNorm's statistics depend on it."""
         return {name: int(value) for name, value in asdict(self.plan).items()}
 
     def restore(self, values: dict[str, int]) -> None:
-        """Go on by the plan of which `capture` gave these values."""
-        plan = MemoryPlan(values["micro_batch"], bool(values["gradient_checkpointing"]))
-        self.follow(plan)
+        """Apply the plan that `capture` returned."""
+        self.apply(MemoryPlan(values["micro_batch"], bool(values["gradient_checkpointing"])))
 
-    def fit(self, compute: Callable[[Lesson, int], Made], lesson: Lesson) -> Made:
-        """Compute gradients from a lesson with the memory there is.
+    def run(self, compute: Callable[[StepInputs, int], Result], inputs: StepInputs) -> Result:
+        """Compute gradients with the memory there is.
 
         Args:
-            compute: Takes a lesson and a micro-batch. It is begun anew when it fails, so nothing
-                but gradients may have changed by then.
-            lesson: What to learn from.
+            compute: Function of the inputs and the size of a micro-batch. When it runs out of
+                memory it is called again, so it may have changed nothing but gradients by then.
+            inputs: Inputs of the step.
+
+        Returns:
+            What `compute` returns.
 
         Raises:
-            TrainingError: One picture at a time is too much.
+            TrainingError: The memory does not suffice for one image at a time.
         """
         while True:
-            made = _try(lambda: compute(lesson, self.plan.micro_batch))
-            if made is not None:
-                return made
-            plan = self.plan.thriftier()
+            result = _try(lambda: compute(inputs, self.plan.micro_batch))
+            if result is not None:
+                return result
+            plan = self.plan.smaller()
             if plan is None:
-                raise TrainingError(self._advise(compute, lesson))
+                raise TrainingError(self._advise(compute, inputs))
             log.warning("out of memory: going on with %s", describe_plan(plan))
-            self.follow(plan)
+            self.apply(plan)
 
-    def _advise(self, compute: Callable[[Lesson, int], Made], lesson: Lesson) -> str:
-        """Look for a crop that fits, by trying."""
-        crop = lesson.batch.photos.shape[-1]
-        for side in range(crop - CROP_STEP, SMALLEST_CROP - 1, -CROP_STEP):
-            smaller = lesson.middle(side)
-            if _try(lambda smaller=smaller: compute(smaller, 1)) is not None:
-                return f"out of memory with one picture at a time: --crop {side} fits, in a new run"
-        return "out of memory with one picture at a time, whatever its size: give it more memory"
+    def _advise(self, compute: Callable[[StepInputs, int], Result], inputs: StepInputs) -> str:
+        """Find a crop that fits by trying, for the error message."""
+        crop = inputs.batch.photos.shape[-1]
+        for side in range(crop - CROP_STEP, MIN_CROP - 1, -CROP_STEP):
+            cropped = inputs.center_crop(side)
+            if _try(lambda cropped=cropped: compute(cropped, 1)) is not None:
+                return f"out of memory with one image at a time: --crop {side} fits, in a new run"
+        return "out of memory with one image at a time, whatever its size: give it more memory"
+
+
+def initial_plan(config: TrainConfig) -> MemoryPlan:
+    """Return the plan that a run starts with: the whole batch at once."""
+    return MemoryPlan(config.batch_size, config.gradient_checkpointing)
 
 
 def describe_plan(plan: MemoryPlan) -> str:
-    """A plan in words."""
+    """Describe a plan in words."""
     checkpointing = "gradient checkpointing and " if plan.gradient_checkpointing else ""
-    return f"{checkpointing}{plan.micro_batch} pictures at a time"
+    return f"{checkpointing}{plan.micro_batch} images at a time"
 
 
-def keep_heap_steady() -> None:
-    """Let the C library of Linux give large blocks back, so that the process does not grow.
+def limit_heap_growth() -> None:
+    """Have glibc return large blocks to the system, so that the process does not grow.
 
-    By itself it stops doing so for blocks as large as the largest it has seen, and pictures of all
-    sizes then leave holes between each other: 10 % more memory after some hundred steps.
+    By default it raises its thresholds to the largest block it has freed. Images of many sizes then
+    fragment the heap, which costs 10 % more memory after some hundred steps.
     """
     if sys.platform != "linux":
         return
-    set_option = getattr(ctypes.CDLL(None), "mallopt", None)  # not in every C library
-    for option, value in MALLOC_OPTIONS.items() if set_option else ():
-        set_option(option, value)
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl, for one, has none
+    for option, value in MALLOC_OPTIONS.items() if mallopt else ():
+        mallopt(option, value)
 
 
 def measure_memory(device: torch.device) -> dict[str, float]:
-    """Memory of the process in MB by name: `memory_mb`, and on a GPU the peak of the allocator."""
+    """Measure the memory of this process in MB, by the names that the log uses.
+
+    Returns:
+        `memory_mb`, the resident set, and on a GPU `gpu_memory_mb`, the allocator's peak.
+    """
     figures = {"memory_mb": psutil.Process().memory_info().rss / MB}
     if device.type == "cuda":
         figures["gpu_memory_mb"] = torch.cuda.max_memory_reserved(device) / MB
     return {name: round(value, 1) for name, value in figures.items()}
 
 
-def _try(compute: Callable[[], Made]) -> Made | None:
-    """What `compute` gives; None if memory ran out."""
+def _try(compute: Callable[[], Result]) -> Result | None:
+    """Return what `compute` returns; None if memory ran out."""
     try:
         return compute()
     except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
         if not _is_out_of_memory(error):
             raise
-    # Only here, where the error and its traceback are gone, is what the failed try held free.
+    # Not inside `except`: the traceback there still refers to the tensors of the failed attempt.
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
@@ -159,4 +173,4 @@ def _try(compute: Callable[[], Made]) -> Made | None:
 
 def _is_out_of_memory(error: Exception) -> bool:
     known = isinstance(error, torch.OutOfMemoryError | MemoryError)
-    return known or any(sign in str(error) for sign in SIGNS)
+    return known or any(message in str(error) for message in OUT_OF_MEMORY_MESSAGES)

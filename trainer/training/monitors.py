@@ -1,74 +1,73 @@
-"""Watchdogs: a training that goes nowhere is told while it runs, not found out at its end."""
+"""Monitors of a run: divergence, which leads to a rollback, and collapse, which leads to a warning.
+
+In: losses, networks and generated images while the run goes on. Out: a description of what is
+wrong. Without monitors, such a run would be found out at its end, days later.
+"""
 
 from __future__ import annotations
 
-import logging
 import math
 from collections import deque
 
 from torch import Tensor
 
-log = logging.getLogger(__name__)
-
 EQUAL_LEVELS = 2.0
-"""Cartoons that are nearer to their photos than this (mean difference in levels) are the photos."""
+"""Cartoons count as equal to their photos below this mean absolute difference, in levels of 255."""
 
-ONE_COLOUR_LEVELS = 3.0
-"""Cartoons whose deviation is below this, in levels, show nothing."""
+FLAT_LEVELS = 3.0
+"""Cartoons count as one single color below this standard deviation, in levels of 255."""
 
 PATIENCE = 5
-"""Looks in a row that must find the same before it is told."""
+"""Number of checks in a row that must have the same finding before a warning."""
 
 
-class Watchdog:
-    """Looks at cartoons now and then; tells each thing that is wrong once."""
+class CollapseMonitor:
+    """Checks generated images now and then; warns of each way of collapsing once."""
 
-    def __init__(self, may_equal: bool) -> None:
-        """Begin to watch.
+    def __init__(self, may_equal_photos: bool) -> None:
+        """Start without findings.
 
         Args:
-            may_equal: Whether cartoons that equal their photos are what is wanted now: that is the
-                aim of the paper's initialization phase.
+            may_equal_photos: Whether cartoons that equal their photos are the aim, as in the
+                initialization phase of the paper.
         """
-        self._may_equal = may_equal
-        self._looks: deque[tuple[float, float]] = deque(maxlen=PATIENCE)
-        self._told: set[str] = set()
+        self._may_equal_photos = may_equal_photos
+        self._findings: deque[tuple[float, float]] = deque(maxlen=PATIENCE)
+        self._warned: set[str] = set()
 
-    def look(self, photos: Tensor, cartoons: Tensor) -> tuple[dict[str, float], list[str]]:
-        """Look at p and G(p), each (N, 3, H, W) in [-1, 1].
+    def check(self, photos: Tensor, generated: Tensor) -> tuple[dict[str, float], list[str]]:
+        """Check p and G(p), each (N, 3, H, W) in [-1, 1].
 
         Returns:
-            Figures for the log, in levels: how far cartoons are from their photos, and how lively
-            they are. And alarms, each with what helps.
+            Figures for the log in levels of 255 (mean absolute difference from the photos, and mean
+            standard deviation within an image), and new warnings, each with a remedy.
         """
-        difference = (cartoons - photos).abs().mean().item() * 127.5
-        deviation = cartoons.float().std(dim=(1, 2, 3)).mean().item() * 127.5
-        self._looks.append((difference, deviation))
-        figures = {
-            "levels_from_photo": difference,
-            "levels_deviation": deviation,
-        }
-        return figures, [alarm for alarm in self._alarms() if self._is_new(alarm)]
+        difference = (generated - photos).abs().mean().item() * 127.5
+        deviation = generated.float().std(dim=(1, 2, 3)).mean().item() * 127.5
+        self._findings.append((difference, deviation))
+        figures = {"levels_from_photo": difference, "levels_deviation": deviation}
+        new = [warning for warning in self._warnings() if warning not in self._warned]
+        self._warned.update(new)
+        return figures, new
 
-    def _alarms(self) -> list[str]:
-        if len(self._looks) < PATIENCE:
+    def _warnings(self) -> list[str]:
+        if len(self._findings) < PATIENCE:
             return []
-        alarms = []
-        differences, deviations = zip(*self._looks, strict=True)
-        if max(differences) < EQUAL_LEVELS and not self._may_equal:
-            alarms.append("the cartoons equal their photos: a lower content weight gives them room")
-        if max(deviations) < ONE_COLOUR_LEVELS:
-            alarms.append("the cartoons are of one colour: a higher content weight holds them")
-        return alarms
+        warnings = []
+        differences, deviations = zip(*self._findings, strict=True)
+        if max(differences) < EQUAL_LEVELS and not self._may_equal_photos:
+            warnings.append(
+                "the cartoons equal their photos: a lower content weight lets them differ"
+            )
+        if max(deviations) < FLAT_LEVELS:
+            warnings.append(
+                "the cartoons are of one color: a higher content weight keeps the photo's content"
+            )
+        return warnings
 
-    def _is_new(self, alarm: str) -> bool:
-        new = alarm not in self._told
-        self._told.add(alarm)
-        return new
 
-
-def find_no_number(losses: dict[str, float]) -> str | None:
-    """Which loss is not a number any more, in words; None if all are."""
+def find_divergence(losses: dict[str, float]) -> str | None:
+    """Describe the first loss that is NaN or infinite; None if all are finite."""
     for name, value in losses.items():
         if not math.isfinite(value):
             return f"the {name} loss became {value}"

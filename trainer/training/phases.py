@@ -1,29 +1,26 @@
-"""What generator and discriminator learn in one step: the losses of a phase, and their gradients.
+"""Losses and gradients of one training step, for each phase.
 
-A step works through its batch in parts of a micro-batch and adds their gradients up, so that what
-it learns does not depend on how much memory there is (but for BatchNorm and the style loss, whose
-statistics are a part's).
+In: a `TrainingState` and `StepInputs`. Out: gradients in the networks, and the loss values by name.
+The weights in the phase's config decide which losses are computed: with the preset `paper`, the
+initialization phase has the content loss alone (section 3.3 of the paper), and the adversarial
+phase has equation 2, L_adv + omega * L_con.
+
+Left out: the losses themselves (`trainer.training.losses`), and the update of the weights
+(`trainer.training.train`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from trainer.config import PhaseConfig, TrainConfig
-from trainer.data.dataset import Batch, cut_middle
-from trainer.training.game import Game
+from trainer.config import PhaseConfig
 from trainer.training.losses import (
-    SQUARE,
-    Disturbance,
     adversarial_loss,
-    colour_loss,
+    color_loss,
     content_loss,
     discriminator_loss,
     equivariance_loss,
@@ -33,193 +30,144 @@ from trainer.training.losses import (
     style_loss,
     total_variation,
 )
+from trainer.training.state import TrainingState
+from trainer.training.step_inputs import MicroBatch, StepInputs, split
 
-Terms = dict[str, Tensor]
-"""Losses by name, weighted."""
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """What one step learns from."""
-
-    phase: PhaseConfig
-    pixels_only: bool
-    """Whether only the losses of pixels count."""
-    batch: Batch
-    disturbance: Disturbance | None
-    """Of the batch's first pictures; None without a stability loss."""
-    shift: tuple[int, int]
-    """Of the equivariance loss: how far up and left, in pixels."""
-    generated: Tensor | None = None
-    """G(p), (N, 3, H, W), for the discriminator; None in the generator's own step."""
-
-    def middle(self, side: int) -> Lesson:
-        """The same lesson on the middle of each picture, `side` pixels square."""
-        batch = self.batch.middle(side)
-        generated, disturbance = self.generated, self.disturbance
-        if generated is not None:
-            generated = cut_middle(generated, side)
-        if disturbance:
-            like = batch.photos[: len(disturbance.gain)]
-            disturbance = Disturbance.draw(like, torch.Generator().manual_seed(0))
-        return replace(self, batch=batch, disturbance=disturbance, generated=generated)
+Losses = dict[str, Tensor]
+"""Weighted losses by name, each a scalar."""
 
 
-def generator_gradients(game: Game, lesson: Lesson, micro_batch: int) -> tuple[Terms, Tensor]:
+def generator_gradients(
+    state: TrainingState, inputs: StepInputs, micro_batch: int
+) -> tuple[Losses, Tensor]:
     """Compute the gradients of the generator's losses.
 
     Args:
-        game: Its generator gets the gradients.
-        lesson: What to learn from.
-        micro_batch: Pictures at a time.
+        state: State of the run; its generator receives the gradients.
+        inputs: Inputs of the step.
+        micro_batch: Maximum number of images processed at a time.
 
     Returns:
-        The losses, and G(p) for the discriminator: (N, 3, H, W), detached.
+        The losses of the whole batch, and G(p) for the discriminator, (N, 3, H, W), detached.
     """
-    game.generator.clear_gradients()
+    state.generator.clear_gradients()
     sums: Counter[str] = Counter()
     generated = []
-    # Frozen through the backward pass as well: gradient checkpointing runs parts again in it.
-    with game.discriminator.frozen() if game.discriminator else nullcontext():
-        for part in _parts(lesson, micro_batch, game.config.content_pictures):
-            with game.precision.autocast():
-                cartoons = game.generator.network(part.batch.photos).float()
-                terms = generator_terms(game, lesson, part, cartoons)
+    # The discriminator stays frozen during the backward pass too, because gradient checkpointing
+    # runs parts of it again then.
+    with state.discriminator.frozen() if state.discriminator else nullcontext():
+        for part in split(inputs, micro_batch, state.config.content_images):
+            with state.precision.autocast():
+                cartoons = state.generator.network(part.batch.photos).float()  # (n, 3, H, W)
+                losses = generator_losses(state, inputs, part, cartoons)
             generated.append(cartoons.detach())
-            if terms:
-                game.generator.add_gradients(torch.stack(list(terms.values())).sum())
-                sums.update({name: term.detach() for name, term in terms.items()})
+            if losses:
+                state.generator.add_gradients(torch.stack(list(losses.values())).sum())
+                sums.update({name: loss.detach() for name, loss in losses.items()})
     return dict(sums), torch.cat(generated)
 
 
-def discriminator_gradients(game: Game, lesson: Lesson, micro_batch: int) -> Terms:
+def discriminator_gradients(state: TrainingState, inputs: StepInputs, micro_batch: int) -> Losses:
     """Compute the gradients of the discriminator's loss.
 
     Args:
-        game: Its discriminator gets the gradients.
-        lesson: What to learn from, with cartoons and generated pictures.
-        micro_batch: Pictures at a time.
+        state: State of the run; its discriminator receives the gradients.
+        inputs: Inputs of the step, with cartoons, smoothed cartoons and generated images.
+        micro_batch: Maximum number of images processed at a time.
+
+    Returns:
+        The loss of the whole batch, under the name `discriminator`.
     """
-    player, batch, generated = game.discriminator, lesson.batch, lesson.generated
-    assert player and generated is not None
+    discriminator, batch, generated = state.discriminator, inputs.batch, inputs.generated
+    assert discriminator and generated is not None
     assert batch.cartoons is not None and batch.smoothed is not None
-    player.clear_gradients()
+    discriminator.clear_gradients()
     total = torch.zeros((), device=generated.device)
     for first in range(0, len(generated), micro_batch):
-        some = slice(first, first + micro_batch)
-        with game.precision.autocast():
+        part = slice(first, first + micro_batch)
+        with state.precision.autocast():
+            # Three passes and not one over a concatenated batch: BatchNorm shall not mix them.
             loss = discriminator_loss(
-                player.network(generated[some]),
-                player.network(batch.cartoons[some]),
-                player.network(batch.smoothed[some]),
-                game.config.objective,
-                lesson.phase.smoothed_weight,
+                discriminator.network(generated[part]),
+                discriminator.network(batch.cartoons[part]),
+                discriminator.network(batch.smoothed[part]),
+                state.config.objective,
+                inputs.phase.smoothed_weight,
             )
-        loss = loss * (len(generated[some]) / len(generated))
-        player.add_gradients(loss)
+        loss = loss * (len(generated[part]) / len(generated))
+        discriminator.add_gradients(loss)
         total += loss.detach()
     return {"discriminator": total}
 
 
-@dataclass(frozen=True)
-class Part:
-    """A micro-batch, and how much of the whole batch's losses it stands for."""
-
-    batch: Batch
-    share: float
-    """Of the batch's pictures."""
-    few: int
-    """Pictures at its start that the costly losses look at."""
-    few_share: float
-    """Of the batch's pictures that they look at."""
-    disturbance: Disturbance | None
-
-
-def generator_terms(game: Game, lesson: Lesson, part: Part, cartoons: Tensor) -> Terms:
-    """The generator's losses on one part.
+def generator_losses(
+    state: TrainingState, inputs: StepInputs, part: MicroBatch, cartoons: Tensor
+) -> Losses:
+    """Compute the generator's losses of a micro-batch.
 
     Args:
-        game: Who plays.
-        lesson: The whole step's.
-        part: The part's.
-        cartoons: G(p) of the part, (n, 3, H, W).
+        state: State of the run.
+        inputs: Inputs of the whole step.
+        part: The micro-batch.
+        cartoons: G(p) of the micro-batch, (n, 3, H, W).
 
     Returns:
-        Summed over all parts: the weighted losses of the batch.
+        Weighted losses whose sums over all micro-batches are those of the whole batch.
     """
-    config, phase, batch = game.config, lesson.phase, part.batch
+    config, phase, batch = state.config, inputs.phase, part.batch
     targets = batch.photos if config.content_target == "photo" else batch.drawings
-    assert targets is not None, "the phase needs drawings"
-    losses: Terms = {}
+    assert targets is not None, "the content target needs drawings"
+    losses = _paired_losses(state, inputs, part, cartoons, targets)
+    if inputs.pixel_losses_only:
+        return _weigh(losses, phase, part.fraction)
+    if phase.adversarial_weight and state.discriminator:
+        logits = state.discriminator.network(cartoons)
+        losses["adversarial"] = adversarial_loss(logits, config.objective)  # equation 3
+    if phase.color_weight:
+        losses["color"] = color_loss(cartoons, batch.photos)
+    if phase.total_variation_weight:
+        losses["total_variation"] = total_variation(cartoons)
+    subset = _subset_losses(state, phase, part, cartoons, targets) if part.subset_size else {}
+    return _weigh(losses, phase, part.fraction) | _weigh(subset, phase, part.subset_fraction)
+
+
+def _paired_losses(
+    state: TrainingState, inputs: StepInputs, part: MicroBatch, cartoons: Tensor, targets: Tensor
+) -> Losses:
+    """Compute the losses that compare pixels with the target; they need no other network."""
+    phase, photos = inputs.phase, part.batch.photos
+    losses: Losses = {}
     if phase.pixel_weight:
-        losses["pixel"] = pixel_loss(cartoons, targets, batch.photos, phase.ink_weight)
+        losses["pixel"] = pixel_loss(cartoons, targets, photos, phase.ink_weight)
     if phase.gradient_difference_weight:
         losses["gradient_difference"] = gradient_difference(
-            cartoons, targets, batch.photos, phase.ink_weight
+            cartoons, targets, photos, phase.ink_weight
         )
     if phase.equivariance_weight:
         losses["equivariance"] = equivariance_loss(
-            game.generator.network, batch.photos, cartoons, lesson.shift
-        )
-    if lesson.pixels_only:
-        return _weigh(losses, phase, part.share)
-    if phase.adversarial_weight and game.discriminator:
-        judged = game.discriminator.network(cartoons)
-        losses["adversarial"] = adversarial_loss(judged, config.objective)
-    if phase.colour_weight:
-        losses["colour"] = colour_loss(cartoons, batch.photos)
-    if phase.total_variation_weight:
-        losses["total_variation"] = total_variation(cartoons)
-    costly = _costly_losses(game, phase, part, cartoons, targets) if part.few else {}
-    return _weigh(losses, phase, part.share) | _weigh(costly, phase, part.few_share)
-
-
-def _costly_losses(
-    game: Game, phase: PhaseConfig, part: Part, cartoons: Tensor, targets: Tensor
-) -> Terms:
-    """The losses that look at a few pictures of a batch only."""
-    batch, some = part.batch, slice(part.few)
-    losses: Terms = {}
-    if phase.content_weight and game.features:
-        losses["content"] = content_loss(game.features, cartoons[some], targets[some])
-    if phase.style_weight and game.features and batch.cartoons is not None:
-        losses["style"] = style_loss(game.features, cartoons[some], batch.cartoons[some])
-    if phase.stability_weight and part.disturbance:
-        losses["stability"] = stability_loss(
-            game.generator.network, batch.photos[some], cartoons[some], part.disturbance
+            state.generator.network, photos, cartoons, inputs.shift
         )
     return losses
 
 
-def _weigh(losses: Terms, phase: PhaseConfig, share: float) -> Terms:
-    """Each loss times its weight in the phase and the part's share of the batch."""
+def _subset_losses(
+    state: TrainingState, phase: PhaseConfig, part: MicroBatch, cartoons: Tensor, targets: Tensor
+) -> Losses:
+    """Compute the expensive losses, on the leading images of a batch only."""
+    batch, subset = part.batch, slice(part.subset_size)
+    losses: Losses = {}
+    if phase.content_weight and state.features:
+        losses["content"] = content_loss(state.features, cartoons[subset], targets[subset])  # eq. 4
+    if phase.style_weight and state.features and batch.cartoons is not None:
+        losses["style"] = style_loss(state.features, cartoons[subset], batch.cartoons[subset])
+    if phase.stability_weight and part.perturbation:
+        losses["stability"] = stability_loss(
+            state.generator.network, batch.photos[subset], cartoons[subset], part.perturbation
+        )
+    return losses
+
+
+def _weigh(losses: Losses, phase: PhaseConfig, fraction: float) -> Losses:
+    """Multiply each loss by its weight in the phase and by the part's share of the batch."""
     weights = {name: getattr(phase, f"{name}_weight") for name in losses}
-    return {name: weights[name] * share * loss for name, loss in losses.items()}
-
-
-def draw_lesson(config: TrainConfig, step: int, batch: Batch) -> Lesson:
-    """What the step after `step` steps learns from its batch.
-
-    The step decides all that is drawn at random, so there is no state of it to save.
-    """
-    _, phase, done = config.phase_after(step)
-    pixels_only = done < phase.pixel_only_steps
-    disturbance = None
-    if phase.stability_weight and not pixels_only:
-        seed = np.random.SeedSequence((config.seed, step)).generate_state(1)
-        random = torch.Generator().manual_seed(int(seed[0]))
-        disturbance = Disturbance.draw(batch.photos[: config.content_pictures], random)
-    shift = divmod(1 + step % (SQUARE**2 - 1), SQUARE)  # each but (0, 0) in turn
-    return Lesson(phase, pixels_only, batch, disturbance, shift)
-
-
-def _parts(lesson: Lesson, micro_batch: int, content_pictures: int) -> Iterator[Part]:
-    """A lesson in parts of `micro_batch` pictures."""
-    count = len(lesson.batch.photos)
-    all_few = min(content_pictures, count)
-    for first in range(0, count, micro_batch):
-        batch = lesson.batch.part(first, first + micro_batch)
-        size = len(batch.photos)
-        few = min(max(all_few - first, 0), size)
-        disturbance = lesson.disturbance.part(first, first + few) if lesson.disturbance else None
-        yield Part(batch, size / count, few, few / all_few, disturbance)
+    return {name: weights[name] * fraction * loss for name, loss in losses.items()}

@@ -1,4 +1,8 @@
-"""Mixed precision: which arithmetic a device is fast at, and the switches for it."""
+"""Mixed precision: arithmetic of the convolutions, and what goes with it.
+
+In: the precision that was asked for, and a device. Out: a `Precision` that provides the autocast
+context and the gradient scaler. Weights, losses and statistics are float32 in every precision.
+"""
 
 from __future__ import annotations
 
@@ -16,27 +20,32 @@ DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
 
 @dataclass(frozen=True)
 class Precision:
-    """The arithmetic of a run's convolutions. Weights, losses and statistics are float32."""
+    """Arithmetic of a run's convolutions."""
 
     device: torch.device
+    """Device that the networks are on."""
     name: str
-    """f32, bf16 or f16."""
+    """`f32`, `bf16` or `f16`."""
 
     def autocast(self) -> torch.autocast:
-        """A context in which convolutions work in this precision; none at f32."""
+        """Return a context in which convolutions use this precision; it does nothing at f32."""
         enabled = self.name != "f32"
         return torch.autocast(self.device.type, DTYPES[self.name] if enabled else None, enabled)
 
     def make_scaler(self) -> torch.amp.GradScaler:
-        """What keeps float16 gradients from vanishing; it does nothing at the other precisions."""
+        """Create a gradient scaler, which does nothing except at f16.
+
+        Gradients below 6e-8 are 0 in float16; bfloat16 has the range of float32 and needs none.
+        """
         return torch.amp.GradScaler(self.device.type, enabled=self.name == "f16")
 
 
 def choose_precision(asked: TrainPrecision, device: torch.device) -> Precision:
-    """The precision that was asked for; for `auto` the best that the device is fast at."""
+    """Choose the precision: as asked, or for `auto` the fastest that the device has natively."""
     if asked != "auto":
         return Precision(device, asked)
     if device.type == "cuda":
+        # bf16 from Ampere on; older GPUs emulate it.
         name = "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "f16"
     else:
         name = "bf16" if _has_bf16() else "f32"
@@ -45,5 +54,5 @@ def choose_precision(asked: TrainPrecision, device: torch.device) -> Precision:
 
 
 def _has_bf16() -> bool:
-    """Whether the processor multiplies bfloat16 by itself; elsewhere it is slower than float32."""
+    """Whether the CPU multiplies bfloat16 natively; elsewhere it is slower than float32."""
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()

@@ -1,11 +1,15 @@
-"""A run's folder: what is in it, and whose config it holds. Its log is `trainer.training.run_log`.
+"""Folder of a training run, and the record of what the run was started with.
 
-run.json        the resolved config, the sources and the commit of the code
-states/         training states
-stats.jsonl     one line per logged step, and one for each thing that happened
-tensorboard/    the same as curves, and the contact sheets
-sheets/         contact sheets of held-out pictures
-cache/          drawings of the photos
+    run.json        the config, the sources and the commit of the code
+    states/         training states
+    stats.jsonl     one line for each logged step, and one for each event
+    tensorboard/    the same as curves, and the contact sheets
+    sheets/         contact sheets of held-out photos
+    cache/          drawings of the photos
+
+In: a path, a config and the sources. Out: the paths of the parts, and the guarantee that a folder
+belongs to one config. Left out: the log (`trainer.training.run_log`) and the training states
+(`trainer.training.state_file`).
 """
 
 from __future__ import annotations
@@ -18,56 +22,59 @@ from operator import attrgetter
 from pathlib import Path
 
 from toonvid.errors import TrainingError
-from trainer.config import HOUSEKEEPING, TrainConfig, option_names
+from trainer.config import CHANGEABLE_ON_RESUME, TrainConfig, option_names
 from trainer.files import make_folder, write_atomically
-from trainer.training.state import find_state
+from trainer.training.state_file import find_state
 
 
 @dataclass(frozen=True)
 class Sources:
-    """Where a run's pictures and pretrained weights come from."""
+    """Where the images and the pretrained weights of a run come from."""
 
     photos: Path
-    """Folder of the photos, searched with all folders in it."""
+    """Folder of the photos p, searched recursively."""
     cartoons: Path | None = None
-    """Folder of the cartoons, likewise; None if the config has no adversarial phase."""
+    """Folder of the cartoons c, searched recursively; None if the config has no adversarial
+    phase."""
     content_weights: Path | None = None
-    """Weights of the content network; None if there is none, or if they are to be fetched."""
+    """File of the content network's weights; None downloads them if a loss needs them."""
     start_from: Path | None = None
-    """Run, or training state, whose generator this run begins with; None begins at random."""
+    """Run or training state whose generator a new run starts with; None starts at random."""
     teacher: str | None = None
-    """Run or engine whose pictures the generator learns to make; None if the config has none."""
+    """Run or engine whose output is the content target; None if the config has no teacher."""
     heldout: Path | None = None
-    """Folder of photos that are only drawn on contact sheets; None draws no sheets."""
+    """Folder of photos for contact sheets, which are not trained on; None draws no sheets."""
     cache: Path | None = None
-    """Folder for the drawings, to be shared by runs; None takes one inside the run."""
+    """Folder for cached drawings, which several runs may share; None puts it inside the run."""
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What a run was started with."""
+    """What a run was started with, as `run.json` stores it."""
 
     preset: str
+    """Name of the preset."""
     config: TrainConfig
+    """Config of the run."""
     photos: str
-    """The folder, as an absolute path."""
+    """Absolute path of the folder of photos."""
     cartoons: str
-    """The same; empty if there is none."""
+    """Absolute path of the folder of cartoons; empty if there is none."""
     start_from: str
-    """Where the run's first generator is from, as an absolute path; empty if it was random."""
+    """Absolute path of the run or state that the generator was taken from; empty if none."""
     start_sha256: str
-    """Of the training state that it is from; empty if it was random."""
+    """SHA-256 of the file of that training state; empty if none."""
     teacher: str
-    """As it was named; empty if there is none."""
+    """Teacher as named by the user; empty if none."""
     content_weights: str
-    """SHA-256 of the file; empty if there is none."""
+    """SHA-256 of the file of the content network's weights; empty if none was given."""
     source_commit: str
-    """Commit of the code; empty when not known."""
+    """Commit of the trainer's code; empty if unknown."""
 
     def differences(self, other: RunRecord) -> list[str]:
-        """Names of the options by which another record would give other weights."""
-        asked = [name for name in option_names(self.config) if name not in HOUSEKEEPING]
-        names = [n for n in asked if attrgetter(n)(self.config) != attrgetter(n)(other.config)]
+        """List the options and sources that differ and would lead to other weights."""
+        options = [n for n in option_names(self.config) if n not in CHANGEABLE_ON_RESUME]
+        names = [n for n in options if attrgetter(n)(self.config) != attrgetter(n)(other.config)]
         sources = ("photos", "cartoons", "start_from", "teacher", "content_weights")
         return names + [name for name in sources if getattr(self, name) != getattr(other, name)]
 
@@ -77,39 +84,50 @@ class Run:
     """The folder of a training run."""
 
     folder: Path
+    """Path of the folder, which need not exist yet."""
 
     @property
     def states(self) -> Path:
+        """Folder of the training states."""
         return self.folder / "states"
 
     @property
     def sheets(self) -> Path:
+        """Folder of the contact sheets."""
         return self.folder / "sheets"
 
     @property
     def cache(self) -> Path:
+        """Folder of cached drawings, if the run has its own."""
         return self.folder / "cache"
 
     @property
     def stats(self) -> Path:
+        """Log, as JSON lines."""
         return self.folder / "stats.jsonl"
 
     @property
     def tensorboard(self) -> Path:
+        """Folder of the TensorBoard files."""
         return self.folder / "tensorboard"
 
     def claim(self, preset: str, config: TrainConfig, sources: Sources) -> None:
-        """Take the folder for a config: make it, or see that it was made for the same one.
+        """Create the folder for a config, or check that it was created for the same one.
 
-        A folder without a training state has nothing to lose, and is taken for any config.
+        A folder without a training state has nothing to lose, and may be claimed by any config.
+
+        Args:
+            preset: Name of the preset, for the record.
+            config: Config of the run.
+            sources: Where the images come from.
 
         Raises:
             TrainingError: It belongs to another config, or cannot be written.
         """
         begun = self._record_path.exists() and any(self.states.iterdir())
-        there = self.record() if begun else None
-        # What it began with may have gone on, or away, since.
-        start = find_state(sources.start_from) if sources.start_from and not there else None
+        existing = self.record() if begun else None
+        # Only for a new run: the run that it starts from may have gone on since, or be deleted.
+        start = find_state(sources.start_from) if sources.start_from and not existing else None
         record = RunRecord(
             preset,
             config,
@@ -121,8 +139,8 @@ class Run:
             content_weights=_sha256_or_empty(sources.content_weights),
             source_commit=_source_commit(),
         )
-        if there:
-            if differing := there.differences(record):
+        if existing:
+            if differing := existing.differences(record):
                 raise TrainingError(
                     f"{self.folder} holds a run with another {', '.join(differing)}: "
                     "give it the same options, or this run a folder of its own"
@@ -134,7 +152,7 @@ class Run:
         write_atomically(self._record_path, text.encode())
 
     def record(self) -> RunRecord:
-        """What the run was started with.
+        """Read what the run was started with; records of earlier versions are accepted.
 
         Raises:
             TrainingError: The folder holds no run, or one of another version of toonvid.
@@ -170,18 +188,18 @@ def _sha256_or_empty(path: Path | None) -> str:
 
 
 def _source_commit() -> str:
-    """The last commit that changed the trainer; `-dirty` is added where files differ from it."""
+    """Return the last commit that changed the trainer, with `-dirty` if files differ from it."""
     try:
         commit = _git("log", "-1", "--format=%H", "--", ".")
         changed = _git("status", "--porcelain", "--", ".")
     except (OSError, subprocess.SubprocessError):
-        return ""  # installed from a wheel, or no git
+        return ""  # installed from a wheel, or git is not installed
     return f"{commit}-dirty" if commit and changed else commit
 
 
 def _git(*arguments: str) -> str:
-    """What git says about the folder of this file."""
-    command = ["git", "-C", str(Path(__file__).resolve().parent), *arguments]
+    """Run git in the trainer's folder and return its output."""
+    command = ["git", "-C", str(Path(__file__).resolve().parents[1]), *arguments]
     return subprocess.run(
         command, capture_output=True, text=True, check=True, timeout=10
     ).stdout.strip()

@@ -1,4 +1,8 @@
-"""Contact sheets: held-out photos above what the generator makes of them."""
+"""Contact sheets: held-out photos above what the generator makes of them.
+
+In: a folder of photos that are not trained on, and a generator. Out: one image (H, W, 3) uint8 RGB,
+on which a person sees how far the training is.
+"""
 
 from __future__ import annotations
 
@@ -17,35 +21,43 @@ from trainer.data.images import (
     to_tensor,
 )
 
-PICTURES = 8
-FRAME_HEIGHT = 360
-"""Short side in pixels that a photo is resized to before the middle is cut out of it."""
+MAX_PHOTOS = 8
+"""Largest number of photos on a sheet."""
+
+PHOTO_SIDE = 360  # pixels
+"""Side of each square on a sheet, and short side that a photo is resized to."""
 
 
 def read_heldout(folder: Path) -> list[Pixels]:
-    """Pictures spread evenly over a folder, `FRAME_HEIGHT` square; fewer if some cannot be read.
+    """Read the center squares of up to `MAX_PHOTOS` photos, spread evenly over a folder.
+
+    Returns:
+        Squares (`PHOTO_SIDE`, `PHOTO_SIDE`, 3) uint8 RGB; photos that cannot be read are left out.
 
     Raises:
-        TrainingError: There are none.
+        TrainingError: The folder has no photos.
     """
     paths = find_images(folder)
     squares = []
-    for path in paths[:: -(-len(paths) // PICTURES)]:
+    for path in paths[:: -(-len(paths) // MAX_PHOTOS)]:
         try:
-            photo = resize_to(read_image(path), FRAME_HEIGHT)
+            photo = resize_to(read_image(path), PHOTO_SIDE)
         except UnusableImageError:
             continue
-        top, left = ((side - FRAME_HEIGHT) // 2 for side in photo.shape[:2])
-        squares.append(photo[top : top + FRAME_HEIGHT, left : left + FRAME_HEIGHT])
+        top, left = ((side - PHOTO_SIDE) // 2 for side in photo.shape[:2])
+        squares.append(photo[top : top + PHOTO_SIDE, left : left + PHOTO_SIDE])
     return squares
 
 
 def draw_contact_sheet(generator: nn.Module, photos: list[Pixels]) -> Pixels:
-    """A row of photos above a row of their cartoons, (H, W, 3) uint8, RGB.
+    """Draw a row of photos above a row of their cartoons.
 
     Args:
-        generator: G, from (N, 3, H, W) in [-1, 1] to the same.
-        photos: Squares (H, H, 3) uint8, RGB, all of one size.
+        generator: G, (N, 3, H, W) in [-1, 1] to the same shape.
+        photos: Squares of one size, (H, H, 3) uint8 RGB.
+
+    Returns:
+        The sheet, (2 * H, len(photos) * H, 3) uint8 RGB.
     """
     return np.vstack(
         [np.hstack(photos), np.hstack([stylize(generator, photo) for photo in photos])]
@@ -53,9 +65,9 @@ def draw_contact_sheet(generator: nn.Module, photos: list[Pixels]) -> Pixels:
 
 
 def stylize(generator: nn.Module, photo: Pixels) -> Pixels:
-    """One picture (H, W, 3) uint8, RGB, through a generator at float32."""
+    """Run a generator at float32 on one image, (H, W, 3) uint8 RGB, on the generator's device."""
     device = next(generator.parameters()).device
     with torch.no_grad():
-        cartoon = generator(to_tensor(photo[None]).to(device))[0]
+        cartoon = generator(to_tensor(photo[None]).to(device))[0]  # (3, H, W)
     levels = (cartoon.clamp(-1, 1) + 1) * 127.5
     return levels.round().byte().permute(1, 2, 0).cpu().numpy()

@@ -1,126 +1,240 @@
-"""Training states: what a run resumes from, written so that no crash can take the last good one.
+"""State of a training run: networks, optimizers, EMA, step. Created, restored, warm-started.
 
-Leaves out what a state holds: `trainer.training.train` knows that.
+In: a config, and possibly a saved state or another run. Out: a `TrainingState`, which the training
+loop changes step by step, and its values for a file.
+
+Left out: files (`trainer.training.state_file`) and the losses (`trainer.training.phases`).
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from toonvid.errors import TrainingError
-from trainer.files import write_atomically
+from trainer.config import PhaseConfig, TrainConfig
+from trainer.networks.build import make_discriminator, make_generator
+from trainer.networks.content_features import ContentFeatures, load_content_features
+from trainer.training.memory import MemoryManager, describe_plan, initial_plan
+from trainer.training.precision import Precision, choose_precision
+from trainer.training.state_file import SavedState, find_state, load_newest_state, load_state
 
 log = logging.getLogger(__name__)
 
-Values = Mapping[str, "Values | Tensor | int | float | str | None"]
-"""Nested state dicts, as `state_dict()` gives them."""
-
-KEPT = 3
-"""States kept in a run: the newest, and two to fall back to."""
-
-_DIGEST = hashlib.sha256().digest_size
+ADAM_BETA2 = 0.999
+"""Decay of Adam's second moment: the default of Kingma and Ba, 2015; the paper states none."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class TrainingState:
-    """Everything that the rest of a run depends on, after a number of steps."""
+    """Everything that a training step reads and changes."""
 
-    step: int
-    """Steps done."""
-    values: Values
-    """Generator, running mean, optimizer, random numbers."""
+    config: TrainConfig
+    """Config of the run."""
+    precision: Precision
+    """Device, and arithmetic of the convolutions."""
+    generator: OptimizedNetwork
+    """G."""
+    discriminator: OptimizedNetwork | None
+    """D; None if the run has no adversarial phase."""
+    ema: AveragedModel
+    """Exponential moving average of the generator's weights, which is what is exported."""
+    features: ContentFeatures | None
+    """Content network; None if no loss needs one."""
+    memory: MemoryManager
+    """Division of a batch into micro-batches."""
+    step: int = 0
+    """Number of steps done."""
+    rollbacks: int = 0
+    """Number of rollbacks after a divergence so far; each halves the learning rate."""
 
+    def begin_phase(self, phase: PhaseConfig) -> None:
+        """Replace the optimizers, so that no momentum is carried over from the phase before."""
+        for network in self._optimized_networks():
+            network.begin_phase(phase)
 
-def save_state(folder: Path, state: TrainingState, name: str | None = None) -> Path:
-    """Write a state beside the older ones, and drop those that are too many.
+    def has_finite_weights(self) -> bool:
+        """Whether no weight of either network is NaN or infinite."""
+        return all(network.is_finite() for network in self._optimized_networks())
 
-    Args:
-        folder: Of the run's states.
-        state: What to write.
-        name: Of the file; None names it by its step. A named one is kept for good.
+    def capture(self) -> SavedState:
+        """Collect everything that the rest of the run depends on.
 
-    Raises:
-        TrainingError: It cannot be written; the older ones are all still there.
-    """
-    buffer = io.BytesIO()
-    torch.save({"step": state.step, "values": state.values}, buffer)
-    content = buffer.getvalue()
-    path = folder / (name or f"state-{state.step:09d}.pt")
-    write_atomically(path, hashlib.sha256(content).digest() + content)
-    for old in _newest_first(folder)[KEPT:]:
-        old.unlink(missing_ok=True)
-    return path
+        The order of the images, and all that is sampled, follow from the seed and the step, and
+        need no saving. PyTorch's generator is saved nevertheless, in case a network uses it.
+        """
+        values = {"generator": self.generator.capture(), "ema": self.ema.state_dict()}
+        if self.discriminator:
+            values["discriminator"] = self.discriminator.capture()
+        values["memory"] = self.memory.capture()
+        values["rollbacks"] = self.rollbacks
+        values["random"] = torch.get_rng_state()
+        return SavedState(self.step, values)
 
+    def restore(self, saved: SavedState) -> None:
+        """Continue from what `capture` returned."""
+        values = saved.values
+        _, phase, step_of_phase = self.config.phase_at(saved.step)
+        # At the start of a phase the saved optimizers are those of the phase before.
+        with_optimizer = step_of_phase > 0
+        self.begin_phase(phase)
+        self.generator.restore(values["generator"], with_optimizer)
+        self.ema.load_state_dict(values["ema"])
+        if self.discriminator:
+            self.discriminator.restore(values["discriminator"], with_optimizer)
+        self.memory.restore(values["memory"])
+        torch.set_rng_state(values["random"])
+        self.rollbacks = values["rollbacks"]
+        self.step = saved.step
+        if self.memory.plan.micro_batch < self.config.batch_size:
+            log.info("memory: %s", describe_plan(self.memory.plan))
 
-def load_newest_state(folder: Path) -> TrainingState | None:
-    """Load the newest state that is whole; None where there is none at all.
+    def warm_start(self, place: Path) -> None:
+        """Take over the generator of another run, from its EMA.
 
-    Raises:
-        TrainingError: There are states, and all of them are damaged.
-    """
-    found = _newest_whole(folder)
-    return found[1] if found else None
+        Args:
+            place: Folder of the run, or file of one of its training states.
 
-
-def find_state(place: Path) -> Path:
-    """The training state that a run, or a part of one, is named by.
-
-    Args:
-        place: A run's folder, for its newest state that is whole; or a state itself.
-
-    Raises:
-        TrainingError: There is none.
-    """
-    if place.is_file():
-        return place
-    found = _newest_whole(place / "states")
-    if found is None:
-        raise TrainingError(f"{place} is neither a run with a training state nor a state")
-    return found[0]
-
-
-def load_state(path: Path) -> TrainingState:
-    """Load one state.
-
-    Raises:
-        TrainingError: It cannot be read, or is damaged.
-    """
-    try:
-        return _load(path)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise TrainingError(f"{path} is not a whole training state: {error}") from error
-
-
-def _newest_whole(folder: Path) -> tuple[Path, TrainingState] | None:
-    paths = _newest_first(folder)
-    for path in paths:
+        Raises:
+            TrainingError: There is no training state, or it has a generator of another config.
+        """
+        path = find_state(place)
         try:
-            return path, _load(path)
-        except (OSError, ValueError, RuntimeError) as error:
-            log.warning("%s is damaged (%s); falling back to the state before it", path, error)
-    if paths:
-        raise TrainingError(
-            f"every training state in {folder} is damaged; remove it to begin again"
-        )
-    return None
+            self.ema.load_state_dict(load_state(path).values["ema"])
+        except (RuntimeError, KeyError) as error:
+            raise TrainingError(f"{path} holds another generator than this run's config") from error
+        self.generator.network.load_state_dict(self.ema.module.state_dict())
+
+    def _optimized_networks(self) -> Iterator[OptimizedNetwork]:
+        yield self.generator
+        if self.discriminator:
+            yield self.discriminator
 
 
-def _load(path: Path) -> TrainingState:
-    content = path.read_bytes()
-    digest, content = content[:_DIGEST], content[_DIGEST:]
-    if hashlib.sha256(content).digest() != digest:
-        raise ValueError("SHA-256 differs")
-    loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    return TrainingState(loaded["step"], loaded["values"])
+class OptimizedNetwork:
+    """A network with its optimizer and its gradient scaler."""
+
+    def __init__(self, network: nn.Module, precision: Precision) -> None:
+        """Wrap a network; `begin_phase` creates the optimizer.
+
+        Args:
+            network: Generator or discriminator, on its device.
+            precision: Precision of the run.
+        """
+        self.network = network
+        # One scaler for each network: with a common one, an overflow in the discriminator's
+        # gradients would also skip the generator's step.
+        self._scaler = precision.make_scaler()
+        self._optimizer: torch.optim.Adam | None = None
+
+    def begin_phase(self, phase: PhaseConfig) -> None:
+        """Replace the optimizer by a new one for the phase."""
+        betas = (phase.beta1, ADAM_BETA2)
+        self._optimizer = torch.optim.Adam(self.network.parameters(), lr=0.0, betas=betas)
+
+    def clear_gradients(self) -> None:
+        """Drop all gradients."""
+        self.network.zero_grad(set_to_none=True)
+
+    def add_gradients(self, loss: Tensor) -> None:
+        """Add the gradients of a loss to those of the micro-batches before."""
+        self._scaler.scale(loss).backward()
+
+    def step(self, learning_rate: float) -> None:
+        """Update the weights with the gradients; at float16, skip the update if they overflowed."""
+        assert self._optimizer, "begin_phase comes first"
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Pass gradients through the network to its input without accumulating its own."""
+        self.network.requires_grad_(False)
+        try:
+            yield
+        finally:
+            self.network.requires_grad_(True)
+
+    def is_finite(self) -> bool:
+        """Whether no weight is NaN or infinite."""
+        return all(bool(p.isfinite().all()) for p in self.network.parameters())
+
+    def capture(self) -> dict[str, object]:
+        """Collect the weights and the states of scaler and optimizer."""
+        return {
+            "network": self.network.state_dict(),
+            "scaler": self._scaler.state_dict(),
+            "optimizer": self._optimizer.state_dict() if self._optimizer else None,
+        }
+
+    def restore(self, values: dict[str, object], with_optimizer: bool) -> None:
+        """Continue from what `capture` returned; False leaves the optimizer new."""
+        self.network.load_state_dict(values["network"])
+        if values["scaler"]:  # empty where float16 is not used
+            self._scaler.load_state_dict(values["scaler"])
+        if with_optimizer and self._optimizer:
+            self._optimizer.load_state_dict(values["optimizer"])
 
 
-def _newest_first(folder: Path) -> list[Path]:
-    return sorted(folder.glob("state-*.pt"), reverse=True)
+def create_state(
+    config: TrainConfig, content_weights: Path | None, device: torch.device
+) -> TrainingState:
+    """Create the state before the first step: random weights, which the seed determines.
+
+    Args:
+        config: Config of the run.
+        content_weights: File of the content network's weights; None downloads them if needed.
+        device: Device of all networks.
+
+    Raises:
+        TrainingError: The content network's weights are missing, or belong to another network.
+    """
+    torch.manual_seed(config.seed)
+    precision = choose_precision(config.precision, device)
+    generator = make_generator(config).to(device)
+    ema = AveragedModel(generator, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))
+    discriminator = make_discriminator(config).to(device) if config.adversarial.steps else None
+    features = None
+    if config.needs_content_network:
+        features = load_content_features(config.content_network, content_weights)
+        features = features.to(device, memory_format=torch.channels_last)
+    networks = [generator, *([discriminator] if discriminator else [])]
+    return TrainingState(
+        config=config,
+        precision=precision,
+        generator=OptimizedNetwork(generator, precision),
+        discriminator=OptimizedNetwork(discriminator, precision) if discriminator else None,
+        ema=ema.eval(),
+        features=features,
+        memory=MemoryManager(initial_plan(config), networks),
+    )
+
+
+def load_trained_generator(states: Path, config: TrainConfig) -> tuple[nn.Module, int]:
+    """Load the generator that a run exports: the EMA of its newest training state.
+
+    Args:
+        states: Folder of the run's training states.
+        config: Config of the run.
+
+    Returns:
+        The generator on the CPU in evaluation mode, and the number of steps done.
+
+    Raises:
+        TrainingError: The run has no training state yet.
+    """
+    saved = load_newest_state(states)
+    if saved is None:
+        raise TrainingError(f"{states.parent} has no training state yet: train it first")
+    ema = AveragedModel(make_generator(config))
+    ema.load_state_dict(saved.values["ema"])
+    return ema.module.eval(), saved.step

@@ -1,10 +1,18 @@
-"""The training run: the initialization phase, then the adversarial phase.
+"""The training loop: initialization phase, then adversarial phase.
 
-Leaves out the command line (`toonvid.commands.train`) and the export after it (`trainer.exporting.export`).
+In: a run's folder, a config, and the folders of photos and cartoons. Out: training states in the
+run's folder, from which `trainer.exporting.export` makes an engine; losses, contact sheets and
+events on the way. The door is `train`.
+
+Left out: the command line (`toonvid.commands.train`), the losses (`trainer.training.losses`), and
+which of them a phase computes (`trainer.training.phases`).
 """
 
 from __future__ import annotations
 
+import copy
+import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,131 +28,293 @@ from trainer.data.cartoons import CartoonCrops
 from trainer.data.dataset import Dataset
 from trainer.data.photos import FLAT_DRAWING, DrawingMethod, PhotoCrops
 from trainer.device import Machine, cap_memory, open_device
-from trainer.networks.lite import follow_weights
-from trainer.training.course import Course
+from trainer.networks.lite import update_spectral_norms
 from trainer.training.distill import open_teacher
-from trainer.training.game import Game, open_game
-from trainer.training.memory import MemoryKeeper, keep_heap_steady
-from trainer.training.phases import Lesson, Terms, discriminator_gradients, generator_gradients
+from trainer.training.memory import limit_heap_growth, measure_memory
+from trainer.training.monitors import CollapseMonitor, find_divergence
+from trainer.training.phases import Losses, discriminator_gradients, generator_gradients
 from trainer.training.run_folder import Run, Sources
-from trainer.training.sample_sheet import read_heldout
+from trainer.training.run_log import RunLog
+from trainer.training.sample_sheet import draw_contact_sheet, read_heldout
+from trainer.training.schedule import ROLLBACK_FACTOR, due_after, learning_rate
+from trainer.training.state import TrainingState, create_state
+from trainer.training.state_file import SavedState, load_newest_state, save_state
+from trainer.training.step_inputs import StepInputs, prepare_step
+
+log = logging.getLogger(__name__)
+
+INITIALIZED = "initialization.pt"
+"""File of the state at the end of the initialization phase, from which other runs may start."""
+
+MAX_ROLLBACKS = 3
+"""Number of rollbacks after which a divergence ends the run."""
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How far a run is; handed to the caller at the start and after every step."""
+class TrainingProgress:
+    """Progress of a run, passed to the caller at the start and after every step."""
 
     phase: PhaseName
+    """Phase of the last step; of the first one before it."""
     step: int
-    """Steps done."""
+    """Number of steps done."""
     steps: int
-    """Steps in all."""
-    pictures_per_second: float
-    """Over the steps since the run was started or resumed."""
+    """Number of steps of the whole run."""
+    images_per_second: float
+    """Photos per second since the run was started, resumed or rolled back."""
     figures: dict[str, float]
-    """As last written to `stats.jsonl`: losses, weighted, and memory in MB; empty before that."""
+    """Figures as last written to `stats.jsonl`: weighted losses, learning rate, speed in images per
+    second, memory in MB. Empty before the first entry."""
     skipped: dict[Path, str]
-    """Pictures that were left out so far, and why."""
+    """Image files that could not be used so far -> why."""
 
 
 def train(
     run: Run,
     config: TrainConfig,
     sources: Sources,
-    on_progress: Callable[[Progress], None] = lambda progress: None,
+    on_progress: Callable[[TrainingProgress], None] = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
     machine: Machine | None = None,
-) -> Progress:
-    """Train a generator, or go on where the run was left.
+) -> TrainingProgress:
+    """Train a generator, or resume where the run was stopped.
 
     Args:
-        run: The run's folder, claimed for this config.
-        config: The numbers.
-        sources: The pictures.
+        run: Folder of the run, claimed for this config.
+        config: Values of the run.
+        sources: Where the images come from.
         on_progress: Called at the start and after every step.
-        should_stop: Asked after every step; True writes a training state and returns.
-        machine: What of this machine may be used; None is all of it.
+        should_stop: Asked after every step; True saves a training state and returns.
+        machine: Device, memory and threads that may be used; None means all.
 
     Returns:
-        The progress at the end: `step` is below `steps` if the run was stopped.
+        The progress at the end; its `step` is below its `steps` if the run was stopped.
 
     Raises:
         DeviceMissingError: A GPU was asked for, and there is none.
-        TrainingError: It cannot go on; what was done until the last training state is kept.
+        TrainingError: The run cannot go on; the newest training state is kept.
     """
-    # The pictures first: a wrong folder is told at once.
+    # Images come first, so that a wrong folder is reported before anything slow happens.
     machine = machine or Machine()
-    keep_heap_steady()
+    limit_heap_growth()
     device = open_device(machine.device)
     heldout = read_heldout(sources.heldout) if sources.heldout else []
     dataset = open_dataset(config, sources, sources.cache or run.cache, run.folder, device)
-    cv2.setNumThreads(1)  # each worker prepares a batch of its own
+    cv2.setNumThreads(1)  # each worker thread of the dataset prepares a batch of its own
 
-    # Then the players, as the last training state has them. Resuming is the normal start.
+    # Networks, optimizers and EMA: from the newest training state, else random or warm-started.
+    # Resuming is the normal start, so that a crash costs at most `save_every` steps.
     cap_memory(device, machine.memory_limit)
-    game = open_game(config, sources.content_weights, device)
-    course = Course(run, game, dataset, heldout, sources.start_from, machine.workers)
+    state = create_state(config, sources.content_weights, device)
+    first_state = restore_or_start(state, run, sources.start_from)
 
-    def progress() -> Progress:
-        speed, figures = course.pictures_per_second, course.figures
-        return Progress(course.phase, course.step, config.steps, speed, figures, dataset.skipped)
+    run_log = RunLog(run, state.step)
+    batches = dataset.batches(state.step, machine.workers)
+    speed = Speedometer(state.step, config.batch_size)
+    monitor: CollapseMonitor | None = None
+    figures: dict[str, float] = {}
 
-    with course:
+    def progress() -> TrainingProgress:
+        phase = config.phase_at(max(state.step - 1, 0))[0]
+        rate = speed.images_per_second(state.step)
+        return TrainingProgress(phase, state.step, config.steps, rate, figures, dataset.skipped)
+
+    try:
         on_progress(progress())
         stopping = False
-        while course.step < config.steps and not stopping:
-            # Batch; generator step and discriminator step; log, and what else a run leaves behind.
-            lesson = course.next_lesson()
-            terms, generated = learn(game, course.memory, lesson, course.learning_rate)
+        while state.step < config.steps and not stopping:
+            # A phase begins with new optimizers: its objective is another one, and momentum of
+            # the phase before would point elsewhere.
+            phase_name, phase, step_of_phase = config.phase_at(state.step)
+            if step_of_phase == 0:
+                state.begin_phase(phase)
+            if step_of_phase == 0 or monitor is None:
+                photo_is_aim = config.content_target == "photo"
+                monitor = CollapseMonitor(photo_is_aim and phase_name == "initialization")
+
+            # Batch: photos p and their drawings; in the adversarial phase also cartoons c and
+            # edge-smoothed cartoons e. (N, 3, H, W) each, in [-1, 1].
+            batch = next(batches).to(device)
+            inputs = prepare_step(config, state.step, batch)
+
+            # Generator step, EMA, discriminator step.
+            rate = learning_rate(phase, step_of_phase, state.rollbacks)
+            losses, generated = train_step(state, inputs, rate)
+            state.step += 1
             stopping = should_stop()
-            course.finish_step(lesson, terms, generated, ending=stopping)
+            due = due_after(config, state.step, stopping)
+
+            # Divergence. Losses are looked at only where they are needed anyway, since reading
+            # them waits for the GPU; weights before each state, so that every state is good.
+            saving = due.save or due.save_initialized
+            values = {n: x.item() for n, x in losses.items()} if due.log or saving else {}
+            problem = find_divergence(values)
+            if not problem and saving and not state.has_finite_weights():
+                problem = "a weight is no longer finite"
+            if problem:
+                # Rollback to the last good state, at a lower learning rate.
+                batches.close()
+                event = roll_back(state, run, first_state, problem)
+                run_log.rewind(state.step)
+                batches = dataset.batches(state.step, machine.workers)
+                speed = Speedometer(state.step, config.batch_size)
+                monitor = None
+                record_event(run_log, state.step, event)
+                if not first_state:
+                    save_state(run.states, state.capture())  # a resumed run keeps the rate
+                on_progress(progress())
+                continue
+
+            # Log: losses, learning rate, speed, memory, and warnings of a collapse.
+            if due.log:
+                seen, warnings = monitor.check(batch.photos, generated)
+                images_per_second = round(speed.images_per_second(state.step), 2)
+                figures = {**values, "learning_rate": rate}
+                figures |= {"images_per_second": images_per_second} | seen
+                figures |= measure_memory(device)
+                run_log.write(state.step, phase_name, figures)
+                for warning in warnings:
+                    record_event(run_log, state.step, warning)
+
+            # Contact sheet of photos that are never trained on, by the EMA.
+            if due.draw_sheet and heldout:
+                run_log.draw(state.step, draw_contact_sheet(state.ema.module, heldout))
+
+            # Training state on disk.
+            if due.save:
+                save_state(run.states, state.capture())
+                first_state = None
+            if due.save_initialized:
+                save_state(run.states, state.capture(), INITIALIZED)
             on_progress(progress())
         return progress()
+    finally:
+        batches.close()
+        run_log.close()
 
 
-def learn(
-    game: Game, memory: MemoryKeeper, lesson: Lesson, learning_rate: float
-) -> tuple[Terms, Tensor]:
-    """Let both players learn from a lesson.
+def train_step(
+    state: TrainingState, inputs: StepInputs, learning_rate: float
+) -> tuple[Losses, Tensor]:
+    """Update the generator, its EMA and the discriminator once.
+
+    Args:
+        state: State of the run.
+        inputs: Inputs of the step.
+        learning_rate: Learning rate of both optimizers.
 
     Returns:
-        Their losses, and G(p), (N, 3, H, W).
+        The weighted losses, and G(p) before the update, (N, 3, H, W).
 
     Raises:
-        TrainingError: There is not memory enough.
+        TrainingError: The memory does not suffice.
     """
-    # Generator step. It comes first so that the discriminator can judge the very cartoons that it
-    # made: making them again would cost a fifth of the step.
-    terms, generated = memory.fit(partial(generator_gradients, game), lesson)
-    game.generator.learn(learning_rate)
-    game.mean.update_parameters(game.generator.network)
+    # Generator step. It comes before the discriminator's, which then uses the same G(p): generating
+    # the images again would take a fifth of the time of a step.
+    losses, generated = state.memory.run(partial(generator_gradients, state), inputs)
+    state.generator.step(learning_rate)
+    state.ema.update_parameters(state.generator.network)
 
-    # Discriminator step.
-    if game.discriminator and lesson.batch.cartoons is not None:
-        judging = replace(lesson, generated=generated)
-        terms |= memory.fit(partial(discriminator_gradients, game), judging)
-        game.discriminator.learn(learning_rate)
-        follow_weights(game.discriminator.network)
-    return terms, generated
+    # Discriminator step; there is none in the initialization phase.
+    if state.discriminator and inputs.batch.cartoons is not None:
+        with_generated = replace(inputs, generated=generated)
+        losses |= state.memory.run(partial(discriminator_gradients, state), with_generated)
+        state.discriminator.step(learning_rate)
+        update_spectral_norms(state.discriminator.network)
+    return losses, generated
+
+
+def restore_or_start(state: TrainingState, run: Run, start_from: Path | None) -> SavedState | None:
+    """Restore a run's newest training state, or start a new run.
+
+    Args:
+        state: State as created from the config; it is changed in place.
+        run: Folder of the run.
+        start_from: Run or training state whose generator a new run starts with; None keeps the
+            random weights.
+
+    Returns:
+        The state of a new run, for rollbacks before its first file; None for a resumed one.
+
+    Raises:
+        TrainingError: All training states are damaged, or there is nothing to start from.
+    """
+    if saved := load_newest_state(run.states):
+        state.restore(saved)
+        log.info("going on after step %d of %d", state.step, state.config.steps)
+        return None
+    if start_from:
+        state.warm_start(start_from)
+    return copy.deepcopy(state.capture())
+
+
+def roll_back(state: TrainingState, run: Run, first_state: SavedState | None, problem: str) -> str:
+    """Return to the last good state with a lower learning rate.
+
+    Args:
+        state: State that diverged; it is changed in place.
+        run: Folder of the run.
+        first_state: State of a run that has none on disk yet.
+        problem: Description of the divergence.
+
+    Returns:
+        Description of the event for the log.
+
+    Raises:
+        TrainingError: The run was rolled back `MAX_ROLLBACKS` times before.
+    """
+    if state.rollbacks == MAX_ROLLBACKS:
+        raise TrainingError(
+            f"{problem} at step {state.step}, after {MAX_ROLLBACKS} rollbacks: "
+            "begin a new run with a lower learning rate or other weights"
+        )
+    diverged_at, rollbacks = state.step, state.rollbacks + 1
+    saved = load_newest_state(run.states) or first_state
+    assert saved
+    # A copy, because loading an optimizer's state shares its tensors with the source.
+    state.restore(copy.deepcopy(saved))
+    state.rollbacks = rollbacks
+    rate = ROLLBACK_FACTOR**rollbacks
+    return f"{problem} at step {diverged_at}; rolled back to here with {rate:g} of the learning rate"
+
+
+def record_event(run_log: RunLog, step: int, event: str) -> None:
+    """Write an event to the run's log and to the console."""
+    log.warning("after step %d: %s", step, event)
+    run_log.note(step, event)
+
+
+class Speedometer:
+    """Mean speed since a step."""
+
+    def __init__(self, step: int, batch_size: int) -> None:
+        """Start the clock at a step."""
+        self._first_step, self._batch_size = step, batch_size
+        self._started = time.monotonic()
+
+    def images_per_second(self, step: int) -> float:
+        """Photos per second from the first step to this one."""
+        seconds = time.monotonic() - self._started
+        return (step - self._first_step) * self._batch_size / seconds
 
 
 def open_dataset(
     config: TrainConfig, sources: Sources, cache: Path, run: Path, device: torch.device
 ) -> Dataset:
-    """The pictures of a run.
+    """Open the images of a run.
 
     Args:
-        config: The run's.
-        sources: Its folders.
-        cache: Folder for the drawings, if the config has some.
-        run: The run's folder, whose own pictures are none to learn from.
-        device: Where a teacher draws.
+        config: Config of the run.
+        sources: Folders of the images.
+        cache: Folder for cached drawings.
+        run: Folder of the run, whose own contact sheets are not trained on.
+        device: Device on which a teacher draws.
 
     Raises:
-        TrainingError: There are no photos, no teacher where the config has one, or no cartoons for
-            an adversarial phase.
+        TrainingError: There are no photos, no teacher although the config needs one, or no cartoons
+            although there is an adversarial phase.
     """
-    drawing = open_drawing(config, sources, device)
+    drawing = choose_drawing(config, sources, device)
     photos = PhotoCrops(
         sources.photos,
         cache,
@@ -164,21 +334,19 @@ def open_dataset(
         cartoons,
         config.batch_size,
         config.initialization.steps,
-        config.cartoon_colours,
+        config.cartoon_colors,
     )
 
 
-def open_drawing(
-    config: TrainConfig, sources: Sources, device: torch.device
-) -> DrawingMethod | None:
-    """How the photos are drawn for this config; None where it holds the generator to the photos.
+def choose_drawing(config: TrainConfig, sources: Sources, device: torch.device) -> DrawingMethod | None:
+    """Choose how photos are drawn as content targets; None if the photos themselves are the target.
 
     Raises:
-        EngineError, TrainingError: The config has a teacher, and there is none.
+        EngineError, TrainingError: The config needs a teacher, and there is none.
     """
     if config.content_target == "photo":
         return None
-    if config.content_target == "abstraction":
+    if config.content_target == "drawing":
         return FLAT_DRAWING
     if sources.teacher is None:
         raise TrainingError("the preset learns from a trained generator: give --teacher RUN|STYLE")

@@ -19,7 +19,7 @@ from toonvid.errors import TrainingError
 from toonvid.video import Pixels
 from trainer.exporting.export import OPSET, EngineText, export, read_credits, to_onnx
 from trainer.networks.build import LiteGenerator, count_parameters
-from trainer.training.game import load_trained_generator
+from trainer.training.state import load_trained_generator
 from trainer.training.run_folder import Run
 from trainer.training.sample_sheet import stylize
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from trainer.networks.build import count_multiply_adds, count_parameters
-from trainer.networks.lite import LiteGenerator, SmoothlyEnlarged, fold_enlarging
+from trainer.networks.lite import LiteGenerator, BilinearUpsampling, fold_upsampling
 
 
 @pytest.fixture(scope="module")
@@ -20,20 +20,20 @@ def generator() -> LiteGenerator:
 def test_lite_generator_takes_under_5_thousand_multiply_adds_a_pixel(
     generator: LiteGenerator,
 ) -> None:
-    assert 3_000 < count_multiply_adds(fold_enlarging(generator)) < 5_000
+    assert 3_000 < count_multiply_adds(fold_upsampling(generator)) < 5_000
 
 
 def test_gain_and_offset_are_enlarged_bilinearly() -> None:
     torch.manual_seed(4)
-    layer, x = SmoothlyEnlarged(8), torch.randn(2, 8, 10, 14)
+    layer, x = BilinearUpsampling(8), torch.randn(2, 8, 10, 14)
     wanted = F.interpolate(layer.colour(x), scale_factor=2, mode="bilinear").permute(0, 2, 3, 1)
     inner = (..., slice(2, -2), slice(2, -2), slice(None))  # beyond the border lie zeros
     torch.testing.assert_close(layer(x)[inner], wanted[inner])
 
 
 def test_folding_changes_no_picture(generator: LiteGenerator) -> None:
-    folded = fold_enlarging(generator)
-    assert not any(isinstance(layer, SmoothlyEnlarged) for layer in folded.modules())
+    folded = fold_upsampling(generator)
+    assert not any(isinstance(layer, BilinearUpsampling) for layer in folded.modules())
     photos = torch.rand(1, 3, 32, 48) * 2 - 1
     with torch.no_grad():
         torch.testing.assert_close(folded(photos), generator(photos))

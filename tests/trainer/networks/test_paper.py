@@ -10,7 +10,7 @@ from trainer.networks.build import count_multiply_adds, count_parameters
 from trainer.networks.paper import (
     Discriminator,
     Generator,
-    SteadyInstanceNorm,
+    Float32InstanceNorm,
     fold_batch_norm,
 )
 
@@ -110,7 +110,7 @@ def test_the_first_weights_are_normal_with_a_deviation_of_two_hundredths() -> No
 def test_the_improved_generator_has_no_batch_norm_and_no_transposed_convolution() -> None:
     kinds = {type(layer) for layer in Generator(width=16, blocks=1, improved=True).modules()}
     assert not kinds & {nn.BatchNorm2d, nn.ConvTranspose2d, nn.ReLU}
-    assert {SteadyInstanceNorm, nn.LeakyReLU, nn.Upsample} <= kinds
+    assert {Float32InstanceNorm, nn.LeakyReLU, nn.Upsample} <= kinds
 
 
 @pytest.mark.parametrize(("improved", "flat"), [(True, True), (False, False)])
@@ -125,7 +125,7 @@ def test_only_the_transposed_convolution_has_a_checkerboard(improved: bool, flat
 
 def test_instance_norm_keeps_its_statistics_in_float32() -> None:
     x = torch.linspace(0, 40_000, 4096).view(1, 1, 64, 64)  # its squares overflow in float16
-    norm = SteadyInstanceNorm(1)
+    norm = Float32InstanceNorm(1)
     exact = norm(x)
     half = norm.half()(x.half())
     assert half.dtype == torch.float16

@@ -15,7 +15,7 @@ from toonvid.errors import TrainingError
 from trainer.config import TrainConfig
 from trainer.training.phases import Lesson
 from trainer.training.run_folder import Run, Sources
-from trainer.training.state import load_newest_state
+from trainer.training.state_file import load_newest_state
 from trainer.training.train import train
 
 

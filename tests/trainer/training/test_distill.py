@@ -16,7 +16,7 @@ from trainer.config import TrainConfig, change_config
 from trainer.data.photos import PhotoCrops
 from trainer.presets import PRESETS
 from trainer.training.distill import open_teacher
-from trainer.training.game import load_trained_generator
+from trainer.training.state import load_trained_generator
 from trainer.training.run_folder import Run, Sources
 from trainer.training.sample_sheet import stylize
 from trainer.training.train import train

@@ -18,7 +18,7 @@ from trainer.networks.checkpointing import Stages
 from trainer.training.memory import MemoryKeeper, MemoryPlan, measure_memory
 from trainer.training.phases import Lesson
 from trainer.training.run_folder import Run, Sources
-from trainer.training.state import load_newest_state
+from trainer.training.state_file import load_newest_state
 
 PHASE = PhaseConfig(steps=1, learning_rate=1.0, pixel_weight=1.0)
 

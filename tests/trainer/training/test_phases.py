@@ -11,7 +11,7 @@ from torch import Tensor
 
 from trainer.config import TrainConfig, change_config
 from trainer.data.dataset import Batch
-from trainer.training.game import Game, open_game
+from trainer.training.state import Game, open_game
 from trainer.training.phases import (
     Lesson,
     discriminator_gradients,

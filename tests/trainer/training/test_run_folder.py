@@ -13,7 +13,7 @@ from toonvid.errors import TrainingError
 from trainer.config import TrainConfig
 from trainer.training.run_folder import Run, Sources
 from trainer.training.run_log import RunLog
-from trainer.training.state import TrainingState, save_state
+from trainer.training.state_file import TrainingState, save_state
 
 
 def test_the_same_config_may_go_on(tmp_path: Path, photos: Path, config: TrainConfig) -> None:

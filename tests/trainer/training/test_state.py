@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from toonvid.errors import TrainingError
-from trainer.training.state import KEPT, TrainingState, load_newest_state, save_state
+from trainer.training.state_file import KEPT, TrainingState, load_newest_state, save_state
 
 
 def state(step: int) -> TrainingState:

@@ -19,10 +19,10 @@ from toonvid.errors import TrainingError
 from trainer.config import TrainConfig, change_config
 from trainer.data.images import find_images
 from trainer.data.photos import PhotoCrops
-from trainer.training.game import load_trained_generator
+from trainer.training.state import load_trained_generator
 from trainer.training.players import learning_rate
 from trainer.training.run_folder import Run, Sources
-from trainer.training.state import load_newest_state, load_state
+from trainer.training.state_file import load_newest_state, load_state
 from trainer.training.train import Progress, train
 
 

@@ -1,0 +1,118 @@
+"""Inputs of one training step, whole or as micro-batches.
+
+In: a batch of images and the index of the step. Out: `StepInputs`, with everything that the step
+samples at random, and its parts for micro-batches.
+
+A step processes its batch in micro-batches and accumulates their gradients, so that what it learns
+does not depend on the memory of the machine (except for BatchNorm and the style loss, whose
+statistics are those of a micro-batch).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainer.config import PhaseConfig, TrainConfig
+from trainer.data.dataset import Batch, cut_middle
+from trainer.training.losses import GENERATOR_STRIDE
+from trainer.training.perturbation import Perturbation
+
+
+@dataclass(frozen=True)
+class StepInputs:
+    """What one training step is computed from."""
+
+    phase: PhaseConfig
+    """Config of the phase that the step belongs to."""
+    pixel_losses_only: bool
+    """Whether the step is one of the phase's `pixel_only_steps`."""
+    batch: Batch
+    """Photos, drawings, cartoons and smoothed cartoons, on the device."""
+    perturbation: Perturbation | None
+    """Perturbation of the leading images, for the stability loss; None without that loss."""
+    shift: tuple[int, int]
+    """Shift of the equivariance loss, up and left in pixels, each in [0, 3]."""
+    generated: Tensor | None = None
+    """G(p), (N, 3, H, W), for the discriminator's step; None in the generator's."""
+
+    def center_crop(self, side: int) -> StepInputs:
+        """Return the same inputs for the center of each image, `side` pixels square.
+
+        The perturbation is another one: the result serves to try how much memory a step takes.
+        """
+        batch = self.batch.middle(side)
+        generated, perturbation = self.generated, self.perturbation
+        if generated is not None:
+            generated = cut_middle(generated, side)
+        if perturbation:
+            images = batch.photos[: len(perturbation.gain)]
+            perturbation = Perturbation.sample(images, torch.Generator().manual_seed(0))
+        return replace(self, batch=batch, perturbation=perturbation, generated=generated)
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """Part of a batch, and its share of the batch's losses."""
+
+    batch: Batch
+    """The images, (n, 3, H, W) of each kind."""
+    fraction: float
+    """Share of the batch's images that are in this part, in (0, 1]."""
+    subset_size: int
+    """Number of leading images that the content, style and stability losses use, from 0."""
+    subset_fraction: float
+    """Share of the whole batch's subset that is in this part, in [0, 1]."""
+    perturbation: Perturbation | None
+    """Perturbation of the subset; None without a stability loss."""
+
+
+def prepare_step(config: TrainConfig, step: int, batch: Batch) -> StepInputs:
+    """Sample what a step needs besides its batch.
+
+    Seed and step alone determine the samples, so that a resumed run has no state to restore.
+
+    Args:
+        config: Config of the run.
+        step: Index of the step in the run, from 0.
+        batch: Batch of the step, on its device.
+    """
+    _, phase, step_of_phase = config.phase_at(step)
+    pixel_losses_only = step_of_phase < phase.pixel_only_steps
+    perturbation = None
+    if phase.stability_weight and not pixel_losses_only:
+        seed = np.random.SeedSequence((config.seed, step)).generate_state(1)
+        random = torch.Generator().manual_seed(int(seed[0]))
+        perturbation = Perturbation.sample(batch.photos[: config.content_images], random)
+    # Cycle through all shifts except (0, 0), which would compare the output with itself.
+    shift = divmod(1 + step % (GENERATOR_STRIDE**2 - 1), GENERATOR_STRIDE)
+    return StepInputs(phase, pixel_losses_only, batch, perturbation, shift)
+
+
+def split(inputs: StepInputs, micro_batch: int, content_images: int) -> Iterator[MicroBatch]:
+    """Split the inputs of a step.
+
+    Args:
+        inputs: Inputs of the whole step.
+        micro_batch: Maximum number of images of a part, from 1.
+        content_images: Maximum number of images of the batch in the subset; see `TrainConfig`.
+
+    Yields:
+        The parts in order. Their fractions sum to 1.
+    """
+    count = len(inputs.batch.photos)
+    whole_subset = min(content_images, count)
+    for first in range(0, count, micro_batch):
+        batch = inputs.batch.part(first, first + micro_batch)
+        size = len(batch.photos)
+        subset_size = min(max(whole_subset - first, 0), size)
+        perturbation = None
+        if inputs.perturbation:
+            perturbation = inputs.perturbation.part(first, first + subset_size)
+        yield MicroBatch(
+            batch, size / count, subset_size, subset_size / whole_subset, perturbation
+        )
