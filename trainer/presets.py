@@ -36,8 +36,9 @@ IMPROVED = replace(
     cartoon_scales=(0.6, 0.8, 1.0),
     ema_decay=0.998,
 )
-"""CartoonGAN with instance norm, LeakyReLU and resize-convolutions in the generator, content features
-of ResNet-50, the least-squares objective, several image scales, and an EMA of the weights."""
+"""CartoonGAN with instance norm, LeakyReLU and resizing instead of transposed convolutions in the
+generator, content features of ResNet-50, the least-squares objective, several image scales, and an
+EMA of the weights."""
 
 LITE = TrainConfig(
     initialization=PhaseConfig(

@@ -63,7 +63,7 @@ def test_a_probe_ends_with_a_sheet_and_needs_held_out_photos(
     ended = run_here(capsys, *command, *probe, "--holdout", photos)
     assert ended.code == 0, ended.err
     assert "pixel-weight=1: step 2" in ended.out
-    assert (tmp_path / "probes" / "probe.png").is_file()
+    assert (tmp_path / "probes" / "sweep.png").is_file()
 
 
 def test_a_small_generator_learns_from_an_engine(

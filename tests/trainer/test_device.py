@@ -1,4 +1,4 @@
-"""A GPU that is asked for is there or missed in one line; memory limits leave CUDA its own."""
+"""A missing GPU is reported in one line; memory limits account for CUDA and its libraries."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BUILD = ["sm_75", "sm_80", "sm_86", "sm_90", "sm_120", "compute_120"]
 
 
 @pytest.fixture
-def card(monkeypatch: pytest.MonkeyPatch) -> None:
+def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """A GTX 1060, as far as PyTorch says."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: (6, 1))
@@ -32,30 +32,30 @@ def card(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def no_card(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
 
 
-def test_the_processor_is_taken_when_asked_for(card: None) -> None:
+def test_the_cpu_is_used_when_asked_for(gpu: None) -> None:
     assert open_device("cpu").type == "cpu"
 
 
-def test_a_gpu_that_is_not_there_is_missed(no_card: None) -> None:
+def test_a_missing_gpu_is_an_error(no_gpu: None) -> None:
     with pytest.raises(DeviceMissingError, match=r"no CUDA GPU that PyTorch .* can use") as caught:
         open_device("cuda")
     assert caught.value.exit_code == 3
 
 
-def test_auto_takes_the_processor_and_says_why(
-    no_card: None, caplog: pytest.LogCaptureFixture
+def test_auto_falls_back_to_the_cpu_and_says_why(
+    no_gpu: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
         assert open_device("auto").type == "cpu"
-    assert "training on the processor: no CUDA GPU" in caplog.text
+    assert "training on the CPU: no CUDA GPU" in caplog.text
 
 
-def test_a_build_without_kernels_for_the_card_is_told(
-    card: None, caplog: pytest.LogCaptureFixture
+def test_a_build_without_kernels_for_the_gpu_is_an_error(
+    gpu: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(TrainingError, match=r"no kernels for GTX 1060 .*6\.1.* older CUDA \(12\.6"):
         open_device("cuda")
@@ -65,7 +65,7 @@ def test_a_build_without_kernels_for_the_card_is_told(
 
 
 @pytest.mark.parametrize(
-    ("capability", "what"),
+    ("capability", "advice"),
     [
         *(((7, 5), None), ((8, 6), None), ((8, 9), None), ((9, 0), None)),
         *(((12, 0), None), ((12, 1), None), ((13, 0), None)),
@@ -74,18 +74,18 @@ def test_a_build_without_kernels_for_the_card_is_told(
         ((10, 0), "a newer PyTorch"),
     ],
 )
-def test_kernels_serve_later_cards_of_their_generation(
-    capability: tuple[int, int], what: str | None
+def test_kernels_run_on_later_gpus_of_their_generation(
+    capability: tuple[int, int], advice: str | None
 ) -> None:
     found = missing_kernels(capability, BUILD)
-    assert (found is None) == (what is None)
-    assert what is None or (found or "").startswith(what)
+    assert (found is None) == (advice is None)
+    assert advice is None or (found or "").startswith(advice)
 
 
 @pytest.mark.parametrize(
     ("text", "size"), [("4GB", 4096 * MB), ("3.2 gb", int(3.2 * 1024 * MB)), ("900MB", 900 * MB)]
 )
-def test_memory_sizes_are_read(text: str, size: int) -> None:
+def test_memory_sizes_are_parsed(text: str, size: int) -> None:
     assert parse_memory(text) == size
 
 
@@ -102,27 +102,33 @@ def test_the_allocator_gets_what_cuda_leaves() -> None:
         allocator_cap(500 * MB, 600 * MB, 8192 * MB)
 
 
-def test_the_limit_is_measured_around_the_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
-    used = iter([1000 * MB, 1500 * MB])  # before and after CUDA is loaded, others' 1,000 with it
-    capped: list[float] = []
+def test_the_memory_of_the_libraries_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    used = iter(
+        [1000 * MB, 1500 * MB]
+    )  # before and after CUDA is loaded; other processes use 1,000
+    fractions: list[float] = []
     monkeypatch.setattr(trainer.device, "_used_by_all", lambda: next(used))
     monkeypatch.setattr(trainer.device, "_load_libraries", lambda device: None)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (5000 * MB, 8000 * MB))
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 20 * MB)
     monkeypatch.setattr(
-        torch.cuda, "set_per_process_memory_fraction", lambda share, device: capped.append(share)
+        torch.cuda,
+        "set_per_process_memory_fraction",
+        lambda fraction, device: fractions.append(fraction),
     )
     cap_memory(torch.device("cuda"), 4000 * MB)
-    assert capped == [pytest.approx((4000 - 480) / 8000)]
+    assert fractions == [pytest.approx((4000 - 480) / 8000)]
 
 
-def test_without_a_gpu_the_limit_is_said_to_be_void(caplog: pytest.LogCaptureFixture) -> None:
+def test_without_a_gpu_the_limit_has_no_effect_and_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     cap_memory(torch.device("cpu"), 4096 * MB)
-    assert "training on the processor is not limited" in caplog.text
-    cap_memory(torch.device("cuda"), None)  # nothing to do, and nothing asked of a GPU
+    assert "training on the CPU is not limited" in caplog.text
+    cap_memory(torch.device("cuda"), None)  # no limit: CUDA is not touched
 
 
-def test_precision_auto_is_what_the_device_is_fast_at(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_precision_auto_is_what_the_device_has_natively(monkeypatch: pytest.MonkeyPatch) -> None:
     for has, name in ((True, "bf16"), (False, "f32")):
         monkeypatch.setattr("trainer.training.precision._has_bf16", lambda has=has: has)
         assert choose_precision("auto", torch.device("cpu")).name == name

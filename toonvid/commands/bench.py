@@ -329,8 +329,8 @@ def _bench_training(
     title = preset if content_weights else f"{preset}, no content network"
     for trial in measure_training(find_preset(preset), content_weights, machine):
         if as_json:
-            speed = {"preset": preset, "pictures_per_second": trial.pictures_per_second}
-            typer.echo(json.dumps(asdict(trial) | speed))
+            speed = {"preset": preset, "pictures_per_second": trial.images_per_second}
+            typer.echo(json.dumps(trial.json_values() | speed))
         else:
             typer.echo(f"{title}, {trial.describe()}")
 

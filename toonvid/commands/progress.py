@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from toonvid.pipeline import Progress as ConversionProgress
     from trainer.evaluation.evaluate import EvaluationProgress
     from trainer.prepare.prepare import PrepareProgress
-    from trainer.training.train import Progress as TrainingProgress
+    from trainer.training.train import TrainingProgress
 
 # Width of the training bar without its figures, in characters, for up to a million steps.
 _TRAINING_BAR_WIDTH = 51
-_NOT_SHOWN = ("learning_rate", "pictures_per_second", "gpu_memory_mb", "memory_mb")
+_NOT_SHOWN = ("learning_rate", "images_per_second", "gpu_memory_mb", "memory_mb")
 
 
 @contextmanager
@@ -129,7 +129,7 @@ def training_bar(console: Console, steps: int) -> Iterator[Callable[[TrainingPro
         task = bar.add_task("Training", total=steps, figures="")
 
         def show(progress: TrainingProgress) -> None:
-            figures = f"{progress.pictures_per_second:.1f} images/s"
+            figures = f"{progress.images_per_second:.1f} images/s"
             bar.update(
                 task,
                 completed=progress.step,

@@ -27,8 +27,8 @@ DeviceName = Literal["auto", "cpu", "cuda"]
 if TYPE_CHECKING:
     from trainer.device import Machine
     from trainer.training.run_folder import Sources
-    from trainer.training.sweep import Probe
-    from trainer.training.train import Progress
+    from trainer.training.sweep import SweepRun
+    from trainer.training.train import TrainingProgress
 
 _DATA_PANEL = "Data"
 _TRAINING_PANEL = "Training"
@@ -267,7 +267,7 @@ def train(
     from trainer.presets import find_preset
     from trainer.training.dry_run import dry_run as try_phases
     from trainer.training.run_folder import Run, Sources
-    from trainer.training.sweep import parse_probes
+    from trainer.training.sweep import parse_sweep
     from trainer.training.train import train as train_generator
 
     if start_from and initialization_steps is None:
@@ -302,7 +302,7 @@ def train(
                 say(console, trial.describe())
         return
     if sweep is not None:
-        _sweep(console, parse_probes(sweep, config, sweep_steps), preset, sources, output, machine)
+        _sweep(console, parse_sweep(sweep, config, sweep_steps), preset, sources, output, machine)
         return
     run = Run(output)
     run.claim(preset, config, sources)
@@ -319,30 +319,30 @@ def train(
 
 def _sweep(
     console: Console,
-    probes: list[Probe],
+    runs: list[SweepRun],
     preset: str,
     sources: Sources,
     target: Path,
     machine: Machine,
 ) -> None:
     """Train a short run for each value, and write the contact sheet."""
-    from trainer.training.sweep import run_probes, write_probe_sheet
+    from trainer.training.sweep import run_sweep, write_sweep_sheet
 
     if sources.heldout is None:
         raise TrainingError("the sheet of a sweep shows held-out photos: give --holdout DIR")
     with record_signals() as received, trainer_log(console):
-        for probe, progress in run_probes(
-            probes, preset, sources, target, machine, lambda: bool(received)
+        for run, progress in run_sweep(
+            runs, preset, sources, target, machine, lambda: bool(received)
         ):
             figures = memory_and_losses(progress.figures)
-            say(console, f"{probe.name}: step {progress.step}  {figures}")
+            say(console, f"{run.name}: step {progress.step}  {figures}")
     if received:
         say(console, "Stopped; the same command resumes from there.")
         raise typer.Exit(128 + received[0])
-    say(console, f"Wrote {write_probe_sheet(probes, target, sources.heldout)}")
+    say(console, f"Wrote {write_sweep_sheet(runs, target, sources.heldout)}")
 
 
-def _print_skipped(console: Console, progress: Progress) -> None:
+def _print_skipped(console: Console, progress: TrainingProgress) -> None:
     """Count the images that could not be used; the trainer has logged why, one by one."""
     if progress.skipped:
         names = ", ".join(path.name for path in progress.skipped)

@@ -28,8 +28,8 @@ from trainer.files import make_folder, write_atomically
 from trainer.networks.build import count_multiply_adds, count_parameters
 from trainer.networks.lite import LiteGenerator, fold_upsampling
 from trainer.networks.paper import fold_batch_norm
-from trainer.training.state import load_trained_generator
 from trainer.training.run_folder import Run, RunRecord
+from trainer.training.state import load_trained_generator
 
 OPSET = 17
 """The oldest with all that the generators need: old runtimes can read it."""

@@ -78,7 +78,9 @@ class LiteGenerator(nn.Module):
     def redraw(self, photos: Tensor) -> Tensor:
         """Do the same as `forward` for shapes (N, H, W, 3)."""
         count, height, width, _ = photos.shape
-        pairs = photos.reshape(count, height, width // 2, 2 * 3).permute(0, 3, 1, 2)  # (N, 6, H, W/2)
+        pairs = photos.reshape(count, height, width // 2, 2 * 3).permute(
+            0, 3, 1, 2
+        )  # (N, 6, H, W/2)
         half = _activate(self.enter(pairs))  # (N, 16, H/2, W/2)
         x = _activate(self.down(half))  # (N, 32, H/4, W/4)
         x = self.blocks(x)
@@ -100,7 +102,9 @@ class BilinearUpsampling(nn.Module):
         _initialize(self.color, gain=OUTPUT_GAIN)
         near, far = torch.tensor([0.25, 0.75, 0.0]), torch.tensor([0.0, 0.75, 0.25])
         taps = [torch.outer(down, across) for down in (near, far) for across in (near, far)]
-        self.register_buffer("taps", torch.stack(taps), persistent=False)  # (4, 3, 3), pixels by taps
+        self.register_buffer(
+            "taps", torch.stack(taps), persistent=False
+        )  # (4, 3, 3), pixels by taps
         self._rearrange = PixelShuffleLast()
 
     def forward(self, x: Tensor) -> Tensor:

@@ -115,7 +115,9 @@ def pixel_loss(generated: Tensor, targets: Tensor, photos: Tensor, ink_weight: f
         photos: p, same shape and range; a pixel has ink where its target is darker than its photo.
         ink_weight: Additional weight of full ink on white; 0 gives plain L1.
     """
-    return ((generated.float() - targets).abs() * _pixel_weights(targets, photos, ink_weight)).mean()
+    return (
+        (generated.float() - targets).abs() * _pixel_weights(targets, photos, ink_weight)
+    ).mean()
 
 
 def gradient_difference(
@@ -244,7 +246,7 @@ def _adversarial_term(logits: list[Tensor], label: float, objective: Objective) 
 
 
 def _pixel_weights(targets: Tensor, photos: Tensor, ink_weight: float) -> Tensor:
-    """Weight of each pixel, (N, 1, H, W): 1, and up to `ink_weight` more where the target has ink."""
+    """Weight of each pixel, (N, 1, H, W): 1, plus up to `ink_weight` where the target has ink."""
     ink = F.relu(photos - targets).mean(dim=1, keepdim=True) / 2  # 1 for black on white
     return 1 + ink_weight * ink
 

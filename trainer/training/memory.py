@@ -1,8 +1,8 @@
 """Fallback when memory runs out, and measurement of memory.
 
 In: a function that computes gradients of a micro-batch. Out: the same gradients, with less memory
-if need be: on out-of-memory, gradient checkpointing is enabled, then the micro-batch is halved until
-the step fits. Neither changes what is learned.
+if need be: on out-of-memory, gradient checkpointing is enabled, then the micro-batch is halved
+until the step fits. Neither changes what is learned.
 
 Left out: limits on memory, which `trainer.device` sets.
 """

@@ -113,6 +113,4 @@ def split(inputs: StepInputs, micro_batch: int, content_images: int) -> Iterator
         perturbation = None
         if inputs.perturbation:
             perturbation = inputs.perturbation.part(first, first + subset_size)
-        yield MicroBatch(
-            batch, size / count, subset_size, subset_size / whole_subset, perturbation
-        )
+        yield MicroBatch(batch, size / count, subset_size, subset_size / whole_subset, perturbation)

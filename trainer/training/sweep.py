@@ -1,7 +1,7 @@
 """Sweep: short runs that differ in one option, and one sheet to choose a value by.
 
 In: an option and its values, like `content-weight=0.25,1,4`. Out: a finished run for each value,
-and `probe.png` with a row of cartoons for each.
+and `sweep.png` with a row of cartoons for each.
 
 The balance of the losses matters most: with too much weight on content the output equals the
 input, with too little all photos become one color. A few short runs show it before days are spent.
@@ -58,7 +58,7 @@ class SweepRun:
 
 
 def parse_sweep(text: str, config: TrainConfig, max_steps: int) -> list[SweepRun]:
-    """Parse the argument of `--probe`, like `content-weight=0.25,1,4`.
+    """Parse the argument of `--sweep`, like `content-weight=0.25,1,4`.
 
     Args:
         text: An option and its values. An option that both phases have is set in both of them;
@@ -73,7 +73,7 @@ def parse_sweep(text: str, config: TrainConfig, max_steps: int) -> list[SweepRun
     option, _, values = text.partition("=")
     found = [value for value in values.split(",") if value]
     if len(found) < 2:
-        raise TrainingError(f"--probe {text}: write it like content-weight=0.25,1,4")
+        raise TrainingError(f"--sweep {text}: write it like content-weight=0.25,1,4")
     short = _shorten(config, max_steps)
     names = _find_options(option.replace("-", "_"), config)
     return [
@@ -131,7 +131,7 @@ def write_sweep_sheet(runs: list[SweepRun], folder: Path, heldout: Path) -> Path
     for run in runs:
         generator, _ = load_trained_generator(Run(folder / run.name).states, run.config)
         rows.append(_label(run.name, [stylize(generator, photo) for photo in photos]))
-    target = folder / "probe.png"
+    target = folder / "sweep.png"
     encoded = cv2.imencode(".png", cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR))[1]
     write_atomically(target, encoded.tobytes())
     return target
@@ -167,7 +167,5 @@ def _label(label: str, images: list[Pixels]) -> Pixels:
     row = np.hstack(images)
     strip = np.full((_LABEL_HEIGHT, row.shape[1], 3), _BACKGROUND, np.uint8)
     position = (8, _LABEL_HEIGHT - 8)
-    cv2.putText(
-        strip, label, position, cv2.FONT_HERSHEY_SIMPLEX, 0.6, _TEXT_COLOR, 1, cv2.LINE_AA
-    )
+    cv2.putText(strip, label, position, cv2.FONT_HERSHEY_SIMPLEX, 0.6, _TEXT_COLOR, 1, cv2.LINE_AA)
     return np.vstack([strip, row])

@@ -275,7 +275,9 @@ def roll_back(state: TrainingState, run: Run, first_state: SavedState | None, pr
     state.restore(copy.deepcopy(saved))
     state.rollbacks = rollbacks
     rate = ROLLBACK_FACTOR**rollbacks
-    return f"{problem} at step {diverged_at}; rolled back to here with {rate:g} of the learning rate"
+    return (
+        f"{problem} at step {diverged_at}; rolled back to here with {rate:g} of the learning rate"
+    )
 
 
 def record_event(run_log: RunLog, step: int, event: str) -> None:
@@ -338,7 +340,9 @@ def open_dataset(
     )
 
 
-def choose_drawing(config: TrainConfig, sources: Sources, device: torch.device) -> DrawingMethod | None:
+def choose_drawing(
+    config: TrainConfig, sources: Sources, device: torch.device
+) -> DrawingMethod | None:
     """Choose how photos are drawn as content targets; None if the photos themselves are the target.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Content networks are read from files, and give the features that the content loss compares."""
+"""Content networks are read from files, and compute the features of the content loss."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def test_stages_two_and_three_have_strides_four_and_eight() -> None:
     assert [tuple(f.shape) for f in features] == [(2, 256, 16, 24), (2, 512, 8, 12)]
 
 
-def test_pictures_reach_the_network_as_blue_green_red_levels_without_their_mean() -> None:
+def test_images_are_converted_to_bgr_levels_without_the_mean() -> None:
     weights = resnet_weights()
-    weights["conv1.weight"][0, 0, 3, 3] = 1  # the first channel as it comes in: blue
+    weights["conv1.weight"][0, 0, 3, 3] = 1  # passes the first input channel, blue, through
     weights["res2a_branch1.weight"][0, 0] = 1
-    picture = torch.full((1, 3, 32, 32), -1.0)
-    picture[:, 2] = 200 / 127.5 - 1  # RGB: the last is blue
-    stage2 = ResNetFeatures(weights)(picture)[0]
+    image = torch.full((1, 3, 32, 32), -1.0)
+    image[:, 2] = 200 / 127.5 - 1  # RGB: the last is blue
+    stage2 = ResNetFeatures(weights)(image)[0]
     assert stage2[0, 0, 4, 4].item() == pytest.approx(200 - CAFFE_MEAN[0], abs=1e-3)
 
 
@@ -68,7 +68,7 @@ VGG_CHANNELS = {
     **{12: (256, 256), 14: (256, 256), 16: (256, 256), 19: (256, 512)},
     **{21: (512, 512), 23: (512, 512), 25: (512, 512)},
 }
-"""torchvision's numbers of VGG-19's convolutions up to conv4_4: channels, filters."""
+"""Index of each convolution of VGG-19 up to conv4_4 in torchvision -> channels, filters."""
 
 
 def vgg_weights(fill: float = 0.0) -> dict[str, Tensor]:
@@ -91,19 +91,19 @@ def test_conv4_4_is_taken_before_its_relu() -> None:
     assert (features == -1).all()
 
 
-def test_vgg_is_given_pictures_as_torchvision_normalises_them() -> None:
+def test_images_are_normalized_for_vgg_as_in_torchvision() -> None:
     weights = vgg_weights()
     for number, (channels, filters) in VGG_CHANNELS.items():
-        for channel in range(min(channels, filters)):  # each channel is passed on as it is
+        for channel in range(min(channels, filters)):  # identity
             weights[f"features.{number}.weight"][channel, channel, 1, 1] = 1
-    picture = torch.full((1, 3, 32, 32), 1.0)
-    (features,) = VggFeatures(weights)(picture)
-    wanted = [(1 - m) / d for m, d in zip(TORCHVISION_MEAN, TORCHVISION_DEVIATION, strict=True)]
-    assert features[0, :3, 1, 1].tolist() == pytest.approx(wanted, abs=1e-5)
+    image = torch.full((1, 3, 32, 32), 1.0)
+    (features,) = VggFeatures(weights)(image)
+    expected = [(1 - m) / d for m, d in zip(TORCHVISION_MEAN, TORCHVISION_DEVIATION, strict=True)]
+    assert features[0, :3, 1, 1].tolist() == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-def test_vgg_is_read_from_either_kind_of_file(tmp_path: Path, suffix: str) -> None:
+def test_vgg_is_read_from_both_file_formats(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"vgg{suffix}"
     weights = vgg_weights() | {"classifier.0.weight": torch.zeros(2, 2)}
     save_file(weights, path) if suffix == ".safetensors" else torch.save(weights, path)
@@ -111,7 +111,7 @@ def test_vgg_is_read_from_either_kind_of_file(tmp_path: Path, suffix: str) -> No
     assert features(torch.zeros(1, 3, 16, 16))[0].shape == (1, 512, 2, 2)
 
 
-def test_files_that_are_no_weights_are_refused(tmp_path: Path) -> None:
+def test_files_without_weights_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     path.write_bytes(b"no weights")
     with pytest.raises(TrainingError, match=r"weights\.pth"):
@@ -125,22 +125,22 @@ def test_files_that_are_no_weights_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("network", ["vgg19", "resnet50"])
-def test_without_a_file_weights_come_from_torchvision_and_are_checked(
+def test_without_a_file_weights_are_downloaded_from_torchvision_and_checked(
     monkeypatch: pytest.MonkeyPatch, network: ContentNetworkName
 ) -> None:
-    asked: list[tuple[str, bool]] = []
+    requested: list[tuple[str, bool]] = []
 
     def fetch(url: str, check_hash: bool, **_: object) -> dict[str, Tensor]:
-        asked.append((url, check_hash))
+        requested.append((url, check_hash))
         return vgg_weights() if network == "vgg19" else torchvision_weights()
 
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", fetch)
     load_content_features(network, None)
-    assert asked == [(WEIGHTS_URLS[network], True)]
+    assert requested == [(WEIGHTS_URLS[network], True)]
     assert WEIGHTS_URLS["vgg19"].endswith("/vgg19-dcbb9e9d.pth")
 
 
-def test_weights_that_cannot_be_fetched_can_be_given(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_download_advises_to_give_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise OSError("no route")
 
@@ -150,7 +150,7 @@ def test_weights_that_cannot_be_fetched_can_be_given(monkeypatch: pytest.MonkeyP
 
 
 def torchvision_weights() -> dict[str, Tensor]:
-    """ResNet-50 as torchvision names it, at random."""
+    """Random weights of ResNet-50 with torchvision's names."""
     random = torch.Generator().manual_seed(0)
     weights: dict[str, Tensor] = {}
 
@@ -175,8 +175,8 @@ def torchvision_weights() -> dict[str, Tensor]:
     return weights
 
 
-def run_torchvision(weights: dict[str, Tensor], pictures: Tensor) -> list[Tensor]:
-    """What torchvision's ResNet-50 computes up to its second stage, written out."""
+def run_torchvision(weights: dict[str, Tensor], images: Tensor) -> list[Tensor]:
+    """Compute torchvision's ResNet-50 up to its second stage, written out."""
 
     def layer(x: Tensor, convolution: str, norm: str, stride: int = 1, padding: int = 0) -> Tensor:
         x = F.conv2d(x, weights[f"{convolution}.weight"], None, stride, padding)
@@ -187,7 +187,7 @@ def run_torchvision(weights: dict[str, Tensor], pictures: Tensor) -> list[Tensor
         torch.tensor(values).view(1, 3, 1, 1)
         for values in (TORCHVISION_MEAN, TORCHVISION_DEVIATION)
     )
-    x = F.relu(layer(((pictures + 1) / 2 - mean) / deviation, "conv1", "bn1", 2, 3))
+    x = F.relu(layer(((images + 1) / 2 - mean) / deviation, "conv1", "bn1", 2, 3))
     x = F.max_pool2d(x, 3, 2, 1)
     features = []
     for stage, blocks in ((1, 3), (2, 4)):
@@ -207,6 +207,6 @@ def test_torchvisions_weights_give_torchvisions_features(tmp_path: Path) -> None
     weights = torchvision_weights()
     torch.save(weights, tmp_path / "resnet50.pth")
     network = load_content_features("resnet50", tmp_path / "resnet50.pth")
-    pictures = torch.rand(2, 3, 64, 48, generator=torch.Generator().manual_seed(1)) * 2 - 1
-    for ours, theirs in zip(network(pictures), run_torchvision(weights, pictures), strict=True):
+    images = torch.rand(2, 3, 64, 48, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    for ours, theirs in zip(network(images), run_torchvision(weights, images), strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=1e-3)

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from trainer.networks.build import count_multiply_adds, count_parameters
 from trainer.networks.paper import (
     Discriminator,
-    Generator,
     Float32InstanceNorm,
+    Generator,
     fold_batch_norm,
 )
 
@@ -52,15 +52,15 @@ def weights_of(layers: tuple[tuple[str, int, int, int, int], ...]) -> int:
     ("network", "published", "norms"),
     [(Generator(), GENERATOR, 1 + 2 + 16 + 2), (Discriminator(), DISCRIMINATOR, 3)],
 )
-def test_layers_are_the_published_ones(
+def test_layers_are_those_of_figure_2(
     network: nn.Module, published: tuple[tuple[str, int, int, int, int], ...], norms: int
 ) -> None:
     assert layers_of(network) == list(published)
     assert sum(isinstance(layer, nn.BatchNorm2d) for layer in network.modules()) == norms
 
 
-def test_parameters_are_those_of_the_published_layers() -> None:
-    # Beside the weights: two numbers for each channel of a norm, a bias where none follows.
+def test_parameters_are_those_of_figure_2() -> None:
+    # Besides the weights: two per channel of a norm, and a bias where no norm follows.
     norms = 2 * (64 + 128 + 256 + 16 * 256 + 128 + 64)
     assert count_parameters(Generator()) == weights_of(GENERATOR) + norms + (
         128 + 256 + 128 + 64 + 3
@@ -71,36 +71,36 @@ def test_parameters_are_those_of_the_published_layers() -> None:
     )
 
 
-def test_the_generator_takes_830_thousand_multiply_adds_a_pixel() -> None:
+def test_the_generator_takes_830_thousand_multiply_adds_per_pixel() -> None:
     assert round(count_multiply_adds(Generator()) / 1000) == 830
 
 
 @pytest.mark.parametrize("improved", [False, True])
-def test_a_cartoon_is_as_large_as_its_photo(improved: bool) -> None:
+def test_output_has_the_size_of_the_input(improved: bool) -> None:
     generator = Generator(width=16, blocks=1, improved=improved)
     assert generator(torch.zeros(2, 3, 36, 48)).shape == (2, 3, 36, 48)
 
 
-def test_the_discriminator_judges_patches() -> None:
-    (judged,) = Discriminator(width=4)(torch.zeros(2, 3, 32, 48))
-    assert judged.shape == (2, 1, 8, 12)
+def test_the_discriminator_classifies_patches() -> None:
+    (logits,) = Discriminator(width=4)(torch.zeros(2, 3, 32, 48))
+    assert logits.shape == (2, 1, 8, 12)
 
 
-def seen_by(network: nn.Module, side: int) -> int:
-    """How many pixels across the middle of the discriminator's map depends on."""
-    picture = torch.rand(1, 3, side, side, requires_grad=True)
-    judged = network.eval()(picture)[0]
-    middle = judged.shape[-1] // 2
-    judged[0, 0, middle, middle].backward()
-    assert picture.grad is not None
-    return int((picture.grad.abs().sum((0, 1, 2)) > 0).sum())
+def receptive_field(network: nn.Module, side: int) -> int:
+    """Width in pixels of the input that the center of the discriminator's output depends on."""
+    image = torch.rand(1, 3, side, side, requires_grad=True)
+    logits = network.eval()(image)[0]
+    center = logits.shape[-1] // 2
+    logits[0, 0, center, center].backward()
+    assert image.grad is not None
+    return int((image.grad.abs().sum((0, 1, 2)) > 0).sum())
 
 
-def test_a_patch_is_37_pixels_wide() -> None:
-    assert seen_by(Discriminator(width=4), 96) == 37
+def test_the_receptive_field_is_37_pixels_wide() -> None:
+    assert receptive_field(Discriminator(width=4), 96) == 37
 
 
-def test_the_first_weights_are_normal_with_a_deviation_of_two_hundredths() -> None:
+def test_initial_weights_have_a_standard_deviation_of_two_hundredths() -> None:
     torch.manual_seed(0)
     for layer in Generator(width=64, blocks=1).modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
@@ -119,8 +119,8 @@ def test_only_the_transposed_convolution_has_a_checkerboard(improved: bool, flat
     generator = Generator(width=16, blocks=1, improved=improved)
     with torch.no_grad():
         inside = generator(torch.full((1, 3, 160, 160), 0.3))[..., 76:84, 76:84]
-    apart = (inside - inside[..., :1, :1]).abs().max()
-    assert (apart < 1e-5) == flat
+    pattern = (inside - inside[..., :1, :1]).abs().max()
+    assert (pattern < 1e-5) == flat
 
 
 def test_instance_norm_keeps_its_statistics_in_float32() -> None:
@@ -142,12 +142,12 @@ def trained_a_little() -> Generator:
     return generator.eval()
 
 
-def test_folded_batch_norm_gives_the_same_pictures() -> None:
+def test_folding_batch_norm_does_not_change_the_output() -> None:
     generator = trained_a_little()
     photo = torch.rand(1, 3, 32, 32) * 2 - 1
     folded = fold_batch_norm(generator)
     assert not any(isinstance(layer, nn.BatchNorm2d) for layer in folded.modules())
     assert any(isinstance(layer, nn.BatchNorm2d) for layer in generator.modules())
-    wanted = generator(photo)
-    apart: Tensor = (folded(photo) - wanted).abs().max()
-    assert apart < 1e-5 * max(1.0, wanted.abs().max().item())
+    expected = generator(photo)
+    difference: Tensor = (folded(photo) - expected).abs().max()
+    assert difference < 1e-5 * max(1.0, expected.abs().max().item())

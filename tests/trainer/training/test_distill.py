@@ -1,4 +1,4 @@
-"""A generator learns what a trained one makes of photos."""
+"""A generator learns from the output of a trained one."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from trainer.config import TrainConfig, change_config
 from trainer.data.photos import PhotoCrops
 from trainer.presets import PRESETS
 from trainer.training.distill import open_teacher
-from trainer.training.state import load_trained_generator
 from trainer.training.run_folder import Run, Sources
 from trainer.training.sample_sheet import stylize
+from trainer.training.state import load_trained_generator
 from trainer.training.train import train
 
 CPU = torch.device("cpu")
@@ -26,7 +26,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def distilled(config: TrainConfig) -> TrainConfig:
-    """The initialization phase of the preset, tiny, with l1 alone."""
+    """The initialization phase of the preset, tiny, with the pixel loss alone."""
     tiny = replace(config, content_target="teacher", save_every=200, log_every=10)
     return change_config(
         tiny,
@@ -38,14 +38,14 @@ def distilled(config: TrainConfig) -> TrainConfig:
     )
 
 
-def test_engine_draws_any_size(tmp_path: Path) -> None:
+def test_an_engine_draws_images_of_any_size(tmp_path: Path) -> None:
     negative_engine(tmp_path, multiple_of=8)
     photo = draw_discs(37, 41, 0)
     drawing = open_teacher(str(tmp_path / "negative.onnx"), CPU)
     assert np.array_equal(drawing.draw(photo, 37), 255 - photo)
 
 
-def test_run_draws_what_its_generator_makes(trained: Run, config: TrainConfig) -> None:
+def test_a_run_draws_with_its_generator(trained: Run, config: TrainConfig) -> None:
     generator, _ = load_trained_generator(trained.states, config)
     photo = draw_discs(40, 44, 0)
     drawing = open_teacher(str(trained.folder), CPU)
@@ -53,7 +53,9 @@ def test_run_draws_what_its_generator_makes(trained: Run, config: TrainConfig) -
     assert drawing.draw(photo[:37, :41], 37).shape == (37, 41, 3)
 
 
-def test_another_teacher_draws_anew(tmp_path: Path, photos: Path, trained: Run) -> None:
+def test_another_teacher_has_other_drawings_in_the_cache(
+    tmp_path: Path, photos: Path, trained: Run
+) -> None:
     negative_engine(tmp_path)
     teachers = [open_teacher(place, CPU) for place in (f"{tmp_path}/negative.onnx", trained.folder)]
     crops = [
@@ -66,7 +68,7 @@ def test_another_teacher_draws_anew(tmp_path: Path, photos: Path, trained: Run) 
     assert not np.array_equal(crops[0][1], crops[1][1])
 
 
-def test_generator_comes_nearer_to_its_teacher(
+def test_the_generator_approaches_its_teacher(
     tmp_path: Path, photos: Path, distilled: TrainConfig
 ) -> None:
     teacher = negative_engine(tmp_path / "engines").folder / "negative.onnx"
@@ -75,12 +77,14 @@ def test_generator_comes_nearer_to_its_teacher(
     train(run, distilled, sources)
     generator, _ = load_trained_generator(run.states, distilled)
     photo = draw_discs(48, 48, 0)
-    apart = np.abs(stylize(generator, photo).astype(int) - (255 - photo)).mean()
+    after = np.abs(stylize(generator, photo).astype(int) - (255 - photo)).mean()
     before = np.abs(photo.astype(int) - (255 - photo)).mean()
-    assert apart < 0.8 * before
+    assert after < 0.8 * before
 
 
-def test_teacher_is_part_of_the_run(tmp_path: Path, photos: Path, distilled: TrainConfig) -> None:
+def test_the_teacher_is_part_of_the_record(
+    tmp_path: Path, photos: Path, distilled: TrainConfig
+) -> None:
     teacher = str(negative_engine(tmp_path / "engines").folder / "negative.onnx")
     short = change_config(
         distilled, ["initialization.steps=2", "initialization.pixel_only_steps=2"]
@@ -92,7 +96,9 @@ def test_teacher_is_part_of_the_run(tmp_path: Path, photos: Path, distilled: Tra
         run.claim("distilled", short, Sources(photos, teacher="ink"))
 
 
-def test_missing_teacher_is_one_line(tmp_path: Path, photos: Path, distilled: TrainConfig) -> None:
+def test_a_missing_teacher_is_an_error(
+    tmp_path: Path, photos: Path, distilled: TrainConfig
+) -> None:
     run = Run(tmp_path / "run")
     with pytest.raises(TrainingError, match=r"give --teacher RUN\|STYLE"):
         train(run, distilled, Sources(photos))
@@ -100,7 +106,7 @@ def test_missing_teacher_is_one_line(tmp_path: Path, photos: Path, distilled: Tr
         train(run, distilled, Sources(photos, teacher="nobody"))
 
 
-def test_preset_has_the_paired_losses() -> None:
+def test_the_preset_has_the_paired_losses() -> None:
     preset = PRESETS["distilled"]
     assert preset.content_target == "teacher"
     for phase in (preset.initialization, preset.adversarial):

@@ -1,4 +1,4 @@
-"""A dry run does a step of each phase, and leaves nothing behind."""
+"""A dry run does one step of each phase, and writes no files."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from toonvid.errors import TrainingError
 from trainer.config import TrainConfig, change_config
 from trainer.device import Machine, find_device_name
 from trainer.presets import PRESETS
-from trainer.training.dry_run import dry_run, measure_training, without_content
+from trainer.training.dry_run import dry_run, measure_training, without_content_network
 from trainer.training.run_folder import Sources
 
 
-def test_each_phase_is_tried(photos: Path, cartoons: Path, both_phases: TrainConfig) -> None:
-    trials = list(dry_run(both_phases, Sources(photos, cartoons), Machine("cpu")))
-    assert [trial.phase for trial in trials] == ["initialization", "adversarial"]
-    assert all(trial.seconds > 0 and trial.peak_bytes is None for trial in trials)
-    assert "without a GPU, its memory cannot be known" in trials[1].describe()
+def test_each_phase_is_measured(photos: Path, cartoons: Path, both_phases: TrainConfig) -> None:
+    measurements = list(dry_run(both_phases, Sources(photos, cartoons), Machine("cpu")))
+    assert [measured.phase for measured in measurements] == ["initialization", "adversarial"]
+    assert all(measured.seconds > 0 and measured.peak_bytes is None for measured in measurements)
+    assert "without a GPU, its memory cannot be known" in measurements[1].describe()
 
 
-def test_a_config_that_cannot_run_is_told(photos: Path, both_phases: TrainConfig) -> None:
+def test_a_config_that_cannot_run_is_an_error(photos: Path, both_phases: TrainConfig) -> None:
     with pytest.raises(TrainingError, match="needs cartoons"):
         list(dry_run(both_phases, Sources(photos), Machine("cpu")))
 
@@ -41,15 +41,15 @@ def test_the_command_prints_a_line_for_each_phase(
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_a_training_is_timed_without_data(name: str) -> None:
+def test_training_is_measured_without_images(name: str) -> None:
     tiny = ["width=8", "blocks=1", "discriminator_width=4", "crop=32", "batch_size=2"]
     config = change_config(PRESETS[name], [*tiny, "frame_heights=32"])
-    trials = list(measure_training(config, None, Machine("cpu")))
-    assert [trial.phase for trial in trials] == ["initialization", "adversarial"]
-    assert not without_content(config).needs_content
+    measurements = list(measure_training(config, None, Machine("cpu")))
+    assert [measured.phase for measured in measurements] == ["initialization", "adversarial"]
+    assert not without_content_network(config).needs_content_network
 
 
-def test_bench_times_a_training(
+def test_bench_measures_training(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tiny = change_config(PRESETS["lite"], ["width=6", "blocks=1", "crop=32", "batch_size=1"])
@@ -63,7 +63,7 @@ def test_bench_times_a_training(
     assert "lite, no content network, adversarial phase: " in ended.out
 
 
-def test_a_device_is_named_or_refused() -> None:
+def test_unknown_devices_are_refused() -> None:
     assert find_device_name(None) == "auto"
     assert find_device_name("CUDA") == "cuda"
     with pytest.raises(TrainingError, match="no device 'tpu' to train on; there are: auto, cpu"):

@@ -1,9 +1,8 @@
-"""What a step learns depends neither on the micro-batch nor on the other player's weights."""
+"""The gradients of a step do not depend on the size of its micro-batches."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import product
 
 import pytest
 import torch
@@ -11,50 +10,46 @@ from torch import Tensor
 
 from trainer.config import TrainConfig, change_config
 from trainer.data.dataset import Batch
-from trainer.training.state import Game, open_game
-from trainer.training.phases import (
-    Lesson,
-    discriminator_gradients,
-    draw_lesson,
-    generator_gradients,
-)
+from trainer.training.phases import discriminator_gradients, generator_gradients
+from trainer.training.state import TrainingState, create_state
+from trainer.training.step_inputs import StepInputs, prepare_step
 
 CPU = torch.device("cpu")
 
 
-class Colours:
-    """Stands in for the content network: pictures at a quarter of the size."""
+class DownscaledImages:
+    """A content network whose features are images at 1/4 of the resolution."""
 
     layer_weights = (1.0,)
 
-    def __call__(self, pictures: Tensor) -> list[Tensor]:
-        return [torch.nn.functional.avg_pool2d(pictures, 4)]
+    def __call__(self, images: Tensor) -> list[Tensor]:
+        return [torch.nn.functional.avg_pool2d(images, 4)]
 
 
 @pytest.fixture
-def rules(both_phases: TrainConfig) -> TrainConfig:
-    """All losses that can be added up over parts; five of six pictures in the costly ones."""
-    weights = ("content", "total_variation", "colour", "pixel", "stability")
-    asked = [f"adversarial.{name}_weight=1" for name in weights]
+def all_losses(both_phases: TrainConfig) -> TrainConfig:
+    """All losses that can be summed over micro-batches; five of six images in the subset."""
+    weights = ("content", "total_variation", "color", "pixel", "stability")
+    settings = [f"adversarial.{name}_weight=1" for name in weights]
     return change_config(
-        both_phases, [*asked, "batch_size=6", "content_pictures=5", "precision=f32"]
+        both_phases, [*settings, "batch_size=6", "content_images=5", "precision=f32"]
     )
 
 
 @pytest.fixture
-def game(rules: TrainConfig) -> Game:
-    without = change_config(rules, ["adversarial.content_weight=0"])
-    game = open_game(without, None, CPU)
-    game = Game(rules, game.precision, game.generator, game.mean, game.discriminator, Colours())
-    game.begin_phase(rules.adversarial)
-    return game
+def state(all_losses: TrainConfig) -> TrainingState:
+    without = change_config(all_losses, ["adversarial.content_weight=0"])
+    state = create_state(without, None, CPU)
+    state.config, state.features = all_losses, DownscaledImages()
+    state.begin_phase(all_losses.adversarial)
+    return state
 
 
 @pytest.fixture
-def lesson(rules: TrainConfig) -> Lesson:
+def inputs(all_losses: TrainConfig) -> StepInputs:
     random = torch.Generator().manual_seed(1)
-    pictures = [torch.rand(6, 3, 32, 32, generator=random) * 2 - 1 for _ in range(4)]
-    return draw_lesson(rules, rules.initialization.steps, Batch(*pictures))
+    images = [torch.rand(6, 3, 32, 32, generator=random) * 2 - 1 for _ in range(4)]
+    return prepare_step(all_losses, all_losses.initialization.steps, Batch(*images))
 
 
 def gradients(network: torch.nn.Module) -> list[Tensor]:
@@ -62,79 +57,77 @@ def gradients(network: torch.nn.Module) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("micro_batch", [1, 2, 4, 5])
-def test_parts_of_a_batch_add_up_to_the_whole(game: Game, lesson: Lesson, micro_batch: int) -> None:
-    terms, generated = generator_gradients(game, lesson, 6)
-    whole = gradients(game.generator.network)
-    terms_of_parts, generated_in_parts = generator_gradients(game, lesson, micro_batch)
-    assert len(whole) == len(list(game.generator.network.parameters()))
-    for ours, theirs in zip(gradients(game.generator.network), whole, strict=True):
+def test_micro_batches_add_up_to_the_batch(
+    state: TrainingState, inputs: StepInputs, micro_batch: int
+) -> None:
+    losses, generated = generator_gradients(state, inputs, 6)
+    whole = gradients(state.generator.network)
+    losses_of_parts, generated_in_parts = generator_gradients(state, inputs, micro_batch)
+    assert len(whole) == len(list(state.generator.network.parameters()))
+    for ours, theirs in zip(gradients(state.generator.network), whole, strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-3)
     torch.testing.assert_close(generated_in_parts, generated, atol=1e-5, rtol=1e-4)
-    assert terms.keys() == terms_of_parts.keys() >= {"content", "stability", "adversarial"}
-    for name, term in terms.items():
-        torch.testing.assert_close(terms_of_parts[name], term, atol=1e-5, rtol=1e-4)
+    assert losses.keys() == losses_of_parts.keys() >= {"content", "stability", "adversarial"}
+    for name, loss in losses.items():
+        torch.testing.assert_close(losses_of_parts[name], loss, atol=1e-5, rtol=1e-4)
 
-    judging = replace(lesson, generated=generated)
-    assert game.discriminator
-    total = discriminator_gradients(game, judging, 6)["discriminator"]
-    whole = gradients(game.discriminator.network)
-    in_parts = discriminator_gradients(game, judging, micro_batch)["discriminator"]
+    with_generated = replace(inputs, generated=generated)
+    assert state.discriminator
+    total = discriminator_gradients(state, with_generated, 6)["discriminator"]
+    whole = gradients(state.discriminator.network)
+    in_parts = discriminator_gradients(state, with_generated, micro_batch)["discriminator"]
     torch.testing.assert_close(in_parts, total, atol=1e-5, rtol=1e-4)
-    for ours, theirs in zip(gradients(game.discriminator.network), whole, strict=True):
+    for ours, theirs in zip(gradients(state.discriminator.network), whole, strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-3)
 
 
-def test_the_generator_s_step_leaves_no_gradients_in_the_discriminator(
-    game: Game, lesson: Lesson
+def test_the_generators_step_leaves_no_gradients_in_the_discriminator(
+    state: TrainingState, inputs: StepInputs
 ) -> None:
-    generator_gradients(game, lesson, 6)
-    assert game.discriminator
-    assert not gradients(game.discriminator.network)
-    assert all(p.requires_grad for p in game.discriminator.network.parameters())
+    generator_gradients(state, inputs, 6)
+    assert state.discriminator
+    assert not gradients(state.discriminator.network)
+    assert all(p.requires_grad for p in state.discriminator.network.parameters())
 
 
-def test_the_discriminator_s_step_leaves_the_generator_alone(game: Game, lesson: Lesson) -> None:
-    _, generated = generator_gradients(game, lesson, 6)
+def test_the_discriminators_step_does_not_change_the_generators_gradients(
+    state: TrainingState, inputs: StepInputs
+) -> None:
+    _, generated = generator_gradients(state, inputs, 6)
     assert not generated.requires_grad
-    before = gradients(game.generator.network)
-    judging = replace(lesson, generated=generated)
-    discriminator_gradients(game, judging, 6)
-    for ours, theirs in zip(gradients(game.generator.network), before, strict=True):
+    before = gradients(state.generator.network)
+    with_generated = replace(inputs, generated=generated)
+    discriminator_gradients(state, with_generated, 6)
+    for ours, theirs in zip(gradients(state.generator.network), before, strict=True):
         assert torch.equal(ours, theirs)
 
 
-def test_pixels_alone_come_first(game: Game, rules: TrainConfig, lesson: Lesson) -> None:
-    rules = change_config(rules, ["adversarial.pixel_only_steps=2"])
-    first = rules.initialization.steps
-    alone = draw_lesson(rules, first + 1, lesson.batch)
-    assert alone.disturbance is None
-    pixels = {"pixel", "gradient_difference", "equivariance"}
-    assert generator_gradients(game, alone, 6)[0].keys() == pixels
-    later = draw_lesson(rules, first + 2, lesson.batch)
-    assert generator_gradients(game, later, 6)[0].keys() > pixels
+def test_the_first_steps_have_pixel_losses_only(
+    state: TrainingState, all_losses: TrainConfig, inputs: StepInputs
+) -> None:
+    all_losses = change_config(all_losses, ["adversarial.pixel_only_steps=2"])
+    first = all_losses.initialization.steps
+    first_inputs = prepare_step(all_losses, first + 1, inputs.batch)
+    assert first_inputs.perturbation is None
+    pixel_losses = {"pixel", "gradient_difference", "equivariance"}
+    assert generator_gradients(state, first_inputs, 6)[0].keys() == pixel_losses
+    later = prepare_step(all_losses, first + 2, inputs.batch)
+    assert generator_gradients(state, later, 6)[0].keys() > pixel_losses
 
 
-def test_the_step_decides_what_is_drawn(rules: TrainConfig, lesson: Lesson) -> None:
-    first, again, other = (draw_lesson(rules, step, lesson.batch) for step in (3, 3, 4))
-    assert first.disturbance and again.disturbance and other.disturbance
-    assert torch.equal(first.disturbance.noise, again.disturbance.noise)
-    assert not torch.equal(first.disturbance.noise, other.disturbance.noise)
-
-
-def test_each_shift_comes_in_turn(rules: TrainConfig, lesson: Lesson) -> None:
-    shifts = {draw_lesson(rules, step, lesson.batch).shift for step in range(40, 55)}
-    assert shifts == set(product(range(4), repeat=2)) - {(0, 0)}
-
-
-def test_a_loss_of_weight_0_is_left_out(game: Game, rules: TrainConfig, lesson: Lesson) -> None:
-    losses = ["adversarial", "content", "colour", "total_variation", "stability", "equivariance"]
+def test_a_loss_of_weight_0_is_not_computed(
+    state: TrainingState, all_losses: TrainConfig, inputs: StepInputs
+) -> None:
+    losses = ["adversarial", "content", "color", "total_variation", "stability", "equivariance"]
     for name in losses:
-        without = change_config(rules, [f"adversarial.{name}_weight=0"])
-        terms, _ = generator_gradients(game, draw_lesson(without, 3, lesson.batch), 6)
-        assert name not in terms
+        without = change_config(all_losses, [f"adversarial.{name}_weight=0"])
+        losses, _ = generator_gradients(state, prepare_step(without, 3, inputs.batch), 6)
+        assert name not in losses
 
 
-def test_style_compares_with_the_cartoons(game: Game, rules: TrainConfig, lesson: Lesson) -> None:
-    asked = change_config(rules, ["adversarial.style_weight=1"])
-    terms, _ = generator_gradients(game, draw_lesson(asked, 3, lesson.batch), 6)
-    assert terms["style"] > 0
+def test_the_style_loss_compares_with_cartoons(
+    state: TrainingState, all_losses: TrainConfig, inputs: StepInputs
+) -> None:
+    settings = change_config(all_losses, ["adversarial.style_weight=1"])
+    losses, _ = generator_gradients(state, prepare_step(settings, 3, inputs.batch), 6)
+    assert losses["style"] > 0

@@ -1,74 +1,62 @@
-"""A training state is whole or not there, and the newest whole one is found."""
+"""Networks are warm-started from other runs, and exported from the EMA."""
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from toonvid.errors import TrainingError
-from trainer.training.state_file import KEPT, TrainingState, load_newest_state, save_state
+from trainer.config import TrainConfig, change_config
+from trainer.training.run_folder import Run, Sources
+from trainer.training.state import load_trained_generator
+from trainer.training.state_file import load_newest_state
+from trainer.training.train import train
 
 
-def state(step: int) -> TrainingState:
-    return TrainingState(step, {"weights": torch.full((4,), float(step)), "nested": {"n": step}})
-
-
-def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
-    save_state(tmp_path, state(12))
-    loaded = load_newest_state(tmp_path)
-    assert loaded is not None
-    assert loaded.step == 12
-    assert loaded.values["nested"] == {"n": 12}
-    torch.testing.assert_close(loaded.values["weights"], state(12).values["weights"])
-
-
-def test_an_empty_folder_has_no_state(tmp_path: Path) -> None:
-    assert load_newest_state(tmp_path) is None
-
-
-def test_the_last_few_states_are_kept(tmp_path: Path) -> None:
-    for step in (5, 100, 99999, 100_000_000):
-        save_state(tmp_path, state(step))
-    assert len(list(tmp_path.iterdir())) == KEPT
-    loaded = load_newest_state(tmp_path)
-    assert loaded is not None
-    assert loaded.step == 100_000_000
-
-
-@pytest.mark.parametrize("damage", ["cut", "flipped", "empty"])
-def test_a_damaged_newest_state_falls_back_and_says_so(
-    tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+def test_a_run_can_be_warm_started_from_another(
+    tmp_path: Path, photos: Path, cartoons: Path, trained: Run, both_phases: TrainConfig
 ) -> None:
-    save_state(tmp_path, state(1))
-    newest = save_state(tmp_path, state(2))
-    content = bytearray(newest.read_bytes())
-    content[len(content) // 2] ^= 1
-    newest.write_bytes({"cut": content[:100], "flipped": content, "empty": b""}[damage])
-    loaded = load_newest_state(tmp_path)
-    assert loaded is not None
-    assert loaded.step == 1
-    (message,) = caplog.messages
-    assert newest.name in message
-    assert "falling back" in message
+    config = change_config(
+        both_phases, ["initialization.steps=0", "adversarial.warmup_steps=1000000"]
+    )
+    run, sources = Run(tmp_path / "run"), Sources(photos, cartoons, start_from=trained.folder)
+    run.claim("lite", config, sources)
+    train(run, config, sources)
+    ours, _ = load_trained_generator(run.states, config)
+    theirs, _ = load_trained_generator(trained.states, config)
+    torch.testing.assert_close(ours.enter.weight, theirs.enter.weight, atol=1e-6, rtol=0)
+    newest = max(trained.states.glob("state-*.pt"))
+    assert run.record().start_sha256 == hashlib.sha256(newest.read_bytes()).hexdigest()
 
 
-def test_only_damaged_states_are_an_error(tmp_path: Path) -> None:
-    save_state(tmp_path, state(1)).write_bytes(b"nothing")
-    with pytest.raises(TrainingError, match=r"every training state in .* is damaged"):
-        load_newest_state(tmp_path)
-
-
-def test_a_full_disk_leaves_the_older_states(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_generator_of_another_size_is_refused(
+    tmp_path: Path, photos: Path, trained: Run, config: TrainConfig
 ) -> None:
-    save_state(tmp_path, state(1))
+    run, sources = Run(tmp_path / "run"), Sources(photos, start_from=trained.folder)
+    run.claim("lite", config, sources)
+    with pytest.raises(TrainingError, match="holds another generator than this run's config"):
+        train(run, replace(config, width=12), sources)
 
-    def full(self: Path, target: Path) -> Path:
-        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(TrainingError, match=r"cannot write .*: No space left on device"):
-        save_state(tmp_path, state(2))
-    assert [path.name for path in tmp_path.iterdir()] == ["state-000000001.pt"]
+def test_the_exported_weights_are_the_ema(trained: Run, config: TrainConfig) -> None:
+    generator, step = load_trained_generator(trained.states, config)
+    assert step == config.steps
+    state = load_newest_state(trained.states)
+    assert state is not None
+    torch.testing.assert_close(
+        generator.enter.weight, state.values["ema"]["module.enter.weight"], atol=0, rtol=0
+    )
+    trained_weight = state.values["generator"]["network"]["enter.weight"]
+    assert not torch.equal(generator.enter.weight, trained_weight)
+
+
+def test_a_run_without_a_training_state_has_no_generator(
+    tmp_path: Path, photos: Path, config: TrainConfig
+) -> None:
+    Run(tmp_path).claim("lite", config, Sources(photos))
+    with pytest.raises(TrainingError, match="has no training state yet"):
+        load_trained_generator(Run(tmp_path).states, config)

@@ -1,4 +1,4 @@
-"""Short runs side by side."""
+"""A sweep trains short runs that differ in one option, and draws a sheet of them."""
 
 from __future__ import annotations
 
@@ -11,27 +11,33 @@ from toonvid.errors import TrainingError
 from trainer.config import TrainConfig
 from trainer.device import Machine
 from trainer.training.run_folder import Sources
-from trainer.training.sweep import parse_probes, run_probes, write_probe_sheet
+from trainer.training.sweep import parse_sweep, run_sweep, write_sweep_sheet
 
 
-def test_option_of_both_phases_is_set_in_both(both_phases: TrainConfig) -> None:
-    first, second = parse_probes("pixel-weight=0.5,4", both_phases, most_steps=2)
+def test_an_option_of_both_phases_is_set_in_both(both_phases: TrainConfig) -> None:
+    first, second = parse_sweep("pixel-weight=0.5,4", both_phases, max_steps=2)
     assert (first.name, second.name) == ("pixel-weight=0.5", "pixel-weight=4")
-    for probe, weight in ((first, 0.5), (second, 4.0)):
-        config = probe.config
+    for run, weight in ((first, 0.5), (second, 4.0)):
+        config = run.config
         assert config.initialization.pixel_weight == config.adversarial.pixel_weight == weight
         assert config.initialization.steps == config.adversarial.steps == 2
 
 
-def test_option_of_one_phase_leaves_the_other(both_phases: TrainConfig) -> None:
-    _, probe = parse_probes("adversarial.pixel_weight=1,9", both_phases, most_steps=9)
-    assert probe.config.adversarial.pixel_weight == 9
-    assert probe.config.initialization.pixel_weight == both_phases.initialization.pixel_weight
-    assert probe.config.steps == both_phases.steps
+def test_an_option_of_one_phase_is_set_in_that_one(both_phases: TrainConfig) -> None:
+    _, run = parse_sweep("adversarial.pixel_weight=1,9", both_phases, max_steps=9)
+    assert run.config.adversarial.pixel_weight == 9
+    assert run.config.initialization.pixel_weight == both_phases.initialization.pixel_weight
+    assert run.config.steps == both_phases.steps
+
+
+def test_an_option_may_have_its_old_name(both_phases: TrainConfig) -> None:
+    first, _ = parse_sweep("colour-weight=0.5,4", both_phases, max_steps=2)
+    assert first.name == "colour-weight=0.5"
+    assert first.config.initialization.color_weight == first.config.adversarial.color_weight == 0.5
 
 
 @pytest.mark.parametrize(
-    ("text", "line"),
+    ("text", "message"),
     [
         ("content-weight", "write it like content-weight=0.25,1,4"),
         ("content-weight=1", "write it like content-weight=0.25,1,4"),
@@ -39,33 +45,33 @@ def test_option_of_one_phase_leaves_the_other(both_phases: TrainConfig) -> None:
         ("pixel-weight=1,much", "'much' is not a value of it"),
     ],
 )
-def test_bad_probes_are_one_line(both_phases: TrainConfig, text: str, line: str) -> None:
-    with pytest.raises(TrainingError, match=line):
-        parse_probes(text, both_phases, most_steps=2)
+def test_a_wrong_argument_is_an_error(both_phases: TrainConfig, text: str, message: str) -> None:
+    with pytest.raises(TrainingError, match=message):
+        parse_sweep(text, both_phases, max_steps=2)
 
 
-def test_sheet_has_a_row_for_each_value(
+def test_the_sheet_has_a_row_for_each_value(
     tmp_path: Path, photos: Path, cartoons: Path, both_phases: TrainConfig
 ) -> None:
-    probes = parse_probes("pixel-weight=0.5,4", both_phases, most_steps=2)
+    runs = parse_sweep("pixel-weight=0.5,4", both_phases, max_steps=2)
     sources = Sources(photos, cartoons, heldout=photos)
-    done = list(run_probes(probes, "lite", sources, tmp_path, Machine(workers=1)))
+    done = list(run_sweep(runs, "lite", sources, tmp_path, Machine(workers=1)))
     assert [progress.step for _, progress in done] == [4, 4]
-    sheet = cv2.imread(str(write_probe_sheet(probes, tmp_path, photos)))
-    rows = len(probes) + 1
+    sheet = cv2.imread(str(write_sweep_sheet(runs, tmp_path, photos)))
+    rows = len(runs) + 1
     assert sheet.shape == (rows * (360 + 28), 5 * 360, 3)
     weak, strong = (sheet[row * 388 + 28 : (row + 1) * 388] for row in (1, 2))
     assert (weak != strong).any()
 
 
-def test_finished_probes_are_not_done_again(
+def test_finished_runs_are_not_repeated(
     tmp_path: Path, photos: Path, cartoons: Path, both_phases: TrainConfig
 ) -> None:
-    probes = parse_probes("pixel-weight=0.5,4", both_phases, most_steps=2)
+    runs = parse_sweep("pixel-weight=0.5,4", both_phases, max_steps=2)
     sources = Sources(photos, cartoons)
-    stopped = list(run_probes(probes, "lite", sources, tmp_path, Machine(), lambda: True))
-    assert [(p.name, progress.step) for p, progress in stopped] == [("pixel-weight=0.5", 1)]
-    list(run_probes(probes, "lite", sources, tmp_path, Machine()))
-    before = [(tmp_path / p.name / "stats.jsonl").read_text() for p in probes]
-    list(run_probes(probes, "lite", sources, tmp_path, Machine()))
-    assert [(tmp_path / p.name / "stats.jsonl").read_text() for p in probes] == before
+    stopped = list(run_sweep(runs, "lite", sources, tmp_path, Machine(), lambda: True))
+    assert [(run.name, progress.step) for run, progress in stopped] == [("pixel-weight=0.5", 1)]
+    list(run_sweep(runs, "lite", sources, tmp_path, Machine()))
+    before = [(tmp_path / run.name / "stats.jsonl").read_text() for run in runs]
+    list(run_sweep(runs, "lite", sources, tmp_path, Machine()))
+    assert [(tmp_path / run.name / "stats.jsonl").read_text() for run in runs] == before
