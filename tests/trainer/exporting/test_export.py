@@ -67,7 +67,7 @@ def test_the_card_describes_the_engine(engine: Engine, trained: Run) -> None:
 def test_a_generator_that_adds_nothing_gives_every_level_back(half: bool) -> None:
     generator = LiteGenerator(width=6, blocks=1)
     for layer in (generator.gain, generator.offset):
-        nn.init.zeros_(layer.colour.weight)
+        nn.init.zeros_(layer.color.weight)
     content = to_onnx(generator.half() if half else generator)
     levels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, axis=3)
     compiled = openvino.Core().compile_model(
@@ -111,9 +111,9 @@ def test_an_engine_that_differs_is_not_written(
 
     def drifting(generator: nn.Module) -> bytes:
         with torch.no_grad():
-            generator.offset.colour.bias += 3 / 127.5
+            generator.offset.color.bias += 3 / 127.5
             content = true_to_onnx(generator)
-            generator.offset.colour.bias -= 3 / 127.5
+            generator.offset.color.bias -= 3 / 127.5
         return content
 
     monkeypatch.setattr(trainer.exporting.export, "to_onnx", drifting)
