@@ -164,6 +164,7 @@ class Engine:
             raise EngineError(f"cannot read {path}: {error.strerror}") from error
         if found != self.card.sha256[name]:
             raise EngineError(f"{path} is not the file its card describes (SHA-256 differs)")
+        # The hash shows only that file and card belong together; both may come from a stranger.
         refuse_foreign_parts(path)
         return path
 
@@ -178,6 +179,7 @@ def find_engine(style: str) -> Engine:
         EngineError: There is no such engine, or its card cannot be read.
     """
     path = Path(style)
+    # A style's name has neither a suffix nor a folder in front.
     if path.suffix in (".onnx", ".json") or len(path.parts) > 1:
         return read_engine(path)
     for folder in engine_folders():
@@ -196,6 +198,7 @@ def list_engines() -> list[Engine]:
     found: dict[str, Engine] = {}
     for card in (card for folder in engine_folders() for card in sorted(folder.glob("*.json"))):
         try:
+            # An engine in an earlier folder hides those of the same name, as in `find_engine`.
             found.setdefault(card.stem, read_engine(card))
         except EngineError:
             continue

@@ -46,6 +46,7 @@ def refuse_foreign_parts(path: Path) -> None:
             other than ONNX's own.
     """
     try:
+        # A view: slices of it do not copy the weights.
         _visit(memoryview(path.read_bytes()), "Model", path)
     except (IndexError, ValueError, RecursionError) as error:
         raise EngineError(
@@ -57,6 +58,7 @@ def _visit(message: memoryview, kind: str, path: Path) -> None:
     """Check a message of a kind, and the nested ones listed in `_CHILDREN`."""
     children = _CHILDREN[kind]
     for field, wire_type, value in _fields(message):
+        # Either field is enough for a reader to look for the data in another file.
         if kind == "Tensor" and (
             field == _EXTERNAL_DATA_FIELD or (field == _DATA_LOCATION_FIELD and value == 1)
         ):

@@ -54,6 +54,8 @@ def convert_in_subprocess(
         ToonvidError: The process failed. The message holds the last line of its output.
     """
     command = [sys.executable, "-m", "toonvid", "convert", str(source), "-o", str(target)]
+    # A file, because nobody reads a pipe while the process runs. Errors go there too: the last line
+    # is then the reason.
     with tempfile.TemporaryFile() as output:
         began = time.perf_counter()
         with _only_on(cores):

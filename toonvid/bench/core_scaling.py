@@ -37,7 +37,7 @@ def measure_rates_by_cores(
         video, target = Path(name) / "video.mp4", Path(name) / "target.mp4"
         write_test_video(video, options.source, size, options.seconds)
         for _ in range(options.rounds):
-            for count in counts:
+            for count in counts:  # by turns, as in `side_by_side`
                 cores = set(available[:count])
                 run = convert_in_subprocess(video, target, options.convert_arguments or (), cores)
                 assert run.frames_per_second is not None, "a test video has more than one frame"

@@ -69,6 +69,7 @@ def measure_size(
         write_test_video(video, options.source, size, options.seconds)
         cold, real_time = None, None
         if options.convert_arguments is not None:
+            # First, while this process does not hold frames in memory yet.
             on_step("a new process")
             cold = convert_in_subprocess(
                 video, folder / "subprocess.mp4", options.convert_arguments
@@ -97,7 +98,7 @@ class _Bench:
     """Runs rounds with one video, and keeps their times."""
 
     def __init__(self, video: Path, folder: Path, backend: Backend) -> None:
-        self._film, self._folder, self._backend = video, folder, backend
+        self._video, self._folder, self._backend = video, folder, backend
         self._held = hold_frames(video, backend)
         self._rounds: list[dict[str, WorkTime]] = []
         self._first_frames: list[float] = []
@@ -108,17 +109,17 @@ class _Bench:
 
         def run() -> int:
             conversions.append(
-                run_pipeline(self._film, self._folder / "pipeline.mp4", self._backend)
+                run_pipeline(self._video, self._folder / "pipeline.mp4", self._backend)
             )
             return conversions[0].frames
 
         self._rounds.append(
             {
-                "decode": decode_alone(self._film),
+                "decode": decode_alone(self._video),
                 "stylize": stylize_alone(self._held, self._backend),
                 "encode": encode_alone(self._held, self._folder / "encode.mp4"),
                 "pipeline": time_work(run),
-                "null": run_null_pipeline(self._film, self._folder / "null.mp4"),
+                "null": run_null_pipeline(self._video, self._folder / "null.mp4"),
             }
         )
         self._first_frames.append(conversions[0].first_frame_seconds)

@@ -75,6 +75,7 @@ class SizeResults:
 
     @property
     def _work_alone(self) -> float:
+        # Per frame, because a stage alone may have processed another number of frames.
         stages = (self.decode, self.stylize, self.encode)
         return self.pipeline.frames * sum(stage.cpu_seconds_per_frame for stage in stages)
 

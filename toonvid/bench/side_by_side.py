@@ -59,6 +59,7 @@ def run_side_by_side(
         folder = Path(name)
         video = folder / "video.mp4"
         write_test_video(video, options.source, size, options.seconds)
+        # The first turn compiles both engines, and is dropped.
         turns = [
             tuple(_rate(video, folder / "target.mp4", backend) for backend in (first, second))
             for _ in range(options.rounds + 1)

@@ -33,7 +33,7 @@ def _in_subprocess(
     return SubprocessCheck(group, name, f"toonvid.doctor.{function}", timeout_seconds, fix)
 
 
-# In the order of the report.
+# In the order of the report. The first and the last one only read files, so they need no process.
 _CHECKS: tuple[Callable[[], list[CheckResult]], ...] = (
     check_cpu,
     _in_subprocess("graphics", "nvidia-card", "gpu:check_gpus"),
@@ -84,6 +84,7 @@ class DoctorReport:
 
 def examine() -> DoctorReport:
     """Run all checks. Nothing is raised for what is broken; it is in the report."""
+    # Threads are enough: each one waits for a process.
     with ThreadPoolExecutor((os.cpu_count() or 1) + _EXTRA_THREADS) as pool:
         found = list(pool.map(lambda check: check(), _CHECKS))
     return DoctorReport(tuple(result for results in found for result in results))

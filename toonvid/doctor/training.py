@@ -32,6 +32,7 @@ def check_torch(nvidia: NvidiaInfo | None = None) -> list[CheckResult]:
         release = version("torch")
     except PackageNotFoundError:
         release = "of unknown version"
+    # Read and not imported: the import takes seconds, and a broken PyTorch may crash in it.
     cuda = read_cuda_version(Path(spec.origin).with_name("version.py"))
     nvidia = nvidia or find_nvidia()
     build = f"{release}, built for {f'CUDA {cuda}' if cuda else 'the CPU only'}"

@@ -74,6 +74,7 @@ def build_plan(library: TensorRTLibrary, engine: Engine, onnx: bytes, key: PlanK
     config = parsed.builder.create_builder_config()
     config.clear_flag(library.trt.BuilderFlag.TF32)  # which has 10 bits where f32 has 23
     profile = make_profile(parsed.builder, engine, key)
+    # An index below 0 means that TensorRT refuses the profile.
     if not profile or config.add_optimization_profile(profile) < 0:
         raise BackendError(f"TensorRT refuses frames of {key.size}: {library.take_error()}")
     if library.is_portable and key.target != AMPERE_AND_NEWER:
@@ -110,6 +111,7 @@ def parse_engine(library: TensorRTLibrary, engine: Engine, onnx: bytes) -> Parse
 
 def make_profile(builder: Builder, engine: Engine, key: PlanKey) -> IOptimizationProfile:
     """Make the profile of a plan: one frame at a time, of any size in the range of the key."""
+    # Batches of one: frames in flight overlap with copies, which a larger batch would not.
     profile = builder.create_optimization_profile()
     shapes = [(1, height, width, 3) for width, height in (key.smallest, key.size, key.largest)]
     profile.set_shape(engine.card.input, *shapes)
@@ -134,6 +136,7 @@ def check_network(network: INetworkDefinition, engine: Engine, precision: Precis
                 f"engine {card.style}: {role} is {ports[0].dtype.name} {tuple(ports[0].shape)},"
                 " not uint8 (N, H, W, 3) of any size"
             )
+    # A file whose types went wrong in the export runs too, but not as fast or exact as it should.
     for layer in convolutions(network):
         for tensor in (layer.get_input(0), layer.get_output(0)):
             if tensor.dtype.name != _TYPES[precision]:

@@ -43,11 +43,12 @@ class Cuda:
         Raises:
             DeviceMissingError: `cuda-bindings` is missing, or the driver is too old.
         """
-        try:
+        try:  # not at the top of the file, because the package is an extra
             self._runtime = import_module("cuda.bindings.runtime")
         except ImportError as error:
             raise DeviceMissingError(f"cuda-bindings is missing: {TENSORRT_INSTALL}") from error
         self._index = index
+        # The first call that needs the driver tells whether it is too old.
         failed, _ = self._runtime.cudaGetDeviceCount()
         if int(failed) == _INSUFFICIENT_DRIVER:
             _, needed = self._runtime.cudaRuntimeGetVersion()
@@ -92,6 +93,7 @@ class Cuda:
         """
         size = int(np.prod(shape))
         [address] = self._call("cudaHostAlloc", size, 0)
+        # The array does not own this memory, so NumPy never frees it.
         buffer = (ctypes.c_uint8 * size).from_address(int(address))
         return np.ctypeslib.as_array(buffer).reshape(shape)
 

@@ -19,7 +19,7 @@ from toonvid.video import Pixels
 
 if TYPE_CHECKING:
     from cuda.bindings.runtime import cudaEvent_t, cudaStream_t
-    from tensorrt_rtx import IExecutionContext, IRuntimeCache
+    from tensorrt_rtx import IExecutionContext, IRuntimeCache, IRuntimeConfig
 
 IN_FLIGHT = 3
 """Number of frames in flight: one is uploaded, one is computed, one is downloaded."""
@@ -79,23 +79,7 @@ class Inference:
         if self._loaded is None:
             raise self._failure("load its plan")
         self._check_contract()
-        config = self._loaded.create_runtime_config()
-        # By default each context allocates its own scratch memory, for the plan's largest frames.
-        config.set_execution_context_allocation_strategy(
-            trt.ExecutionContextAllocationStrategy.USER_MANAGED
-        )
-        # The rest of the configuration exists in TensorRT-RTX only, which compiles kernels at run
-        # time. A kernel that is specialized for a size after the first frames may round otherwise
-        # than the one before it, and a resumed conversion must give the same bytes: hence EAGER.
-        if hasattr(config, "cuda_graph_strategy"):
-            config.cuda_graph_strategy = trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
-            eager = trt.DynamicShapesKernelSpecializationStrategy.EAGER
-            config.dynamic_shapes_kernel_specialization_strategy = eager
-        if hasattr(config, "create_runtime_cache"):
-            self._kernels = config.create_runtime_cache()
-            if kernels is not None:
-                self._kernels.deserialize(kernels)  # which ignores kernels of another GPU
-            config.set_runtime_cache(self._kernels)
+        config = self._make_runtime_config(kernels)
         for _ in range(IN_FLIGHT):
             context = self._loaded.create_execution_context(config)
             if context is None:
@@ -119,7 +103,7 @@ class Inference:
         cuda, slot = self._cuda, self._slots[self._next]
         upload, compute, download = self._streams
         [source, target], [input_address, output_address] = slot.pinned, slot.addresses
-        source[...] = frame
+        source[...] = frame  # one copy into pinned memory, which the GPU reads later
         cuda.upload(input_address, source, upload)
         cuda.record(slot.uploaded, upload)
         cuda.make_stream_wait(compute, slot.uploaded)
@@ -171,9 +155,31 @@ class Inference:
         self._streams = []
         self._kernels = self._loaded = self._runtime = None
 
+    def _make_runtime_config(self, kernels: bytes | None) -> IRuntimeConfig:
+        """Configure execution: own scratch memory, and kernels that never change."""
+        trt = self._library.trt
+        config: IRuntimeConfig = self._loaded.create_runtime_config()
+        # By default each context allocates its own scratch memory, for the plan's largest frames.
+        config.set_execution_context_allocation_strategy(
+            trt.ExecutionContextAllocationStrategy.USER_MANAGED
+        )
+        # The rest of the configuration exists in TensorRT-RTX only, which compiles kernels at run
+        # time. A kernel that is specialized for a size after the first frames may round otherwise
+        # than the one before it, and a resumed conversion must give the same bytes: hence EAGER.
+        if hasattr(config, "cuda_graph_strategy"):
+            config.cuda_graph_strategy = trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+            eager = trt.DynamicShapesKernelSpecializationStrategy.EAGER
+            config.dynamic_shapes_kernel_specialization_strategy = eager
+        if hasattr(config, "create_runtime_cache"):
+            self._kernels = config.create_runtime_cache()
+            if kernels is not None:
+                self._kernels.deserialize(kernels)  # which ignores kernels of another GPU
+            config.set_runtime_cache(self._kernels)
+        return config
+
     def _reshape(self, shape: tuple[int, ...]) -> None:
         """Allocate memory for frames of another size, (H, W, 3)."""
-        self.release()
+        self.release()  # first, because memory for both sizes may not fit
         try:
             sizes = [self._scratch_size(slot, shape) for slot in self._slots]
             scratch_size = max(*sizes, _MIN_SCRATCH_BYTES)

@@ -56,6 +56,7 @@ def build_plans(engine: Engine, size: tuple[int, int] = DEFAULT_SIZE) -> list[Pl
     """
     library, nvidia = load_tensorrt(), find_nvidia()
     if nvidia.gpus:
+        # The first GPU, which is also the one that `TensorRTBackend` uses by default.
         targets = [plan_target(library, nvidia.gpus[0], nvidia)]
     elif library.is_portable:
         targets = [AMPERE_AND_NEWER, TURING]
@@ -85,6 +86,7 @@ def load_or_build(
     Raises:
         EngineError, BackendError: As `build_plans`.
     """
+    # A plan that is tuned for another size runs as well, and building one takes far longer.
     if (found := cache.find(key, exact_size)) is not None:
         content, path = found
         return Plan(key, content, path, build_seconds=0.0)
@@ -130,7 +132,7 @@ def plan_key(
         EngineError: The engine has no file of this precision, or the file cannot be trusted.
         BackendError: The size is larger than plans are built for.
     """
-    engine.path(precision)
+    engine.path(precision)  # checks the file, so that a cached plan does not hide a changed engine
     card = engine.card
     width, height = (-(-side // card.multiple_of) * card.multiple_of for side in size)
     largest = largest_side(engine)
@@ -142,7 +144,7 @@ def plan_key(
         style=card.style,
         engine_sha256=card.sha256[card.file_name(precision)],
         precision=precision,
-        library=f"{library.package} {library.version}",
+        library=f"{library.package} {library.version}",  # which loads no plans of other versions
         target=target,
         smallest=(card.multiple_of, card.multiple_of),
         size=(width, height),

@@ -56,6 +56,7 @@ class PlanKey:
     @property
     def stem(self) -> str:
         """Beginning of the file name, the same for every `size`."""
+        # Without `size`: `find` also takes a plan that is tuned for another size.
         values = asdict(self) | {"size": None}
         digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
         return f"{self.style}-{self.precision}-{digest[:_DIGEST_DIGITS]}"
@@ -67,6 +68,7 @@ class PlanKey:
 
     def equals_except_size(self, values: object) -> bool:
         """Whether a file's header holds this key, apart from `size`."""
+        # By way of JSON, which turns tuples into lists.
         own: object = json.loads(json.dumps(asdict(self) | {"size": None}))
         return isinstance(values, dict) and values | {"size": None} == own
 
@@ -168,7 +170,7 @@ class PlanCache:
     def _write(self, name: str, content: bytes) -> Path | None:
         path = self.folder / name
         try:
-            write_atomically(path, content, mode=0o600)
+            write_atomically(path, content, mode=0o600)  # else `_read` would skip it
         except OSError as error:
             logger.warning("cannot keep %s: %s", path, error.strerror)
             return None
@@ -186,6 +188,7 @@ def plan_folder() -> Path:
 def _is_plan(header: bytes, plan: bytes, key: PlanKey) -> bool:
     """Whether a file holds a whole plan for this key."""
     try:
+        # TensorRT executes what it loads: a damaged file must not get as far as that.
         found = json.loads(header)
     except ValueError:
         return False
