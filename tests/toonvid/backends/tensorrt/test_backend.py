@@ -31,6 +31,7 @@ from toonvid.choices import RequestedPrecision
 from toonvid.engine import find_engine, shipped_engines
 from toonvid.errors import BackendError, DeviceMissingError, EngineError
 from toonvid.ffmpeg.nvidia import Gpu, NvidiaInfo, find_nvidia
+from toonvid.stylizing.options import StylizeOptions
 from toonvid.stylizing.stylizer import Stylizer
 from toonvid.video import Pixels
 
@@ -239,7 +240,8 @@ def test_the_stylizer_keeps_frames_in_order(simulate, tmp_path, scene_film):
     simulate()
     with open_negative(tmp_path, multiple_of=16) as backend, VideoDecoder(scene_film) as decoder:
         frames = list(decoder.frames())
-        for frame, cartoon in zip(frames, Stylizer(backend).stylize(frames), strict=True):
+        stylizer = Stylizer(backend, StylizeOptions(steady=0))
+        for frame, cartoon in zip(frames, stylizer.stylize(frames), strict=True):
             assert cartoon.pts == frame.pts
             assert np.array_equal(cartoon.pixels, 255 - frame.pixels)
 
