@@ -113,9 +113,9 @@ class PacketQueue:
 
     # A full queue does not make the decoder wait, because that could wait forever: the muxer takes
     # packets when it gets a frame, and the next frame may lie in the file behind the very packets
-    # that do not fit (sound that was stored before its video, or that lasts longer). So there is a
+    # that do not fit (audio that was stored before its video, or that lasts longer). So there is a
     # limit on the bytes, as with FFmpeg's -max_muxing_queue_size, which is an error to exceed. It
-    # is far from what files need: in one that is interleaved a second of sound is waiting at most,
+    # is far from what files need: in one that is interleaved a second of audio is waiting at most,
     # and 1 GiB holds 100 minutes of uncompressed stereo, all of it before the first frame. Whoever
     # reads a file without encoding (`toonvid.resume.join`) takes packets one by one and needs none.
     LIMIT_BYTES = 2**30
@@ -170,14 +170,14 @@ class PacketQueue:
 
 @dataclass(frozen=True)
 class AuxiliaryStreams:
-    """All of a source that is not its pictures. Only valid while its decoder is open."""
+    """All of a source but its video. Only valid while its decoder is open."""
 
     streams: tuple[Stream, ...] = ()
     """Audio, subtitles, cover images, attachments and data, in the source's order."""
     packets: PacketQueue = field(default_factory=PacketQueue)
     """Packets of `streams`, covers excepted, in the source's order, as far as it was read."""
     covers: list[Packet[Stream]] = field(default_factory=list)
-    """Cover pictures, each the one packet of its stream; all are read before the first frame."""
+    """Cover images, each the one packet of its stream; all are read before the first frame."""
     chapters: tuple[Chapter, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)
     video_metadata: dict[str, str] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What runtime tests share: a folder of tiny engines, and our own scene as a film."""
+"""Fixtures of the runtime tests: tiny engines, a short video, and conversions in both ways."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def engines_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def scene_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def scene_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One second of our own scene with sound, 96x64, 12 frames a second."""
     film = tmp_path_factory.mktemp("scene") / "scene.mp4"
     write_scene(film, 96, 64, Fraction(12), 1.0)
@@ -50,7 +50,7 @@ def identity(engines_folder: Path) -> Iterator[Backend]:
 
 
 def segment_length(source: Path | str) -> Fraction:
-    """Makes three segments or so of a clip."""
+    """Return a length that gives about three segments."""
     try:
         with av.open(str(source)) as container:
             return max(F(container.duration or 0, 3 * av.time_base), F(1, 10))
@@ -64,7 +64,7 @@ def toon(
 ) -> Callable[..., Conversion]:
     """Converts a clip with the identity engine to a file of the name given, in `tmp_path`.
 
-    Every promise holds for films written in one go and for those joined of tiny segments.
+    Every promise holds for videos written in one go and for those joined of tiny segments.
     """
 
     def run(

@@ -40,10 +40,10 @@ def test_version_and_help(capsys: Capsys) -> None:
 
 
 def test_convert_writes_beside_the_source_and_says_so(
-    scene_film: Path, tmp_path: Path, capsys: Capsys
+    scene_video: Path, tmp_path: Path, capsys: Capsys
 ) -> None:
     film = tmp_path / "my 'film'.mp4"
-    film.write_bytes(scene_film.read_bytes())
+    film.write_bytes(scene_video.read_bytes())
     ended = run_here(capsys, "convert", film, "--style", "negative")
     target = tmp_path / "my 'film'.toon.mp4"
     assert ended.code == 0
@@ -75,11 +75,11 @@ def test_steady_holds_what_the_source_does_not_change(tmp_path: Path, capsys: Ca
 
 
 def test_quiet_says_nothing_and_json_says_all(
-    scene_film: Path, tmp_path: Path, capsys: Capsys
+    scene_video: Path, tmp_path: Path, capsys: Capsys
 ) -> None:
     options = ("--style", "negative", "-o", tmp_path / "a.mp4", "--overwrite")
-    assert run_here(capsys, "convert", scene_film, *options, "-q").err == ""
-    told = json.loads(run_here(capsys, "convert", scene_film, *options, "-q", "--json").out)
+    assert run_here(capsys, "convert", scene_video, *options, "-q").err == ""
+    told = json.loads(run_here(capsys, "convert", scene_video, *options, "-q", "--json").out)
     assert told["frames"] == 12
     assert told["damage"] is None
     assert set(told["stage_seconds"]) == {"decode", "stylize", "encode"}
@@ -89,11 +89,11 @@ def test_quiet_says_nothing_and_json_says_all(
     }
 
 
-def test_options_reach_their_stages(scene_film: Path, tmp_path: Path, capsys: Capsys) -> None:
+def test_options_reach_their_stages(scene_video: Path, tmp_path: Path, capsys: Capsys) -> None:
     target = tmp_path / "a.mkv"
     run_here(
         capsys,
-        *("convert", scene_film, "-o", target, "--style", "negative"),
+        *("convert", scene_video, "-o", target, "--style", "negative"),
         *("--start", "0:00:00.25", "--end", "0.75", "--size", "32p", "--compare", "vertical"),
         *("--codec", "mpeg4", "--no-audio", "--strength", "0.5"),
     )
@@ -108,14 +108,14 @@ def test_options_reach_their_stages(scene_film: Path, tmp_path: Path, capsys: Ca
 
 
 def test_one_bad_source_does_not_stop_the_rest(
-    scene_film: Path, tmp_path: Path, capsys: Capsys
+    scene_video: Path, tmp_path: Path, capsys: Capsys
 ) -> None:
     bad = tmp_path / "bad.mp4"
     bad.write_text("this is no film")
     out = tmp_path / "out"
     out.mkdir()
     ended = run_here(
-        capsys, "convert", bad, tmp_path / "gone.mp4", scene_film, "-o", out, "--style", "negative"
+        capsys, "convert", bad, tmp_path / "gone.mp4", scene_video, "-o", out, "--style", "negative"
     )
     assert ended.code == 1
     assert f"{bad} is not a readable video or image" in ended.err
@@ -143,7 +143,7 @@ def test_one_bad_source_does_not_stop_the_rest(
     ],
 )
 def test_bad_words_get_one_line_and_an_exit_code(
-    scene_film: Path,
+    scene_video: Path,
     tmp_path: Path,
     capsys: Capsys,
     monkeypatch: pytest.MonkeyPatch,
@@ -154,7 +154,7 @@ def test_bad_words_get_one_line_and_an_exit_code(
     monkeypatch.chdir(tmp_path)
     style = [] if "--style" in arguments else ["--style", "negative"]
     target = [] if "-o" in arguments else ["-o", "a.mp4"]
-    ended = run_here(capsys, "convert", scene_film, *style, *target, *arguments)
+    ended = run_here(capsys, "convert", scene_video, *style, *target, *arguments)
     assert ended.code == code
     assert line in " ".join(ended.err.split())
     assert "Traceback" not in ended.err
@@ -173,10 +173,10 @@ def test_damaged_source_ends_with_4(tmp_path: Path, capsys: Capsys) -> None:
     assert 0 < len(pictures(tmp_path / "a.mkv")) < 16
 
 
-def test_film_goes_through_pipes(scene_film: Path, tmp_path: Path, engines_folder: Path) -> None:
-    with scene_film.open("rb") as source, (tmp_path / "a.mkv").open("wb") as target:
+def test_film_goes_through_pipes(scene_video: Path, tmp_path: Path, engines_folder: Path) -> None:
+    with scene_video.open("rb") as source, (tmp_path / "a.mkv").open("wb") as target:
         # mp4 cannot be read from a pipe without seeking when its index is last; Matroska can.
-        first = start_apart("convert", scene_film, "-o", "-", "--style", "identity", "-q",
+        first = start_apart("convert", scene_video, "-o", "-", "--style", "identity", "-q",
                             stdin=source.fileno(), stdout=subprocess.PIPE)  # fmt: skip
         second = start_apart("convert", "-", "-o", "-", "--style", "negative", "-q",
                              stdin=first.stdout.fileno(), stdout=target.fileno())  # fmt: skip
@@ -187,10 +187,10 @@ def test_film_goes_through_pipes(scene_film: Path, tmp_path: Path, engines_folde
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signal_ends_cleanly(
-    scene_film: Path, tmp_path: Path, capsys: Capsys, number: signal.Signals
+    scene_video: Path, tmp_path: Path, capsys: Capsys, number: signal.Signals
 ) -> None:
     film = tmp_path / "film.mkv"
-    run_here(capsys, "convert", scene_film, "-o", film, "--style", "identity")
+    run_here(capsys, "convert", scene_video, "-o", film, "--style", "identity")
     folder = tmp_path / "targets"
     folder.mkdir()
     running = start_apart(
@@ -230,9 +230,9 @@ def test_bench_prints_a_table_or_json(capsys: Capsys) -> None:
     assert all(size["pipeline"] > 0 for size in found["sizes"])
 
 
-def test_bench_looks_at_a_new_process_too(capsys: Capsys, scene_film: Path) -> None:
+def test_bench_looks_at_a_new_process_too(capsys: Capsys, scene_video: Path) -> None:
     options = ("--style", "negative", "--size", "32p", "--rounds", "1", "--seconds", "0.5")
-    found = json.loads(run_here(capsys, "bench", scene_film, *options, "--json").out)
+    found = json.loads(run_here(capsys, "bench", scene_video, *options, "--json").out)
     [size] = found["sizes"]
     assert (size["width"], size["height"], size["frames"]) == (48, 32, 6)
     assert found["still_picture_seconds"] > 0
@@ -285,7 +285,7 @@ def test_verify_names_a_changed_engine(
 
 
 def test_added_style_is_found_by_name(
-    engines_folder: Path, scene_film: Path, tmp_path: Path, capsys: Capsys, monkeypatch
+    engines_folder: Path, scene_video: Path, tmp_path: Path, capsys: Capsys, monkeypatch
 ) -> None:
     monkeypatch.setenv("TOONVID_ENGINES", "")
     assert run_here(capsys, "styles", "show", "negative").code == 1
@@ -294,37 +294,37 @@ def test_added_style_is_found_by_name(
     assert run_here(capsys, "styles", "add", path).code == 1
     assert run_here(capsys, "styles", "add", path, "-y").code == 0
     target = tmp_path / "a.mp4"
-    assert run_here(capsys, "convert", scene_film, "-o", target, "--style", "negative").code == 0
+    assert run_here(capsys, "convert", scene_video, "-o", target, "--style", "negative").code == 0
 
 
 def test_try_shows_every_style_on_one_sheet(
-    scene_film: Path, tmp_path: Path, capsys: Capsys
+    scene_video: Path, tmp_path: Path, capsys: Capsys
 ) -> None:
     sheet = tmp_path / "sheet.png"
-    ended = run_here(capsys, "styles", "try", scene_film, "--at", "0.5", "-o", sheet)
+    ended = run_here(capsys, "styles", "try", scene_video, "--at", "0.5", "-o", sheet)
     assert ended.code == 0
     assert "the source, identity," in ended.out
     [picture] = pictures(sheet)
     assert picture.shape[0] == 64 * 2 + 8
     assert np.abs(picture[:64, :96].astype(int) - picture[:64, 104:200]).max() <= 1
-    assert run_here(capsys, "styles", "try", scene_film, "--at", "9", "-o", sheet).code == 1
+    assert run_here(capsys, "styles", "try", scene_video, "--at", "9", "-o", sheet).code == 1
 
 
 @pytest.mark.parametrize("missing", ["cv2", "torch"])
 def test_runtime_works_where_a_library_cannot_load(
-    scene_film: Path, tmp_path: Path, missing: str
+    scene_video: Path, tmp_path: Path, missing: str
 ) -> None:
     lines = f"""
 import sys
 sys.modules[{missing!r}] = None
 from toonvid.cli import main
 for arguments in (
-    ["convert", {str(scene_film)!r}, "-o", "a.mp4", "--style", "negative", "-q"],
+    ["convert", {str(scene_video)!r}, "-o", "a.mp4", "--style", "negative", "-q"],
     ["demo", "-o", "b.mp4", "--seconds", "0.1", "--style", "negative"],
     ["bench", "--style", "negative", "--size", "32x32", "--seconds", "0.1", "--rounds", "1",
      "--quick"],
     ["styles"],
-    ["styles", "try", {str(scene_film)!r}, "-o", "c.png"],
+    ["styles", "try", {str(scene_video)!r}, "-o", "c.png"],
 ):
     sys.argv = ["toonvid", *arguments]
     try:
@@ -350,12 +350,12 @@ assert not heavy, heavy
 
 
 def test_status_tells_where_a_conversion_stands(
-    scene_film: Path, tmp_path: Path, capsys: Capsys
+    scene_video: Path, tmp_path: Path, capsys: Capsys
 ) -> None:
     target = tmp_path / "a.mp4"
     nothing = run_here(capsys, "convert", "--status", target)
     assert (nothing.code, nothing.out) == (1, f"{target}: no conversion to it is known\n")
-    half_done(scene_film, target)
+    half_done(scene_video, target)
     told = run_here(capsys, "convert", "--status", target)
     assert told.code == 0
     assert told.out == (
@@ -365,7 +365,7 @@ def test_status_tells_where_a_conversion_stands(
     state = json.loads(run_here(capsys, "convert", "--status", target, "--json").out)
     assert (state["frames"], state["segments"], state["process"]) == (6, 2, None)
     assert (state["finished"], state["whole_seconds"]) == (False, 1.0)
-    run_here(capsys, "convert", scene_film, "-o", target, "--style", "negative", "--restart")
+    run_here(capsys, "convert", scene_video, "-o", target, "--style", "negative", "--restart")
     assert run_here(capsys, "convert", "--status", target).out == f"{target}: finished\n"
 
 
@@ -386,11 +386,11 @@ def half_done(source: Path, target: Path) -> None:
 
 
 def test_other_options_end_with_2_and_restart_begins_anew(
-    scene_film: Path, tmp_path: Path, capsys: Capsys
+    scene_video: Path, tmp_path: Path, capsys: Capsys
 ) -> None:
     target = tmp_path / "a.mp4"
-    half_done(scene_film, target)
-    options = ("convert", scene_film, "-o", target, "--style", "negative", "--crf", "30")
+    half_done(scene_video, target)
+    options = ("convert", scene_video, "-o", target, "--style", "negative", "--crf", "30")
     refused = run_here(capsys, *options)
     assert refused.code == 2
     assert "--crf was None, is 30" in refused.err
@@ -400,14 +400,14 @@ def test_other_options_end_with_2_and_restart_begins_anew(
 
 
 def test_what_cannot_be_resumed_says_so_once(
-    scene_film: Path, tmp_path: Path, capsys: Capsys
+    scene_video: Path, tmp_path: Path, capsys: Capsys
 ) -> None:
     options = ("--style", "negative", "-o")
-    ended = run_here(capsys, "convert", scene_film, *options, tmp_path / "a.gif")
+    ended = run_here(capsys, "convert", scene_video, *options, tmp_path / "a.gif")
     line = "note: this conversion cannot be resumed: the frames of a .gif depend on each"
     assert ended.err.count(line) == ended.err.count("be resumed:") == 1
     for target in ("a.mp4", "a.mkv"):
-        ended = run_here(capsys, "convert", scene_film, *options, tmp_path / target)
+        ended = run_here(capsys, "convert", scene_video, *options, tmp_path / target)
         assert "be resumed" not in ended.err
     ended = run_here(capsys, "convert", "none.mp4", *options, tmp_path / "b.gif")
     assert "be resumed" not in ended.err

@@ -1,4 +1,4 @@
-"""The whole way from a source to its target: what must come through as it was."""
+"""Conversions from source to target: frame times, progress, and the queue of auxiliary packets."""
 
 from __future__ import annotations
 

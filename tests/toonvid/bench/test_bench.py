@@ -104,12 +104,12 @@ def test_test_videos_have_the_same_number_of_pixels_if_the_length_allows(
     assert len(times(tmp_path / "video.mp4")) == frames
 
 
-def test_the_beginning_of_a_source_is_scaled_to_the_size(scene_film: Path, tmp_path: Path) -> None:
+def test_the_beginning_of_a_source_is_scaled_to_the_size(scene_video: Path, tmp_path: Path) -> None:
     video = tmp_path / "video.mp4"
-    write_test_video(video, scene_film, 128, 0.5)  # larger than it is
+    write_test_video(video, scene_video, 128, 0.5)  # larger than it is
     with VideoDecoder(video) as decoder:
         assert (decoder.info.width, decoder.info.height) == (192, 128)
-    assert times(video) == times(scene_film)[:6]
+    assert times(video) == times(scene_video)[:6]
     assert packets(video, "audio")
 
 
@@ -119,16 +119,16 @@ def test_a_short_side_becomes_a_wide_even_size(side: int, size: tuple[int, int])
 
 
 def test_the_null_pipeline_keeps_times_audio_and_nearly_all_pixels(
-    scene_film: Path, tmp_path: Path
+    scene_video: Path, tmp_path: Path
 ) -> None:
     target = tmp_path / "null.mp4"
-    work = run_null_pipeline(scene_film, target)
-    assert work.frames == len(times(scene_film))
-    assert times(target) == times(scene_film)
-    assert [b for _, b in packets(target, "audio")] == [b for _, b in packets(scene_film, "audio")]
+    work = run_null_pipeline(scene_video, target)
+    assert work.frames == len(times(scene_video))
+    assert times(target) == times(scene_video)
+    assert [b for _, b in packets(target, "audio")] == [b for _, b in packets(scene_video, "audio")]
     differences = [
         np.abs(one.astype(int) - other).mean()
-        for one, other in zip(decoded(scene_film), decoded(target), strict=True)
+        for one, other in zip(decoded(scene_video), decoded(target), strict=True)
     ]
     assert max(differences) < 5
 
@@ -142,15 +142,15 @@ def test_the_null_pipeline_lets_the_encoder_choose_key_frames(tmp_path: Path) ->
 
 
 def test_each_stage_processes_the_whole_video(
-    scene_film: Path, tmp_path: Path, identity: Backend, monkeypatch: pytest.MonkeyPatch
+    scene_video: Path, tmp_path: Path, identity: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("toonvid.bench.stages._HELD_FRAMES", (2, 3))
-    held = hold_frames(scene_film, identity)
+    held = hold_frames(scene_video, identity)
     assert (held.frames, len(held.sources), len(held.cartoons)) == (12, 3, 3)
     target = tmp_path / "encoded.mp4"
-    stages = (decode_alone(scene_film), stylize_alone(held, identity), encode_alone(held, target))
+    stages = (decode_alone(scene_video), stylize_alone(held, identity), encode_alone(held, target))
     assert [stage.frames for stage in stages] == [12, 12, 12]
-    assert times(target) == times(scene_film)
+    assert times(target) == times(scene_video)
     frames = [frame.astype(int) for frame in decoded(target)]
     assert np.abs(frames[0] - frames[4]).mean() < np.abs(frames[0] - frames[2]).mean()
 
@@ -226,9 +226,9 @@ def test_rounds_that_take_too_long_are_fewer(identity: Backend, limit: float, co
 
 
 def test_a_real_time_conversion_takes_as_long_as_the_video(
-    scene_film: Path, tmp_path: Path, identity: Backend
+    scene_video: Path, tmp_path: Path, identity: Backend
 ) -> None:
-    found = run_in_real_time(scene_film, tmp_path / "real_time.mp4", identity)
+    found = run_in_real_time(scene_video, tmp_path / "real_time.mp4", identity)
     assert found.work.frames == 12
     assert found.work.seconds >= 11 / 12  # from the first frame to the last
     assert 0 <= found.late_frames <= 12
@@ -258,20 +258,20 @@ def test_both_backends_get_the_same_number_of_turns(identity: Backend) -> None:
     assert len(found.first) == len(found.second) == 2
 
 
-def test_one_batch_at_a_time_gives_the_same_cartoons(scene_film: Path, identity: Backend) -> None:
-    with VideoDecoder(scene_film) as decoder:
+def test_one_batch_at_a_time_gives_the_same_cartoons(scene_video: Path, identity: Backend) -> None:
+    with VideoDecoder(scene_video) as decoder:
         sources = list(decoder.frames())
     found = Stylizer(OneBatchAtATime(identity), StylizeOptions(steady=0)).stylize(sources)
     assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(found, sources, strict=True))
 
 
 def test_a_conversion_in_a_new_process_is_measured(
-    engines_folder: Path, scene_film: Path, tmp_path: Path
+    engines_folder: Path, scene_video: Path, tmp_path: Path
 ) -> None:
     style = ("--style", str(engines_folder / "negative.json"))
     before = os.sched_getaffinity(0) if can_pin() else None
     cores = {min(before)} if before else None
-    found = convert_in_subprocess(scene_film, tmp_path / "target.mp4", style, cores)
+    found = convert_in_subprocess(scene_video, tmp_path / "target.mp4", style, cores)
     assert found.frames == 12
     assert found.seconds > found.first_frame_seconds > 0
     assert found.frames_per_second is not None and found.frames_per_second > 0
@@ -282,10 +282,10 @@ def test_a_conversion_in_a_new_process_is_measured(
 
 
 def test_a_conversion_in_a_new_process_that_fails_says_why(
-    scene_film: Path, tmp_path: Path
+    scene_video: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(ToonvidError, match="no style named 'nobody'"):
-        convert_in_subprocess(scene_film, tmp_path / "target.mp4", ("--style", "nobody"))
+        convert_in_subprocess(scene_video, tmp_path / "target.mp4", ("--style", "nobody"))
 
 
 @pytest.mark.skipif(not can_pin(), reason="this system pins no process to cores")
@@ -322,7 +322,7 @@ def test_the_matrix_product_runs_in_the_precision_of_the_backend(
         assert kinds["FullyConnected"] in (inside, "u8" if quantized else inside)
 
 
-def test_repeating_keeps_every_video_packet(scene_film: Path, tmp_path: Path) -> None:
-    repeat_video(scene_film, tmp_path / "thrice.mp4", 3)
-    once = [b for _, b in packets(scene_film, "video")]
+def test_repeating_keeps_every_video_packet(scene_video: Path, tmp_path: Path) -> None:
+    repeat_video(scene_video, tmp_path / "thrice.mp4", 3)
+    once = [b for _, b in packets(scene_video, "video")]
     assert [b for _, b in packets(tmp_path / "thrice.mp4", "video")] == once * 3

@@ -1,4 +1,4 @@
-"""A disk that is too small is told before anything is done."""
+"""A disk that is too small is reported before any work is done."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ F = Fraction
 
 
 def info(width: int = 1000, frames: int | None = 1000) -> VideoInfo:
-    return VideoInfo("film", "mp4", width, 1000, F(1, 1000), frame_count=frames)
+    return VideoInfo("video", "mp4", width, 1000, F(1, 1000), frame_count=frames)
 
 
-def test_the_lower_of_two_forecasts_counts():
+def test_the_lower_of_two_forecasts_is_taken():
     x264 = Codec("libx264")
     by_pixels = least_target_bytes(10**12, info(), x264)
     assert by_pixels == 1000**3 * 0.07 / 8
@@ -44,13 +44,13 @@ def test_coarser_targets_need_less_and_finer_ones_are_not_trusted_with_more():
     assert least_target_bytes(MB, info(), Codec("ffv1")) == usual
 
 
-def test_a_film_of_unknown_length_has_no_forecast():
+def test_a_video_of_unknown_length_has_no_forecast():
     assert least_target_bytes(MB, info(frames=None), Codec("libx264")) == 0
 
 
 @pytest.fixture
 def free(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Says how much room the disk has."""
+    """Sets how many bytes the disk has left."""
 
     def set_free(size: int) -> None:
         monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=size))
@@ -63,36 +63,36 @@ class Stopped(Exception):
 
 
 @pytest.fixture
-def film(tmp_path: Path) -> Path:
-    """Two seconds, more than a megabyte: ballast follows the film."""
+def video(tmp_path: Path) -> Path:
+    """Two seconds of video, and two megabytes of ballast behind them."""
     path = Clip(moving_frames(48, (1280, 720)), options={"preset": "ultrafast"}).write(
-        tmp_path / "film.mkv"
+        tmp_path / "video.mkv"
     )
     path.write_bytes(path.read_bytes() + bytes(2 * MB))
     return path
 
 
-def test_a_disk_that_cannot_hold_the_film_is_refused_before_it_is_begun(
-    film, identity, tmp_path, free
+def test_a_disk_that_cannot_hold_the_video_is_refused_before_any_work(
+    video, identity, tmp_path, free
 ):
     target = tmp_path / "target.mp4"
     needed = 2 * least_target_bytes(
-        film.stat().st_size, VideoInfo("", "", 1280, 720, F(1), frame_count=48), Codec("libx264")
+        video.stat().st_size, VideoInfo("", "", 1280, 720, F(1), frame_count=48), Codec("libx264")
     )
     written: list[Progress] = []
     free(needed - 1)
     with pytest.raises(TargetError, match=r"has 1 MB left, and the video needs at least 1"):
-        convert(film, target, identity, on_progress=written.append)
+        convert(video, target, identity, on_progress=written.append)
     assert written == []
     assert not part_folder(target).exists()
     free(max(needed, 2**20))
-    convert(film, target, identity, on_progress=written.append)
+    convert(video, target, identity, on_progress=written.append)
     assert target.exists()
 
 
 def test_what_is_finished_corrects_the_forecast(identity, tmp_path, free):
     noise = list(np.random.default_rng(8).integers(0, 256, (48, 256, 256, 3), np.uint8))
-    film = Clip(noise, options={"preset": "ultrafast"}).write(tmp_path / "film.mkv")
+    video = Clip(noise, options={"preset": "ultrafast"}).write(tmp_path / "video.mkv")
     target = tmp_path / "target.mkv"
     # ffv1 takes far more than any forecast.
     options = ConvertOptions(encoding=EncodeOptions(codec="ffv1"), segment_seconds=F(1, 2))
@@ -102,7 +102,7 @@ def test_what_is_finished_corrects_the_forecast(identity, tmp_path, free):
             raise Stopped
 
     def run(watch: Callable[[Progress], None] | None = None) -> None:
-        convert(film, target, identity, options, on_progress=watch)
+        convert(video, target, identity, options, on_progress=watch)
 
     with pytest.raises(Stopped):
         run(stop)

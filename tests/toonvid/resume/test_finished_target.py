@@ -110,13 +110,13 @@ def test_what_a_run_left_that_ended_at_the_last_moment_is_tidied_away(made, iden
     assert not folder.exists()
 
 
-def test_the_same_command_goes_on_in_a_folder(scene_film, engines_folder, tmp_path, capsys,
+def test_the_same_command_goes_on_in_a_folder(scene_video, engines_folder, tmp_path, capsys,
                                               monkeypatch):  # fmt: skip
     monkeypatch.setenv("TOONVID_ENGINES", str(engines_folder))
     films = tmp_path / "films"
     films.mkdir()
     for name in ("a.mp4", "b.mp4", "c.mp4"):
-        (films / name).write_bytes(scene_film.read_bytes())
+        (films / name).write_bytes(scene_video.read_bytes())
     (films / "d.png").write_bytes(image_file(moving_frames(1)[0], "png"))
 
     def run(*words: str) -> Ended:
@@ -143,10 +143,10 @@ def test_the_same_command_goes_on_in_a_folder(scene_film, engines_folder, tmp_pa
     assert anew.code == 0 and "finished before" not in anew.err
 
 
-def test_a_single_source_is_still_refused(scene_film, engines_folder, tmp_path, capsys,
+def test_a_single_source_is_still_refused(scene_video, engines_folder, tmp_path, capsys,
                                           monkeypatch):  # fmt: skip
     monkeypatch.setenv("TOONVID_ENGINES", str(engines_folder))
-    options = ("convert", scene_film, "-o", tmp_path / "a.mp4", "--style", "negative")
+    options = ("convert", scene_video, "-o", tmp_path / "a.mp4", "--style", "negative")
     assert run_here(capsys, *options).code == 0
     refused = run_here(capsys, *options)
     assert refused.code == 1 and "is there already" in refused.err

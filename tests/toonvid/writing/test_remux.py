@@ -1,4 +1,4 @@
-"""What travels beside the pictures: sounds, texts, chapters, tags, covers, attachments."""
+"""Auxiliary streams in the target: audio, subtitles, chapters, tags, covers, attachments, data."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def of_kind(path, kind):
 )
 def test_audio_packets_come_through_byte_for_byte_at_their_times(suffix, codec, tmp_path, toon):
     video = "libvpx-vp9" if suffix == "webm" else "libx264"
-    film = Clip(codec=video, audio=(Tone(codec), Tone(codec, start=F(1, 10), frequency=880)))
-    source = film.write(tmp_path / f"source.{suffix}")
+    clip = Clip(codec=video, audio=(Tone(codec), Tone(codec, start=F(1, 10), frequency=880)))
+    source = clip.write(tmp_path / f"source.{suffix}")
     done = toon(source, f"target.{suffix}")
     found, expected = of_kind(done.target, "audio"), of_kind(source, "audio")
     assert [s.content for s in found] == [s.content for s in expected]
@@ -70,7 +70,7 @@ def test_audio_packets_come_through_byte_for_byte_at_their_times(suffix, codec, 
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
-def test_two_sounds_keep_language_title_and_disposition(suffix, tmp_path, toon):
+def test_two_audio_streams_keep_language_title_and_disposition(suffix, tmp_path, toon):
     comment = int(Disposition.comment)
     source = Clip(
         audio=(
@@ -83,7 +83,7 @@ def test_two_sounds_keep_language_title_and_disposition(suffix, tmp_path, toon):
     assert [s.disposition for s in found] == [int(Disposition.default), comment]
 
 
-def test_sound_of_another_container_keeps_its_times_to_the_millisecond(tmp_path, toon):
+def test_audio_keeps_its_times_to_the_millisecond_in_another_container(tmp_path, toon):
     source = Clip(audio=(Tone(),)).write(tmp_path / "source.mp4")
     found, expected = only(toon(source, "target.mkv").target, "audio"), only(source, "audio")
     assert found.content == expected.content
@@ -102,11 +102,11 @@ def test_sound_of_another_container_keeps_its_times_to_the_millisecond(tmp_path,
     ],
 )
 @pytest.mark.parametrize("start", [F(0), F(1, 5)])
-def test_sound_that_does_not_fit_is_converted_and_said_so(
+def test_audio_that_does_not_fit_is_converted_with_a_notice(
     source_suffix, codec, target_suffix, expected, start, tmp_path, toon
 ):
-    film = Clip(moving_frames(20), audio=(Tone(codec, F(1, 2), start=start, metadata=ENGLISH),))
-    source = film.write(tmp_path / f"source.{source_suffix}")
+    clip = Clip(moving_frames(20), audio=(Tone(codec, F(1, 2), start=start, metadata=ENGLISH),))
+    source = clip.write(tmp_path / f"source.{source_suffix}")
     done = toon(source, f"target.{target_suffix}")
     found = only(done.target, "audio")
     assert found.codec == expected
@@ -117,24 +117,24 @@ def test_sound_that_does_not_fit_is_converted_and_said_so(
     _, original = decoded_audio(source)
     assert began + first_loud(wave) == pytest.approx(float(start), abs=0.03)
     assert 0 <= len(wave) - len(original) <= 3 * 1024  # whole, and filled up to a whole packet
-    if target_suffix != "ts":  # which begins where its sound's encoder does
+    if target_suffix != "ts":  # which begins where its audio encoder does
         assert frame_times(done.target) == pytest.approx(frame_times(source), abs=0.001)
 
 
 def first_loud(wave) -> float:
-    """Seconds until the tone begins."""
+    """Return when the tone begins, in seconds."""
     return int((abs(wave) > 0.1).argmax()) / 48000
 
 
-def test_surround_sound_stays_surround_when_converted(tmp_path, toon):
+def test_surround_audio_stays_surround_when_converted(tmp_path, toon):
     source = Clip(audio=(Tone("pcm_s16le", layout="5.1"),)).write(tmp_path / "source.mkv")
     with av.open(toon(source).target) as target:
         assert target.streams.audio[0].layout.name == "5.1"
 
 
-def test_sound_at_a_rate_that_opus_lacks_is_resampled(tmp_path, toon):
-    film = Clip(moving_frames(20), audio=(Tone("aac", F(1, 2), rate=44100),))
-    done = toon(film.write(tmp_path / "source.mp4"), "target.webm")
+def test_audio_at_a_rate_that_opus_lacks_is_resampled(tmp_path, toon):
+    clip = Clip(moving_frames(20), audio=(Tone("aac", F(1, 2), rate=44100),))
+    done = toon(clip.write(tmp_path / "source.mp4"), "target.webm")
     _, wave = decoded_audio(done.target)
     assert len(wave) / 48000 == pytest.approx(0.5, abs=0.06)
 
@@ -146,8 +146,8 @@ def test_sound_at_a_rate_that_opus_lacks_is_resampled(tmp_path, toon):
 def test_subtitles_are_copied_where_they_fit(
     source_suffix, codec, target_suffix, expected, tmp_path, toon
 ):
-    film = Clip(subtitles=(Subtitles(codec, metadata=GERMAN, disposition=FORCED),))
-    source = film.write(tmp_path / f"source.{source_suffix}")
+    clip = Clip(subtitles=(Subtitles(codec, metadata=GERMAN, disposition=FORCED),))
+    source = clip.write(tmp_path / f"source.{source_suffix}")
     done = toon(source, f"target.{target_suffix}")
     found, original = only(done.target, "subtitle"), only(source, "subtitle")
     assert found.codec == expected
@@ -170,21 +170,21 @@ def test_subtitles_are_copied_where_they_fit(
         ("mkv", "srt", "webm", "webvtt"),
     ],
 )
-def test_subtitles_that_do_not_fit_are_converted_and_said_so(
+def test_subtitles_that_do_not_fit_are_converted_with_a_notice(
     source_suffix, codec, target_suffix, expected, tmp_path, toon
 ):
-    film = Clip(subtitles=(Subtitles(codec, metadata=FRENCH),))
-    source = film.write(tmp_path / f"source.{source_suffix}")
+    clip = Clip(subtitles=(Subtitles(codec, metadata=FRENCH),))
+    source = clip.write(tmp_path / f"source.{source_suffix}")
     done = toon(source, f"target.{target_suffix}")
     found = only(done.target, "subtitle")
     assert found.codec == expected
     assert found.language == "fra"
     assert any(f"is converted to {expected}" in notice for notice in done.notices)
-    assert spoken(found) == {(F(0), F(1, 20)): "Hello", (F(1, 10), F(1, 20)): "Grüße"}
+    assert texts(found) == {(F(0), F(1, 20)): "Hello", (F(1, 10), F(1, 20)): "Grüße"}
 
 
-def spoken(stream) -> dict[tuple[Fraction, Fraction], str]:
-    """(time, duration) -> words; the empty texts that fill gaps in mp4 are left out."""
+def texts(stream) -> dict[tuple[Fraction, Fraction], str]:
+    """Return (time, duration) -> words, without the empty texts that fill gaps in MP4."""
     skipped = 2 if stream.codec == "mov_text" else 0
     lines = zip(stream.times, stream.durations, stream.content, strict=True)
     return {(t, d): c[skipped:].decode() for t, d, c in lines if len(c) > skipped}
@@ -194,13 +194,13 @@ def spoken(stream) -> dict[tuple[Fraction, Fraction], str]:
 def test_chapters_and_tags_survive(suffix, tmp_path, toon):
     source = Clip(
         chapters=((0, 100, "One"), (100, 240, "Two")),
-        metadata={"title": "A film", "artist": "Somebody", "comment": "Rain"},
+        metadata={"title": "A video", "artist": "Somebody", "comment": "Rain"},
         video_metadata={"language": "fra"},
     ).write(tmp_path / f"source.{suffix}")
     done = toon(source, f"target.{suffix}")
     expected = [(F(0), F(1, 10), "One"), (F(1, 10), F(6, 25), "Two")]
     assert chapters(done.target) == expected
-    assert {"title": "A film", "artist": "Somebody", "comment": "Rain"}.items() <= metadata(
+    assert {"title": "A video", "artist": "Somebody", "comment": "Rain"}.items() <= metadata(
         done.target
     ).items()
     assert only(done.target, "video").language == "fra"
@@ -208,24 +208,24 @@ def test_chapters_and_tags_survive(suffix, tmp_path, toon):
 
 
 def test_chapters_cross_containers(tmp_path, toon):
-    film = Clip(chapters=((0, 100, "One"), (100, 240, "Two")))
-    source = film.write(tmp_path / "source.mp4")
+    clip = Clip(chapters=((0, 100, "One"), (100, 240, "Two")))
+    source = clip.write(tmp_path / "source.mp4")
     matroska = toon(source, "target.mkv")
     assert chapters(toon(matroska.target, "back.mp4").target) == chapters(source)
 
 
-def test_what_a_camera_wrote_of_itself_survives(tmp_path, toon):
-    said = {"com.apple.quicktime.make": "Apple", "com.apple.quicktime.model": "iPhone 6"}
-    film = Clip(metadata=said, muxing={"movflags": "use_metadata_tags"})
-    source = film.write(tmp_path / "source.mov")
-    assert said.items() <= metadata(source).items()
+def test_tags_of_a_camera_survive(tmp_path, toon):
+    tags = {"com.apple.quicktime.make": "Apple", "com.apple.quicktime.model": "iPhone 6"}
+    clip = Clip(metadata=tags, muxing={"movflags": "use_metadata_tags"})
+    source = clip.write(tmp_path / "source.mov")
+    assert tags.items() <= metadata(source).items()
     for name in ("target.mp4", "target.mov"):
-        assert said.items() <= metadata(toon(source, name).target).items()
+        assert tags.items() <= metadata(toon(source, name).target).items()
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
 @pytest.mark.parametrize("target_suffix", ["mp4", "mkv"])
-def test_cover_picture_stays_a_cover(suffix, target_suffix, tmp_path, toon):
+def test_cover_image_stays_a_cover(suffix, target_suffix, tmp_path, toon):
     cover = image_file(flat_frame((200, 10, 10), (16, 16)), "png")
     source = Clip(audio=(Tone(),), cover=cover).write(tmp_path / f"source.{suffix}")
     done = toon(source, f"target.{target_suffix}")
@@ -235,7 +235,7 @@ def test_cover_picture_stays_a_cover(suffix, target_suffix, tmp_path, toon):
     assert done.notices == ()
 
 
-def test_cover_picture_survives_a_trim(tmp_path, toon):
+def test_cover_image_survives_a_trim(tmp_path, toon):
     cover = image_file(flat_frame((200, 10, 10), (16, 16)), "png")
     source = Clip(moving_frames(25), cover=cover).write(tmp_path / "source.mp4")
     done = toon(source, decoding=DecodeOptions(start=F(1, 2)))
@@ -259,7 +259,7 @@ def test_attachment_does_not_fit_mp4_and_is_named(tmp_path, toon):
     assert "attachment stream 1" in notice and "mp4" in notice and "left out" in notice
 
 
-def test_data_stream_is_copied_where_it_can_be_found_again(tmp_path, toon):
+def test_data_stream_is_copied_where_it_fits(tmp_path, toon):
     data = ((F(0), b"first"), (F(1, 10), b"second"))
     source = Clip(data=data).write(tmp_path / "source.ts")
     done = toon(source, "target.ts")
@@ -273,15 +273,15 @@ def test_data_stream_that_does_not_fit_is_named(tmp_path, toon):
     assert notice == "data stream 1 (klv) does not fit mp4 and is left out"
 
 
-def test_second_film_is_left_out_and_named(tmp_path, toon):
+def test_second_video_stream_is_left_out_and_named(tmp_path, toon):
     source = tmp_path / "source.mkv"
     with av.open(str(source), "w") as target:
-        films = [target.add_stream("libx264", rate=25) for _ in range(2)]
-        for film, size in zip(films, ((64, 48), (32, 24)), strict=True):
-            film.width, film.height, film.pix_fmt = *size, "yuv420p"
-        for film in films:
-            picture = av.VideoFrame.from_ndarray(flat_frame((9, 9, 9), (film.width, film.height)))
-            target.mux([*film.encode(picture), *film.encode(None)])
+        videos = [target.add_stream("libx264", rate=25) for _ in range(2)]
+        for video, size in zip(videos, ((64, 48), (32, 24)), strict=True):
+            video.width, video.height, video.pix_fmt = *size, "yuv420p"
+        for video in videos:
+            frame = av.VideoFrame.from_ndarray(flat_frame((9, 9, 9), (video.width, video.height)))
+            target.mux([*video.encode(frame), *video.encode(None)])
     done = toon(source, "target.mkv")
     assert kinds(done.target) == [("video", "h264")]
     assert done.notices == ("video stream 1 (h264) does not fit matroska and is left out",)
@@ -298,9 +298,9 @@ def test_no_audio_and_no_subtitles_leave_them_out_quietly(tmp_path, toon):
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
 @pytest.mark.parametrize("seconds", [F(1, 20), F(12)])
-def test_sound_much_shorter_or_longer_than_the_pictures_is_whole(suffix, seconds, tmp_path, toon):
-    film = Clip(moving_frames(25), audio=(Tone(seconds=seconds, layout="mono"),))
-    source = film.write(tmp_path / f"source.{suffix}")
+def test_audio_much_shorter_or_longer_than_its_video_is_complete(suffix, seconds, tmp_path, toon):
+    clip = Clip(moving_frames(25), audio=(Tone(seconds=seconds, layout="mono"),))
+    source = clip.write(tmp_path / f"source.{suffix}")
     done = toon(source, f"target.{suffix}")
     assert only(done.target, "audio").content == only(source, "audio").content
     assert only(done.target, "audio").times == only(source, "audio").times
@@ -311,26 +311,26 @@ def test_sound_much_shorter_or_longer_than_the_pictures_is_whole(suffix, seconds
 @pytest.mark.parametrize("order", ["video_first", "video_last"])
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
 def test_badly_interleaved_source_loses_nothing(order, suffix, tmp_path, toon):
-    film = Clip(moving_frames(100), audio=(Tone(seconds=F(4)),), **{order: True})
-    source = film.write(tmp_path / f"source.{suffix}")
+    clip = Clip(moving_frames(100), audio=(Tone(seconds=F(4)),), **{order: True})
+    source = clip.write(tmp_path / f"source.{suffix}")
     done = toon(source, f"target.{suffix}")
     assert only(done.target, "audio").content == only(source, "audio").content
     assert frame_times(done.target) == frame_times(source)
     assert done.damage is None
 
 
-def test_sound_behind_the_pictures_in_the_file_survives_an_end(tmp_path, toon):
-    film = Clip(moving_frames(200), audio=(Tone(seconds=F(8)),), video_first=True)
-    source = film.write(tmp_path / "source.mkv")
+def test_audio_behind_its_video_in_the_file_survives_an_end(tmp_path, toon):
+    clip = Clip(moving_frames(200), audio=(Tone(seconds=F(8)),), video_first=True)
+    source = clip.write(tmp_path / "source.mkv")
     done = toon(source, "target.mkv", decoding=DecodeOptions(end=F(1)))
     assert only(done.target, "audio").times[-1] == pytest.approx(1, abs=0.03)
     assert done.frames == 25
 
 
-def test_sounds_with_times_out_of_order_are_left_out_and_counted(tmp_path, toon):
+def test_audio_packets_with_times_out_of_order_are_left_out_and_counted(tmp_path, toon):
     source = tmp_path / "source.mkv"
-    film = Clip(audio=(Tone("libopus"),)).write(tmp_path / "good.mkv")
-    with av.open(str(film)) as good, av.open(str(source), "w") as target:
+    clip = Clip(audio=(Tone("libopus"),)).write(tmp_path / "good.mkv")
+    with av.open(str(clip)) as good, av.open(str(source), "w") as target:
         copies = [target.add_stream_from_template(s, opaque=True) for s in good.streams]
         for packet in list(good.demux()):
             if packet.size:
@@ -346,7 +346,7 @@ def test_sounds_with_times_out_of_order_are_left_out_and_counted(tmp_path, toon)
     assert "out of order" in notice and notice.endswith(str(len(times) - len(set(times))))
 
 
-def test_end_of_the_film_is_that_of_the_source(tmp_path, toon):
+def test_target_ends_when_its_source_does(tmp_path, toon):
     source = Clip(audio=(Tone(),)).write(tmp_path / "source.mp4")
     done = toon(source)
     assert video_end(done.target) == video_end(source)
@@ -354,14 +354,14 @@ def test_end_of_the_film_is_that_of_the_source(tmp_path, toon):
         assert a.duration == b.duration
 
 
-def test_nothing_said_of_the_source_file_alone_is_repeated(tmp_path, toon):
-    source = Clip(metadata={"title": "A film", "encoder": "Old"}).write(tmp_path / "source.mkv")
+def test_tags_of_the_source_file_alone_are_left_out(tmp_path, toon):
+    source = Clip(metadata={"title": "A video", "encoder": "Old"}).write(tmp_path / "source.mkv")
     found = metadata(toon(source, "target.mkv").target)
-    assert found["title"] == "A film"
+    assert found["title"] == "A video"
     assert found["encoder"].startswith("Lavf")
 
 
-def test_picture_of_a_film_with_sound_holds_the_picture_alone(tmp_path, toon):
+def test_image_of_a_video_with_audio_holds_the_image_alone(tmp_path, toon):
     source = Clip(moving_frames(1), audio=(Tone(),)).write(tmp_path / "source.mp4")
     done = toon(source, "target.png")
     assert kinds(done.target) == [("video", "png")]

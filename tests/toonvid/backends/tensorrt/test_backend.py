@@ -234,11 +234,11 @@ def test_kernels_are_cached_per_gpu_and_used_again(simulate, tmp_path):
     assert len(list(plan_folder().glob("*.plan"))) == 1  # it runs on both GPUs
 
 
-def test_the_stylizer_keeps_frames_in_order(simulate, tmp_path, scene_film):
+def test_the_stylizer_keeps_frames_in_order(simulate, tmp_path, scene_video):
     from toonvid.reading.decoder import VideoDecoder
 
     simulate()
-    with open_negative(tmp_path, multiple_of=16) as backend, VideoDecoder(scene_film) as decoder:
+    with open_negative(tmp_path, multiple_of=16) as backend, VideoDecoder(scene_video) as decoder:
         frames = list(decoder.frames())
         stylizer = Stylizer(backend, StylizeOptions(steady=0))
         for frame, cartoon in zip(frames, stylizer.stylize(frames), strict=True):
