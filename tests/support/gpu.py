@@ -14,6 +14,8 @@ from toonvid.backends.choice import is_tensorrt_installed
 from toonvid.backends.tensorrt.library import OLDEST_CAPABILITY
 from toonvid.ffmpeg.nvidia import find_nvidia
 
+without_gpu = pytest.mark.skipif(bool(find_nvidia().gpus), reason="there is a GPU here")
+
 
 def require_tensorrt_gpu() -> None:
     """Skip or fail the test unless there is a GPU on which TensorRT runs."""
