@@ -107,26 +107,26 @@ class VideoInfo:
 class PacketQueue:
     """Packets of auxiliary streams on their way from the decoder's thread to the muxer's.
 
-    First in, first out. The decoder puts in what it meets between two packets of the video; the
-    muxer takes all of it with each frame. Safe for one thread at either end.
+    First in, first out. The decoder puts in the packets that it reads between two video packets;
+    the muxer takes all of them with each frame. Safe with one thread at either end.
     """
 
-    # A full queue does not make the decoder wait, because that could wait forever: the muxer takes
-    # packets when it gets a frame, and the next frame may lie in the file behind the very packets
-    # that do not fit (audio that was stored before its video, or that lasts longer). So there is a
-    # limit on the bytes, as with FFmpeg's -max_muxing_queue_size, which is an error to exceed. It
-    # is far from what files need: in one that is interleaved a second of audio is waiting at most,
-    # and 1 GiB holds 100 minutes of uncompressed stereo, all of it before the first frame. Whoever
-    # reads a file without encoding (`toonvid.resume.join`) takes packets one by one and needs none.
+    # A full queue cannot make the decoder wait, because that could be a deadlock: the muxer takes
+    # packets when it gets a frame, and the next frame may come in the file after the very packets
+    # that do not fit (audio that is stored before its video, or lasts longer). Instead it is an
+    # error to exceed the limit, as with FFmpeg's -max_muxing_queue_size. Files stay far below it:
+    # interleaved ones keep at most a second of audio waiting, and 1 GiB is 100 minutes of
+    # uncompressed stereo before the first frame. Code that reads without encoding
+    # (`toonvid.resume.join`) takes packets one by one.
     LIMIT_BYTES = 2**30
-    _OVERHEAD_BYTES = 512  # of a packet in memory, beside its content: subtitles are small and many
+    _OVERHEAD_BYTES = 512  # per packet, beside its content: subtitle packets are small and many
 
     def __init__(self, source: str = "the source", limit_bytes: int = LIMIT_BYTES) -> None:
         """Create an empty queue.
 
         Args:
-            source: What to call the source in a message.
-            limit_bytes: How much may wait.
+            source: Name of the source in messages.
+            limit_bytes: Maximum size of all waiting packets.
         """
         self._source = source
         self._limit_bytes = limit_bytes
@@ -142,7 +142,7 @@ class PacketQueue:
         """Add a packet at the end.
 
         Raises:
-            SourceError: More bytes would wait than may.
+            SourceError: The waiting packets would exceed the limit.
         """
         with self._lock:
             if self._is_discarding:
@@ -156,13 +156,13 @@ class PacketQueue:
             self._waiting.append(packet)
 
     def take(self) -> list[Packet[Stream]]:
-        """Remove and return all packets that wait, the first one first."""
+        """Remove and return all waiting packets, in order."""
         with self._lock:
             taken, self._waiting, self._waiting_bytes = self._waiting, [], 0
         return taken
 
     def discard(self) -> None:
-        """Drop the packets that wait and all that are still put in: nobody takes them."""
+        """Drop the waiting packets and all later ones, when no muxer will take them."""
         with self._lock:
             self._is_discarding = True
             self._waiting, self._waiting_bytes = [], 0
@@ -170,19 +170,22 @@ class PacketQueue:
 
 @dataclass(frozen=True)
 class AuxiliaryStreams:
-    """All of a source but its video. Only valid while its decoder is open."""
+    """Everything in a source but its video frames. Valid only while the decoder is open."""
 
     streams: tuple[Stream, ...] = ()
-    """Audio, subtitles, cover images, attachments and data, in the source's order."""
+    """Streams of audio, subtitles, cover images, attachments and data, in the source's order."""
     packets: PacketQueue = field(default_factory=PacketQueue)
-    """Packets of `streams`, covers excepted, in the source's order, as far as it was read."""
+    """Packets of `streams` except covers, in the source's order, as far as it has been read."""
     covers: list[Packet[Stream]] = field(default_factory=list)
-    """Cover images, each the one packet of its stream; all are read before the first frame."""
+    """Cover images, each the only packet of its stream; all are read before the first frame."""
     chapters: tuple[Chapter, ...] = ()
+    """Chapters of the requested part."""
     metadata: dict[str, str] = field(default_factory=dict)
+    """Metadata of the container."""
     video_metadata: dict[str, str] = field(default_factory=dict)
-    """Metadata of the video stream itself."""
+    """Metadata of the video stream."""
     video_disposition: int = 0
+    """FFmpeg's disposition flags of the video stream."""
 
 
 def is_cover(stream: Stream) -> bool:

@@ -1,7 +1,7 @@
-"""Tiny films for tests, written with PyAV in milliseconds, and what is to be seen in a written one.
+"""Small videos for tests: writing them with PyAV in milliseconds, and reading them back.
 
-A film is written from what it is meant to be: pictures with their times, sounds, texts, chapters.
-Nothing here comes from toonvid, so that a test compares it with something other than itself.
+A `Clip` states what a video contains: frames with their times, audio, subtitles, chapters. Nothing
+here uses toonvid, so that a test compares toonvid with something other than itself.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LOSSLESS = {"libx264": {"crf": "0"}, "libx265": {"x265-params": "lossless=1:log
 
 @dataclass(frozen=True)
 class Tone:
-    """A tone."""
+    """An audio stream: a sine tone."""
 
     codec: str = "aac"
     seconds: Fraction = Fraction(1, 4)
@@ -41,10 +41,10 @@ class Tone:
 
 @dataclass(frozen=True)
 class Subtitles:
-    """Subtitles: (start, duration, words), in seconds."""
+    """A subtitle stream."""
 
     codec: str = "mov_text"
-    lines: tuple[tuple[Fraction, Fraction, str], ...] = (
+    lines: tuple[tuple[Fraction, Fraction, str], ...] = (  # start and duration in seconds, text
         (Fraction(0), Fraction(1, 20), "Hello"),
         (Fraction(1, 10), Fraction(1, 20), "Grüße"),
     )
@@ -54,10 +54,10 @@ class Subtitles:
 
 @dataclass(frozen=True)
 class Clip:
-    """All that a clip is made of. Pictures are 25 a second unless `pts` says otherwise."""
+    """Content of a video. Frames are 1/25 s apart unless `pts` says otherwise."""
 
     frames: Sequence[Pixels | av.VideoFrame] = ()
-    """RGB arrays, or frames in `pix_fmt`; empty for six moving pictures of `SIZE`."""
+    """RGB arrays (H, W, 3), or frames in `pix_fmt`; empty for six moving frames of `SIZE`."""
     pts: Sequence[int] = ()
     time_base: Fraction = Fraction(1, 25)
     rate: Fraction = Fraction(25)
@@ -65,9 +65,9 @@ class Clip:
     pix_fmt: str = "yuv420p"
     options: dict[str, str] = field(default_factory=dict)
     muxing: dict[str, str] = field(default_factory=dict)
-    """Options of the container."""
+    """Options of the muxer."""
     container: str | None = None
-    """None: as the path's suffix says."""
+    """FFmpeg's name of the container; None to choose it by the suffix of the path."""
     audio: tuple[Tone, ...] = ()
     subtitles: tuple[Subtitles, ...] = ()
     chapters: tuple[tuple[int, int, str], ...] = ()
@@ -75,23 +75,24 @@ class Clip:
     metadata: dict[str, str] = field(default_factory=dict)
     video_metadata: dict[str, str] = field(default_factory=dict)
     rotation: tuple[int, bool, bool] | None = None
-    """Degrees counter-clockwise, mirrored in x, mirrored in y."""
+    """Degrees counter-clockwise, whether mirrored in x, whether mirrored in y."""
     aspect: Fraction | None = None
-    """Of a pixel."""
+    """Width of a pixel over its height."""
     color: tuple[int, int, int] | None = None
-    """Matrix, primaries, transfer."""
+    """Code points of matrix, primaries and transfer."""
     full_range: bool | None = None
     cover: bytes = b""
-    """A PNG."""
+    """A PNG file, stored as the cover image."""
     attachment: bytes = b""
     data: tuple[tuple[Fraction, bytes], ...] = ()
-    """(time in seconds, bytes) of a data stream."""
+    """(time in seconds, content) of the packets of a data stream."""
     video_last: bool = False
-    """Whether the file holds all sounds and texts before the first picture."""
+    """Whether the file contains all audio and subtitles before the first frame."""
     video_first: bool = False
+    """Whether the file contains all frames before audio and subtitles."""
 
     def write(self, path: Path) -> Path:
-        """Write the clip, and give its path back."""
+        """Write the clip and return its path."""
         muxing = dict(self.muxing)
         if self.video_last or self.video_first:
             muxing["max_interleave_delta"] = "1"
@@ -119,8 +120,8 @@ class Clip:
         return last, packet.dts * packet.time_base
 
     def _video(self, target: Any) -> Iterator[av.Packet]:
-        pictures = self.frames or moving_frames(6)
-        frames = [_frame(picture, self.pix_fmt) for picture in pictures]
+        frames = self.frames or moving_frames(6)
+        frames = [_frame(image, self.pix_fmt) for image in frames]
         options = {**_LOSSLESS.get(self.codec, {}), **self.options}
         stream = target.add_stream(self.codec, rate=self.rate, options=options)
         stream.width, stream.height = frames[0].width, frames[0].height
@@ -142,8 +143,8 @@ class Clip:
             stream.set_display_rotation(degrees, hflip=mirrored_x, vflip=mirrored_y)
         for frame, pts in zip(frames, self.pts or range(len(frames)), strict=True):
             frame.pts, frame.time_base = pts, self.time_base
-            yield from _of(stream, stream.encode(frame))
-        yield from _of(stream, stream.encode(None))
+            yield from _packets_of(stream, stream.encode(frame))
+        yield from _packets_of(stream, stream.encode(None))
 
     def _data(self, target: Any) -> list[av.Packet]:
         if not self.data:
@@ -159,7 +160,7 @@ class Clip:
 
 
 def moving_frames(count: int, size: tuple[int, int] = SIZE) -> list[Pixels]:
-    """Soft pictures, each a little brighter than the last, their four corners all different."""
+    """Smooth frames, each a little brighter than the last, with four different corners."""
     width, height = size
     y, x = np.mgrid[0:height, 0:width]
     ramps = np.stack([x * 100 // max(1, width - 1), y * 100 // max(1, height - 1), 0 * x], axis=2)
@@ -167,12 +168,12 @@ def moving_frames(count: int, size: tuple[int, int] = SIZE) -> list[Pixels]:
 
 
 def flat_frame(color: tuple[int, int, int], size: tuple[int, int] = SIZE) -> Pixels:
-    """A picture of one colour."""
+    """A frame of one color."""
     return np.full((size[1], size[0], 3), color, np.uint8)
 
 
 def image_file(pixels: Pixels, codec: str, pix_fmt: str | None = None) -> bytes:
-    """A still picture's file: `codec` is png, mjpeg or libwebp."""
+    """Return the file of an image; `codec` is png, mjpeg or libwebp."""
     file = BytesIO()
     with av.open(file, "w", format="image2pipe") as target:
         stream = target.add_stream(codec, rate=1)
@@ -185,19 +186,19 @@ def image_file(pixels: Pixels, codec: str, pix_fmt: str | None = None) -> bytes:
 
 
 def with_exif(jpeg: bytes, orientation: int) -> bytes:
-    """A JPEG that says how to hold it: 1..8, as cameras do."""
+    """Add an EXIF orientation, 1..8, to a JPEG file."""
     entry = struct.pack(">HHIHH", 0x0112, 3, 1, orientation, 0)
     tiff = b"MM\0*" + struct.pack(">I", 8) + struct.pack(">H", 1) + entry + bytes(4)
     body = b"Exif\0\0" + tiff
     return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + jpeg[2:]
 
 
-# What is in a file.
+# Reading files.
 
 
 @dataclass(frozen=True)
 class Stream:
-    """One stream of a file, with its packets in order of their times."""
+    """One stream of a file, with its packets in decoding order."""
 
     kind: str
     codec: str
@@ -214,7 +215,7 @@ class Stream:
 
 
 def streams(path: Path | str) -> list[Stream]:
-    """Every stream of a file."""
+    """Return all streams of a file."""
     with av.open(str(path)) as source:
         found: dict[int, list[av.Packet]] = {stream.index: [] for stream in source.streams}
         readable = [s for s in source.streams if s.type != "attachment"]
@@ -225,27 +226,27 @@ def streams(path: Path | str) -> list[Stream]:
 
 
 def only(path: Path | str, kind: str) -> Stream:
-    """The one stream of a kind; cover pictures are no video."""
+    """Return the only stream of a kind; cover images do not count as video."""
     (stream,) = (s for s in streams(path) if s.kind == kind and not s.is_cover)
     return stream
 
 
 def frame_times(path: Path | str) -> list[Fraction]:
-    """When each frame is shown, in seconds, exactly."""
+    """Return the presentation time of each frame in seconds, exactly."""
     with av.open(str(path)) as source:
         stream = next(s for s in source.streams.video if not s.disposition & 1024)
         return [f.pts * f.time_base for f in source.decode(stream)]
 
 
 def video_end(path: Path | str) -> Fraction:
-    """When the last frame ends, in seconds."""
-    film = only(path, "video")
-    time, length = max(zip(film.times, film.durations, strict=True))
+    """Return the time at which the last frame ends, in seconds."""
+    video = only(path, "video")
+    time, length = max(zip(video.times, video.durations, strict=True))
     return time + length
 
 
 def decoded_audio(path: Path | str) -> tuple[float, NDArray[np.float32]]:
-    """When the first sound of a file begins, in seconds, and its first channel, in -1..1."""
+    """Return the start of the first audio stream in seconds, and its first channel, in [-1, 1]."""
     with av.open(str(path)) as source:
         frames = list(source.decode(audio=0))
     resampler = av.AudioResampler("fltp", frames[0].layout, frames[0].sample_rate)
@@ -255,20 +256,20 @@ def decoded_audio(path: Path | str) -> tuple[float, NDArray[np.float32]]:
 
 
 def decoded(path: Path | str, pix_fmt: str | None = "rgb24") -> list[NDArray[Any]]:
-    """The pictures of a file, as FFmpeg converts them; None gives them as they are coded."""
+    """Return the frames of a file, converted by FFmpeg; a `pix_fmt` of None converts nothing."""
     with av.open(str(path)) as source:
         stream = next(s for s in source.streams.video if not s.disposition & 1024)
         return [f.to_ndarray(format=pix_fmt) for f in source.decode(stream)]
 
 
 def first_frame(path: Path | str) -> av.VideoFrame:
-    """The first frame of a file, as it is coded."""
+    """Return the first frame of a file, not converted."""
     with av.open(str(path)) as source:
         return next(source.decode(video=0))
 
 
 def chapters(path: Path | str) -> list[tuple[Fraction, Fraction, str]]:
-    """(start, end, title) of each chapter, in seconds."""
+    """Return (start, end, title) of each chapter, in seconds."""
     with av.open(str(path)) as source:
         return [
             (c["start"] * c["time_base"], c["end"] * c["time_base"], c["metadata"].get("title", ""))
@@ -277,7 +278,7 @@ def chapters(path: Path | str) -> list[tuple[Fraction, Fraction, str]]:
 
 
 def metadata(path: Path | str) -> dict[str, str]:
-    """What a file says of itself, names in lower case."""
+    """Return the metadata of a file, keys in lower case."""
     with av.open(str(path)) as source:
         return {name.lower(): value for name, value in source.metadata.items()}
 
@@ -299,40 +300,40 @@ def _described(stream: Any, packets: list[av.Packet]) -> Stream:
     )
 
 
-def _frame(picture: Pixels | av.VideoFrame, pix_fmt: str) -> av.VideoFrame:
-    if isinstance(picture, av.VideoFrame):
-        return picture
-    frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+def _frame(image: Pixels | av.VideoFrame, pix_fmt: str) -> av.VideoFrame:
+    if isinstance(image, av.VideoFrame):
+        return image
+    frame = av.VideoFrame.from_ndarray(image, format="rgb24")
     return frame.reformat(format=pix_fmt) if pix_fmt != "rgb24" else frame
 
 
-def _of(stream: Any, packets: Iterable[av.Packet]) -> Iterator[av.Packet]:
+def _packets_of(stream: Any, packets: Iterable[av.Packet]) -> Iterator[av.Packet]:
     for packet in packets:
         packet.stream = stream
         yield packet
 
 
-def _encode_tone(target: Any, sound: Tone) -> Iterator[av.Packet]:
-    stream = target.add_stream(sound.codec, rate=sound.rate)
-    stream.codec_context.layout = sound.layout
-    stream.codec_context.time_base = Fraction(1, sound.rate)
-    stream.metadata.update(sound.metadata)
-    stream.disposition = Disposition(sound.disposition)
+def _encode_tone(target: Any, tone: Tone) -> Iterator[av.Packet]:
+    stream = target.add_stream(tone.codec, rate=tone.rate)
+    stream.codec_context.layout = tone.layout
+    stream.codec_context.time_base = Fraction(1, tone.rate)
+    stream.metadata.update(tone.metadata)
+    stream.disposition = Disposition(tone.disposition)
     context = stream.codec_context
     context.open()
-    samples = int(sound.seconds * sound.rate)
+    samples = int(tone.seconds * tone.rate)
     channels = len(context.layout.channels)
-    wave = np.sin(np.arange(samples) * 2 * np.pi * sound.frequency / sound.rate) * 0.5
-    tone = np.repeat((wave * 32767).astype(np.int16), channels)[None]
-    frame = av.AudioFrame.from_ndarray(tone, format="s16", layout=sound.layout)
-    frame.sample_rate, frame.pts = sound.rate, int(sound.start * sound.rate)
-    frame.time_base = Fraction(1, sound.rate)
+    wave = np.sin(np.arange(samples) * 2 * np.pi * tone.frequency / tone.rate) * 0.5
+    samples_s16 = np.repeat((wave * 32767).astype(np.int16), channels)[None]
+    frame = av.AudioFrame.from_ndarray(samples_s16, format="s16", layout=tone.layout)
+    frame.sample_rate, frame.pts = tone.rate, int(tone.start * tone.rate)
+    frame.time_base = Fraction(1, tone.rate)
     resampler = av.AudioResampler(
-        context.format, context.layout, sound.rate, context.frame_size or 1024
+        context.format, context.layout, tone.rate, context.frame_size or 1024
     )
     pieces = [*resampler.resample(frame), *resampler.resample(None)]
     for piece in [*pieces, None]:
-        yield from _of(stream, context.encode(piece))
+        yield from _packets_of(stream, context.encode(piece))
 
 
 def _encode_subtitles(target: Any, text: Subtitles) -> Iterator[av.Packet]:

@@ -1,4 +1,4 @@
-"""Damaged files, made from our own clips: as many as wanted, the same for the same seed."""
+"""Damaged files, made from small clips: any number, the same for the same seed."""
 
 from __future__ import annotations
 
@@ -24,95 +24,95 @@ _CLIPS = {
     "gif": Clip(moving_frames(6), codec="gif", pix_fmt="rgb8", time_base=_F(1, 100)),
 }
 _PICTURES = {"png": "png", "jpg": "mjpeg", "webp": "libwebp"}
-# Where MP4 keeps numbers that everything else hangs on: sizes, rates, counts, times.
+# Boxes of MP4 with sizes, rates, counts and times, on which everything else depends.
 _BOXES = (b"tkhd", b"mdhd", b"mvhd", b"avc1", b"stts", b"ctts", b"stsz", b"stco", b"stsc", b"elst")
 _ABSURD = (0, 1, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 
 
 def clips(folder: Path) -> list[Path]:
-    """The sound originals, one of each kind."""
-    films = [film.write(folder / f"film.{suffix}") for suffix, film in _CLIPS.items()]
+    """Write the intact originals, one of each format, and return their paths."""
+    videos = [video.write(folder / f"video.{suffix}") for suffix, video in _CLIPS.items()]
     for suffix, codec in _PICTURES.items():
-        path = folder / f"picture.{suffix}"
+        path = folder / f"image.{suffix}"
         path.write_bytes(image_file(moving_frames(1)[0], codec))
-        films.append(path)
-    return films
+        videos.append(path)
+    return videos
 
 
 def damaged_files(originals: list[Path], folder: Path, count: int, seed: int) -> Iterator[Path]:
-    """Write and yield `count` damaged files; each may be deleted before the next is asked for."""
-    dice = random.Random(seed)
-    ways: list[Callable[[bytearray, random.Random], bytearray]] = [
-        *(_flipped, _cut, _swapped, _blanked, _doubled, _lying, _lying, _grown)
+    """Write and yield `count` damaged files; each may be deleted before the next one is written."""
+    rng = random.Random(seed)
+    damages: list[Callable[[bytearray, random.Random], bytearray]] = [
+        *(_flip_bits, _truncate, _swap, _blank, _repeat, _falsify_header, _falsify_header, _append)
     ]
     for number in range(count):
         if number % 25 == 24:
-            yield _trap(folder, number, dice)
+            yield _hostile_file(folder, number, rng)
             continue
         original = originals[number % len(originals)]
-        way = dice.choice(ways)
-        content = way(bytearray(original.read_bytes()), dice)
-        path = folder / f"{number:05}{way.__name__}{original.suffix}"
+        damage = rng.choice(damages)
+        content = damage(bytearray(original.read_bytes()), rng)
+        path = folder / f"{number:05}{damage.__name__}{original.suffix}"
         path.write_bytes(content)
         yield path
 
 
-def _flipped(content: bytearray, dice: random.Random) -> bytearray:
-    """Bits turned over, some or many."""
-    for _ in range(dice.choice((1, 3, 30, 300))):
-        content[dice.randrange(len(content))] ^= 1 << dice.randrange(8)
+def _flip_bits(content: bytearray, rng: random.Random) -> bytearray:
+    """Flip some or many bits."""
+    for _ in range(rng.choice((1, 3, 30, 300))):
+        content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
     return content
 
 
-def _cut(content: bytearray, dice: random.Random) -> bytearray:
-    """The end missing, or the beginning."""
-    at = dice.randrange(len(content))
-    return content[:at] if dice.random() < 0.8 else content[at:]
+def _truncate(content: bytearray, rng: random.Random) -> bytearray:
+    """Remove the end or the beginning."""
+    at = rng.randrange(len(content))
+    return content[:at] if rng.random() < 0.8 else content[at:]
 
 
-def _swapped(content: bytearray, dice: random.Random) -> bytearray:
-    """Two stretches in each other's place, as packets are that arrive out of order."""
-    size = dice.choice((188, 500, len(content) // 5))
-    a, b = sorted(dice.sample(range(max(2, len(content) - size)), 2))
+def _swap(content: bytearray, rng: random.Random) -> bytearray:
+    """Swap two ranges, as when packets arrive out of order."""
+    size = rng.choice((188, 500, len(content) // 5))
+    a, b = sorted(rng.sample(range(max(2, len(content) - size)), 2))
     if b - a < size:
-        return _flipped(content, dice)
+        return _flip_bits(content, rng)
     content[a : a + size], content[b : b + size] = content[b : b + size], content[a : a + size]
     return content
 
 
-def _blanked(content: bytearray, dice: random.Random) -> bytearray:
-    """A stretch of zeros, as a disk leaves it that lost a block."""
-    size = dice.choice((16, 512, 4096))
-    at = dice.randrange(len(content))
+def _blank(content: bytearray, rng: random.Random) -> bytearray:
+    """Overwrite a range with zeros, as a disk does that has lost a block."""
+    size = rng.choice((16, 512, 4096))
+    at = rng.randrange(len(content))
     content[at : at + size] = bytes(len(content[at : at + size]))
     return content
 
 
-def _doubled(content: bytearray, dice: random.Random) -> bytearray:
-    """A stretch written twice, so that all that follows lies elsewhere than the header says."""
-    at, size = dice.randrange(len(content)), dice.randrange(1, 2000)
+def _repeat(content: bytearray, rng: random.Random) -> bytearray:
+    """Repeat a range, so that everything after it is not where the header says."""
+    at, size = rng.randrange(len(content)), rng.randrange(1, 2000)
     content[at:at] = content[at : at + size]
     return content
 
 
-def _grown(content: bytearray, dice: random.Random) -> bytearray:
-    """Nonsense behind the end."""
-    return content + dice.randbytes(dice.randrange(1, 20000))
+def _append(content: bytearray, rng: random.Random) -> bytearray:
+    """Append random bytes."""
+    return content + rng.randbytes(rng.randrange(1, 20000))
 
 
-def _lying(content: bytearray, dice: random.Random) -> bytearray:
-    """A header with absurd sizes, rates, counts or times."""
+def _falsify_header(content: bytearray, rng: random.Random) -> bytearray:
+    """Write absurd sizes, rates, counts or times into the header."""
     found = [at for box in _BOXES if (at := content.find(box)) >= 0]
-    at = dice.choice(found) + 4 + dice.randrange(0, 96) if found else dice.randrange(8, 200)
-    width = dice.choice((2, 4))
-    number = dice.choice(_ABSURD) & (0xFFFF if width == 2 else 0xFFFFFFFF)
-    content[at : at + width] = number.to_bytes(width, dice.choice(("big", "little")))
+    at = rng.choice(found) + 4 + rng.randrange(0, 96) if found else rng.randrange(8, 200)
+    width = rng.choice((2, 4))
+    number = rng.choice(_ABSURD) & (0xFFFF if width == 2 else 0xFFFFFFFF)
+    content[at : at + width] = number.to_bytes(width, rng.choice(("big", "little")))
     return content
 
 
-def _trap(folder: Path, number: int, dice: random.Random) -> Path:
-    """Files that are no accident."""
-    name, content = dice.choice(
+def _hostile_file(folder: Path, number: int, rng: random.Random) -> Path:
+    """Write a file that is made to do harm."""
+    name, content = rng.choice(
         [
             ("loop.m3u8", b"#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nloop.m3u8\n" * 50),
             ("loop.ffconcat", b"ffconcat version 1.0\nfile 'loop.ffconcat'\n" * 50),
@@ -120,7 +120,7 @@ def _trap(folder: Path, number: int, dice: random.Random) -> Path:
             *BOMBS.items(),
             ("empty.mp4", b""),
             ("zeros.mkv", bytes(100_000)),
-            ("noise.ts", dice.randbytes(100_000)),
+            ("noise.ts", rng.randbytes(100_000)),
         ]
     )
     path = folder / f"{number:05}{name}" if not name.startswith("loop") else folder / name
@@ -129,7 +129,7 @@ def _trap(folder: Path, number: int, dice: random.Random) -> Path:
 
 
 def _bomb(width: int, height: int) -> bytes:
-    """A PNG of some kilobytes that says it is enormous."""
+    """Return a PNG of some kilobytes that claims a huge size."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         checksum = struct.pack(">I", zlib.crc32(kind + body))
@@ -141,7 +141,7 @@ def _bomb(width: int, height: int) -> bytes:
 
 
 def _jpeg_bomb() -> bytes:
-    """A JPEG of one picture's bytes that says it is enormous."""
+    """Return a JPEG of a small image that claims a huge size."""
     whole = bytearray(image_file(moving_frames(1)[0], "mjpeg"))
     at = whole.index(b"\xff\xc0") + 5
     whole[at : at + 4] = b"\xff\xdc\xff\xdc"
@@ -162,4 +162,4 @@ BOMBS = {
     "bomb.jpg": _jpeg_bomb(),
     "bomb.webp": _webp_bomb(),
 }
-"""Pictures of some kilobytes that claim to be enormous."""
+"""Images of some kilobytes that claim a huge size."""

@@ -1,4 +1,4 @@
-"""Reading ahead: in order, bounded, and never left running."""
+"""Read-ahead keeps the order, is bounded, and never leaves its thread running."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from toonvid.prefetch import prefetch
 def test_items_arrive_in_order():
     with prefetch(range(100), 3) as items:
         assert list(items) == list(range(100))
-        assert list(items) == []  # and the end stays the end
+        assert list(items) == []  # an exhausted iterator stays exhausted
 
 
 def test_no_more_than_depth_items_wait():
@@ -29,7 +29,7 @@ def test_no_more_than_depth_items_wait():
 
     with prefetch(numbers(), 3) as items:
         assert next(items) == 0
-        assert enough.wait(5)  # one read, three waiting, one in the producer's hand
+        assert enough.wait(5)  # one taken, three in the queue, one about to be put
         assert len(made) <= 5
         assert [next(items) for _ in range(10)] == list(range(1, 11))
 
@@ -56,7 +56,7 @@ def test_an_error_arrives_after_the_items_before_it(error):
     assert raised.value is error
 
 
-def test_after_an_error_there_is_nothing_more():
+def test_after_an_error_the_iterator_is_exhausted():
     def failing() -> Iterator[int]:
         raise ValueError("bad")
         yield
@@ -67,16 +67,16 @@ def test_after_an_error_there_is_nothing_more():
         assert list(items) == []
 
 
-def test_an_iterable_that_cannot_begin_is_an_error_of_the_reader():
+def test_an_error_in_iter_is_raised_in_the_consumer():
     class Broken:
         def __iter__(self) -> Iterator[int]:
-            raise ValueError("cannot begin")
+            raise ValueError("cannot start")
 
-    with prefetch(Broken(), 1) as items, pytest.raises(ValueError, match="cannot begin"):
+    with prefetch(Broken(), 1) as items, pytest.raises(ValueError, match="cannot start"):
         next(items)
 
 
-def test_close_stops_a_producer_that_waits_for_room():
+def test_close_stops_a_thread_that_waits_for_room():
     ended = threading.Event()
 
     def endless() -> Iterator[int]:
@@ -91,7 +91,7 @@ def test_close_stops_a_producer_that_waits_for_room():
     before = threading.active_count()
     items.close()
     assert threading.active_count() == before - 1
-    items.close()  # once more is no harm
+    items.close()  # closing twice is allowed
 
 
 def test_close_waits_until_the_source_is_no_longer_in_use():
@@ -121,7 +121,7 @@ def test_two_stages_in_a_row_close_from_the_last_to_the_first():
     assert not any(t.is_alive() for t in (first._thread, second._thread))
 
 
-def test_times_are_those_of_work_and_of_waiting():
+def test_working_and_waiting_times_are_measured():
     ready = threading.Event()
 
     def items() -> Iterator[int]:

@@ -1,4 +1,4 @@
-"""Values that travel, and what they refuse."""
+"""Frames check their arrays; times are exact."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def test_seconds_are_exact():
 @pytest.mark.parametrize(
     "pixels", [PIXELS.astype(np.float32), PIXELS[:, :, 0], np.zeros((4, 6, 4), np.uint8)]
 )
-def test_pixels_of_another_kind_are_refused(pixels):
+def test_pixels_of_another_shape_or_dtype_are_refused(pixels):
     with pytest.raises(ValueError, match=r"self\.pixels"):
         Frame(pixels, 0, F(1))
 
 
-def test_opacity_of_another_size_is_refused():
+def test_alpha_of_another_size_is_refused():
     with pytest.raises(ValueError, match=r"self\.alpha"):
         Frame(PIXELS, 0, F(1), alpha=np.zeros((6, 4), np.uint8))
 
@@ -49,9 +49,9 @@ def test_a_packet_queue_hands_all_packets_over_in_order_once() -> None:
 
 
 def test_a_packet_queue_refuses_more_bytes_than_its_limit_and_names_the_source() -> None:
-    queue = PacketQueue("film.mkv", limit_bytes=2**20)
+    queue = PacketQueue("video.mkv", limit_bytes=2**20)
     queue.put(packet(2**20 - 600))
-    with pytest.raises(SourceError, match=r"film\.mkv has more than 1 MiB of audio and subtitles"):
+    with pytest.raises(SourceError, match=r"video\.mkv has more than 1 MiB of audio and subtitles"):
         queue.put(packet(100))
     queue.take()
     queue.put(packet(100))

@@ -100,6 +100,7 @@ def is_test_frame(frame: VideoFrame) -> bool:
     return all(abs(level - _TEST_LEVEL) <= _TEST_TOLERANCE for level in row)
 
 
+# Trying opens a CUDA context, which takes long, so the result is kept for the process.
 @cache
 def nvdec_problem() -> str:
     """Why NVDEC does not decode a test video; empty when it does. Tried once per process."""

@@ -1,12 +1,12 @@
 """NVIDIA GPUs and their driver, as the driver itself reports them.
 
-In: nothing. Out: `NvidiaInfo`, with the GPUs, or the reason why there are none. Running engines on a
-GPU is the task of `toonvid.backends.tensorrt`.
+In: nothing. Out: `NvidiaInfo`, with the GPUs, or the reason why there are none. Running engines on
+a GPU is the task of `toonvid.backends.tensorrt`.
 
-The GPUs are counted through the CUDA driver, by ctypes, because NVML cannot replace it: NVML numbers
-GPUs by their position on the bus and ignores `CUDA_VISIBLE_DEVICES`, so its indices are not those of
-`cuda:N`; and it reports GPUs on which CUDA cannot start. NVML (the package nvidia-ml-py) gives the
-driver's version, which CUDA does not know.
+The GPUs are counted through the CUDA driver, by ctypes, because NVML cannot replace it: NVML
+numbers GPUs by their position on the bus and ignores `CUDA_VISIBLE_DEVICES`, so its indices are not
+those of `cuda:N`; and it reports GPUs on which CUDA cannot start. NVML (the package nvidia-ml-py)
+gives the driver's version, which CUDA does not know.
 """
 
 from __future__ import annotations

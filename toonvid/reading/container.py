@@ -108,7 +108,7 @@ class SourceContainer:
         limits = {"pattern_type": "none", "format_whitelist": _formats()}
         limits["protocol_whitelist"] = "file"
         file: str | StallGuardedFile = f"file:{self.name}"
-        timeout = None
+        timeout = None  # only for addresses; files and pipes have the stall guard
         if "://" in self.name:
             file, timeout = self.name, self._stall_seconds or None
             limits = {"protocol_whitelist": remote_protocols(self.name)}
@@ -119,7 +119,7 @@ class SourceContainer:
             "r",
             options={"max_pixels": str(self._max_pixels)},
             container_options=limits,
-            metadata_errors="replace",
+            metadata_errors="replace",  # old files have tags in other encodings than UTF-8
             timeout=timeout,
             buffer_size=BUFFER_BYTES,
             hwaccel=self._hardware,

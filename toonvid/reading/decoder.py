@@ -123,11 +123,13 @@ class VideoDecoder:
         rotated = rotated_rgb_frames(self._decoded, self.info, self._orientation)
         last: Fraction | None = None
         for frame in self._range.trim_frames(rotated):
+            # Encoders and muxers reject frames whose time does not increase.
             if last is not None and frame.seconds <= last and not self.options.low_delay:
                 self._repeated += 1
                 continue
             last = frame.seconds
             yield frame
+        # Ctrl-C during a blocking read looks like the end of the source until here.
         self._opened.raise_pending()
         self.damage = ", ".join(filter(None, (self._demuxer.damage(), self.trouble))) or None
         if self._repeated:
@@ -261,6 +263,7 @@ class VideoDecoder:
             self._packets = self._demuxer.packets()
             decoded = self._decoded_frames()
             first = next(decoded, None)
+            # A seek may land after `start`; then the next margin seeks further back.
             if first is not None and (start is None or self._time(first) <= start):
                 break
         if first is None:
@@ -297,7 +300,7 @@ class VideoDecoder:
     def _keep(self, packet: Packet[Stream]) -> None:
         """Hand on a packet of an auxiliary stream."""
         if is_cover(packet.stream):
-            packet.pts = packet.dts = 0  # most containers give it no time
+            packet.pts = packet.dts = 0  # most containers give covers no time
             self.auxiliary.covers.append(packet)
         elif (moved := self._range.trim_packet(packet)) is not None:
             self.auxiliary.packets.put(moved)

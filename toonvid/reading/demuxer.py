@@ -59,7 +59,7 @@ class Demuxer:
         self._ends: dict[int, Fraction] = {}  # stream index -> how far it was read, in seconds
 
     def packets(self) -> Iterator[Packet[Stream]]:
-        """Yield the packets; reading stops when no stream has one inside the time range any more."""
+        """Yield the packets, until no stream has any more inside the time range."""
         failures = 0
         packets = self._container.demux(self._streams)
         while failures < _MAX_ERRORS_IN_A_ROW:

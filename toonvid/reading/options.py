@@ -17,8 +17,8 @@ class DecodeOptions:
     """Which part of a source is read, how large its frames become, and what decodes it."""
 
     size: tuple[int, int] | int | None = None
-    """A box (width, height) or a short side, in pixels, to which frames are scaled; None keeps their
-    size."""
+    """A box (width, height) or a short side, in pixels, to which frames are scaled; None keeps the
+    size of the source."""
     upscale: bool = False
     """Whether `size` may enlarge frames."""
     start: Fraction | None = None

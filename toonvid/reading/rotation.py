@@ -48,6 +48,7 @@ class Orientation:
             return cls(transposed=True, flipped_x=c < 0, flipped_y=b < 0)
         return cls(flipped_x=a < 0, flipped_y=d < 0)
 
+    # In NumPy, not as a filter of FFmpeg: transposing views costs one copy, whatever the rotation.
     def rotate(self, pixels: Pixels) -> Pixels:
         """Turn pixels (H, W, C) as they are to be displayed: (H, W, C), or (W, H, C)."""
         if self.transposed:

@@ -71,6 +71,7 @@ class StallGuardedFile:
         self._file: io.FileIO | None = None
         self._requests: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[object] = queue.SimpleQueue()
+        # A daemon thread: Python could not exit while a read of a dead mount blocks.
         threading.Thread(target=self._run, name="source", daemon=True).start()
         opened = self._request(lambda: self._open(source))
         if isinstance(opened, OSError):

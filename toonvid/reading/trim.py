@@ -63,11 +63,13 @@ class TimeRange:
         start = round((self.start or 0) / unit)
         begin, end = time, time + (packet.duration or 0)
         if packet.stream.type == "subtitle":
+            # Audio packets cannot be cut without decoding; subtitles can be, by their duration.
             begin = max(begin, start) if end > start else begin
             end = end if self.end is None else min(end, round(self.end / unit))
             packet.duration = max(end - begin, 0)
         if begin < start or self.is_past(begin * unit):
             return None
+        # One shift in whole units for both times, so that rounding never reorders packets.
         shift = begin - time - start
         packet.pts = None if packet.pts is None else packet.pts + shift
         packet.dts = None if packet.dts is None else packet.dts + shift

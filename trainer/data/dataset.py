@@ -106,7 +106,8 @@ class Dataset:
         Raises:
             TrainingError: No image can be used, or the cache cannot be written.
         """
-        self._color_transfer  # noqa: B018  # computed before the threads start, which would compute it several times
+        self._color_transfer  # noqa: B018  # computed once, before several threads would do it
+        # Threads, not PyTorch's DataLoader: OpenCV releases the GIL, so no processes are needed.
         with ThreadPoolExecutor(workers, thread_name_prefix="batches") as pool:
             ahead: deque[Future[Batch]] = deque()
             try:

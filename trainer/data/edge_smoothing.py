@@ -36,6 +36,7 @@ def smooth_edges(cartoon: Pixels) -> Pixels:
         The smoothed cartoon, of the same shape and dtype.
     """
     gray = cv2.cvtColor(cartoon, cv2.COLOR_RGB2GRAY)
+    # The paper's three steps: detect, dilate, smooth inside the dilated regions.
     edges = cv2.Canny(gray, CANNY_WEAK, CANNY_STRONG)
     regions = cv2.dilate(edges, np.ones((DILATION, DILATION), np.uint8))
     smooth = cv2.GaussianBlur(cartoon, (SMOOTHING, SMOOTHING), 0)

@@ -88,7 +88,7 @@ class ImageFolder:
         )
 
     def _skip(self, path: Path, reason: str) -> None:
-        with self._skipping:
+        with self._skipping:  # several threads may meet the same image
             if path not in self.skipped:
                 log.warning("skipped %s: %s", path, reason)
             self.skipped[path] = reason

@@ -148,6 +148,7 @@ class PhotoCrops:
         """Return a tile of the photo above its drawing, (2 H, W, 3) uint8, BGR."""
         photo = cut_tile(self._read(path, frame_height), np.random.default_rng(int(key, 16)))
         drawn = drawing.draw(photo, frame_height)
+        # One file for both: they are written in one step and cannot belong to different tiles.
         return cv2.cvtColor(np.vstack([photo, drawn]), cv2.COLOR_RGB2BGR)
 
     def _cache_key(self, path: Path, frame_height: int, drawing: DrawingMethod) -> str:

@@ -55,6 +55,7 @@ def _positions(
     ranges = [side - options.size for side in shape[:2]]
     along = 0 if ranges[0] > ranges[1] else 1
     count = min(options.crops, 1 + ranges[along] // max(1, options.size // 2))
+    # Strips spread the crops; independent positions would often overlap.
     strip = ranges[along] / count
     for index in range(count):
         position = [int(random.integers(length + 1)) for length in ranges]

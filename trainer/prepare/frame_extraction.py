@@ -135,6 +135,7 @@ def examine_source(
             info = decoder.info
             min_seconds = _min_seconds(info, options)
             for frame in _intact_image(decoder) if info.is_image else decoder.frames():
+                # Most frames of a scene look alike and would be rejected as duplicates later.
                 if frame.seconds - last < min_seconds:
                     too_soon += 1
                     continue

@@ -173,6 +173,7 @@ class Manifest:
 
     def _lock(self) -> None:
         """Lock the file, check its options, and clean up after an interrupted run."""
+        # Held until the run ends: two runs would otherwise give the same number to two sources.
         self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
         self._db.execute("PRAGMA journal_mode = WAL")  # crops are synced before they are recorded
         self._db.executescript(_TABLES)

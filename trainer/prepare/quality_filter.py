@@ -134,17 +134,17 @@ class HashIndex:
 
 
 def _content(black_shares: NDArray[np.float64]) -> slice:
-    """From the first to the last line that is no bar; bars come in pairs.
+    """Return the rows or columns between the bars. Bars come in pairs: one alone is content.
 
     Args:
-        black_shares: Of the pixels of each line, 0..1.
+        black_shares: Share of black pixels in each row or column, 0..1.
     """
     length = len(black_shares)
     lit = np.flatnonzero(black_shares < _BAR_SHARE)
     bars = (int(lit[0]), length - 1 - int(lit[-1])) if len(lit) else (0, 0)
     if min(bars) < _MIN_BAR * length or length - sum(bars) < _MIN_CONTENT * length:
         return slice(0, length)
-    # Both are as wide as the wider one, unless the picture itself goes on there.
+    # Both bars get the width of the wider one, unless the image continues where it would be cut.
     edge, widest = max(1, round(_BAR_EDGE * length)), max(bars)
     first, last = (
         edge + (widest if shares[bar : widest + 1].mean() >= _SUBTITLES_SHARE else bar)

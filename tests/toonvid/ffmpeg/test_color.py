@@ -1,4 +1,4 @@
-"""Colours through the identity engine, checked with the standard's own equations."""
+"""Colors through the identity engine, checked with the equations of the standards."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ LUMA = {1: (0.2126, 0.0722), 5: (0.299, 0.114), 6: (0.299, 0.114), 9: (0.2627, 0
 
 
 def stripes(colors=COLORS, height: int = 32) -> NDArray[np.uint8]:
-    """Upright stripes, wide enough that subsampled chroma cannot reach their middle."""
+    """Vertical stripes, wide enough that subsampled chroma does not reach their middle."""
     return np.repeat(np.array(colors, np.uint8)[None], height, 0).repeat(SQUARE, 1)
 
 
-def middles(picture: NDArray) -> NDArray[np.float64]:
-    """The colour in the middle of each stripe."""
-    row = picture[picture.shape[0] // 2]
+def middles(image: NDArray) -> NDArray[np.float64]:
+    """Return the color in the middle of each stripe."""
+    row = image[image.shape[0] // 2]
     return np.array(row[SQUARE // 2 :: SQUARE], np.float64)
 
 
 def to_yuv(rgb: NDArray, matrix: int, full_range: bool, bits: int = 8) -> NDArray[np.uint16]:
-    """H.273: (..., 3) RGB of 0..255 to Y, Cb, Cr."""
+    """Convert (..., 3) RGB in 0..255 to Y, Cb, Cr (H.273)."""
     red, blue = LUMA[matrix]
     r, g, b = np.moveaxis(rgb / 255, -1, 0)
     luma = red * r + (1 - red - blue) * g + blue * b
@@ -63,7 +63,7 @@ def to_yuv(rgb: NDArray, matrix: int, full_range: bool, bits: int = 8) -> NDArra
 
 
 def from_yuv(yuv: NDArray, matrix: int, full_range: bool) -> NDArray[np.float64]:
-    """H.273 the other way, 8 bits."""
+    """Convert 8-bit Y, Cb, Cr to RGB (H.273)."""
     red, blue = LUMA[matrix]
     y, cb, cr = np.moveaxis(np.asarray(yuv, np.float64), -1, 0)
     if full_range:
@@ -76,7 +76,7 @@ def from_yuv(yuv: NDArray, matrix: int, full_range: bool) -> NDArray[np.float64]
 
 
 def yuv_frame(rgb, pix_fmt: str, matrix: int, full_range: bool) -> av.VideoFrame:
-    """A frame made by the equations above, not by FFmpeg."""
+    """Make a frame with the equations above, not with FFmpeg."""
     bits = 10 if "10" in pix_fmt else 8
     planes = np.moveaxis(to_yuv(rgb, matrix, full_range, bits), -1, 0)
     frame = av.VideoFrame(rgb.shape[1], rgb.shape[0], pix_fmt)
@@ -94,7 +94,7 @@ def yuv_frame(rgb, pix_fmt: str, matrix: int, full_range: bool) -> av.VideoFrame
 
 
 def seen(path: Path | str) -> tuple[NDArray[np.float64], av.VideoFrame]:
-    """The colours of a target by its own tags and the standard's equations."""
+    """Return the colors of a target, by its own tags and the equations of the standard."""
     frame = first_frame(path)
     planes = []
     for plane in frame.planes:
@@ -112,9 +112,9 @@ def tags(frame: av.VideoFrame) -> tuple[int, int, int]:
 
 
 def yuv_source(tmp_path, pix_fmt, color, full_range, colors=COLORS, height=32, tagged=True) -> Path:
-    picture = stripes(colors, height)
+    image = stripes(colors, height)
     matrix = color[0] if color != UNTAGGED else (1 if height >= 720 else 6)
-    frames = [yuv_frame(picture, pix_fmt, matrix, full_range) for _ in range(2)]
+    frames = [yuv_frame(image, pix_fmt, matrix, full_range) for _ in range(2)]
     return Clip(
         frames,
         pix_fmt=pix_fmt,
@@ -126,23 +126,25 @@ def yuv_source(tmp_path, pix_fmt, color, full_range, colors=COLORS, height=32, t
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le"])
 @pytest.mark.parametrize("full_range", [False, True], ids=["limited", "full"])
 @pytest.mark.parametrize("color", [BT709, BT601, PAL], ids=["bt709", "bt601", "pal"])
-def test_greys_and_bars_change_by_two_levels_at_most(pix_fmt, full_range, color, tmp_path, toon):
+def test_grays_and_bars_change_by_at_most_two_levels(pix_fmt, full_range, color, tmp_path, toon):
     source = yuv_source(tmp_path, pix_fmt, color, full_range)
     done = toon(source, encoding=EncodeOptions(crf=0))
     found, frame = seen(done.target)
-    assert np.abs(found - np.array(COLORS)).max() <= 2.5  # 2 levels, rounded once more to look
+    assert (
+        np.abs(found - np.array(COLORS)).max() <= 2.5
+    )  # 2 levels, and half a level of rounding in this test
     assert tags(frame) == color
     assert frame.format.name == "yuv420p"
     assert done.notices == ()
 
 
-def test_default_quality_keeps_flat_colours(tmp_path, toon):
+def test_default_quality_keeps_flat_colors(tmp_path, toon):
     found, _ = seen(toon(yuv_source(tmp_path, "yuv420p", BT709, False)).target)
-    assert np.abs(found - np.array(COLORS)).max() <= 4  # 2 levels, and what CRF 18 makes of them
+    assert np.abs(found - np.array(COLORS)).max() <= 4  # 2 levels, and 2 for the loss at CRF 18
 
 
 @pytest.mark.parametrize(("height", "expected"), [(32, BT601), (720, BT709)])
-def test_untagged_film_is_taken_for_what_its_size_tells(height, expected, tmp_path, toon):
+def test_untagged_video_gets_the_tags_of_its_size(height, expected, tmp_path, toon):
     source = yuv_source(tmp_path, "yuv420p", UNTAGGED, False, height=height, tagged=False)
     found, frame = seen(toon(source, encoding=EncodeOptions(crf=0)).target)
     assert tags(frame) == expected
@@ -157,9 +159,9 @@ def test_tags_are_stated_in_every_container(suffix, tmp_path, toon):
     assert int(frame.color_range) == 1
 
 
-def test_grey_film_stays_grey(tmp_path, toon):
-    picture = stripes(RAMP)
-    source = Clip([picture] * 2, codec="ffv1", pix_fmt="gray").write(tmp_path / "source.mkv")
+def test_gray_video_stays_gray(tmp_path, toon):
+    image = stripes(RAMP)
+    source = Clip([image] * 2, codec="ffv1", pix_fmt="gray").write(tmp_path / "source.mkv")
     found, _ = seen(toon(source, encoding=EncodeOptions(crf=0)).target)
     assert np.abs(found - np.array(RAMP)).max() <= 2.5
 
@@ -172,7 +174,7 @@ def picture_source(tmp_path, pixels, codec="png", pix_fmt=None) -> Path:
 
 
 def rgb_of(path) -> NDArray:
-    """An independent reader's pixels."""
+    """Return the pixels as OpenCV reads them."""
     cv2 = pytest.importorskip("cv2")
     found = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     assert found is not None
@@ -183,14 +185,14 @@ def rgb_of(path) -> NDArray:
 
 
 @pytest.mark.parametrize("pix_fmt", ["rgb24", "rgba", "gray", "rgb48be", "gray16be", "pal8", "ya8"])
-def test_png_of_any_kind_to_png_is_exact(pix_fmt, tmp_path, toon):
+def test_png_of_any_format_to_png_is_exact(pix_fmt, tmp_path, toon):
     colors = RAMP if "gray" in pix_fmt or pix_fmt == "ya8" else COLORS
-    picture = stripes(colors)
+    image = stripes(colors)
     source = tmp_path / "source.png"
     if pix_fmt == "pal8":
-        source.write_bytes(paletted_png(picture))
+        source.write_bytes(paletted_png(image))
     else:
-        frame = av.VideoFrame.from_ndarray(picture, "rgb24").reformat(
+        frame = av.VideoFrame.from_ndarray(image, "rgb24").reformat(
             format=pix_fmt, dst_color_range="JPEG" if "gray" in pix_fmt else None
         )
         Clip(
@@ -204,8 +206,8 @@ def test_png_of_any_kind_to_png_is_exact(pix_fmt, tmp_path, toon):
     assert np.abs(found[:, :, :3].astype(int) - exact[:, :, :3]).max() <= tolerance
 
 
-def paletted_png(picture: NDArray[np.uint8]) -> bytes:
-    """A PNG with a palette: one entry for each stripe."""
+def paletted_png(image: NDArray[np.uint8]) -> bytes:
+    """Return a PNG with a palette of one entry per stripe."""
     import struct
     import zlib
 
@@ -214,8 +216,8 @@ def paletted_png(picture: NDArray[np.uint8]) -> bytes:
             struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
         )
 
-    colors = middles(picture).astype(np.uint8)
-    height, width = picture.shape[:2]
+    colors = middles(image).astype(np.uint8)
+    height, width = image.shape[:2]
     row = b"\0" + bytes(x // SQUARE for x in range(width))
     header = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)
     return (
@@ -229,44 +231,44 @@ def paletted_png(picture: NDArray[np.uint8]) -> bytes:
 
 @pytest.mark.parametrize("codec", ["png", "mjpeg", "libwebp"])
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp"])
-def test_pictures_cross_formats_within_three_levels(codec, suffix, tmp_path, toon):
+def test_conversion_between_image_formats_changes_three_levels(codec, suffix, tmp_path, toon):
     source = picture_source(tmp_path, stripes(), codec)
     expected = middles(rgb_of(source))
     found = middles(rgb_of(toon(source, f"target.{suffix}").target))
     assert np.abs(found - expected).max() <= (3 if suffix == "webp" else 2)
 
 
-def test_photo_to_film_keeps_its_colours(tmp_path, toon):
+def test_a_photo_keeps_its_colors_as_a_video(tmp_path, toon):
     source = picture_source(tmp_path, stripes(), "mjpeg")
     found, _ = seen(toon(source, "target.mp4", encoding=EncodeOptions(crf=0)).target)
     assert np.abs(found - middles(rgb_of(source))).max() <= 3
 
 
-def half_clear() -> NDArray[np.uint8]:
-    picture = np.dstack([stripes(BARS), np.zeros((32, SQUARE * len(BARS)), np.uint8)])
-    picture[8:, :, 3] = 128
-    picture[24:, :, 3] = 255
-    return picture
+def half_transparent() -> NDArray[np.uint8]:
+    image = np.dstack([stripes(BARS), np.zeros((32, SQUARE * len(BARS)), np.uint8)])
+    image[8:, :, 3] = 128
+    image[24:, :, 3] = 255
+    return image
 
 
-def test_alpha_survives_from_png_to_png_and_webp(tmp_path, toon):
-    source = picture_source(tmp_path, half_clear())
+def test_alpha_is_kept_from_png_to_png_and_webp(tmp_path, toon):
+    source = picture_source(tmp_path, half_transparent())
     found = rgb_of(toon(source, "target.png").target)
-    assert np.array_equal(found[:, :, 3], half_clear()[:, :, 3])
-    assert np.array_equal(found[8:], half_clear()[8:])
+    assert np.array_equal(found[:, :, 3], half_transparent()[:, :, 3])
+    assert np.array_equal(found[8:], half_transparent()[8:])
     webp = rgb_of(toon(source, "target.webp").target)
-    assert np.abs(webp[:, :, 3].astype(int) - half_clear()[:, :, 3]).max() <= 2
+    assert np.abs(webp[:, :, 3].astype(int) - half_transparent()[:, :, 3]).max() <= 2
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "mp4"])
-def test_alpha_is_laid_over_white_where_there_is_none(suffix, tmp_path, toon):
-    source = picture_source(tmp_path, half_clear())
+def test_alpha_is_blended_over_white_where_the_format_has_none(suffix, tmp_path, toon):
+    source = picture_source(tmp_path, half_transparent())
     done = toon(
         source, f"target.{suffix}", encoding=EncodeOptions(crf=0 if suffix == "mp4" else None)
     )
     if suffix == "jpg":
-        picture = rgb_of(done.target)
-        rows = [np.array(picture[y, 8::SQUARE], float) for y in (4, 16, 28)]
+        image = rgb_of(done.target)
+        rows = [np.array(image[y, 8::SQUARE], float) for y in (4, 16, 28)]
     else:
         rows = [seen(done.target)[0]] * 3
     bars = np.array(BARS, float)
@@ -278,7 +280,7 @@ def test_alpha_is_laid_over_white_where_there_is_none(suffix, tmp_path, toon):
         assert np.abs(rows[2] - bars).max() <= 4
 
 
-# HDR: where 203 nits, the white of ordinary pictures, is to land.
+# HDR: 203 nits is the white of standard video.
 
 
 def pq(nits: float) -> float:
@@ -297,11 +299,11 @@ def test_hdr_is_mapped_to_bt709_with_a_notice(transfer, name, tmp_path, toon):
     assert done.notices == (f"HDR ({name}) is tone-mapped to BT.709",)
     found, frame = seen(done.target)
     assert tags(frame) == BT709
-    greys = found.mean(axis=1)
-    assert np.abs(found - greys[:, None]).max() <= 3  # greys stay grey
-    assert greys[0] <= 3 and np.all(np.diff(greys) > 0)
-    assert 110 <= greys[4] <= 225
-    assert greys[-1] >= greys[4] + 15
+    grays = found.mean(axis=1)
+    assert np.abs(found - grays[:, None]).max() <= 3  # grays stay gray
+    assert grays[0] <= 3 and np.all(np.diff(grays) > 0)
+    assert 110 <= grays[4] <= 225
+    assert grays[-1] >= grays[4] + 15
 
 
 def test_wide_gamut_is_mapped_with_a_notice(tmp_path):
@@ -313,7 +315,7 @@ def test_wide_gamut_is_mapped_with_a_notice(tmp_path):
 
 @pytest.mark.parametrize(("cores", "threads"), [(None, 1), (2, 1), (32, 4)])
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "pal8"])
-def test_graphs_have_threads_of_their_own_on_many_cores(cores, threads, pix_fmt, monkeypatch):
+def test_graphs_get_threads_on_many_cores(cores, threads, pix_fmt, monkeypatch):
     monkeypatch.setattr("os.cpu_count", lambda: cores)
     assert (
         encoder_graph(64, 48, (64, 48), pix_fmt, ColorTags(*BT709), False, False).threads == threads

@@ -9,7 +9,7 @@ from toonvid.errors import SourceError
 from toonvid.ffmpeg.jpeg import JpegEncoder, decode_jpeg
 
 
-def test_pictures_survive_in_any_size() -> None:
+def test_frames_of_any_size_are_encoded_and_decoded() -> None:
     encoder = JpegEncoder()
     for size in ((64, 48), (64, 48), (33, 17), (64, 48)):
         pixels = draw_scene(*size, 0)
@@ -20,7 +20,7 @@ def test_pictures_survive_in_any_size() -> None:
         assert np.abs(back.astype(int) - pixels).mean() < 10
 
 
-def test_colours_stay() -> None:
+def test_colors_are_kept() -> None:
     pixels = np.zeros((32, 32, 3), np.uint8)
     pixels[:] = (220, 40, 90)
     back = decode_jpeg(JpegEncoder().encode(pixels))
@@ -28,11 +28,11 @@ def test_colours_stay() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"GIF89a", b"\xff\xd8\xff\xd9", jpeg(32, 32, 9)[:90]])
-def test_what_is_no_picture_is_refused(data: bytes) -> None:
+def test_other_data_is_refused(data: bytes) -> None:
     with pytest.raises(SourceError, match="is not a JPEG image"):
         decode_jpeg(data)
 
 
-def test_picture_larger_than_any_camera_is_refused() -> None:
+def test_a_too_large_image_is_refused() -> None:
     with pytest.raises(SourceError):
         decode_jpeg(jpeg(4112, 2320, 9))

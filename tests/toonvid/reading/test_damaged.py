@@ -1,5 +1,5 @@
-"""Damaged files: each ends in bounded time and memory with one line, and leaves a whole target or
-none. `scripts/long/faults` tries thousands.
+"""Damaged files: each ends in bounded time and memory with one line, and a complete target or none.
+`scripts/long/faults` tries thousands.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from toonvid.writing.part_folder import part_folder
 
 COUNT = int(os.environ.get("TOONVID_DAMAGED", "100"))
 SEED = int(os.environ.get("TOONVID_SEED", "8"))
-SECONDS = 60  # for any one file, on a machine that has other things to do
-MEMORY = 6 * 2**30  # bytes of addresses, of which OpenVINO and FFmpeg's threads take most
+SECONDS = 60  # per file, on a busy machine
+MEMORY = 6 * 2**30  # bytes of address space; OpenVINO and FFmpeg's threads take most of it
 
-# Converts what it is told, one line for each: the exit code, and what was said.
+# Reads source and target from each line of input; prints the exit code and the message.
 WORKER = textwrap.dedent("""
     import sys, resource
     resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[2]), int(sys.argv[2])))
@@ -48,14 +48,14 @@ WORKER = textwrap.dedent("""
 
 
 class Worker:
-    """A process that converts one file after another; a new one is started where one died."""
+    """A process that converts one file after another; it is restarted when it dies."""
 
     def __init__(self, engine: Path) -> None:
         self._engine = engine
         self._process: subprocess.Popen[str] | None = None
 
     def convert(self, source: Path, target: Path) -> tuple[int, str]:
-        """The exit code and the line; 71 for a crash, 72 for one that took too long."""
+        """Return exit code and message; 71 for a crash, 72 for a timeout."""
         if self._process is None:
             self._start()
         assert self._process is not None and self._process.stdin is not None
@@ -98,7 +98,7 @@ class Worker:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
-def test_damaged_files_end_with_one_line_and_no_half_written_target(engines_folder, tmp_path):
+def test_damaged_files_end_with_one_line_and_no_partial_target(engines_folder, tmp_path):
     (tmp_path / "damaged").mkdir()
     worker = Worker(engines_folder / "negative.onnx")
     failures, codes = [], Counter()
@@ -119,17 +119,17 @@ def test_damaged_files_end_with_one_line_and_no_half_written_target(engines_fold
     assert failures == [], "\n".join(failures)
     assert codes[0] and codes[1] and codes[4], (
         codes
-    )  # the damage is neither too little nor too much
+    )  # the damage is neither too small nor too large
 
 
 def complaint(code: int, said: str, target: Path) -> str | None:
-    """What is wrong with how a conversion ended."""
+    """Return what is wrong with the end of a conversion; None when nothing is."""
     if code not in (0, 1, 4):
         return "it ended otherwise than with 0, 1 or 4"
     if "<NEW LINE>" in said:
         return "more than one line"
     if part_folder(target).exists():
-        # All segments are good, and their container takes none of them.
+        # All segments are complete, but the container accepts none of them.
         state = read_job_state(target)
         if code != 1 or state is None or not state.awaits_join:
             return "the folder of the unfinished target is still there"
@@ -140,7 +140,7 @@ def complaint(code: int, said: str, target: Path) -> str | None:
     return None if frames else "the target has no frames"
 
 
-def test_streams_that_no_codec_reads_are_refused_or_left_out(tmp_path, toon):
+def test_streams_without_a_decoder_are_refused_or_left_out(tmp_path, toon):
     source = Clip(audio=(Tone("ac3"),)).write(tmp_path / "source.mp4")
     whole = source.read_bytes()
     source.write_bytes(whole.replace(b"avc1", b"zzzz"))

@@ -1,4 +1,4 @@
-"""A source becomes upright frames of one size, whatever it is."""
+"""Any source becomes rotated frames of one size; unreadable sources are refused."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from toonvid.reading.options import DecodeOptions
 from toonvid.video import Frame, VideoInfo
 
 F = Fraction
-RED, GREEN, BLUE, GREY = (220, 20, 20), (20, 220, 20), (20, 20, 220), (128, 128, 128)
+RED, GREEN, BLUE, GRAY = (220, 20, 20), (20, 220, 20), (20, 20, 220), (128, 128, 128)
 
 
 def corners(width: int, height: int) -> np.ndarray:
-    """Red above left, green above right, blue below left, grey below right."""
-    picture = np.zeros((height, width, 3), np.uint8)
-    picture[: height // 2, : width // 2], picture[: height // 2, width // 2 :] = RED, GREEN
-    picture[height // 2 :, : width // 2], picture[height // 2 :, width // 2 :] = BLUE, GREY
-    return picture
+    """An image that is red at the top left, green, blue at the bottom left, and gray."""
+    image = np.zeros((height, width, 3), np.uint8)
+    image[: height // 2, : width // 2], image[: height // 2, width // 2 :] = RED, GREEN
+    image[height // 2 :, : width // 2], image[height // 2 :, width // 2 :] = BLUE, GRAY
+    return image
 
 
 def read(source, **options) -> tuple[VideoInfo, list[Frame]]:
@@ -57,38 +57,38 @@ def assert_same_corners(found: np.ndarray, expected: np.ndarray) -> None:
 TURNS = [(d, x, y) for d in (0, 90, 180, 270) for x in (False, True) for y in (False, True)]
 
 
-def turned(picture: np.ndarray, degrees: int, mirrored_x: bool, mirrored_y: bool) -> np.ndarray:
-    picture = np.rot90(picture, degrees // 90)
+def rotated(image: np.ndarray, degrees: int, mirrored_x: bool, mirrored_y: bool) -> np.ndarray:
+    image = np.rot90(image, degrees // 90)
     if mirrored_x:
-        picture = picture[:, ::-1]
-    return picture[::-1] if mirrored_y else picture
+        image = image[:, ::-1]
+    return image[::-1] if mirrored_y else image
 
 
 @pytest.mark.parametrize("turn", TURNS, ids=str)
-def test_rotated_and_mirrored_films_are_written_upright_without_a_matrix(turn, tmp_path, toon):
+def test_rotation_and_mirroring_are_applied_and_the_matrix_is_dropped(turn, tmp_path, toon):
     stored = corners(64, 32)
     source = Clip([stored] * 3, rotation=turn).write(tmp_path / "source.mp4")
     done = toon(source)
-    assert_same_corners(decoded(done.target)[0], turned(stored, *turn))
+    assert_same_corners(decoded(done.target)[0], rotated(stored, *turn))
     assert "DISPLAYMATRIX" not in [d.type.name for d in first_frame(done.target).side_data]
 
 
-def test_rotation_is_what_other_players_make_of_it(tmp_path):
+def test_rotation_agrees_with_opencv(tmp_path):
     cv2 = pytest.importorskip("cv2")
     source = Clip([corners(64, 32)] * 3, rotation=(90, False, False)).write(tmp_path / "s.mp4")
     seen = cv2.VideoCapture(str(source)).read()[1][:, :, ::-1]
     assert_same_corners(read(source)[1][0].pixels, seen)
 
 
-def test_rotated_film_swaps_its_pixels_aspect_too(tmp_path, toon):
-    film = Clip([corners(64, 32)] * 3, rotation=(90, False, False), aspect=F(4, 3))
-    source = film.write(tmp_path / "source.mp4")
+def test_rotation_inverts_the_pixel_aspect_ratio(tmp_path, toon):
+    video = Clip([corners(64, 32)] * 3, rotation=(90, False, False), aspect=F(4, 3))
+    source = video.write(tmp_path / "source.mp4")
     with av.open(toon(source).target) as target:
         assert target.streams.video[0].sample_aspect_ratio == F(3, 4)
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "mov"])
-def test_pixels_aspect_survives(suffix, tmp_path, toon):
+def test_the_pixel_aspect_ratio_is_kept(suffix, tmp_path, toon):
     source = Clip(aspect=F(16, 11)).write(tmp_path / f"source.{suffix}")
     with av.open(toon(source, f"target.{suffix}").target) as target:
         assert target.streams.video[0].sample_aspect_ratio == F(16, 11)
@@ -96,7 +96,9 @@ def test_pixels_aspect_survives(suffix, tmp_path, toon):
 
 @pytest.mark.parametrize("suffix", ["webm", "gif", "png", "jpg", "webp"])
 @pytest.mark.parametrize(("aspect", "size"), [(F(16, 11), (94, 48)), (F(1, 2), (64, 96))])
-def test_pixels_become_square_where_no_others_can_be_stated(suffix, aspect, size, tmp_path, toon):
+def test_pixels_become_square_where_the_format_states_no_ratio(
+    suffix, aspect, size, tmp_path, toon
+):
     source = Clip([corners(64, 48)], aspect=aspect).write(tmp_path / "source.mp4")
     target = toon(source, f"target.{suffix}").target
     width, height = first_frame(target).width, first_frame(target).height
@@ -104,7 +106,7 @@ def test_pixels_become_square_where_no_others_can_be_stated(suffix, aspect, size
     assert_same_corners(decoded(target)[0], corners(width, height))
 
 
-# EXIF: what must be done to stored pixels, by the standard's table.
+# EXIF orientation -> operation on the stored pixels, from the table of the standard.
 
 EXIF = {
     1: lambda p: p,
@@ -123,12 +125,12 @@ def test_exif_orientation_is_applied_once(orientation, tmp_path, toon):
     stored = corners(64, 32)
     source = tmp_path / "source.jpg"
     source.write_bytes(with_exif(image_file(stored, "mjpeg"), orientation))
-    upright = EXIF[orientation](stored)
-    assert_same_corners(read(source)[1][0].pixels, upright)
+    expected = EXIF[orientation](stored)
+    assert_same_corners(read(source)[1][0].pixels, expected)
     for name in ("target.jpg", "target.png", "target.webp"):
         target = toon(source, name).target
-        assert_same_corners(decoded(target)[0], upright)
-        assert_same_corners(read(target)[1][0].pixels, upright)
+        assert_same_corners(decoded(target)[0], expected)
+        assert_same_corners(read(target)[1][0].pixels, expected)
 
 
 # Sizes.
@@ -138,14 +140,12 @@ SIZES = [(1, 1), (1, 7), (7, 1), (2, 2), (37, 23), (64, 1), (3, 64)]
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "gif", "png", "jpg", "webp"])
-def test_odd_sizes_come_through_and_are_doubled_only_where_the_codec_asks(
-    size, suffix, tmp_path, toon
-):
+def test_odd_sizes_are_kept_and_padded_only_where_the_codec_needs_it(size, suffix, tmp_path, toon):
     width, height = size
-    picture = np.full((height, width, 3), 40, np.uint8)
-    picture[-1], picture[:, -1] = 200, 200
+    image = np.full((height, width, 3), 40, np.uint8)
+    image[-1], image[:, -1] = 200, 200
     source = tmp_path / "source.png"
-    source.write_bytes(image_file(picture, "png"))
+    source.write_bytes(image_file(image, "png"))
     found = decoded(toon(source, f"target.{suffix}").target)[0]
     even = suffix in ("mp4", "mkv")
     shape = (height + height % 2, width + width % 2) if even else (height, width)
@@ -153,7 +153,7 @@ def test_odd_sizes_come_through_and_are_doubled_only_where_the_codec_asks(
     assert found[-1, -1].tolist() == pytest.approx([200, 200, 200], abs=6)
 
 
-def test_doubled_row_and_column_repeat_their_neighbours(tmp_path, toon):
+def test_the_padding_repeats_the_last_row_and_column(tmp_path, toon):
     source = tmp_path / "source.png"
     source.write_bytes(image_file(moving_frames(1, (37, 23))[0], "png"))
     found = decoded(toon(source, "target.mp4").target)[0].astype(int)
@@ -161,11 +161,11 @@ def test_doubled_row_and_column_repeat_their_neighbours(tmp_path, toon):
     assert abs(found[:, 37] - found[:, 36]).max() <= 3
 
 
-def test_a_frame_of_3840_by_2160_comes_through(tmp_path, toon):
-    picture = np.repeat(np.repeat(corners(64, 36), 60, 0), 60, 1)
+def test_a_frame_of_3840_by_2160_is_converted(tmp_path, toon):
+    image = np.repeat(np.repeat(corners(64, 36), 60, 0), 60, 1)
     source = tmp_path / "source.jpg"
-    source.write_bytes(image_file(picture, "mjpeg"))
-    assert_same_corners(decoded(toon(source, "target.mp4").target)[0], picture)
+    source.write_bytes(image_file(image, "mjpeg"))
+    assert_same_corners(decoded(toon(source, "target.mp4").target)[0], image)
 
 
 @pytest.mark.parametrize("suffix", ["ts", "h264"])
@@ -173,13 +173,13 @@ def test_frames_that_change_size_are_scaled_to_the_first(suffix, tmp_path, toon)
     sizes = ((64, 48), (96, 80), (32, 24))
     parts = []
     for number, size in enumerate(sizes):
-        film = Clip(
+        video = Clip(
             [corners(*size)] * 4,
             pts=range(4 * number, 4 * number + 4),
             options={"bf": "0"},
             muxing={"mpegts_flags": "initial_discontinuity"} if suffix == "ts" else {},
         )
-        parts.append(film.write(tmp_path / f"{number}.{suffix}").read_bytes())
+        parts.append(video.write(tmp_path / f"{number}.{suffix}").read_bytes())
     source = tmp_path / f"source.{suffix}"
     source.write_bytes(b"".join(parts))
     info, frames = read(source)
@@ -211,9 +211,9 @@ def test_size_is_a_box_or_a_short_side(size, upscale, expected, tmp_path):
     assert frames[0].pixels.shape == (expected[1], expected[0], 3)
 
 
-def test_size_is_that_of_the_upright_film(tmp_path):
-    film = Clip([corners(64, 32)], rotation=(90, False, False))
-    info, frames = read(film.write(tmp_path / "source.mp4"), size=(16, 1000))
+def test_size_applies_to_the_rotated_frames(tmp_path):
+    video = Clip([corners(64, 32)], rotation=(90, False, False))
+    info, frames = read(video.write(tmp_path / "source.mp4"), size=(16, 1000))
     assert (info.width, info.height) == (16, 32)
     assert_same_corners(frames[0].pixels, np.rot90(corners(32, 16)))
 
@@ -221,10 +221,10 @@ def test_size_is_that_of_the_upright_film(tmp_path):
 # Times.
 
 
-def test_frames_at_no_later_time_are_left_out_and_counted(tmp_path, toon):
+def test_frames_without_a_later_time_are_left_out_and_counted(tmp_path, toon):
     source = tmp_path / "source.mkv"
-    film = Clip(moving_frames(10), options={"bf": "0"}).write(tmp_path / "good.mkv")
-    with av.open(str(film)) as good, av.open(str(source), "w") as target:
+    video = Clip(moving_frames(10), options={"bf": "0"}).write(tmp_path / "good.mkv")
+    with av.open(str(video)) as good, av.open(str(source), "w") as target:
         copy = target.add_stream_from_template(good.streams.video[0], opaque=True)
         for packet in [packet for packet in good.demux(video=0) if packet.size]:
             packet.pts = packet.dts = packet.pts - packet.pts % 120
@@ -238,22 +238,22 @@ def test_frames_at_no_later_time_are_left_out_and_counted(tmp_path, toon):
 # Interlacing.
 
 
-def test_interlaced_film_is_deinterlaced_and_keeps_its_times(tmp_path, toon):
+def test_interlaced_video_is_deinterlaced_and_keeps_its_times(tmp_path, toon):
     combs = []
     for step in range(6):
-        picture = np.full((48, 64, 3), 40, np.uint8)
-        picture[0::2, 8 * step : 8 * step + 16] = 220  # the second field has moved on
-        picture[1::2, 8 * step + 4 : 8 * step + 20] = 220
-        combs.append(picture)
-    film = Clip(combs, options={"flags": "+ildct+ilme", "x264-params": "tff=1"})
-    source = film.write(tmp_path / "source.mp4")
+        image = np.full((48, 64, 3), 40, np.uint8)
+        image[0::2, 8 * step : 8 * step + 16] = 220  # the second field is later
+        image[1::2, 8 * step + 4 : 8 * step + 20] = 220
+        combs.append(image)
+    video = Clip(combs, options={"flags": "+ildct+ilme", "x264-params": "tff=1"})
+    source = video.write(tmp_path / "source.mp4")
     assert first_frame(source).interlaced_frame
     done = toon(source)
     assert frame_times(done.target) == frame_times(source)
     assert only(done.target, "video").times[0] == 0
 
-    def combing(picture: np.ndarray) -> float:
-        lines = picture[:, :, 0].astype(int)
+    def combing(image: np.ndarray) -> float:
+        lines = image[:, :, 0].astype(int)
         return float(np.abs(2 * lines[1:-1] - lines[:-2] - lines[2:]).mean())
 
     before, after = decoded(source)[2], decoded(done.target)[2]
@@ -261,7 +261,7 @@ def test_interlaced_film_is_deinterlaced_and_keeps_its_times(tmp_path, toon):
     assert not first_frame(done.target).interlaced_frame
 
 
-# What cannot be read.
+# Unreadable sources.
 
 
 @pytest.mark.parametrize(
@@ -274,7 +274,7 @@ def test_interlaced_film_is_deinterlaced_and_keeps_its_times(tmp_path, toon):
         ("broken.jpg", b"\xff\xd8\xff\xe0" + bytes(60), "not a readable|can be decoded"),
     ],
 )
-def test_what_is_no_film_is_refused_in_one_line(name, content, message, tmp_path):
+def test_other_files_are_refused_in_one_line(name, content, message, tmp_path):
     source = tmp_path / name
     source.write_bytes(content)
     with pytest.raises(SourceError, match=message) as refused, VideoDecoder(source):
@@ -283,7 +283,7 @@ def test_what_is_no_film_is_refused_in_one_line(name, content, message, tmp_path
     assert str(source) in str(refused.value)
 
 
-def test_sound_alone_is_refused(tmp_path):
+def test_audio_without_video_is_refused(tmp_path):
     source = tmp_path / "sound.m4a"
     with av.open(str(source), "w") as target:
         stream = target.add_stream("aac", rate=48000)
@@ -294,11 +294,11 @@ def test_sound_alone_is_refused(tmp_path):
         pass
 
 
-def test_sound_with_a_cover_picture_is_no_film(tmp_path):
+def test_audio_with_a_cover_image_is_refused(tmp_path):
     cover = image_file(corners(16, 16), "png")
-    film = Clip([corners(64, 48)], audio=(Tone(),), cover=cover).write(tmp_path / "film.mp4")
+    video = Clip([corners(64, 48)], audio=(Tone(),), cover=cover).write(tmp_path / "video.mp4")
     source = tmp_path / "song.mp4"
-    with av.open(str(film)) as whole, av.open(str(source), "w") as target:
+    with av.open(str(video)) as whole, av.open(str(source), "w") as target:
         kept = [s for s in whole.streams if s.type == "audio" or s.disposition & 1024]
         copies = {s.index: target.add_stream_from_template(s, opaque=True) for s in kept}
         for stream in kept:
@@ -337,7 +337,7 @@ def test_folder_and_missing_file_are_refused(tmp_path):
         "UPPER.MP4",
     ],
 )
-def test_any_name_is_a_name(name, tmp_path, toon, monkeypatch):
+def test_any_file_name_can_be_read_and_written(name, tmp_path, toon, monkeypatch):
     suffix = Path(name).suffix.lower()
     source, target = tmp_path / "in" / name, tmp_path / "out" / name
     source.parent.mkdir()
@@ -362,9 +362,9 @@ def test_frames_can_be_read_without_auxiliary_streams(tmp_path):
         assert not decoder.auxiliary.packets
 
 
-def test_a_source_that_is_let_go_early_is_still_known(tmp_path: Path) -> None:
-    film = Clip(moving_frames(5)).write(tmp_path / "film.mp4")
-    with VideoDecoder(film) as decoder:
+def test_a_closed_decoder_keeps_its_info(tmp_path: Path) -> None:
+    video = Clip(moving_frames(5)).write(tmp_path / "video.mp4")
+    with VideoDecoder(video) as decoder:
         assert len(list(decoder.frames())) == 5
         decoder.close()
         assert decoder.info.frame_count == 5

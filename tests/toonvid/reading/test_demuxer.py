@@ -1,5 +1,5 @@
-"""Damaged sources: all that can be read is written, and what could not is said. Whole ones are
-never called damaged.
+"""Damaged sources: everything readable is converted and the damage reported. Intact sources are
+never reported as damaged.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ LONG = Clip(
 
 @pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv", "avi"])
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.97])
-def test_a_file_cut_short_gives_its_readable_frames_and_says_so(suffix, share, tmp_path, toon):
-    film = LONG
+def test_a_truncated_file_gives_its_readable_frames_and_is_reported(suffix, share, tmp_path, toon):
+    video = LONG
     if suffix == "avi":
-        film = Clip(moving_frames(100), codec="mjpeg", pix_fmt="yuvj420p")
-    source = film.write(tmp_path / f"source.{suffix}")
+        video = Clip(moving_frames(100), codec="mjpeg", pix_fmt="yuvj420p")
+    source = video.write(tmp_path / f"source.{suffix}")
     times = frame_times(source)
     whole = source.read_bytes()
     source.write_bytes(whole[: int(len(whole) * share)])
@@ -46,11 +46,11 @@ def test_a_file_cut_short_gives_its_readable_frames_and_says_so(suffix, share, t
         assert "it ends after" in done.damage or "damaged packet" in done.damage
 
 
-def test_a_film_whose_pictures_alone_are_cut_short_says_so(tmp_path, toon):
-    film = Clip(moving_frames(100), audio=(Tone(seconds=F(4)),), video_last=True)
-    source = film.write(tmp_path / "source.mkv")
+def test_truncated_video_under_whole_audio_is_reported(tmp_path, toon):
+    video = Clip(moving_frames(100), audio=(Tone(seconds=F(4)),), video_last=True)
+    source = video.write(tmp_path / "source.mkv")
     faststart = Clip(
-        film.frames, audio=film.audio, video_last=True, muxing={"movflags": "faststart"}
+        video.frames, audio=video.audio, video_last=True, muxing={"movflags": "faststart"}
     ).write(tmp_path / "source.mp4")
     whole = faststart.read_bytes()
     faststart.write_bytes(whole[: int(len(whole) * 0.6)])
@@ -61,7 +61,7 @@ def test_a_film_whose_pictures_alone_are_cut_short_says_so(tmp_path, toon):
 
 
 @pytest.mark.parametrize(("suffix", "size"), [("ts", 3000), ("mkv", 600), ("mp4", 600)])
-def test_garbage_in_the_middle_costs_only_what_it_covers(suffix, size, tmp_path, toon):
+def test_garbage_in_the_middle_costs_only_the_frames_it_covers(suffix, size, tmp_path, toon):
     source = LONG.write(tmp_path / f"source.{suffix}")
     times = frame_times(source)
     data = bytearray(source.read_bytes())
@@ -69,7 +69,7 @@ def test_garbage_in_the_middle_costs_only_what_it_covers(suffix, size, tmp_path,
     data[middle : middle + size] = random.Random(3).randbytes(size)
     source.write_bytes(data)
     done = toon(source)
-    if suffix != "mkv":  # FFmpeg finds its way in a Matroska file without a word
+    if suffix != "mkv":  # FFmpeg resynchronizes in Matroska without an error
         assert done.damage is not None
     assert 60 <= done.frames <= 100
     found = frame_times(done.target)
@@ -77,7 +77,7 @@ def test_garbage_in_the_middle_costs_only_what_it_covers(suffix, size, tmp_path,
     assert found[-1] >= times[-2]
 
 
-def test_several_spots_of_garbage_do_not_end_the_reading(tmp_path, toon):
+def test_several_spots_of_garbage_do_not_end_the_frames(tmp_path, toon):
     source = LONG.write(tmp_path / "source.mkv")
     times = frame_times(source)
     data = bytearray(source.read_bytes())
@@ -88,8 +88,8 @@ def test_several_spots_of_garbage_do_not_end_the_reading(tmp_path, toon):
     assert frame_times(toon(source).target)[-1] >= times[-10]
 
 
-class Stumbling:
-    """A container that gives an error before each of its packets."""
+class FailingContainer:
+    """A container that raises an error before each of its packets."""
 
     def __init__(self, container: InputContainer, errors: int) -> None:
         self.container, self.errors = container, errors
@@ -106,21 +106,25 @@ class Stumbling:
             raise av.error.InvalidDataError(1, "damaged")
 
 
-def test_reading_goes_on_after_every_error_as_long_as_there_is_more(tmp_path):
+def test_reading_continues_after_every_error_while_packets_come(tmp_path):
     with av.open(str(Clip(moving_frames(30)).write(tmp_path / "source.mp4"))) as container:
-        demuxer = Demuxer(Stumbling(container, 1), container.streams.video[0], (), TimeRange())
+        demuxer = Demuxer(
+            FailingContainer(container, 1), container.streams.video[0], (), TimeRange()
+        )
         assert len(list(demuxer.packets())) == 30
         assert demuxer.damage() == f"{demuxer.lost_packets} damaged packets"
 
 
-def test_errors_without_end_are_given_up(tmp_path):
+def test_a_source_that_only_fails_is_given_up(tmp_path):
     with av.open(str(Clip().write(tmp_path / "source.mp4"))) as container:
-        demuxer = Demuxer(Stumbling(container, 10**9), container.streams.video[0], (), TimeRange())
+        demuxer = Demuxer(
+            FailingContainer(container, 10**9), container.streams.video[0], (), TimeRange()
+        )
         assert list(demuxer.packets()) == []
         assert demuxer.lost_packets < 100
 
 
-def test_a_header_without_a_single_picture_is_refused(tmp_path, toon):
+def test_a_header_without_frames_is_refused(tmp_path, toon):
     source = LONG.write(tmp_path / "source.mp4")
     data = source.read_bytes()
     source.write_bytes(data[: data.index(b"mdat") + 4])
@@ -138,7 +142,7 @@ WHOLE = {
     "short-sound": ("mp4", Clip(moving_frames(75), audio=(Tone(seconds=F(1, 10)),))),
     "late": ("mp4", Clip(pts=range(100, 106), audio=(Tone(start=F(1)),))),
     "late-mkv": ("mkv", Clip(pts=range(100, 106), audio=(Tone("libopus", start=F(1)),))),
-    "text-behind-the-film": (
+    "text-behind-the-video": (
         "mkv",
         Clip(subtitles=(Subtitles("srt", ((F(0), F(1), "a"), (F(8), F(1), "b"))),)),
     ),
@@ -157,9 +161,9 @@ WHOLE = {
 
 
 @pytest.mark.parametrize("kind", WHOLE)
-def test_a_whole_film_is_never_called_damaged(kind, tmp_path, toon):
-    suffix, film = WHOLE[kind]
-    source = film.write(tmp_path / f"source.{suffix}")
+def test_an_intact_video_is_never_reported_as_damaged(kind, tmp_path, toon):
+    suffix, video = WHOLE[kind]
+    source = video.write(tmp_path / f"source.{suffix}")
     for number, part in enumerate(
         (None, DecodeOptions(start=F(1, 10)), DecodeOptions(end=F(1, 5)))
     ):
@@ -169,8 +173,8 @@ def test_a_whole_film_is_never_called_damaged(kind, tmp_path, toon):
         assert done.damage is None, part
 
 
-def test_a_trimmed_edit_list_is_no_damage(tmp_path, toon):
-    """A camera's cut hides frames behind an edit list; they are there, and not shown."""
+def test_an_edit_list_is_not_damage(tmp_path, toon):
+    """An edit list hides frames at the end of the video; they exist and are not shown."""
     source = LONG.write(tmp_path / "source.mp4")
     data = bytearray(source.read_bytes())
     at = data.index(b"elst")  # version and flags, count, then duration, media time, rate
@@ -183,7 +187,7 @@ def test_a_trimmed_edit_list_is_no_damage(tmp_path, toon):
     assert done.damage is None
 
 
-def test_sound_that_is_cut_off_is_carried_as_far_as_it_goes(tmp_path, toon):
+def test_truncated_audio_is_copied_as_far_as_it_goes(tmp_path, toon):
     source = LONG.write(tmp_path / "source.mp4")
     original = only(source, "audio").content
     whole = source.read_bytes()

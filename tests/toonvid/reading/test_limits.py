@@ -1,4 +1,4 @@
-"""What a source may not do: open other files, fill the memory, keep the user waiting."""
+"""Limits on sources: they cannot open other files, fill the memory or block without end."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from toonvid.reading.options import DecodeOptions
 
 
 def playlist(folder, kind: str, other) -> Path:
-    """A file of one of the formats that name other files."""
+    """Write a file of one of the formats that name other files."""
     lines = {
         "m3u8": f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{other}\n#EXT-X-ENDLIST\n",
         "ffconcat": f"ffconcat version 1.0\nfile '{other}'\n",
@@ -36,7 +36,7 @@ def playlist(folder, kind: str, other) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["m3u8", "ffconcat", "sdp", "mpd"])
-def test_a_file_that_names_others_opens_none(kind, tmp_path):
+def test_a_file_that_names_other_files_opens_none(kind, tmp_path):
     Clip(container="mpegts").write(tmp_path / "other.ts")
     for other in ("other.ts", "list." + kind, "http://127.0.0.1:9/other.ts"):
         source = playlist(tmp_path, kind, other)
@@ -50,7 +50,7 @@ def open_and_close(source, **limits) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "png", "jpg", "webp"])
-def test_frames_of_too_many_pixels_are_refused_before_they_are_decoded(suffix, tmp_path):
+def test_too_large_frames_are_refused_before_they_are_decoded(suffix, tmp_path):
     source = tmp_path / f"source.{suffix}"
     codec = {"png": "png", "jpg": "mjpeg", "webp": "libwebp"}.get(suffix)
     if codec:
@@ -63,15 +63,15 @@ def test_frames_of_too_many_pixels_are_refused_before_they_are_decoded(suffix, t
 
 
 @pytest.mark.parametrize("trap", BOMBS)
-def test_pictures_that_claim_to_be_huge_are_named_as_such(trap, tmp_path):
+def test_images_that_claim_a_huge_size_are_refused_with_that_size(trap, tmp_path):
     source = tmp_path / trap
     source.write_bytes(BOMBS[trap])
     with pytest.raises(SourceError, match=r"has frames of \d+ x \d+, more than \d+ pixels; --max"):
         open_and_close(source)
 
 
-class Stalls(socketserver.StreamRequestHandler):
-    """A server that promises a film, sends some of it, and falls silent."""
+class StallingHandler(socketserver.StreamRequestHandler):
+    """An HTTP server that sends part of a video and then nothing more."""
 
     content = b""
 
@@ -83,27 +83,27 @@ class Stalls(socketserver.StreamRequestHandler):
 
 
 @pytest.fixture
-def silent_server():
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Stalls) as server:
+def stalling_server():
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), StallingHandler) as server:
         server.silence = threading.Event()
         server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}/film.mkv"
+        yield f"http://127.0.0.1:{server.server_address[1]}/video.mkv"
         server.silence.set()
         server.shutdown()
         thread.join()
 
 
-def test_an_address_that_never_speaks_is_given_up(silent_server):
+def test_an_address_that_sends_nothing_is_given_up(stalling_server):
     with pytest.raises(SourceError, match=r"cannot be read: no data for 0\.3 seconds"):
-        open_and_close(silent_server, stall_seconds=0.3)
+        open_and_close(stalling_server, stall_seconds=0.3)
 
 
-def test_an_address_that_falls_silent_gives_what_it_sent(silent_server, tmp_path, monkeypatch):
-    film = Clip(moving_frames(50), options={"g": "5"}).write(tmp_path / "film.mkv").read_bytes()
-    monkeypatch.setattr(Stalls, "content", film[: len(film) * 2 // 3])
-    with VideoDecoder(silent_server, DecodeOptions(stall_seconds=0.5)) as decoder:
+def test_an_address_that_stops_sending_gives_what_it_sent(stalling_server, tmp_path, monkeypatch):
+    video = Clip(moving_frames(50), options={"g": "5"}).write(tmp_path / "video.mkv").read_bytes()
+    monkeypatch.setattr(StallingHandler, "content", video[: len(video) * 2 // 3])
+    with VideoDecoder(stalling_server, DecodeOptions(stall_seconds=0.5)) as decoder:
         frames = list(decoder.frames())
     assert 5 < len(frames) < 50
     assert decoder.damage is not None
@@ -111,11 +111,11 @@ def test_an_address_that_falls_silent_gives_what_it_sent(silent_server, tmp_path
 
 @pytest.fixture
 def web(tmp_path: Path) -> Iterator[str]:
-    """The address of a web server that shows `tmp_path`."""
+    """Address of a web server for `tmp_path`."""
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_: object) -> None:
-            """Tests say nothing."""
+            """Log nothing."""
 
     handler = functools.partial(Quiet, directory=str(tmp_path))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
@@ -126,11 +126,11 @@ def web(tmp_path: Path) -> Iterator[str]:
         thread.join()
 
 
-def test_a_playlist_at_an_address_leads_on_but_not_to_files_of_this_machine(web, tmp_path):
-    film = Clip(container="mpegts").write(tmp_path / "film.ts")
-    playlist(tmp_path, "m3u8", "film.ts")
+def test_a_playlist_at_an_address_cannot_open_local_files(web, tmp_path):
+    video = Clip(container="mpegts").write(tmp_path / "video.ts")
+    playlist(tmp_path, "m3u8", "video.ts")
     with VideoDecoder(f"{web}/list.m3u8") as decoder:
         assert len(list(decoder.frames())) == 6
-    playlist(tmp_path, "m3u8", film.as_uri())
+    playlist(tmp_path, "m3u8", video.as_uri())
     with pytest.raises(SourceError):
         open_and_close(f"{web}/list.m3u8")

@@ -1,4 +1,4 @@
-"""Nobody waits for ever for a source that has fallen silent."""
+"""Sources that stop answering are given up after a time limit."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ SOON = DecodeOptions(stall_seconds=0.4)
 
 @pytest.fixture
 def pipe(tmp_path: Path) -> Path:
-    """A pipe with a name."""
+    """A named pipe."""
     path = tmp_path / "pipe.mkv"
     os.mkfifo(path)
     return path
 
 
 @pytest.fixture
-def film(tmp_path: Path) -> Path:
+def video(tmp_path: Path) -> Path:
     """50 frames with a key frame every fifth."""
-    return Clip(moving_frames(50), options={"g": "5"}).write(tmp_path / "film.mkv")
+    return Clip(moving_frames(50), options={"g": "5"}).write(tmp_path / "video.mkv")
 
 
 @contextmanager
 def writing(pipe: Path, content: bytes, pause: float = 0.0) -> Iterator[None]:
-    """Write to a pipe on another thread after a pause; it is held open to the end of the block."""
+    """Write to a pipe on another thread after a pause; the pipe stays open until the block ends."""
     done = threading.Event()
 
     def write() -> None:
@@ -62,18 +62,18 @@ def writing(pipe: Path, content: bytes, pause: float = 0.0) -> Iterator[None]:
     thread.join()
 
 
-def test_a_pipe_that_nobody_writes_to_is_given_up(pipe):
+def test_a_pipe_without_data_is_given_up(pipe):
     with (
         pytest.raises(SourceError, match=r"cannot be read: no data for 0\.4 seconds \(--st"),
         VideoDecoder(pipe, SOON),
     ):
         pass
-    with pipe.open("wb"):  # the thread that was left behind ends
+    with pipe.open("wb"):  # ends the abandoned thread
         pass
 
 
-def test_a_pipe_that_falls_silent_gives_what_it_held(pipe, film, identity, tmp_path):
-    content = film.read_bytes()
+def test_a_pipe_that_stalls_gives_what_it_contained(pipe, video, identity, tmp_path):
+    content = video.read_bytes()
     with writing(pipe, content[: len(content) * 2 // 3]):
         done = convert(pipe, tmp_path / "target.mp4", identity, ConvertOptions(decoding=SOON))
     assert done.damage is not None and "no data for 0.4 seconds" in done.damage
@@ -81,24 +81,24 @@ def test_a_pipe_that_falls_silent_gives_what_it_held(pipe, film, identity, tmp_p
 
 
 @pytest.mark.parametrize("patience", [60, 0])
-def test_a_slow_pipe_is_waited_for(patience, pipe, film):
+def test_a_slow_pipe_is_read(patience, pipe, video):
     with (
-        writing(pipe, film.read_bytes(), pause=0.8),  # longer than SOON has patience
+        writing(pipe, video.read_bytes(), pause=0.8),  # longer than SOON has patience
         VideoDecoder(pipe, DecodeOptions(stall_seconds=patience)) as decoder,
     ):
         frames = list(islice(decoder.frames(), 30))
     assert len(frames) == 30
 
 
-def test_a_pipe_is_read_to_its_end(pipe, film):
-    feeder = subprocess.Popen(["sh", "-c", f"cat {film} > {pipe}"])
+def test_a_pipe_is_read_to_its_end(pipe, video):
+    feeder = subprocess.Popen(["sh", "-c", f"cat {video} > {pipe}"])
     with VideoDecoder(pipe) as decoder:
         assert len(list(decoder.frames())) == 50
     assert decoder.damage is None
     assert feeder.wait(60) == 0
 
 
-def test_a_waiting_reader_is_let_go_at_once(pipe):
+def test_interrupt_ends_a_blocking_read_at_once(pipe):
     with writing(pipe, b""):
         file = StallGuardedFile(str(pipe), 60)
         threading.Timer(0.2, file.interrupt).start()
@@ -107,20 +107,20 @@ def test_a_waiting_reader_is_let_go_at_once(pipe):
         file.close()
 
 
-def test_a_file_is_read_and_sought_in(film, monkeypatch):
-    """As a file on a network mount is."""
-    with VideoDecoder(film) as decoder:
+def test_a_network_file_is_read_and_seeked(video, monkeypatch):
+    """The file is taken to be on a network mount."""
+    with VideoDecoder(video) as decoder:
         expected = [(frame.pts, frame.pixels.sum()) for frame in decoder.frames()]
     monkeypatch.setattr(stall_guard, "_file_system", lambda _: "nfs4")
-    with VideoDecoder(film) as decoder:
+    with VideoDecoder(video) as decoder:
         assert decoder.info.duration_seconds == 2
-        decoder.skip_to(frame_times(film)[30])
+        decoder.skip_to(frame_times(video)[30])
         assert [(frame.pts, frame.pixels.sum()) for frame in decoder.frames()] == expected[30:]
     assert decoder.damage is None
 
 
-class Stuck(StallGuardedFile):
-    """A file whose machine goes away after some bytes."""
+class StallingFile(StallGuardedFile):
+    """A network file that stops answering after some bytes."""
 
     def _open(self, source: str) -> bool:
         found = super()._open(source)
@@ -139,17 +139,17 @@ class Stuck(StallGuardedFile):
         return found
 
 
-def test_a_mount_that_dies_gives_what_it_held(film, monkeypatch):
+def test_a_stalled_mount_gives_what_was_read(video, monkeypatch):
     monkeypatch.setattr(stall_guard, "_file_system", lambda _: "fuse.sshfs")
-    monkeypatch.setattr("toonvid.reading.container.StallGuardedFile", Stuck)
-    with VideoDecoder(film, SOON) as decoder:
+    monkeypatch.setattr("toonvid.reading.container.StallGuardedFile", StallingFile)
+    with VideoDecoder(video, SOON) as decoder:
         frames = list(decoder.frames())
     assert 0 < len(frames) < 50
     assert decoder.damage is not None and "no data for 0.4 seconds" in decoder.damage
     assert not decoder.is_whole
 
 
-def test_a_file_that_breaks_is_said_to(film, monkeypatch):
+def test_a_read_error_is_reported(video, monkeypatch):
     class Breaks(StallGuardedFile):
         def read(self, size: int) -> bytes:
             if self.tell() > 6000:
@@ -159,18 +159,18 @@ def test_a_file_that_breaks_is_said_to(film, monkeypatch):
 
     monkeypatch.setattr(stall_guard, "_file_system", lambda _: "cifs")
     monkeypatch.setattr("toonvid.reading.container.StallGuardedFile", Breaks)
-    with VideoDecoder(film) as decoder:
+    with VideoDecoder(video) as decoder:
         assert 0 < len(list(decoder.frames())) < 50
     assert decoder.damage is not None and "input/output error" in decoder.damage
 
 
-def test_which_files_may_stall(tmp_path, pipe, film, monkeypatch):
+def test_pipes_and_network_mounts_may_stall(tmp_path, pipe, video, monkeypatch):
     assert may_stall(pipe)
-    assert not may_stall(film)
+    assert not may_stall(video)
     mounts = tmp_path / "mounts"
     mounts.write_text(
         "22 27 0:21 / / rw,relatime - ext4 /dev/vda rw\n"
-        f"23 27 0:22 / {tmp_path} rw,relatime shared:1 - nfs4 far:/films rw\n"
+        f"23 27 0:22 / {tmp_path} rw,relatime shared:1 - nfs4 far:/videos rw\n"
         f"24 27 0:23 / {tmp_path}/disk rw,relatime - ext4 /dev/vdb rw\n"
         rf"25 27 0:24 / {tmp_path}/my\040phone rw,relatime - fuse.mtp phone rw" + "\n"
         f"26 27 0:25 / {tmp_path}/stick rw,relatime - fuseblk /dev/sda rw\n"
@@ -182,11 +182,11 @@ def test_which_files_may_stall(tmp_path, pipe, film, monkeypatch):
         path.write_bytes(b"")
         assert may_stall(path) == expected, folder
     monkeypatch.setattr(stall_guard, "_MOUNTS", tmp_path / "none")
-    assert not may_stall(film)
+    assert not may_stall(video)
 
 
 @pytest.mark.parametrize("at_work", [True, False])
-def test_a_signal_ends_a_run_whose_pipe_is_timed_out(at_work, film, engines_folder, tmp_path):
+def test_a_signal_ends_a_run_that_waits_for_a_pipe(at_work, video, engines_folder, tmp_path):
     folder = tmp_path / "targets"
     folder.mkdir()
     read, write = os.pipe()
@@ -197,15 +197,15 @@ def test_a_signal_ends_a_run_whose_pipe_is_timed_out(at_work, film, engines_fold
         stderr=subprocess.PIPE,
     )
     if at_work:
-        os.write(write, film.read_bytes()[:-100])
+        os.write(write, video.read_bytes()[:-100])
         while not (folder / ".a.mkv.part" / "target.mkv").exists():
             assert running.poll() is None
             time.sleep(0.01)
     else:
-        assert b"Negative: openvino" in running.stderr.readline()  # the source is next
-    time.sleep(0.5)  # all that came is worked off, and more is waited for
+        assert b"Negative: openvino" in running.stderr.readline()  # the source is opened next
+    time.sleep(0.5)  # everything is processed and the run waits for more
     running.send_signal(signal.SIGINT)
-    _, said = running.communicate(timeout=60)  # the pipe stays open: only the signal ends it
+    _, said = running.communicate(timeout=60)  # the pipe stays open: only the signal ends the run
     assert running.returncode == 130
     assert b"stopped; nothing was left half-written" in said
     assert b"Traceback" not in said and b"Exception" not in said
@@ -214,7 +214,7 @@ def test_a_signal_ends_a_run_whose_pipe_is_timed_out(at_work, film, engines_fold
     os.close(write)
 
 
-def test_the_command_line_takes_a_patience(engines_folder, tmp_path):
+def test_stall_seconds_is_an_option_of_the_command_line(engines_folder, tmp_path):
     read, write = os.pipe()
     ended = start_apart(
         *("convert", "-", "-o", tmp_path / "a.mkv", "--style", "negative"),

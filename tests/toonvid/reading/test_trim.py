@@ -1,4 +1,4 @@
-"""The part of a film that was asked for: pictures, sounds, texts and chapters move alike."""
+"""Trimming: frames, audio, subtitles and chapters are moved by the same time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from toonvid.reading.options import DecodeOptions
 F = Fraction
 B_FRAMES = {"bf": "3", "b_strategy": "0", "g": "10"}
 LINES = tuple((F(n, 5), F(1, 10), f"line {n}") for n in range(10))
-FILM = Clip(
+CLIP = Clip(
     moving_frames(50),
     options={"g": "10"},
     audio=(Tone(seconds=F(2)),),
@@ -33,12 +33,12 @@ FILM = Clip(
 
 
 def brightness(path) -> list[float]:
-    """Each picture's own: what tells it from its neighbours."""
+    """Mean level of each frame, which identifies it in these clips."""
     return [float(pixels.mean()) for pixels in decoded(path)]
 
 
-def test_start_and_end_move_pictures_sounds_texts_and_chapters_alike(tmp_path, toon):
-    source = FILM.write(tmp_path / "source.mp4")
+def test_start_and_end_apply_to_frames_audio_subtitles_and_chapters(tmp_path, toon):
+    source = CLIP.write(tmp_path / "source.mp4")
     done = toon(source, decoding=DecodeOptions(start=F(4, 5), end=F(8, 5)))
     assert frame_times(done.target) == [F(n, 25) for n in range(20)]
     assert brightness(done.target) == pytest.approx(brightness(source)[20:40], abs=1)
@@ -59,9 +59,9 @@ def test_start_and_end_move_pictures_sounds_texts_and_chapters_alike(tmp_path, t
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts", "mov"])
 @pytest.mark.parametrize("options", [{"g": "10"}, B_FRAMES], ids=["plain", "b-frames"])
 @pytest.mark.parametrize("first", [0, 13])
-def test_every_start_gives_the_frames_from_there_on(suffix, options, first, tmp_path, toon):
-    film = Clip(moving_frames(30), pts=range(first, first + 30), options=options)
-    source = film.write(tmp_path / f"source.{suffix}")
+def test_frames_begin_at_every_start(suffix, options, first, tmp_path, toon):
+    video = Clip(moving_frames(30), pts=range(first, first + 30), options=options)
+    source = video.write(tmp_path / f"source.{suffix}")
     times = [time - frame_times(source)[0] for time in frame_times(source)]
     light = brightness(source)
     for start in (11, 28):
@@ -71,56 +71,56 @@ def test_every_start_gives_the_frames_from_there_on(suffix, options, first, tmp_
         assert done.damage is None
 
 
-def test_start_counts_from_the_beginning_of_the_film(tmp_path, toon):
-    film = Clip(moving_frames(20), pts=range(100, 120))
-    source = film.write(tmp_path / "source.mp4")
+def test_start_counts_from_the_first_frame(tmp_path, toon):
+    video = Clip(moving_frames(20), pts=range(100, 120))
+    source = video.write(tmp_path / "source.mp4")
     done = toon(source, decoding=DecodeOptions(start=F(2, 5)))
     assert len(frame_times(done.target)) == 10
     assert frame_times(done.target)[0] == 0
 
 
-def test_frame_on_show_at_the_start_is_the_first(tmp_path, toon):
-    film = Clip(pts=(0, 10, 20, 30, 40, 100), time_base=F(1, 100))
-    source = film.write(tmp_path / "source.mp4")
+def test_the_frame_on_screen_at_the_start_comes_first(tmp_path, toon):
+    video = Clip(pts=(0, 10, 20, 30, 40, 100), time_base=F(1, 100))
+    source = video.write(tmp_path / "source.mp4")
     done = toon(source, decoding=DecodeOptions(start=F(3, 4), end=F(11, 10)))
     assert frame_times(done.target) == [F(0), F(1, 4)]
     assert brightness(done.target) == pytest.approx(brightness(source)[4:], abs=1)
 
 
-def test_last_frame_ends_at_the_end(tmp_path):
-    film = Clip(pts=(0, 10, 20, 100, 110, 120), time_base=F(1, 100), options={"bf": "0"})
-    source = film.write(tmp_path / "source.mp4")
+def test_the_last_frame_ends_at_the_end(tmp_path):
+    video = Clip(pts=(0, 10, 20, 100, 110, 120), time_base=F(1, 100), options={"bf": "0"})
+    source = video.write(tmp_path / "source.mp4")
     with VideoDecoder(source, DecodeOptions(end=F(1, 2))) as decoder:
         frames = list(decoder.frames())
     assert [frame.seconds for frame in frames] == [F(0), F(1, 10), F(1, 5)]
     assert frames[-1].seconds + frames[-1].duration * frames[-1].time_base == F(1, 2)
 
 
-def test_end_alone_leaves_a_late_start_where_it_is(tmp_path, toon):
-    film = Clip(moving_frames(20), pts=range(5, 25), audio=(Tone(),))
-    source = film.write(tmp_path / "source.mp4")
+def test_without_a_start_times_are_not_moved(tmp_path, toon):
+    video = Clip(moving_frames(20), pts=range(5, 25), audio=(Tone(),))
+    source = video.write(tmp_path / "source.mp4")
     done = toon(source, decoding=DecodeOptions(end=F(2, 5)))
     assert frame_times(done.target) == [F(n, 25) for n in range(5, 10)]
 
 
-def test_text_that_reaches_over_the_start_is_shown_from_there_on(tmp_path, toon):
-    film = Clip(moving_frames(25), subtitles=(Subtitles("srt", ((F(1, 5), F(2, 5), "long"),)),))
-    source = film.write(tmp_path / "source.mkv")
+def test_a_subtitle_across_the_start_is_shortened(tmp_path, toon):
+    video = Clip(moving_frames(25), subtitles=(Subtitles("srt", ((F(1, 5), F(2, 5), "long"),)),))
+    source = video.write(tmp_path / "source.mkv")
     done = toon(source, "target.mkv", decoding=DecodeOptions(start=F(2, 5), end=F(1, 2)))
     text = only(done.target, "subtitle")
     assert (text.times, text.durations, text.content) == ((F(0),), (F(1, 10),), (b"long",))
 
 
-def test_sound_of_another_rate_moves_by_whole_samples(tmp_path, toon):
-    film = Clip(moving_frames(25), audio=(Tone("pcm_s16le", F(1), rate=44100),))
-    source = film.write(tmp_path / "source.mov")
+def test_audio_is_moved_by_whole_samples(tmp_path, toon):
+    video = Clip(moving_frames(25), audio=(Tone("pcm_s16le", F(1), rate=44100),))
+    source = video.write(tmp_path / "source.mov")
     done = toon(source, "target.mov", decoding=DecodeOptions(start=F(1, 3)))
     moved, original = only(done.target, "audio").times, only(source, "audio").times
     assert moved[0] == next(time for time in original if time >= F(1, 3)) - F(1, 3)
 
 
-def test_size_of_the_part_is_what_info_says(tmp_path):
-    source = FILM.write(tmp_path / "source.mp4")
+def test_info_describes_the_part(tmp_path):
+    source = CLIP.write(tmp_path / "source.mp4")
     with VideoDecoder(source, DecodeOptions(start=F(1, 2), end=F(1))) as decoder:
         assert decoder.info.duration_seconds == pytest.approx(0.5)
         assert decoder.info.frame_count == 12
@@ -128,8 +128,8 @@ def test_size_of_the_part_is_what_info_says(tmp_path):
         assert decoder.info.duration_seconds == pytest.approx(1.5)
 
 
-def test_start_behind_the_film_is_refused_and_leaves_nothing(tmp_path, toon):
-    source = FILM.write(tmp_path / "source.mp4")
+def test_a_start_after_the_end_is_refused_and_leaves_nothing(tmp_path, toon):
+    source = CLIP.write(tmp_path / "source.mp4")
     with pytest.raises(TargetError, match="has no frames there"):
         toon(source, decoding=DecodeOptions(start=F(100)))
     assert list(tmp_path.iterdir()) == [source]
