@@ -1,7 +1,9 @@
-"""Generator -> engine: `<style>.onnx`, `<style>.f16.onnx` and the card, compared number by number.
+"""A trained generator becomes an engine: `<style>.onnx`, `<style>.f16.onnx` and the model card.
 
-The scaling to [-1, 1], the layout, the clamp and the rounding become nodes of the graph, so that
-every backend gives the same answer. An engine that differs from its generator is not written.
+A training run goes in; files that `toonvid convert --style` takes come out. Scaling to [-1, 1],
+layout, clamp and rounding become nodes of the graph, so that every backend gives the same pixels.
+Each file is run and compared with the generator; an engine that differs is not written. INT8 is
+left out (`trainer.exporting.quantize`).
 """
 
 from __future__ import annotations
@@ -32,27 +34,29 @@ from trainer.training.run_folder import Run, RunRecord
 from trainer.training.state import load_trained_generator
 
 OPSET = 17
-"""The oldest with all that the generators need: old runtimes can read it."""
+"""Oldest ONNX opset that has all operators of the generators, so that old runtimes can read it."""
 
 TOLERANCE: dict[str, int] = {"f32": 1, "f16": 2}
-"""Most levels (0..255) between an engine and its generator at float32."""
+"""Precision -> largest allowed difference, in levels (0..255), from the float32 generator."""
 
 COMPARED_SIZES = ((1, 64, 64), (2, 60, 100), (1, 360, 204))
-"""(N, H, W) of the pictures an engine is compared on; multiples of 4."""
+"""(N, H, W) of the frames that an engine is compared on; multiples of 4."""
 
 
 @dataclass(frozen=True)
 class EngineText:
-    """What an engine's card says in words."""
+    """What only a person can say about an engine; goes to its card."""
 
     style: str
-    """Name of the look, as `--style` takes it."""
+    """Name of the style, as `--style` takes it."""
     title: str = ""
-    """Empty: made from the style."""
+    """Name to show; empty: made from `style`."""
     description: str = ""
-    licence: str = "not stated"
+    """One sentence on how the style looks."""
+    license: str = "not stated"
+    """SPDX identifier of the engine's license."""
     trained_on: tuple[DataSource, ...] = ()
-    """Empty: the run's folder of photos is named, without author and licence."""
+    """Datasets and their authors; empty: the names of the run's folders."""
 
     def __post_init__(self) -> None:
         if not STYLE_NAME.fullmatch(self.style):
@@ -60,19 +64,19 @@ class EngineText:
 
 
 def export(run: Run, text: EngineText, target: Path) -> Engine:
-    """Export a run's generator, its running mean, as an engine.
+    """Exports the exponential moving average (EMA) of a run's generator as an engine.
 
     Args:
-        run: A run with at least one training state.
-        text: The words on the card.
-        target: Folder for the engine; one of the same style in it is replaced.
+        run: A training run with at least one training state.
+        text: Texts for the card.
+        target: Folder for the engine; an engine of the same style in it is replaced.
 
     Returns:
         The engine that was written.
 
     Raises:
-        TrainingError: The run has nothing to export, the folder cannot be written, or an engine
-            differs from its generator; an older engine is then still there.
+        TrainingError: The run has no training state, the folder cannot be written, or an engine
+            differs from its generator. An older engine is then still there.
     """
     record = run.record()
     trained, step = load_trained_generator(run.states, record.config)
@@ -91,17 +95,20 @@ def export(run: Run, text: EngineText, target: Path) -> Engine:
 
 
 def to_onnx(generator: nn.Module) -> bytes:
-    """The engine's graph: `frame` to `cartoon`, both uint8 (N, H, W, 3) RGB, any N, H, W.
+    """Traces a generator to ONNX: `frame` to `cartoon`, both uint8 (N, H, W, 3) RGB, any N, H, W.
 
     Args:
-        generator: float32, or float16 for an engine that works in float16 inside.
+        generator: float32; or float16, for an engine that computes in float16.
+
+    Returns:
+        Content of the `.onnx` file.
     """
     dynamic = {name: {0: "N", 1: "H", 2: "W"} for name in ("frame", "cartoon")}
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         path = Path(folder) / "engine.onnx"
-        # The exporter that replaces this one needs onnxscript, a further dependency, for less.
+        # The newer exporter (dynamo=True) needs another dependency, onnxscript, for the same graph.
         warnings.simplefilter("ignore", DeprecationWarning)
-        # It asks whether instance norm shall have run-time statistics: it shall.
+        # It warns that instance norm computes statistics at run time, which is meant.
         warnings.filterwarnings("ignore", message=".*instance_norm", category=UserWarning)
         warnings.filterwarnings("ignore", message="Constant folding", category=UserWarning)
         torch.onnx.export(
@@ -117,13 +124,13 @@ def to_onnx(generator: nn.Module) -> bytes:
         return path.read_bytes()
 
 
-def levels_apart(content: bytes, card: EngineCard, generator: nn.Module) -> int:
-    """Most levels (0..255) between an engine in OpenVINO and its generator, both at float32.
+def max_level_difference(content: bytes, card: EngineCard, generator: nn.Module) -> int:
+    """Largest difference, in levels (0..255), between an engine in OpenVINO and its generator.
 
     Args:
-        content: The engine's file, of any precision that has one.
+        content: The engine's `.onnx` file, of any precision; it is run in float32.
         card: The engine's card.
-        generator: float32.
+        generator: The generator in float32.
     """
     hashes = {card.file_name("f32"): hashlib.sha256(content).hexdigest()}
     with tempfile.TemporaryDirectory() as folder:
@@ -138,7 +145,7 @@ def levels_apart(content: bytes, card: EngineCard, generator: nn.Module) -> int:
 
 
 def read_credits(path: Path) -> tuple[DataSource, ...]:
-    """Read the data sets that a card names: a JSON list of objects with `DataSource`'s fields.
+    """Reads the datasets for a card from a JSON list of objects with the fields of `DataSource`.
 
     Raises:
         TrainingError: The file cannot be read, or is not such a list.
@@ -158,7 +165,7 @@ def _write_card(
     generator: nn.Module,
     step: int,
 ) -> EngineCard:
-    """The card of an engine that has not been measured yet."""
+    """Returns the card of an engine, without metrics."""
     return EngineCard(
         style=text.style,
         title=text.title or text.style.replace("-", " ").replace("_", " ").capitalize(),
@@ -169,7 +176,7 @@ def _write_card(
         },
         parameters=count_parameters(generator),
         multiply_adds_per_pixel=round(count_multiply_adds(fold_upsampling(generator))),
-        license=text.licence,
+        license=text.license,
         trained_on=text.trained_on or _undescribed_source(record),
         recipe=describe_recipe(record),
         training_step=step,
@@ -183,25 +190,25 @@ def _write_card(
 def _compare(
     files: dict[Precision, bytes], card: EngineCard, generator: nn.Module
 ) -> dict[str, float]:
-    """How many levels each file is apart from the generator, by the names of the card's metrics.
+    """Returns the difference of each file from the generator in levels, as metrics of the card.
 
     Raises:
-        TrainingError: More than the card allows.
+        TrainingError: A file differs by more than the card allows.
     """
-    apart: dict[str, float] = {}
+    metrics: dict[str, float] = {}
     for precision, content in files.items():
-        levels = levels_apart(content, card, generator)
+        levels = max_level_difference(content, card, generator)
         if levels > card.tolerance[precision]:
             raise TrainingError(
                 f"the {precision} engine differs from its generator by {levels} levels "
                 f"({card.tolerance[precision]} allowed): nothing is written"
             )
-        apart[f"levels_apart_{precision}"] = levels
-    return apart
+        metrics[f"levels_apart_{precision}"] = levels  # the name that cards have always had
+    return metrics
 
 
 class _FrameGenerator(nn.Module):
-    """A generator with the engine's own input and output around it."""
+    """A generator between the input and output of an engine: uint8 (N, H, W, 3) RGB both."""
 
     def __init__(self, generator: nn.Module) -> None:
         super().__init__()
@@ -209,13 +216,13 @@ class _FrameGenerator(nn.Module):
         self._dtype = next(generator.parameters()).dtype
 
     def forward(self, frame: Tensor) -> Tensor:
-        # TensorRT takes a uint8 input only if it is cast before anything else.
+        # TensorRT takes a uint8 input only if a cast is the first node behind it.
         photos = frame.to(self._dtype) / 127.5 - 1
-        levels = (self._redraw(photos).clamp(-1, 1) + 1) * 127.5
+        levels = (self._generate(photos).clamp(-1, 1) + 1) * 127.5
         return levels.round().to(torch.uint8)
 
-    def _redraw(self, photos: Tensor) -> Tensor:
-        """Shapes (N, H, W, 3)."""
+    def _generate(self, photos: Tensor) -> Tensor:
+        """G(p): shape (N, H, W, 3) in [-1, 1], for photos of the same shape and range."""
         if isinstance(self.generator, LiteGenerator):
             return self.generator.redraw(photos)
         return self.generator(photos.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
@@ -227,7 +234,10 @@ def _run_generator(generator: nn.Module, frames: Pixels) -> Pixels:
 
 
 def _compared_frames() -> list[Pixels]:
-    """Noise, and the same noise blown up to areas: (N, H, W, 3) uint8 for each compared size."""
+    """Noise, and the same noise enlarged to flat areas: (N, H, W, 3) uint8 for each compared size.
+
+    Noise has every level and differs from pixel to pixel; enlarged, it has flat areas and edges.
+    """
     random = np.random.default_rng(0)
     frames = []
     for count, height, width in COMPARED_SIZES:
@@ -238,6 +248,6 @@ def _compared_frames() -> list[Pixels]:
 
 
 def _undescribed_source(record: RunRecord) -> tuple[DataSource, ...]:
-    """The run's folders by their names, where nobody said whose the pictures are."""
+    """The names of the run's folders, for a card whose datasets were not described."""
     folders = [folder for folder in (record.photos, record.cartoons) if folder]
     return tuple(DataSource(Path(f).name, "not stated", "not stated") for f in folders)

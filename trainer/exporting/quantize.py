@@ -1,7 +1,9 @@
-"""INT8 engines: `<style>.int8.onnx`, in which the convolutions work on quantized numbers (QDQ).
+"""INT8 engines: `<style>.int8.onnx`, whose convolutions compute with 8-bit integers (QDQ format).
 
-ONNX Runtime's quantizer does the work; this file gives it pictures, measures what is lost, and
-keeps the result only when that is little. Leaves out the float engines (`trainer.exporting.export`).
+An exported engine and a folder of photos go in; the INT8 file beside the others, and its entry on
+the card, come out. ONNX Runtime quantizes; here it gets images to calibrate with, and the result is
+compared with float32 and kept only if it is close. Float engines are left out
+(`trainer.exporting.export`).
 """
 
 from __future__ import annotations
@@ -27,52 +29,53 @@ from toonvid.video import Pixels
 from trainer.data.images import UnusableImageError, find_images, read_image
 from trainer.files import write_atomically
 
-LEAST_PSNR_DB = 35.0
-"""An INT8 engine whose pictures are further from float32's than this is not kept."""
+MIN_PSNR_DB = 35.0
+"""Lowest peak signal-to-noise ratio, against float32, at which an INT8 engine is kept."""
 
-CALIBRATION_PICTURES = 48
-COMPARED_PICTURES = 16
-"""Others than those it was calibrated with."""
+CALIBRATION_IMAGES = 48
+COMPARED_IMAGES = 16
+"""Images to compare with float32, none of which the engine was calibrated with."""
 LONGEST_SIDE = 256
-"""Pixels; larger pictures are cut to this: all that they become in the network is kept at once."""
+"""Largest side in pixels; larger images are cropped, because the calibration keeps all activations
+of all images in memory."""
 RANGE_PERCENTILE = 99.99
-"""Of what an activation holds: the range that its 8 bits cover. One in ten thousand is cut off, and
-the steps between the others are finer: whole ranges give flat dark areas a visible grain."""
-_LEAST_ERROR = 1e-5
-"""In levels squared; equal pictures are given as 98 dB, because JSON has no infinity."""
+"""Percentile of an activation's values that 8 bits cover. One value in ten thousand is clipped, and
+the steps between all others are finer: without it, dark flat areas get a visible grain."""
+_MIN_SQUARED_ERROR = 1e-5
+"""In levels squared. Equal images then have 98 dB, because JSON has no infinity."""
 
 
 def add_int8(engine: Engine, folder: Path) -> Engine:
-    """Quantize an engine, and put the INT8 file beside its others and on its card.
+    """Quantizes an engine, and adds the INT8 file to its folder and to its card.
 
     Args:
-        engine: Its card and float32 file are on disk.
-        folder: Photos to calibrate with and, others of them, to compare with.
+        engine: An engine whose card and float32 file are on disk.
+        folder: Folder of photos, some to calibrate with and others to compare with.
 
     Returns:
         The engine with its new card.
 
     Raises:
-        TrainingError: ONNX Runtime is missing, the photos are too few, or the pictures of the INT8
-            engine differ too much from those of the float32 one. Nothing is written then.
+        TrainingError: ONNX Runtime is missing, there are too few photos, or the INT8 engine
+            differs too much from the float32 one. Nothing is written then.
     """
-    pictures = list(_cut_pictures(folder, engine.card.multiple_of))
-    compared, calibrating = pictures[:COMPARED_PICTURES], pictures[COMPARED_PICTURES:]
-    if not calibrating:
+    images = list(_cropped_images(folder, engine.card.multiple_of))
+    compared, calibration = images[:COMPARED_IMAGES], images[COMPARED_IMAGES:]
+    if not calibration:
         raise TrainingError(
-            f"{folder} has {len(pictures)} pictures that can be read; int8 needs more than "
-            f"{COMPARED_PICTURES}"
+            f"{folder} has {len(images)} images that can be read; int8 needs more than "
+            f"{COMPARED_IMAGES}"
         )
-    content = quantize(engine.path("f32"), calibrating)
+    content = quantize(engine.path("f32"), calibration)
     card = engine.card
     name = card.file_name("int8")
     hashes = {**card.sha256, name: hashlib.sha256(content).hexdigest()}
     quantized = replace(card, sha256=hashes)
     psnr = _psnr_db(engine, Engine(quantized, engine.folder), content, compared)
-    if psnr < LEAST_PSNR_DB:
+    if psnr < MIN_PSNR_DB:
         raise TrainingError(
-            f"the int8 engine's pictures are {psnr:.1f} dB from float32's, "
-            f"{LEAST_PSNR_DB:g} are asked for: it is not kept"
+            f"the int8 engine has a PSNR of {psnr:.1f} dB against float32, "
+            f"{MIN_PSNR_DB:g} are required: it is not kept"
         )
     quantized = replace(quantized, metrics={**card.metrics, "int8_psnr_db": round(psnr, 1)})
     write_atomically(engine.folder / name, content)
@@ -80,12 +83,16 @@ def add_int8(engine: Engine, folder: Path) -> Engine:
     return Engine(quantized, engine.folder)
 
 
-def quantize(path: Path, pictures: list[Pixels]) -> bytes:
-    """Quantize the convolutions of an ONNX file: weights by channel, activations by their range.
+def quantize(path: Path, images: list[Pixels]) -> bytes:
+    """Quantizes the convolutions of an ONNX file: weights per channel, activations per tensor.
 
     Args:
-        path: A float32 engine.
-        pictures: (H, W, 3) uint8, RGB, of any sizes that the engine takes.
+        path: The `.onnx` file of a float32 engine.
+        images: Images to calibrate with, (H, W, 3), uint8, RGB; sides are multiples that the
+            engine takes.
+
+    Returns:
+        Content of the INT8 `.onnx` file.
 
     Raises:
         TrainingError: ONNX Runtime is missing.
@@ -102,16 +109,16 @@ def quantize(path: Path, pictures: list[Pixels]) -> bytes:
 
     class Reader(CalibrationDataReader):
         def __init__(self) -> None:
-            self._pictures = iter(pictures)
+            self._images = iter(images)
 
         def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
-            picture = next(self._pictures, None)
-            return None if picture is None else {"frame": picture[None]}
+            image = next(self._images, None)
+            return None if image is None else {"frame": image[None]}
 
     root = logging.getLogger()
-    root.addFilter(_is_no_advice)
+    root.addFilter(_is_not_preprocessing_advice)
     try:
-        # It prints as it goes.
+        # The quantizer prints its progress, which would mix with `--json`.
         with tempfile.TemporaryDirectory() as folder, redirect_stdout(StringIO()):
             target = Path(folder) / "int8.onnx"
             quantize_static(
@@ -128,43 +135,50 @@ def quantize(path: Path, pictures: list[Pixels]) -> bytes:
             )
             return target.read_bytes()
     finally:
-        root.removeFilter(_is_no_advice)
+        root.removeFilter(_is_not_preprocessing_advice)
 
 
-def _is_no_advice(record: logging.LogRecord) -> bool:
-    """The quantizer advises a pass over the graph that would close its open H and W."""
+def _is_not_preprocessing_advice(record: logging.LogRecord) -> bool:
+    """False for the advice to preprocess the graph first, which would fix its dynamic H and W."""
     return "pre-processing" not in record.getMessage()
 
 
-def _cut_pictures(folder: Path, multiple_of: int) -> Iterator[Pixels]:
-    """Pictures spread over the folder, cut to sides that the engine takes."""
-    wanted = CALIBRATION_PICTURES + COMPARED_PICTURES
+def _cropped_images(folder: Path, multiple_of: int) -> Iterator[Pixels]:
+    """Yields images spread evenly over a folder, cropped to sides that the engine takes."""
+    wanted = CALIBRATION_IMAGES + COMPARED_IMAGES
     paths = find_images(folder)
     for path in paths[:: max(1, len(paths) // wanted)][:wanted]:
         try:
-            picture = read_image(path)
+            image = read_image(path)
         except UnusableImageError as error:
             logging.getLogger(__name__).warning("skipped %s: %s", path, error)
             continue
-        height, width = (
-            min(s, LONGEST_SIDE) // multiple_of * multiple_of for s in picture.shape[:2]
-        )
+        height, width = (min(s, LONGEST_SIDE) // multiple_of * multiple_of for s in image.shape[:2])
         if height and width:
-            yield np.ascontiguousarray(picture[:height, :width])
+            yield np.ascontiguousarray(image[:height, :width])
 
 
-def _psnr_db(engine: Engine, quantized: Engine, content: bytes, pictures: list[Pixels]) -> float:
-    """Peak signal-to-noise ratio of the INT8 engine's pictures, float32's being the signal."""
+def _psnr_db(engine: Engine, quantized: Engine, content: bytes, images: list[Pixels]) -> float:
+    """Peak signal-to-noise ratio of an INT8 engine against float32, in dB, over all images.
+
+    Args:
+        engine: The engine in float32.
+        quantized: The engine with the INT8 file on its card.
+        content: Content of the INT8 file, which is not in the engine's folder yet.
+        images: Shape (H, W, 3) each, uint8, RGB.
+    """
     with tempfile.TemporaryDirectory() as folder:
         tried = Engine(quantized.card, Path(folder))
         (tried.folder / tried.card.file_name("int8")).write_bytes(content)
         with (
-            open_backend(engine, "openvino", precision="f32") as exact,
-            open_backend(tried, "openvino", precision="int8") as rough,
+            open_backend(engine, "openvino", precision="f32") as reference,
+            open_backend(tried, "openvino", precision="int8") as candidate,
         ):
             errors = [
-                np.mean((exact.run(frame[None]).astype(float) - rough.run(frame[None])) ** 2)
-                for frame in pictures
+                np.mean(
+                    (reference.run(frame[None]).astype(float) - candidate.run(frame[None])) ** 2
+                )
+                for frame in images
             ]
     mean = float(np.mean(errors))
-    return 10 * math.log10(255**2 / max(mean, _LEAST_ERROR))
+    return 10 * math.log10(255**2 / max(mean, _MIN_SQUARED_ERROR))

@@ -1,4 +1,7 @@
-"""How a run trains, in words: what an engine's card says of its making."""
+"""The recipe on an engine's card: how the generator was trained, in words.
+
+The record of a training run goes in, one line of text comes out.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,13 @@ from trainer.training.run_folder import RunRecord
 STATISTICS = {
     "lite": "",
     "paper": " (BatchNorm folded)",
-    "improved": " (instance norm: statistics of each picture, at run time, in float32)",
+    "improved": " (instance norm: statistics of each image, at run time, in float32)",
 }
-"""What a card says of a generator's normalisation."""
+"""Generator -> what its recipe says about normalization."""
 
 
 def describe_recipe(record: RunRecord) -> str:
-    """How a run trains, in words."""
+    """Returns preset, generator, data, phases, precision and seed of a run, separated by "; "."""
     config = record.config
     heights = ", ".join(str(height) for height in config.frame_heights)
     scales = ", ".join(f"{scale:g}" for scale in config.cartoon_scales)

@@ -1,4 +1,4 @@
-"""An exported engine is its generator, in one file, with a card that says so."""
+"""An exported engine gives the pixels of its generator, and its card describes it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from trainer.training.sample_sheet import stylize
 @pytest.fixture(scope="module")
 def engine(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> Engine:
     sources = (DataSource("made-up", author="nobody", license="CC0-1.0", images=5),)
-    text = EngineText("tiny-ink", description="For tests.", licence="MIT", trained_on=sources)
+    text = EngineText("tiny-ink", description="For tests.", license="MIT", trained_on=sources)
     return export(trained, text, tmp_path_factory.mktemp("engines"))
 
 
@@ -37,7 +37,7 @@ def frames(count: int, height: int, width: int) -> Pixels:
 
 
 @pytest.mark.parametrize("shape", [(1, 4, 4), (3, 64, 48), (1, 180, 320)])
-def test_engine_and_generator_are_at_most_one_level_apart(
+def test_engine_and_generator_differ_by_at_most_one_level(
     engine: Engine, trained: Run, shape: tuple[int, int, int]
 ) -> None:
     generator, _ = load_trained_generator(trained.states, trained.record().config)
@@ -64,7 +64,7 @@ def test_the_card_describes_the_engine(engine: Engine, trained: Run) -> None:
 
 
 @pytest.mark.parametrize("half", [False, True])
-def test_a_generator_that_adds_nothing_gives_every_level_back(half: bool) -> None:
+def test_a_generator_that_changes_nothing_returns_every_level(half: bool) -> None:
     generator = LiteGenerator(width=6, blocks=1)
     for layer in (generator.gain, generator.offset):
         nn.init.zeros_(layer.color.weight)
@@ -81,7 +81,7 @@ def test_the_graph_keeps_the_contract(engine: Engine, precision: str) -> None:
     model = onnx.load(engine.path(precision))  # the hash is checked on the way
     onnx.checker.check_model(model, full_check=True)
     assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", OPSET)]
-    # All that TensorRT takes of a uint8 input.
+    # TensorRT accepts no other node behind a uint8 input.
     assert {node.op_type for node in model.graph.node if "frame" in node.input} == {"Cast"}
     wanted = onnx.TensorProto.FLOAT16 if precision == "f16" else onnx.TensorProto.FLOAT
     kinds = {value.data_type for value in model.graph.initializer if value.dims}
@@ -89,14 +89,14 @@ def test_the_graph_keeps_the_contract(engine: Engine, precision: str) -> None:
 
 
 def test_convolutions_have_plain_weights(engine: Engine) -> None:
-    """Not the result of other nodes: a quantizer would take it for a picture."""
+    """Not the output of other nodes: a quantizer would take that for an activation."""
     graph = onnx.load(engine.path("f32")).graph
     plain = {value.name for value in graph.initializer}
     weights = [node.input[1] for node in graph.node if node.op_type == "Conv"]
     assert weights and plain.issuperset(weights)
 
 
-def test_no_place_of_this_machine_is_written(engine: Engine, trained: Run) -> None:
+def test_no_path_of_this_machine_is_written(engine: Engine, trained: Run) -> None:
     for path in engine.folder.iterdir():
         content = path.read_bytes()
         for place in (trained.folder.parent, engine.folder, Path(torch.__file__).parents[1]):
@@ -124,7 +124,7 @@ def test_an_engine_that_differs_is_not_written(
     assert {path: path.read_bytes() for path in engine.folder.iterdir()} == before
 
 
-def test_photos_without_credits_are_named(trained: Run, tmp_path: Path) -> None:
+def test_undescribed_photos_are_named_by_their_folder(trained: Run, tmp_path: Path) -> None:
     (source,) = export(trained, EngineText("plain"), tmp_path).card.trained_on
     assert source.author == source.license == "not stated"
     assert source.name == Path(trained.record().photos).name

@@ -1,4 +1,4 @@
-"""Training ends in plans for TensorRT where a TensorRT is here."""
+"""An export builds plans for TensorRT where TensorRT is installed."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def test_an_exported_engine_has_its_plans(
     trained: Run,
     tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(plans, "find_nvidia", lambda: NvidiaInfo(problem="there is no card"))
+    monkeypatch.setattr(plans, "find_nvidia", lambda: NvidiaInfo(problem="there is no GPU"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     ended = run_here(capsys, "export", trained.folder, "--style", "mine", "-o", tmp_path)
     assert ended.code == 0, ended.err
-    for cards in ("RTX 30 and newer", "RTX 20 and GTX 16"):
-        assert f"Wrote mine f16 for {cards}, 1280x720: {tmp_path / 'cache'}" in " ".join(
+    for gpus in ("RTX 30 and newer", "RTX 20 and GTX 16"):
+        assert f"Wrote mine f16 for {gpus}, 1280x720: {tmp_path / 'cache'}" in " ".join(
             ended.out.split("\n")
         )
     assert len(list((tmp_path / "cache" / "toonvid" / "plans").iterdir())) == 2

@@ -1,3 +1,5 @@
+"""An INT8 engine is close to its float32 engine, or it is not kept."""
+
 from __future__ import annotations
 
 import hashlib
@@ -47,14 +49,14 @@ def write_photos(folder: Path, count: int) -> Path:
     return folder
 
 
-def test_int8_engine_is_near_float32_and_on_the_card(
+def test_int8_engine_is_close_to_float32_and_on_the_card(
     engine: Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     added = add_int8(engine, write_photos(tmp_path / "photos", 24))
     assert capsys.readouterr().out == ""
     assert read_engine(tmp_path / "small.onnx") == added
     assert added.card.precisions == ("f32", "int8")
-    assert added.card.metrics["int8_psnr_db"] >= quantize.LEAST_PSNR_DB
+    assert added.card.metrics["int8_psnr_db"] >= quantize.MIN_PSNR_DB
     frame = draw_scene(64, 48, 1.0)[None]
     with open_backend(added, precision="int8") as rough, open_backend(added, precision="f32") as f:
         assert rough.precision == "int8"
@@ -74,11 +76,11 @@ def test_convolutions_are_quantized_within_the_standard_domain(
     assert quantized == [True] * 6
 
 
-def test_engine_that_lost_too_much_is_not_kept(
+def test_int8_engine_that_differs_too_much_is_not_kept(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(quantize, "LEAST_PSNR_DB", 97.0)
-    with pytest.raises(TrainingError, match="dB from float32's, 97 are asked for: it is not kept"):
+    monkeypatch.setattr(quantize, "MIN_PSNR_DB", 97.0)
+    with pytest.raises(TrainingError, match="dB against float32, 97 are required: it is not kept"):
         add_int8(engine, write_photos(tmp_path / "photos", 18))
     assert not (tmp_path / "small.int8.onnx").exists()
     assert read_engine(tmp_path / "small.json") == engine
@@ -89,7 +91,7 @@ def test_too_few_photos_are_refused(engine: Engine, tmp_path: Path) -> None:
         add_int8(engine, write_photos(tmp_path / "photos", 16))
 
 
-def test_missing_quantizer_is_one_line(
+def test_missing_onnxruntime_is_named_in_one_line(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(quantize.importlib.util, "find_spec", lambda name: None)

@@ -1,4 +1,4 @@
-"""The engines that ship are what their cards say, and make cartoons: each with its own marks."""
+"""The shipped engines match their cards, and each draws cartoons of its own kind."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ def engine(request: pytest.FixtureRequest) -> Engine:
     return read_engine(shipped_engines() / f"{request.param}.json")
 
 
-def run(engine: Engine, picture: Pixels) -> Pixels:
+def run(engine: Engine, image: Pixels) -> Pixels:
     with open_backend(engine, precision="f32") as backend:
-        return backend.run(picture[None])[0]
+        return backend.run(image[None])[0]
 
 
-def lightness(picture: Pixels) -> np.ndarray:
-    return cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float64)
+def lightness(image: Pixels) -> np.ndarray:
+    return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float64)
 
 
-def flat_share(picture: Pixels) -> float:
+def flat_share(image: Pixels) -> float:
     """Share of 7x7 patches whose lightness has a standard deviation under 3 levels."""
-    grey = lightness(picture)
-    mean, mean_of_squares = cv2.blur(grey, (7, 7)), cv2.blur(grey**2, (7, 7))
+    gray = lightness(image)
+    mean, mean_of_squares = cv2.blur(gray, (7, 7)), cv2.blur(gray**2, (7, 7))
     return float((mean_of_squares - mean**2 < 3**2)[3:-3, 3:-3].mean())
 
 
@@ -47,23 +47,23 @@ def pepper() -> Engine:
 
 
 def draw_ramp() -> Pixels:
-    """From dark grey on the left to light grey on the right."""
+    """A ramp from dark gray on the left to light gray on the right."""
     ramp = np.repeat(np.linspace(20, 235, 160).astype(np.uint8)[None, :, None], 160, 0)
     return np.repeat(ramp, 3, axis=2)
 
 
-def test_promised_styles_ship() -> None:
+def test_all_styles_are_shipped() -> None:
     assert STYLES == ["ink", "pepper", "wiehan"]
 
 
 def test_every_file_is_the_one_its_card_describes(engine: Engine) -> None:
     assert set(engine.card.precisions) >= {"f32", "f16"}
     for precision in engine.card.precisions:
-        path = engine.path(precision)  # checks the hash, and that nothing foreign is in it
+        path = engine.path(precision)  # checks the hash, and that it needs no other file
         assert path.stat().st_size < LITE_FILE_BYTES
 
 
-def test_every_card_names_what_it_learned_from(engine: Engine) -> None:
+def test_every_card_names_its_training_data(engine: Engine) -> None:
     assert engine.card.trained_on
     for source in engine.card.trained_on:
         assert source.license != "not stated"
@@ -94,21 +94,21 @@ def test_ink_draws_dark_lines_at_edges(ink: Engine) -> None:
         assert row.min() < after[outside].mean() - 25
 
 
-def test_ink_keeps_greys_grey(ink: Engine) -> None:
+def test_ink_keeps_gray_gray(ink: Engine) -> None:
     cartoon = run(ink, draw_ramp()).astype(int)
     assert np.ptp(cartoon, axis=2)[8:-8, 8:-8].max() < 20
 
 
-def test_pepper_warms_the_light_and_cools_the_shadow(pepper: Engine) -> None:
+def test_pepper_makes_light_warmer_and_shadow_cooler(pepper: Engine) -> None:
     cartoon = run(pepper, draw_ramp()).astype(int)
     warmth = (cartoon[..., 0] - cartoon[..., 2])[8:-8]  # red over blue
     assert warmth[:, 120:152].mean() > 4
     assert warmth[:, 8:40].mean() < -8
 
 
-def test_light_and_dark_stay_in_their_places(engine: Engine) -> None:
+def test_light_stays_light_and_dark_stays_dark(engine: Engine) -> None:
     ramp = draw_ramp()
-    drawn, given = (lightness(picture)[8:-8, 8:-8] for picture in (run(engine, ramp), ramp))
+    drawn, given = (lightness(image)[8:-8, 8:-8] for image in (run(engine, ramp), ramp))
     largest = 22 if engine.card.style == "pepper" else 16  # it draws on light paper: 20 lighter
     assert np.abs(drawn - given).mean() < largest
     assert np.diff(drawn.mean(axis=0)).min() > -2  # and nothing changes places
