@@ -129,7 +129,7 @@ def read_segments(entries: list[JournalEntry]) -> dict[int, FinishedSegment]:
 
 
 def read_source_end(entries: list[JournalEntry]) -> SourceEnd | None:
-    """Returns what the end of the source told; None where it was not reached."""
+    """Returns what is known of the source's end; None where it was not reached."""
     for entry in entries:
         if _SOURCE_END in entry:
             return SourceEnd(**_from_stored(entry[_SOURCE_END], _SOURCE_END_NAMES))  # type: ignore[arg-type]

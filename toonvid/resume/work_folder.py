@@ -81,7 +81,7 @@ class WorkFolder:
 
     @property
     def source_end(self) -> SourceEnd | None:
-        """What the end of the source told; None until it is reached and no segment is missing."""
+        """What is known of the source's end; None before it, or while a segment is missing."""
         end = read_source_end(self._journal.entries)
         return end if end is not None and len(self.finished) == end.segments else None
 
@@ -151,7 +151,7 @@ class WorkFolder:
         _remove_files(self.folder)
 
     def missing_bytes(self, duration_seconds: float | None) -> int:
-        """Returns how many bytes the disk lacks for the rest, judged by the finished segments.
+        """Returns how many bytes the disk lacks for the rest, estimated from the finished segments.
 
         Args:
             duration_seconds: Duration of the whole video; None when not known, which gives 0.

@@ -1,4 +1,4 @@
-"""Whatever goes wrong outside: what is finished stays, and the next run gives the same bytes."""
+"""Kills, full disks, lost engines and signals cost no finished segment, and change no byte."""
 
 from __future__ import annotations
 
@@ -26,33 +26,35 @@ KILLS = int(os.environ.get("TOONVID_KILLS", "4"))  # scripts/long/faults asks fo
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_film(tmp_path_factory.mktemp("films") / "film.mp4")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_film(tmp_path_factory.mktemp("videos") / "video.mp4")
 
 
 @pytest.fixture(scope="module")
-def whole(film: Path, engines_folder: Path) -> bytes:
+def whole(video: Path, engines_folder: Path) -> bytes:
     """The target of a run that nothing stopped."""
-    target = film.with_name("whole.mp4")
-    assert finish(start(film, target, engines_folder / "negative.onnx")) == (0, "")
+    target = video.with_name("whole.mp4")
+    assert finish(start(video, target, engines_folder / "negative.onnx")) == (0, "")
     return target.read_bytes()
 
 
 @pytest.fixture
 def engine(engines_folder: Path, tmp_path: Path) -> Path:
-    """An engine of the test's own, to be spoilt."""
+    """A copy of an engine that the test may delete or change."""
     for suffix in (".onnx", ".json"):
         shutil.copy(engines_folder / f"negative{suffix}", tmp_path)
     return tmp_path / "negative.onnx"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no kill -9")
-def test_killed_at_random_moments_it_ends_with_the_same_bytes(film, whole, engine, tmp_path):
+def test_a_conversion_that_is_killed_at_random_moments_ends_with_the_same_bytes(
+    video, whole, engine, tmp_path
+):
     target = tmp_path / "target.mp4"
     moments = random.Random(8)
     done_before = 0
     for _ in range(KILLS):
-        process = start(film, target, engine, pause=0.01)
+        process = start(video, target, engine, pause=0.01)
         for _ in range(moments.randrange(25)):
             if not process.stdout.readline():
                 break
@@ -70,7 +72,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(film, whole, engin
         assert frames >= done_before  # nothing that was finished is ever lost
         done_before = frames
         assert state is None or state.process_id is None
-    assert finish(start(film, target, engine)) == (0, "")
+    assert finish(start(video, target, engine)) == (0, "")
     assert not part_folder(target).exists()
     assert target.read_bytes() == whole
 
@@ -88,28 +90,28 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("room", [0, 20_000, 1_060_000, 1_090_000, 1_130_000])
-def test_a_disk_that_is_full_in_any_phase_costs_nothing_finished(
-    room, film, whole, engine, small_disk
-):
+def test_a_full_disk_costs_no_finished_segment_in_any_phase(room, video, whole, engine, small_disk):
     target = small_disk / "target.mp4"
     ballast = small_disk / "ballast"
     ballast.write_bytes(bytes(shutil.disk_usage(small_disk).free - room))
-    code, said = finish(start(film, target, engine))
+    code, said = finish(start(video, target, engine))
     if code:
         assert code == 1
         assert said.startswith("TargetError cannot write") and said.count("\n") == 1
         assert not target.exists()
     ballast.unlink()
     if code:
-        assert finish(start(film, target, engine)) == (0, "")
+        assert finish(start(video, target, engine)) == (0, "")
     assert target.read_bytes() == whole
     assert sorted(small_disk.iterdir()) == [target]
 
 
 @pytest.mark.parametrize("after", [12, 47])
-def test_a_source_that_is_cut_off_while_it_is_read_is_said_to_be(after, film, engine, tmp_path):
+def test_a_source_that_is_cut_off_while_it_is_read_is_reported_as_damaged(
+    after, video, engine, tmp_path
+):
     source = tmp_path / "source.mp4"
-    shutil.copy(film, source)
+    shutil.copy(video, source)
     target = tmp_path / "target.mp4"
     process = start(source, target, engine, pause=0.02)
     for _ in range(after):
@@ -122,7 +124,7 @@ def test_a_source_that_is_cut_off_while_it_is_read_is_said_to_be(after, film, en
         assert len(frame_times(target)) >= after
 
 
-def test_an_encoder_that_fails_costs_nothing_finished(film, whole, engine, tmp_path):
+def test_an_encoder_that_fails_costs_no_finished_segment(video, whole, engine, tmp_path):
     target = tmp_path / "target.mp4"
     broken = """
 from toonvid.writing.encoder import Encoder
@@ -134,19 +136,21 @@ def fail(self, frame, force_key_frame):
     return encode(self, frame, force_key_frame)
 Encoder._encode = fail
 """
-    code, said = finish(start(film, target, engine, before=broken))
+    code, said = finish(start(video, target, engine, before=broken))
     assert (code, said.count("\n")) == (1, 1)
     assert said.startswith("TargetError cannot write")
     state = read_job_state(target)
     assert state is not None and state.frames == 50
-    assert finish(start(film, target, engine)) == (0, "")
+    assert finish(start(video, target, engine)) == (0, "")
     assert target.read_bytes() == whole
 
 
 @pytest.mark.parametrize("fate", ["deleted", "changed"])
-def test_an_engine_that_is_lost_while_it_runs_is_no_loss(fate, film, whole, engine, tmp_path):
+def test_an_engine_file_may_be_deleted_or_changed_while_it_runs(
+    fate, video, whole, engine, tmp_path
+):
     target = tmp_path / "target.mp4"
-    process = start(film, target, engine, pause=0.01)
+    process = start(video, target, engine, pause=0.01)
     for _ in range(20):
         process.stdout.readline()
     content = engine.read_bytes()
@@ -158,34 +162,34 @@ def test_an_engine_that_is_lost_while_it_runs_is_no_loss(fate, film, whole, engi
     assert target.read_bytes() == whole
 
 
-def test_clocks_that_jump_change_nothing(film, whole, engine, tmp_path):
+def test_jumps_of_the_system_clock_change_nothing(video, whole, engine, tmp_path):
     target = tmp_path / "target.mp4"
     jumping = "import random; time.time = lambda: random.uniform(-1e9, 4e9)"
-    process = start(film, target, engine, pause=0.01, before=jumping)
+    process = start(video, target, engine, pause=0.01, before=jumping)
     for _ in range(40):
         process.stdout.readline()
     process.kill()
     process.communicate()
     for number, path in enumerate(sorted(part_folder(target).iterdir())):
         os.utime(path, (number % 2 * 4e9, number % 2 * 4e9))
-    assert finish(start(film, target, engine, before=jumping)) == (0, "")
+    assert finish(start(video, target, engine, before=jumping)) == (0, "")
     assert target.read_bytes() == whole
 
 
 @pytest.fixture(scope="module")
-def long_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def long_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four segments."""
-    film = tmp_path_factory.mktemp("films") / "my film.mp4"
-    write_scene(film, 320, 240, Fraction(24), 40.0)
-    return film
+    video = tmp_path_factory.mktemp("videos") / "my video.mp4"
+    write_scene(video, 320, 240, Fraction(24), 40.0)
+    return video
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_finishes_the_segment_and_says_how_to_go_on(
-    number, long_film, engines_folder, tmp_path
+def test_a_signal_finishes_the_segment_and_prints_how_to_go_on(
+    number, long_video, engines_folder, tmp_path
 ):
-    film, target = long_film, tmp_path / "target.mp4"
-    arguments = ("convert", film, "-o", target, "--style", "negative", "--restart")
+    video, target = long_video, tmp_path / "target.mp4"
+    arguments = ("convert", video, "-o", target, "--style", "negative", "--restart")
     folder = {"TOONVID_ENGINES": str(engines_folder)}
     running = start_apart(*arguments, env=folder, stderr=subprocess.PIPE)
     while (state := read_job_state(target)) is None or not state.segments:
@@ -197,7 +201,7 @@ def test_a_signal_finishes_the_segment_and_says_how_to_go_on(
     text = said.decode()
     assert "stopped; nothing was left half-written" in text
     assert "of the video are finished and kept. Resume with" in text
-    assert f"toonvid convert '{film}' -o {target} --style negative\n" in text
+    assert f"toonvid convert '{video}' -o {target} --style negative\n" in text
     assert not target.exists()
     told = start_apart("convert", "--status", target, stdout=subprocess.PIPE)
     assert b"no process is working on it" in told.communicate(timeout=60)[0]

@@ -79,7 +79,7 @@ def test_an_unusable_image_is_named_and_moves_no_other_crop(tmp_path: Path) -> N
     whole = {
         region.image: region.offsets for region in CropFolder(folder, "photos", 8, 1).regions()
     }
-    (folder / "1.png").write_bytes(b"no picture")
+    (folder / "1.png").write_bytes(b"no image")
     write_image(folder / "2.png", draw_discs(100, 300, 1))
     hurt = CropFolder(folder, "photos", 8, 1)
     left = {region.image: region.offsets for region in hurt.regions()}

@@ -104,7 +104,7 @@ def test_the_identity_engine_is_as_far_from_the_cartoons_as_the_photos(both: Eva
     assert negative.content_similarity < 0.99
 
 
-def test_a_photo_and_a_cartoon_are_never_taken_for_one_picture(place: Path) -> None:
+def test_a_photo_and_a_cartoon_never_count_as_the_same_image(place: Path) -> None:
     photos = place / "photos"
     same = evaluate([], photos, photos, [], place / "resnet.safetensors", FEW)
     # Pairs of an image with itself count here, as of two images that happen to be equal; were
@@ -163,7 +163,7 @@ def test_weights_of_another_network_are_refused_in_one_line(place: Path, tmp_pat
         load_feature_network(tmp_path / "wrong")
 
 
-def test_content_similarity_follows_the_picture_not_its_contrast(place: Path) -> None:
+def test_content_similarity_does_not_depend_on_contrast(place: Path) -> None:
     network = load_feature_network(place / "resnet.safetensors")
     images = np.stack([draw_discs(64, 64, seed) for seed in (1, 2)])
     maps = feature_maps(network, images)

@@ -103,16 +103,16 @@ def test_pixels_that_were_hidden_before_are_left_out() -> None:
 
 
 def test_warping_fetches_every_pixel_from_where_it_was() -> None:
-    picture = frame_at(0).astype(np.float32)
+    image = frame_at(0).astype(np.float32)
     back = np.full((HEIGHT, WIDTH, 2), (5, -2), np.float32)  # from the right and above
-    assert np.array_equal(warp(picture, back)[2:, :-5], picture[:-2, 5:])
+    assert np.array_equal(warp(image, back)[2:, :-5], image[:-2, 5:])
 
 
 def test_no_more_frames_are_read_than_asked_for(tmp_path: Path) -> None:
     video = write_video(tmp_path / "pan.mkv", [frame_at(n) for n in range(FRAMES)])
-    told: list[int] = []
-    assert measure_warping_errors(video, [], 3, told.append).frames == 3
-    assert told == [2, 3]
+    reported: list[int] = []
+    assert measure_warping_errors(video, [], 3, reported.append).frames == 3
+    assert reported == [2, 3]
 
 
 def test_a_video_that_cannot_be_measured_is_refused_in_one_line(tmp_path: Path) -> None:
