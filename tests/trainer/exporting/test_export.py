@@ -19,9 +19,9 @@ from toonvid.errors import TrainingError
 from toonvid.video import Pixels
 from trainer.exporting.export import OPSET, EngineText, export, read_credits, to_onnx
 from trainer.networks.build import LiteGenerator, count_parameters
-from trainer.training.state import load_trained_generator
 from trainer.training.run_folder import Run
 from trainer.training.sample_sheet import stylize
+from trainer.training.state import load_trained_generator
 
 
 @pytest.fixture(scope="module")
