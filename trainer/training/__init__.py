@@ -1,0 +1,1 @@
+"""The training itself. In: a run's config and batches. Out: training states."""

@@ -1,0 +1,97 @@
+"""Paired losses of the initialization phase of `cel`: the layers against a drawing's layers.
+
+Left out: the weights that they are summed with, and the losses of the adversarial phase.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from trainer.cel_network import CelGenerator, Layers
+from trainer.losses import BORDER, LINE_BLUR, Disturbance
+
+HIDDEN = 0.8
+"""How much less color counts under full ink, which covers it anyway."""
+COARSE = 4
+"""Side in pixels of the squares whose mean colors are compared for haze."""
+INK_BALANCE = 2.0
+"""How much more a pixel of full ink counts than one without: lines are a tenth of a picture, and
+plain cross-entropy would rather leave out a line than draw it a pixel off (Xie and Tu,
+"Holistically-Nested Edge Detection", 2015)."""
+
+
+def color_loss(layers: Layers, color: Tensor, ink: Tensor) -> Tensor:
+    """L1 between flat colors, lower under ink.
+
+    Args:
+        layers: The generator's, of N photos.
+        color: The drawings' flat color, (N, 3, H, W) in [-1, 1].
+        ink: The drawings' ink, (N, 1, H, W) in [0, 1].
+    """
+    return ((layers.color.float() - color).abs() * (1 - HIDDEN * ink)).mean()
+
+
+def color_gradient_loss(layers: Layers, color: Tensor, ink: Tensor) -> Tensor:
+    """L1 between the gradients of flat colors, lower under ink: flat stays flat, steps stay steps.
+
+    Gradient difference loss (Mathieu et al., "Deep Multi-Scale Video Prediction Beyond Mean Square
+    Error", 2016), with signs kept, at full size and on the means of 4 x 4 pixels. The second finds
+    haze: slow variation in what ought to be one color, whose gradient from pixel to pixel is tiny.
+
+    Args:
+        layers: The generator's, of N photos.
+        color: The drawings' flat color, (N, 3, H, W) in [-1, 1].
+        ink: The drawings' ink, (N, 1, H, W) in [0, 1].
+    """
+    error = layers.color.float() - color
+    shown = 1 - HIDDEN * ink
+    down = error.diff(dim=2).abs() * shown[:, :, 1:]
+    across = error.diff(dim=3).abs() * shown[..., 1:]
+    coarse = F.avg_pool2d(error * shown, COARSE)
+    haze = coarse.diff(dim=2).abs().mean() + coarse.diff(dim=3).abs().mean()
+    return down.mean() + across.mean() + haze
+
+
+def ink_loss(layers: Layers, ink: Tensor) -> Tensor:
+    """Weighted cross-entropy plus half a Dice loss between ink layers.
+
+    Dice (Milletari et al., "V-Net", 2016) looks at the overlap of all lines of the batch, so that
+    few and thin lines count as much as many.
+
+    Args:
+        layers: The generator's, of N photos.
+        ink: The drawings' ink, (N, 1, H, W) in [0, 1].
+    """
+    logits = layers.ink_logits.float()
+    entropy = F.binary_cross_entropy_with_logits(logits, ink, reduction="none")
+    share = torch.sigmoid(logits)
+    dice = 1 - 2 * (share * ink).sum() / (share.sum() + ink.sum() + 1)
+    return (entropy * (1 + INK_BALANCE * ink)).mean() + dice / 2
+
+
+def layer_stability_loss(
+    generator: CelGenerator, photos: Tensor, layers: Layers, disturbance: Disturbance
+) -> Tensor:
+    """L1 between the layers of a disturbed photo and the layers of the photo, moved the same way.
+
+    As `trainer.losses.stability_loss` (Wang et al., "Consistent Video Style Transfer via Compound
+    Regularization", 2020), but ink is moved without the change of brightness.
+
+    Args:
+        generator: Has given `layers`.
+        photos: p, (N, 3, H, W) in [-1, 1].
+        layers: Those of the photos.
+        disturbance: The change, for as many photos of this size.
+    """
+    disturbed = (disturbance.move(photos) + disturbance.noise).clamp(-1, 1)
+    seen = generator.layers(disturbed)
+    color = seen.color.float() - disturbance.move(layers.color.float())
+    still = F.grid_sample(
+        torch.sigmoid(layers.ink_logits.float()), disturbance.positions, align_corners=False
+    )
+    ink = torch.sigmoid(seen.ink_logits.float()) - still
+    difference = torch.cat([color, 2 * ink], dim=1)  # ink in [0, 1], color in [-1, 1]
+    inner = difference[..., BORDER:-BORDER, BORDER:-BORDER]
+    return F.avg_pool2d(inner, LINE_BLUR, stride=1).abs().mean()
