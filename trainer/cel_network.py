@@ -28,8 +28,10 @@ LUMINANCE = (0.299, 0.587, 0.114)
 """ITU-R BT.601, of R, G and B."""
 BRIGHTENING = 0.3
 """Curve of the luminance: y + 0.3 y (1 - y). Ink darkens a picture, and this gives it back."""
-STEP_SHARPNESS = 2.2
+STEP_SHARPNESS = 5.0
 """Of the soft staircase; 0 would be a ramp, infinity hard steps, which would crawl in a video."""
+HIGHLIGHTS = 1.06
+"""Factor on the luminance before the staircase: what is nearly white reaches the top of it."""
 DARKEST = 0.05
 """Luminance of black without ink, so that lines show in shadows."""
 INK_RGB = (0.07, 0.055, 0.07)
@@ -37,7 +39,7 @@ INK_RGB = (0.07, 0.055, 0.07)
 INK_SOFTNESS = 2.5
 """Width in logits of the ramp from no ink to full ink: about one pixel at the rim of a line."""
 
-INK, TONES, SATURATION = 1.0, 7.0, 1.4
+INK, TONES, SATURATION = 1.0, 6.0, 1.4
 """Defaults of the controls of `compose`."""
 
 
@@ -94,8 +96,11 @@ class CelGenerator(nn.Module):
 
     def forward(self, photos: Tensor) -> Tensor:
         """Photos (N, 3, H, W) in [-1, 1] to cartoons of the same shape and range."""
-        color, ink_logits = self.layers(photos)
-        return compose((color + 1) / 2, ink_logits) * 2 - 1
+        return self.compose_layers(self.layers(photos))
+
+    def compose_layers(self, layers: Layers) -> Tensor:
+        """Layers of N photos to cartoons (N, 3, H, W) in [-1, 1]."""
+        return compose((layers.color + 1) / 2, layers.ink_logits) * 2 - 1
 
     def layers(self, photos: Tensor) -> Layers:
         """Photos (N, 3, H, W) in [-1, 1] to flat color and ink."""
@@ -140,10 +145,7 @@ def compose(
     tones: float | Tensor = TONES,
     saturation: float | Tensor = SATURATION,
 ) -> Tensor:
-    """Make a cartoon of two layers: tonal steps, saturation, and ink over them.
-
-    The soft staircase of luminance is that of Winnemoeller et al., "Real-Time Video Abstraction",
-    2006.
+    """Make a cartoon of the network's layers.
 
     Args:
         color: Flat color, (N, 3, H, W), about in [0, 1].
@@ -155,19 +157,42 @@ def compose(
     Returns:
         (N, 3, H, W) in [0, 1].
     """
+    # Not the sigmoid itself: ink is to be opaque, and half-sure lines are to be thin, not gray.
+    cover = ((ink_logits + 2 * (ink - 1)) / INK_SOFTNESS + 0.5).clamp(0, 1)
+    return compose_shares(color, cover * _clamp_share(ink), tones, saturation)
+
+
+def compose_shares(
+    color: Tensor,
+    cover: Tensor,
+    tones: float | Tensor = TONES,
+    saturation: float | Tensor = SATURATION,
+) -> Tensor:
+    """Make a cartoon of a drawing's layers: tonal steps, saturation, and ink over them.
+
+    The soft staircase of luminance is that of Winnemoeller et al., "Real-Time Video Abstraction",
+    2006.
+
+    Args:
+        color: Flat color, (N, 3, H, W), about in [0, 1].
+        cover: Ink, (N, 1, H, W) in [0, 1].
+        tones: Steps from black to white.
+        saturation: Factor on the distance from gray; 0 is gray, 1 leaves it.
+
+    Returns:
+        (N, 3, H, W) in [0, 1].
+    """
     color = color.clamp(0, 1)
     red, green, blue = color.split(1, dim=1)
     luminance = LUMINANCE[0] * red + LUMINANCE[1] * green + LUMINANCE[2] * blue
     bright = luminance + BRIGHTENING * luminance * (1 - luminance)
-    stairs = _soft_staircase(bright, tones)
-    stairs = DARKEST + (1 - DARKEST) * stairs
+    bright = (HIGHLIGHTS * bright).clamp(max=1)
+    stairs = DARKEST + (1 - DARKEST) * _soft_staircase(bright, tones)
     # Chroma grows with luminance, else what is brightened turns gray.
     gain = saturation * (stairs + 0.15) / (luminance + 0.15)
-    painted = stairs + (color - luminance) * gain
-    cover = ((ink_logits + 2 * (ink - 1)) / INK_SOFTNESS + 0.5).clamp(0, 1)
-    cover = cover * _clamp_share(ink)
+    painted = (stairs + (color - luminance) * gain).clamp(0, 1)
     warm_black = color.new_tensor(INK_RGB).view(1, 3, 1, 1)
-    return (painted.clamp(0, 1) * (1 - cover) + warm_black * cover).clamp(0, 1)
+    return painted * (1 - cover) + warm_black * cover
 
 
 def _soft_staircase(values: Tensor, steps: float | Tensor) -> Tensor:

@@ -14,11 +14,11 @@ from toonvid.errors import TrainingError
 
 PhaseName = Literal["initialization", "adversarial"]
 TrainPrecision = Literal["auto", "f32", "bf16", "f16"]
-GeneratorName = Literal["lite", "paper", "improved"]
+GeneratorName = Literal["cel", "lite", "paper", "improved"]
 DiscriminatorName = Literal["lite", "paper"]
 ContentNetworkName = Literal["resnet50", "vgg19"]
 Objective = Literal["bce", "least-squares"]
-ContentTarget = Literal["photo", "abstraction", "teacher"]
+ContentTarget = Literal["photo", "abstraction", "drawing", "teacher"]
 Colours = Literal["colour", "grey"]
 Fall = Literal["cosine", "none"]
 
@@ -69,6 +69,14 @@ class PhaseConfig:
     """Of the stability loss."""
     equivariance_weight: float = 0.0
     """Of the equivariance loss."""
+    layer_color_weight: float = 0.0
+    """Weight of the L1 loss between the generator's flat color and the drawing's."""
+    layer_gradient_weight: float = 0.0
+    """Weight of the L1 loss between the gradients of the same."""
+    layer_ink_weight: float = 0.0
+    """Weight of the cross-entropy and Dice loss between the generator's ink and the drawing's."""
+    layer_stability_weight: float = 0.0
+    """Weight of the stability loss on both layers."""
 
     def __post_init__(self) -> None:
         _check_counts(self, "warm_up")
@@ -81,8 +89,13 @@ class PhaseConfig:
         losses = [name for name in weights if name not in ("smoothed_weight", "ink_weight")]
         if self.steps and not any(getattr(self, name) for name in losses):
             raise ValueError(f"at least one of {', '.join(losses)} must be above 0")
-        if self.pixel_only_steps and not self.pixel_weight:
-            raise ValueError("pixel_only_steps needs a pixel_weight above 0")
+        if self.pixel_only_steps and not (self.pixel_weight or self.layer_color_weight):
+            raise ValueError("pixel_only_steps needs a pixel_weight or layer_color_weight above 0")
+
+    @property
+    def has_layer_losses(self) -> bool:
+        """Whether any loss compares the layers of the generator `cel` with a drawing's."""
+        return any(getattr(self, f.name) for f in fields(self) if f.name.startswith("layer_"))
 
 
 @dataclass(frozen=True)
@@ -118,6 +131,9 @@ class TrainConfig:
     """What the content loss and the plain l1 hold the generator to."""
     cartoon_colours: float = 0.0
     """How far the drawings of the adversarial phase take on the cartoons' palette: 0 to 1."""
+    noisy_share: float = 0.0
+    """Share of the photos, 0 to 1, that the generator sees with noise of a camera and of video
+    coding added, while it learns the drawing of the clean photo. 0 adds none."""
     content_pictures: int = 64
     """Most pictures of each batch that the content, style and stability losses look at."""
     ema_decay: float = 0.0
@@ -144,10 +160,17 @@ class TrainConfig:
         _check_choices(self, precision=TrainPrecision)
         if self.width < 4:
             raise ValueError(f"width must be at least 4, not {self.width}")
-        if self.crop < SMALLEST_CROP or self.crop % 4:
+        multiple = 8 if self.generator == "cel" else 4
+        if self.crop < SMALLEST_CROP or self.crop % multiple:
             raise ValueError(
-                f"crop must be a multiple of 4 from {SMALLEST_CROP} on, not {self.crop}"
+                f"crop must be a multiple of {multiple} from {SMALLEST_CROP} on, not {self.crop}"
             )
+        if not 0 <= self.noisy_share <= 1:
+            raise ValueError(f"noisy_share must be from 0 to 1, not {self.noisy_share}")
+        if (self.initialization.has_layer_losses or self.adversarial.has_layer_losses) and (
+            self.generator != "cel" or self.content_target != "drawing"
+        ):
+            raise ValueError("layer weights need generator=cel and content_target=drawing")
         if not 0 <= self.cartoon_colours <= 1:
             raise ValueError(f"cartoon_colours must be from 0 to 1, not {self.cartoon_colours}")
         if self.cartoon_colours and self.content_target == "photo":

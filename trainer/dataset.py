@@ -34,6 +34,9 @@ class Batch:
     drawings: Tensor | None = None
     """The same crops of the photos' abstractions, or of what a teacher made of them; None where no
     phase looks at them."""
+    ink: Tensor | None = None
+    """Ink of the same crops, (N, 1, H, W) float32 in [0, 1], where drawings have layers: `drawings`
+    is then their flat color."""
     cartoons: Tensor | None = None
     """c, unrelated to the photos; None in the initialization phase."""
     smoothed: Tensor | None = None
@@ -118,14 +121,15 @@ class Dataset:
     def batch(self, number: int) -> Batch:
         """Batch number `number` (from 0): always the same for the same pictures and seed."""
         photos = _stack(self._photos.crop, number * self._batch_size, self._batch_size)
+        drawings = photos[1] if len(photos) > 1 else None
+        ink = (photos[2][:, :1] + 1) / 2 if len(photos) > 2 else None
         if number < self._adversarial or not self._cartoons:
-            return Batch(*photos)
+            return Batch(photos[0], drawings, ink)
         first = (number - self._adversarial) * self._batch_size
         cartoons, smoothed = _stack(self._cartoons.crop, first, self._batch_size)
-        drawings = photos[1] if len(photos) > 1 else None
         if drawings is not None and self._regrading:
             drawings = self._regrading(drawings)
-        return Batch(photos[0], drawings, cartoons, smoothed)
+        return Batch(photos[0], drawings, ink, cartoons, smoothed)
 
     @cached_property
     def _regrading(self) -> Regrading | None:
@@ -134,7 +138,7 @@ class Dataset:
             return None
         crops = _stack(self._photos.crop, 0, PALETTE_CROPS)
         cartoons = _stack(self._cartoons.crop, 0, PALETTE_CROPS)[0]
-        return Regrading.between(Palette.of(crops[-1]), Palette.of(cartoons), self._cartoon_colours)
+        return Regrading.between(Palette.of(crops[min(1, len(crops) - 1)]), Palette.of(cartoons), self._cartoon_colours)
 
 
 def cut_middle(pictures: Tensor, side: int) -> Tensor:

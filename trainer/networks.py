@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from trainer.cel_network import CelGenerator
 from trainer.config import TrainConfig
 from trainer.lite_networks import LiteDiscriminator, LiteGenerator
 from trainer.paper_networks import Discriminator, Generator
@@ -18,8 +19,10 @@ def make_generator(config: TrainConfig) -> nn.Module:
 
     H and W must be multiples of its `multiple_of`.
     """
-    if config.generator == "lite":
-        generator: nn.Module = LiteGenerator(config.width, config.blocks)
+    if config.generator == "cel":
+        generator: nn.Module = CelGenerator(config.width, config.blocks)
+    elif config.generator == "lite":
+        generator = LiteGenerator(config.width, config.blocks)
     else:
         generator = Generator(config.width, config.blocks, improved=config.generator == "improved")
     return generator.to(memory_format=torch.channels_last)

@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from trainer.cel_network import CelGenerator, Layers, compose_shares
 from trainer.config import PhaseConfig, TrainConfig
 from trainer.dataset import Batch, cut_middle
 from trainer.game import Game
@@ -32,6 +33,12 @@ from trainer.losses import (
     stability_loss,
     style_loss,
     total_variation,
+)
+from trainer.training.layer_losses import (
+    color_gradient_loss,
+    color_loss,
+    ink_loss,
+    layer_stability_loss,
 )
 
 Terms = dict[str, Tensor]
@@ -50,19 +57,25 @@ class Lesson:
     """Of the batch's first pictures; None without a stability loss."""
     shift: tuple[int, int]
     """Of the equivariance loss: how far up and left, in pixels."""
+    noise: Tensor | None = None
+    """(N, 3, H, W), added to what the generator sees; None adds none."""
     generated: Tensor | None = None
     """G(p), (N, 3, H, W), for the discriminator; None in the generator's own step."""
 
     def middle(self, side: int) -> Lesson:
         """The same lesson on the middle of each picture, `side` pixels square."""
         batch = self.batch.middle(side)
-        generated, disturbance = self.generated, self.disturbance
+        generated, disturbance, noise = self.generated, self.disturbance, self.noise
+        if noise is not None:
+            noise = cut_middle(noise, side)
         if generated is not None:
             generated = cut_middle(generated, side)
         if disturbance:
             like = batch.photos[: len(disturbance.gain)]
             disturbance = Disturbance.draw(like, torch.Generator().manual_seed(0))
-        return replace(self, batch=batch, disturbance=disturbance, generated=generated)
+        return replace(
+            self, batch=batch, disturbance=disturbance, generated=generated, noise=noise
+        )
 
 
 def generator_gradients(game: Game, lesson: Lesson, micro_batch: int) -> tuple[Terms, Tensor]:
@@ -83,8 +96,9 @@ def generator_gradients(game: Game, lesson: Lesson, micro_batch: int) -> tuple[T
     with game.discriminator.frozen() if game.discriminator else nullcontext():
         for part in _parts(lesson, micro_batch, game.config.content_pictures):
             with game.precision.autocast():
-                cartoons = game.generator.network(part.batch.photos).float()
-                terms = generator_terms(game, lesson, part, cartoons)
+                seen = part.batch.photos if part.noise is None else part.batch.photos + part.noise
+                layers, cartoons = _generate(game.generator.network, seen.clamp(-1, 1))
+                terms = generator_terms(game, lesson, part, cartoons, layers)
             generated.append(cartoons.detach())
             if terms:
                 game.generator.add_gradients(torch.stack(list(terms.values())).sum())
@@ -133,9 +147,12 @@ class Part:
     few_share: float
     """Of the batch's pictures that they look at."""
     disturbance: Disturbance | None
+    noise: Tensor | None
 
 
-def generator_terms(game: Game, lesson: Lesson, part: Part, cartoons: Tensor) -> Terms:
+def generator_terms(
+    game: Game, lesson: Lesson, part: Part, cartoons: Tensor, layers: Layers | None = None
+) -> Terms:
     """The generator's losses on one part.
 
     Args:
@@ -143,6 +160,7 @@ def generator_terms(game: Game, lesson: Lesson, part: Part, cartoons: Tensor) ->
         lesson: The whole step's.
         part: The part's.
         cartoons: G(p) of the part, (n, 3, H, W).
+        layers: What they were composed of; None for a generator without layers.
 
     Returns:
         Summed over all parts: the weighted losses of the batch.
@@ -151,6 +169,9 @@ def generator_terms(game: Game, lesson: Lesson, part: Part, cartoons: Tensor) ->
     targets = batch.photos if config.content_target == "photo" else batch.drawings
     assert targets is not None, "the phase needs drawings"
     losses: Terms = {}
+    if layers and batch.drawings is not None and batch.ink is not None:
+        losses = _layer_losses(phase, batch.drawings, batch.ink, layers)
+        targets = compose_shares((batch.drawings + 1) / 2, batch.ink) * 2 - 1
     if phase.pixel_weight:
         losses["pixel"] = pixel_loss(cartoons, targets, batch.photos, phase.ink_weight)
     if phase.gradient_difference_weight:
@@ -170,12 +191,17 @@ def generator_terms(game: Game, lesson: Lesson, part: Part, cartoons: Tensor) ->
         losses["colour"] = colour_loss(cartoons, batch.photos)
     if phase.total_variation_weight:
         losses["total_variation"] = total_variation(cartoons)
-    costly = _costly_losses(game, phase, part, cartoons, targets) if part.few else {}
+    costly = _costly_losses(game, phase, part, cartoons, targets, layers) if part.few else {}
     return _weigh(losses, phase, part.share) | _weigh(costly, phase, part.few_share)
 
 
 def _costly_losses(
-    game: Game, phase: PhaseConfig, part: Part, cartoons: Tensor, targets: Tensor
+    game: Game,
+    phase: PhaseConfig,
+    part: Part,
+    cartoons: Tensor,
+    targets: Tensor,
+    layers: Layers | None,
 ) -> Terms:
     """The losses that look at a few pictures of a batch only."""
     batch, some = part.batch, slice(part.few)
@@ -188,6 +214,31 @@ def _costly_losses(
         losses["stability"] = stability_loss(
             game.generator.network, batch.photos[some], cartoons[some], part.disturbance
         )
+    if phase.layer_stability_weight and part.disturbance and layers:
+        few = Layers(layers.color[some], layers.ink_logits[some])
+        losses["layer_stability"] = layer_stability_loss(
+            game.generator.network, batch.photos[some], few, part.disturbance
+        )
+    return losses
+
+
+def _generate(network: nn.Module, photos: Tensor) -> tuple[Layers | None, Tensor]:
+    """The layers, where the generator has some, and G(p): float32."""
+    if not isinstance(network, CelGenerator):
+        return None, network(photos).float()
+    layers = Layers(*(layer.float() for layer in network.layers(photos)))
+    return layers, network.compose_layers(layers)
+
+
+def _layer_losses(phase: PhaseConfig, color: Tensor, ink: Tensor, layers: Layers) -> Terms:
+    """The paired losses of the layers that have a weight."""
+    losses: Terms = {}
+    if phase.layer_color_weight:
+        losses["layer_color"] = color_loss(layers, color, ink)
+    if phase.layer_gradient_weight:
+        losses["layer_gradient"] = color_gradient_loss(layers, color, ink)
+    if phase.layer_ink_weight:
+        losses["layer_ink"] = ink_loss(layers, ink)
     return losses
 
 
@@ -204,13 +255,17 @@ def draw_lesson(config: TrainConfig, step: int, batch: Batch) -> Lesson:
     """
     _, phase, done = config.phase_after(step)
     pixels_only = done < phase.pixel_only_steps
-    disturbance = None
-    if phase.stability_weight and not pixels_only:
-        seed = np.random.SeedSequence((config.seed, step)).generate_state(1)
-        random = torch.Generator().manual_seed(int(seed[0]))
+    seed = np.random.SeedSequence((config.seed, step)).generate_state(1)
+    random = torch.Generator().manual_seed(int(seed[0]))
+    disturbance = noise = None
+    if (phase.stability_weight or phase.layer_stability_weight) and not pixels_only:
         disturbance = Disturbance.draw(batch.photos[: config.content_pictures], random)
+    if config.noisy_share:
+        noise = Disturbance.draw(batch.photos, random).noise
+        chosen = torch.rand(len(noise), 1, 1, 1, generator=random) < config.noisy_share
+        noise = noise * chosen.to(noise.device)
     shift = divmod(1 + step % (SQUARE**2 - 1), SQUARE)  # each but (0, 0) in turn
-    return Lesson(phase, pixels_only, batch, disturbance, shift)
+    return Lesson(phase, pixels_only, batch, disturbance, shift, noise)
 
 
 def _parts(lesson: Lesson, micro_batch: int, content_pictures: int) -> Iterator[Part]:
@@ -222,4 +277,5 @@ def _parts(lesson: Lesson, micro_batch: int, content_pictures: int) -> Iterator[
         size = len(batch.photos)
         few = min(max(all_few - first, 0), size)
         disturbance = lesson.disturbance.part(first, first + few) if lesson.disturbance else None
-        yield Part(batch, size / count, few, few / all_few, disturbance)
+        noise = None if lesson.noise is None else lesson.noise[first : first + size]
+        yield Part(batch, size / count, few, few / all_few, disturbance, noise)

@@ -17,6 +17,7 @@ import numpy as np
 from toonvid.errors import TrainingError
 from toonvid.video import Pixels
 from trainer.abstraction import ABSTRACTION_VERSION, draw_abstraction
+from trainer.data.drawing import DRAWING_VERSION, draw_stacked
 from trainer.files import make_folder, write_atomically
 from trainer.pictures import (
     PictureFolder,
@@ -45,9 +46,12 @@ class Drawing:
     """From a photo (H, W, 3) uint8, RGB, and the short side of its frame, to the same shape."""
     key: int | str
     """Names the way: another one draws the same photo otherwise."""
+    layers: int = 1
+    """Pictures of the photo's shape that `draw` gives, one above the other."""
 
 
 ABSTRACTION = Drawing(draw_abstraction, ABSTRACTION_VERSION)
+LAYERED_DRAWING = Drawing(draw_stacked, f"drawing {DRAWING_VERSION}", layers=2)
 
 
 class PhotoCrops:
@@ -95,7 +99,7 @@ class PhotoCrops:
         """Crop number `index` (from 0) of the endless order, and the same crop of its drawing.
 
         Returns:
-            One or two pictures (crop, crop, 3) uint8, RGB: without a drawing, the photo alone.
+            Pictures (crop, crop, 3) uint8, RGB: the photo, then each layer of its drawing.
 
         Raises:
             TrainingError: No photo can be used, or the cache cannot be written.
@@ -114,8 +118,8 @@ class PhotoCrops:
             frame_height: Short side that the photo is resized to.
 
         Returns:
-            Two pictures (H, W, 3) uint8, RGB, H and W from the crop to `TILE`. Without a drawing,
-            the whole resized photo alone.
+            Pictures (H, W, 3) uint8, RGB, H and W from the crop to `TILE`: the photo, then each
+            layer of its drawing. Without a drawing, the whole resized photo alone.
 
         Raises:
             TrainingError: The photo cannot be used, or the cache cannot be written.
@@ -130,7 +134,7 @@ class PhotoCrops:
             encoded = cv2.imencode(".jpg", made, CACHE_FORMAT)[1]
             write_atomically(place, encoded.tobytes())
             pair = cv2.imdecode(encoded, cv2.IMREAD_COLOR)  # as every later reading has it
-        return np.vsplit(cv2.cvtColor(pair, cv2.COLOR_BGR2RGB), 2)
+        return np.vsplit(cv2.cvtColor(pair, cv2.COLOR_BGR2RGB), 1 + self._drawing.layers)
 
     def _read(self, path: Path, frame_height: int) -> Pixels:
         photo = read_picture(path)

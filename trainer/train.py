@@ -25,7 +25,7 @@ from trainer.game import Game, open_game
 from trainer.lite_networks import follow_weights
 from trainer.memory import MemoryKeeper, keep_heap_steady
 from trainer.phases import Lesson, Terms, discriminator_gradients, generator_gradients
-from trainer.photos import ABSTRACTION, Drawing, PhotoCrops
+from trainer.photos import ABSTRACTION, LAYERED_DRAWING, Drawing, PhotoCrops
 from trainer.run import Run, Sources
 from trainer.sheet import read_heldout
 
@@ -178,6 +178,8 @@ def open_drawing(config: TrainConfig, sources: Sources, device: torch.device) ->
         return None
     if config.content_target == "abstraction":
         return ABSTRACTION
+    if config.content_target == "drawing":
+        return LAYERED_DRAWING
     if sources.teacher is None:
         raise TrainingError("the preset learns from a trained generator: give --teacher RUN|STYLE")
     return open_teacher(sources.teacher, device)

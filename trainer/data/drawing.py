@@ -14,7 +14,8 @@ decide where ink may be:
 
 - where edges are dense and point everywhere (foliage, gravel, patterns) the threshold rises;
 - where too much of the surroundings is ink already, the threshold rises again;
-- in faces the threshold falls, and short strokes stay: eyes, brows and mouth are short.
+- in faces the threshold falls, and short strokes stay: eyes, brows and mouth are short. Small dark
+  shapes in the middle of skin are eyes and brows even where no face was detected.
 
 Nothing is learned and nothing is random: the same photo always gives the same drawing. Left out:
 tonal steps and saturation, which belong to `compose`.
@@ -40,7 +41,7 @@ Plane = NDArray[np.float32]
 Lab = NDArray[np.float32]
 """(H, W, 3) float32, CIE Lab: L in [0, 100], a and b about -127 to 127."""
 
-DRAWING_VERSION = 1
+DRAWING_VERSION = 2
 """Raised whenever the same photo would be drawn otherwise, which makes cached drawings stale."""
 
 REFERENCE_HEIGHT = 288
@@ -91,6 +92,8 @@ SKIN_THRESHOLD = 0.7  # factor on the ink threshold, for faces that the detector
 SKIN_LIFT = 5.0  # CIE lightness
 SMALLEST_FACE = 0.08  # of the short side
 LARGEST_FACE = 0.8
+FEATURE_RADIUS = 3.0  # pixels: dark shapes narrower than twice this, in skin, are features
+FEATURE_CONTRAST = 11.0  # CIE lightness below the skin around
 LARGE_FACE = 0.25  # of the short side: from here on all detail is drawn
 SKIN_IN_FACE = 0.35  # smallest share of skin-colored pixels in a detected face
 
@@ -138,9 +141,26 @@ def draw(photo: Pixels, frame_height: int | None = None) -> Drawing:
     ink = draw_ink(lightness, faces, skin, unit)
     borders = draw_borders(painted, labels, unit)
     ink = np.maximum(ink, borders * (1 - faces))
-    ink = keep_long_strokes(ink, SHORTEST_STROKE * height, faces, SHORTEST_FACE_STROKE * height)
+    features = draw_features(detailed[..., 0], skin, faces, unit)
+    ink = np.maximum(ink, features)
+    in_face = np.maximum(faces, _soft_step(_blur(features, 2 * unit), 0.1))
+    ink = keep_long_strokes(ink, SHORTEST_STROKE * height, in_face, SHORTEST_FACE_STROKE * height)
     rgb = cv2.cvtColor(_blur(color.astype(np.float32), 0.5 * unit), cv2.COLOR_Lab2RGB)
     return Drawing(_to_levels(rgb), _to_levels(ink))
+
+
+def draw_stacked(photo: Pixels, frame_height: int) -> Pixels:
+    """Draw a photo, both layers in one picture, for a cache of pictures.
+
+    Args:
+        photo: (H, W, 3) uint8 RGB.
+        frame_height: Short side in pixels of the whole picture that `photo` is a part of.
+
+    Returns:
+        (2 H, W, 3) uint8 RGB: flat color above ink, whose three channels are equal.
+    """
+    drawing = draw(photo, frame_height)
+    return np.vstack([drawing.color, np.repeat(drawing.ink[..., None], 3, axis=2)])
 
 
 def to_lab(rgb: Plane) -> Lab:
@@ -331,6 +351,32 @@ def draw_borders(painted: Lab, labels: NDArray[np.int64], unit: float) -> Plane:
     return (_blur(border, 0.75 * unit) * 2.6 * unit - 0.35).clip(0, 1)
 
 
+def draw_features(lightness: Plane, skin: Plane, faces: Plane, unit: float) -> Plane:
+    """Draw small dark shapes in the middle of skin: eyes, brows, nostrils, the line of a mouth.
+
+    A closing fills what is darker than its surroundings and narrower than its kernel.
+
+    Args:
+        lightness: (H, W) float32, CIE lightness in [0, 100].
+        skin: (H, W) float32 in [0, 1].
+        faces: (H, W) float32 in [0, 1].
+        unit: Factor on every length.
+
+    Returns:
+        (H, W) float32 in [0, 1].
+    """
+    side = 2 * round(FEATURE_RADIUS * unit) + 1
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    depth = _blur(cv2.morphologyEx(lightness, cv2.MORPH_CLOSE, kernel) - lightness, 0.4 * unit)
+    # A closing of the skin bridges the very features, where its color is missing.
+    around = _blur(cv2.morphologyEx(skin, cv2.MORPH_CLOSE, kernel), 3 * unit)
+    inside = np.maximum(_soft_step(around - 0.55, 0.25), _soft_step(faces - 0.3, 0.4))
+    # Texture of skin color, such as brick, has such shapes everywhere; a face has a few.
+    shapes = _soft_step(depth - FEATURE_CONTRAST, 5) * inside
+    crowd = _blur(shapes, 8 * unit)
+    return shapes * (1 - _soft_step(crowd - 0.16, 0.12) * (1 - faces))
+
+
 def keep_long_strokes(ink: Plane, shortest: float, faces: Plane, shortest_in_face: float) -> Plane:
     """Drop strokes whose bounding box is shorter than a length, in pixels.
 
@@ -379,7 +425,7 @@ def find_faces(photo: Pixels, skin: Plane) -> Plane:
     small = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     smallest, largest = (int(share * side * scale) for share in (SMALLEST_FACE, LARGEST_FACE))
     found = _face_detector().detect_multi_scale(
-        img=small, scale_factor=1.2, step_ratio=1, min_size=(max(smallest, 24),) * 2,
+        img=small, scale_factor=1.15, step_ratio=1, min_neighbor_number=3, min_size=(max(smallest, 24),) * 2,
         max_size=(largest, largest),
     )  # fmt: skip
     faces = np.zeros((height, width), np.float32)
@@ -389,7 +435,7 @@ def find_faces(photo: Pixels, skin: Plane) -> Plane:
             continue
         center = (int(left + wide / 2), int(top + tall * 0.52))
         # A small face has room for few lines: with a low threshold they become a beard.
-        weight = float(np.clip(wide / (LARGE_FACE * side), 0.3, 1))
+        weight = float(np.clip(wide / (LARGE_FACE * side), 0.5, 1))
         cv2.ellipse(faces, center, (int(0.52 * wide), int(0.66 * tall)), 0, 0, 360, weight, -1)
     return _blur(faces, 0.02 * side) if faces.any() else faces
 
