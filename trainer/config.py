@@ -90,7 +90,9 @@ class PhaseConfig:
         if self.steps and not any(getattr(self, name) for name in losses):
             raise ValueError(f"at least one of {', '.join(losses)} must be above 0")
         if self.pixel_only_steps and not (self.pixel_weight or self.layer_color_weight):
-            raise ValueError("pixel_only_steps needs a pixel_weight or layer_color_weight above 0")
+            raise ValueError(
+                "pixel_only_steps needs a pixel_weight above 0, or a layer_color_weight"
+            )
 
     @property
     def has_layer_losses(self) -> bool:

@@ -34,13 +34,13 @@ class Batch:
     drawings: Tensor | None = None
     """The same crops of the photos' abstractions, or of what a teacher made of them; None where no
     phase looks at them."""
-    ink: Tensor | None = None
-    """Ink of the same crops, (N, 1, H, W) float32 in [0, 1], where drawings have layers: `drawings`
-    is then their flat color."""
     cartoons: Tensor | None = None
     """c, unrelated to the photos; None in the initialization phase."""
     smoothed: Tensor | None = None
     """e, the same crops of the cartoons with their edges smoothed."""
+    ink: Tensor | None = None
+    """Ink of the photos' crops, (N, 1, H, W) float32 in [0, 1], where drawings have layers:
+    `drawings` is then their flat color."""
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""
@@ -124,21 +124,21 @@ class Dataset:
         drawings = photos[1] if len(photos) > 1 else None
         ink = (photos[2][:, :1] + 1) / 2 if len(photos) > 2 else None
         if number < self._adversarial or not self._cartoons:
-            return Batch(photos[0], drawings, ink)
+            return Batch(photos[0], drawings, ink=ink)
         first = (number - self._adversarial) * self._batch_size
         cartoons, smoothed = _stack(self._cartoons.crop, first, self._batch_size)
         if drawings is not None and self._regrading:
             drawings = self._regrading(drawings)
-        return Batch(photos[0], drawings, ink, cartoons, smoothed)
+        return Batch(photos[0], drawings, cartoons, smoothed, ink)
 
     @cached_property
     def _regrading(self) -> Regrading | None:
         """What moves drawings to the cartoons' palette; None where they keep their own colours."""
         if not self._cartoon_colours or not self._cartoons:
             return None
-        crops = _stack(self._photos.crop, 0, PALETTE_CROPS)
+        drawings = _stack(self._photos.crop, 0, PALETTE_CROPS)[1]
         cartoons = _stack(self._cartoons.crop, 0, PALETTE_CROPS)[0]
-        return Regrading.between(Palette.of(crops[min(1, len(crops) - 1)]), Palette.of(cartoons), self._cartoon_colours)
+        return Regrading.between(Palette.of(drawings), Palette.of(cartoons), self._cartoon_colours)
 
 
 def cut_middle(pictures: Tensor, side: int) -> Tensor:

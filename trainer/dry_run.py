@@ -94,7 +94,7 @@ def measure_training(
         size = (config.batch_size, config.crop, config.crop, 3)
         noise = [torch.rand(size, generator=random).permute(0, 3, 1, 2) * 2 - 1 for _ in range(4)]
         pictures = noise if last >= config.initialization.steps else noise[:2]
-        yield try_phase(game, last, Batch(*pictures))
+        yield try_phase(game, last, Batch(*pictures, ink=(noise[0][:, :1] + 1) / 2))
 
 
 def without_content(config: TrainConfig) -> TrainConfig:
@@ -104,7 +104,7 @@ def without_content(config: TrainConfig) -> TrainConfig:
     """
 
     def strip(phase: PhaseConfig) -> PhaseConfig:
-        others = phase.pixel_weight or phase.adversarial_weight
+        others = phase.pixel_weight or phase.adversarial_weight or phase.has_layer_losses
         pixel_weight = phase.pixel_weight if others else 1.0
         return replace(phase, content_weight=0.0, style_weight=0.0, pixel_weight=pixel_weight)
 

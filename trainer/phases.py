@@ -73,9 +73,7 @@ class Lesson:
         if disturbance:
             like = batch.photos[: len(disturbance.gain)]
             disturbance = Disturbance.draw(like, torch.Generator().manual_seed(0))
-        return replace(
-            self, batch=batch, disturbance=disturbance, generated=generated, noise=noise
-        )
+        return replace(self, batch=batch, disturbance=disturbance, generated=generated, noise=noise)
 
 
 def generator_gradients(game: Game, lesson: Lesson, micro_batch: int) -> tuple[Terms, Tensor]:

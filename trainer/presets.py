@@ -7,6 +7,47 @@ from dataclasses import replace
 from toonvid.errors import TrainingError
 from trainer.config import PhaseConfig, TrainConfig
 
+CEL = TrainConfig(
+    initialization=PhaseConfig(
+        steps=24_000,
+        learning_rate=2e-3,
+        fall="cosine",
+        warm_up=100,
+        beta1=0.9,
+        pixel_only_steps=8_000,
+        layer_color_weight=1.0,
+        layer_gradient_weight=1.2,
+        layer_ink_weight=0.25,
+        layer_stability_weight=0.25,
+    ),
+    adversarial=PhaseConfig(
+        steps=4_000,
+        learning_rate=2e-4,
+        fall="cosine",
+        warm_up=50,
+        adversarial_weight=0.1,
+        smoothed_weight=0.5,
+        layer_color_weight=1.0,
+        layer_gradient_weight=1.2,
+        layer_ink_weight=0.25,
+        layer_stability_weight=0.25,
+    ),
+    crop=160,
+    frame_heights=(288, 432, 576, 1080),
+    cartoon_scales=(0.5, 0.7, 1.0),
+    generator="cel",
+    width=32,
+    blocks=2,
+    discriminator="lite",
+    objective="least-squares",
+    content_target="drawing",
+    cartoon_colours=0.5,
+    content_pictures=3,
+    noisy_share=0.6,
+    ema_decay=0.999,
+)
+"""The layered generator, which learns the two layers of a drawing of each photo."""
+
 PAPER = TrainConfig(
     initialization=PhaseConfig(
         steps=6_750,  # 10 epochs of the paper's 5,402 photos
@@ -87,7 +128,7 @@ DISTILLED = replace(
 )
 """The real-time generator, shown what a trained one makes of the photos."""
 
-PRESETS = {"paper": PAPER, "improved": IMPROVED, "lite": LITE, "distilled": DISTILLED}
+PRESETS = {"paper": PAPER, "improved": IMPROVED, "lite": LITE, "distilled": DISTILLED, "cel": CEL}
 """Name -> the config that `--preset` starts from."""
 
 

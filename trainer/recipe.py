@@ -8,6 +8,7 @@ from trainer.config import PhaseConfig, PhaseName, TrainConfig
 from trainer.run import RunRecord
 
 STATISTICS = {
+    "cel": "",
     "lite": "",
     "paper": " (BatchNorm folded)",
     "improved": " (instance norm: statistics of each picture, at run time, in float32)",
@@ -25,6 +26,7 @@ def describe_recipe(record: RunRecord) -> str:
         *([f"begun with that of state {record.start_sha256[:12]}"] if record.start_from else []),
         f"{config.batch_size} crops of {config.crop} pixels a step",
         f"from photos {heights} pixels high",
+        f"noise on {config.noisy_share:g} of them" if config.noisy_share else "",
         _describe_phase("initialization", config.initialization, config),
         _describe_phase("adversarial", config.adversarial, config),
         f"cartoons at {scales} of their size" if config.adversarial.steps else "",

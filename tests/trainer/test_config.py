@@ -67,7 +67,7 @@ def test_the_last_of_two_settings_holds() -> None:
         ("initialization.learning_rate=inf", "learning_rate must be above 0"),
         ("initialization.beta1=1", "beta1 must be at least 0 and below 1"),
         ("initialization.fall=deep", "fall must be one of cosine, none"),
-        ("generator=huge", "generator must be one of lite, paper, improved"),
+        ("generator=huge", "generator must be one of cel, lite, paper, improved"),
         ("cartoon_scales=0", "cartoon_scales must name at least one, all above 0"),
         ("crop=30", "crop must be a multiple of 4 from 32 on"),
         ("crop=16", "crop must be a multiple of 4 from 32 on"),
@@ -138,3 +138,21 @@ def test_without_cartoons_lite_has_one_phase_and_the_others_are_refused() -> Non
     for name in ("paper", "improved"):
         with pytest.raises(TrainingError, match=f"the preset {name} learns from cartoons: give"):
             find_preset(name, with_cartoons=False)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["crop=100"], "crop must be a multiple of 8"),
+        (["content_target=photo", "cartoon_colours=0"], "layer weights need generator=cel"),
+        (["noisy_share=1.5"], "noisy_share must be from 0 to 1"),
+    ],
+)
+def test_cel_checks_its_options(settings: list[str], message: str) -> None:
+    with pytest.raises(TrainingError, match=message):
+        change_config(PRESETS["cel"], settings)
+
+
+def test_other_generators_take_no_layer_weights() -> None:
+    with pytest.raises(TrainingError, match="layer weights need generator=cel"):
+        change_config(PRESETS["lite"], ["initialization.layer_ink_weight=1"])

@@ -61,6 +61,38 @@ def gradients(network: torch.nn.Module) -> list[Tensor]:
     return [p.grad.clone() for p in network.parameters() if p.grad is not None]
 
 
+def test_parts_of_a_batch_of_layers_add_up_to_the_whole(both_phases: TrainConfig) -> None:
+    settings = ("generator=cel", "content_target=drawing", "width=8", "blocks=1", "precision=f32")
+    losses = ("color", "gradient", "ink", "stability")
+    weights = [f"initialization.layer_{name}_weight=1" for name in losses]
+    others = ("pixel", "gradient_difference", "stability", "equivariance")
+    none = [f"initialization.{name}_weight=0" for name in others]
+    rules = change_config(
+        both_phases,
+        [
+            *(*settings, *weights, *none, "initialization.pixel_only_steps=0", "noisy_share=0.5"),
+            *("batch_size=6", "content_pictures=5", "adversarial.steps=0"),
+        ],
+    )
+    game = open_game(rules, None, CPU)
+    game.begin_phase(rules.initialization)
+    random = torch.Generator().manual_seed(1)
+    pictures = [torch.rand(6, 3, 32, 32, generator=random) * 2 - 1 for _ in range(2)]
+    ink = (torch.rand(6, 1, 32, 32, generator=random) > 0.8).float()
+    lesson = draw_lesson(rules, 0, Batch(*pictures, ink=ink))
+    assert lesson.noise is not None
+    noisy = lesson.noise.flatten(1).abs().amax(dim=1) > 0
+    assert 0 < noisy.sum() < 6, "half of the photos get noise"
+    terms, _ = generator_gradients(game, lesson, 6)
+    whole = gradients(game.generator.network)
+    assert terms.keys() == {f"layer_{name}" for name in losses}
+    parts, _ = generator_gradients(game, lesson, 4)
+    for ours, theirs in zip(gradients(game.generator.network), whole, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-3)
+    for name, term in terms.items():
+        torch.testing.assert_close(parts[name], term, atol=1e-5, rtol=1e-4)
+
+
 @pytest.mark.parametrize("micro_batch", [1, 2, 4, 5])
 def test_parts_of_a_batch_add_up_to_the_whole(game: Game, lesson: Lesson, micro_batch: int) -> None:
     terms, generated = generator_gradients(game, lesson, 6)

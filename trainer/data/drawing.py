@@ -138,9 +138,10 @@ def draw(photo: Pixels, frame_height: int | None = None) -> Drawing:
     # Lines of the smoothed photo are clean, those of the detailed one complete.
     share = (0.5 - 0.4 * faces).astype(np.float32)
     lightness = share * smooth[..., 0] + (1 - share) * detailed[..., 0]
-    ink = draw_ink(lightness, faces, skin, unit)
+    clutter = find_clutter(lightness, unit) * (1 - faces)
+    ink = draw_ink(lightness, faces, skin, clutter, unit)
     borders = draw_borders(painted, labels, unit)
-    ink = np.maximum(ink, borders * (1 - faces))
+    ink = np.maximum(ink, borders * (1 - faces) * (1 - clutter))
     features = draw_features(detailed[..., 0], skin, faces, unit)
     ink = np.maximum(ink, features)
     in_face = np.maximum(faces, _soft_step(_blur(features, 2 * unit), 0.1))
@@ -295,13 +296,14 @@ def paint_regions(lab: Lab, labels: NDArray[np.int64], shading_length: float) ->
     return (means[labels] + np.clip(plane, -limit, limit)).astype(np.float32)
 
 
-def draw_ink(lightness: Plane, faces: Plane, skin: Plane, unit: float) -> Plane:
+def draw_ink(lightness: Plane, faces: Plane, skin: Plane, clutter: Plane, unit: float) -> Plane:
     """Draw the dark side of each edge as a line.
 
     Args:
         lightness: (H, W) float32, CIE lightness in [0, 100].
         faces: (H, W) float32 in [0, 1], 1 in faces.
         skin: (H, W) float32 in [0, 1], 1 where the color is that of skin.
+        clutter: (H, W) float32 in [0, 1], see `find_clutter`.
         unit: Factor on every length.
 
     Returns:
@@ -315,7 +317,6 @@ def draw_ink(lightness: Plane, faces: Plane, skin: Plane, unit: float) -> Plane:
         fine = _line_response(seen, FACE_SIGMA * INK_SIGMA * unit, unit)
         response = response + faces * (fine - response)
     calm = np.minimum(1 - (1 - FACE_THRESHOLD) * faces, 1 - (1 - SKIN_THRESHOLD) * skin)
-    clutter = _clutter(lightness, unit) * (1 - faces)
     threshold = INK_THRESHOLD * calm * (1 + CLUTTER_GAIN * clutter)
     ink = _soft_step(response - threshold, INK_SOFTNESS * calm)
     for _ in range(2):
@@ -425,9 +426,13 @@ def find_faces(photo: Pixels, skin: Plane) -> Plane:
     small = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     smallest, largest = (int(share * side * scale) for share in (SMALLEST_FACE, LARGEST_FACE))
     found = _face_detector().detect_multi_scale(
-        img=small, scale_factor=1.15, step_ratio=1, min_neighbor_number=3, min_size=(max(smallest, 24),) * 2,
+        img=small,
+        scale_factor=1.15,
+        step_ratio=1,
+        min_neighbor_number=3,
+        min_size=(max(smallest, 24),) * 2,
         max_size=(largest, largest),
-    )  # fmt: skip
+    )
     faces = np.zeros((height, width), np.float32)
     for box in found:
         top, left, tall, wide = (int(box[name] / scale) for name in ("r", "c", "height", "width"))
@@ -468,7 +473,7 @@ def _structure_tensor(lightness: Plane, sigma: float) -> tuple[Plane, Plane, Pla
     return xx, xy, yy
 
 
-def _clutter(lightness: Plane, unit: float) -> Plane:
+def find_clutter(lightness: Plane, unit: float) -> Plane:
     """Where edges are dense and have no common direction: (H, W) float32 in [0, 1]."""
     xx, xy, yy = _structure_tensor(lightness, CLUTTER_SIGMA * unit)
     coherence = np.hypot(xx - yy, 2 * xy) / (xx + yy + 0.1)

@@ -57,8 +57,8 @@ def color_gradient_loss(layers: Layers, color: Tensor, ink: Tensor) -> Tensor:
 def ink_loss(layers: Layers, ink: Tensor) -> Tensor:
     """Weighted cross-entropy plus half a Dice loss between ink layers.
 
-    Dice (Milletari et al., "V-Net", 2016) looks at the overlap of all lines of the batch, so that
-    few and thin lines count as much as many.
+    Dice (Milletari et al., "V-Net", 2016) looks at the overlap of all lines of a photo, so that few
+    and thin lines count as much as many. It is a mean over photos, so that parts of a batch add up.
 
     Args:
         layers: The generator's, of N photos.
@@ -67,8 +67,9 @@ def ink_loss(layers: Layers, ink: Tensor) -> Tensor:
     logits = layers.ink_logits.float()
     entropy = F.binary_cross_entropy_with_logits(logits, ink, reduction="none")
     share = torch.sigmoid(logits)
-    dice = 1 - 2 * (share * ink).sum() / (share.sum() + ink.sum() + 1)
-    return (entropy * (1 + INK_BALANCE * ink)).mean() + dice / 2
+    both, either = (share * ink).sum(dim=(1, 2, 3)), (share + ink).sum(dim=(1, 2, 3))
+    dice = 1 - (2 * both + 1) / (either + 1)  # the ones: a photo without lines has a slope too
+    return (entropy * (1 + INK_BALANCE * ink)).mean() + dice.mean() / 2
 
 
 def layer_stability_loss(
