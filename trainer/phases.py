@@ -236,7 +236,7 @@ def _layer_losses(phase: PhaseConfig, color: Tensor, ink: Tensor, layers: Layers
     if phase.layer_gradient_weight:
         losses["layer_gradient"] = color_gradient_loss(layers, color, ink)
     if phase.layer_ink_weight:
-        losses["layer_ink"] = ink_loss(layers, ink)
+        losses["layer_ink"] = ink_loss(layers, color, ink)
     return losses
 
 

@@ -37,7 +37,7 @@ def test_a_drawing_is_no_distance_from_itself(color: torch.Tensor, ink: torch.Te
     layers = Layers(color, as_logits(ink))
     assert color_loss(layers, color, ink) == 0
     assert color_gradient_loss(layers, color, ink) == 0
-    assert ink_loss(layers, ink) < 0.02
+    assert ink_loss(layers, color, ink) < 0.02
 
 
 def test_color_under_ink_counts_a_fifth(color: torch.Tensor) -> None:
@@ -66,9 +66,9 @@ def test_haze_costs_more_than_its_gradients_from_pixel_to_pixel(ink: torch.Tenso
 
 def test_a_missing_line_costs_more_than_one_too_many(ink: torch.Tensor) -> None:
     color, none = torch.zeros(2, 3, 32, 32), torch.zeros_like(ink)
-    missing = ink_loss(Layers(color, as_logits(none)), ink)
-    invented = ink_loss(Layers(color, as_logits(ink)), none)
-    assert missing > invented > ink_loss(Layers(color, as_logits(none)), none)
+    missing = ink_loss(Layers(color, as_logits(none)), color, ink)
+    invented = ink_loss(Layers(color, as_logits(ink)), color, none)
+    assert missing > invented > ink_loss(Layers(color, as_logits(none)), color, none)
 
 
 def test_gradients_reach_every_weight(color: torch.Tensor, ink: torch.Tensor) -> None:
@@ -76,7 +76,7 @@ def test_gradients_reach_every_weight(color: torch.Tensor, ink: torch.Tensor) ->
     generator = CelGenerator(width=8, blocks=1)
     layers = generator.layers(color + torch.randn_like(color) * 0.1)
     total = color_loss(layers, color, ink) + color_gradient_loss(layers, color, ink)
-    (total + ink_loss(layers, ink)).backward()
+    (total + ink_loss(layers, color, ink)).backward()
     for name, weight in generator.named_parameters():
         assert weight.grad is not None and weight.grad.abs().sum() > 0, name
 
@@ -103,3 +103,17 @@ def test_stability_costs_what_does_not_move_with_the_photo(flicker: float) -> No
     loss = layer_stability_loss(Painter(flicker), photos, still, disturbance)  # type: ignore[arg-type]
     # Three of four channels flicker.
     assert abs(float(loss) - 0.75 * flicker) < 0.01
+
+
+def test_skin_and_what_lies_in_it_counts_four_times() -> None:
+    def cost(rgb: tuple[int, int, int]) -> float:
+        color = torch.tensor(rgb).view(1, 3, 1, 1).expand(1, 3, 40, 40) / 127.5 - 1
+        color = color.clone()
+        color[..., 19:21, 19:21] = -0.8  # an eye
+        none = torch.zeros(1, 1, 40, 40)
+        wrong = color.clone()
+        wrong[..., 19:21, 19:21] = 0
+        return float(color_loss(Layers(wrong, none), color, none))
+
+    for skin in ((224, 172, 140), (141, 85, 58)):
+        assert 3.5 < cost(skin) / cost((120, 125, 120)) <= 4

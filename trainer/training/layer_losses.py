@@ -1,5 +1,8 @@
 """Paired losses of the initialization phase of `cel`: the layers against a drawing's layers.
 
+Everything counts more in skin: faces are a small part of photos, and the first thing that a viewer
+looks at.
+
 Left out: the weights that they are summed with, and the losses of the adversarial phase.
 """
 
@@ -10,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trainer.cel_network import CelGenerator, Layers
+from trainer.colours import to_luminance
 from trainer.losses import BORDER, LINE_BLUR, Disturbance
 
 HIDDEN = 0.8
@@ -20,6 +24,10 @@ INK_BALANCE = 2.0
 """How much more a pixel of full ink counts than one without: lines are a tenth of a picture, and
 plain cross-entropy would rather leave out a line than draw it a pixel off (Xie and Tu,
 "Holistically-Nested Edge Detection", 2015)."""
+SKIN_BALANCE = 3.0
+"""How much more a pixel in skin counts than another."""
+SKIN_REACH = 9
+"""Side in pixels of the mean over skin, so that eyes and brows, which are no skin, count as well."""
 
 
 def color_loss(layers: Layers, color: Tensor, ink: Tensor) -> Tensor:
@@ -30,7 +38,7 @@ def color_loss(layers: Layers, color: Tensor, ink: Tensor) -> Tensor:
         color: The drawings' flat color, (N, 3, H, W) in [-1, 1].
         ink: The drawings' ink, (N, 1, H, W) in [0, 1].
     """
-    return ((layers.color.float() - color).abs() * (1 - HIDDEN * ink)).mean()
+    return ((layers.color.float() - color).abs() * _importance(color, ink)).mean()
 
 
 def color_gradient_loss(layers: Layers, color: Tensor, ink: Tensor) -> Tensor:
@@ -46,7 +54,7 @@ def color_gradient_loss(layers: Layers, color: Tensor, ink: Tensor) -> Tensor:
         ink: The drawings' ink, (N, 1, H, W) in [0, 1].
     """
     error = layers.color.float() - color
-    shown = 1 - HIDDEN * ink
+    shown = _importance(color, ink)
     down = error.diff(dim=2).abs() * shown[:, :, 1:]
     across = error.diff(dim=3).abs() * shown[..., 1:]
     coarse = F.avg_pool2d(error * shown, COARSE)
@@ -54,7 +62,7 @@ def color_gradient_loss(layers: Layers, color: Tensor, ink: Tensor) -> Tensor:
     return down.mean() + across.mean() + haze
 
 
-def ink_loss(layers: Layers, ink: Tensor) -> Tensor:
+def ink_loss(layers: Layers, color: Tensor, ink: Tensor) -> Tensor:
     """Weighted cross-entropy plus half a Dice loss between ink layers.
 
     Dice (Milletari et al., "V-Net", 2016) looks at the overlap of all lines of a photo, so that few
@@ -62,6 +70,7 @@ def ink_loss(layers: Layers, ink: Tensor) -> Tensor:
 
     Args:
         layers: The generator's, of N photos.
+        color: The drawings' flat color, (N, 3, H, W) in [-1, 1].
         ink: The drawings' ink, (N, 1, H, W) in [0, 1].
     """
     logits = layers.ink_logits.float()
@@ -69,7 +78,8 @@ def ink_loss(layers: Layers, ink: Tensor) -> Tensor:
     share = torch.sigmoid(logits)
     both, either = (share * ink).sum(dim=(1, 2, 3)), (share + ink).sum(dim=(1, 2, 3))
     dice = 1 - (2 * both + 1) / (either + 1)  # the ones: a photo without lines has a slope too
-    return (entropy * (1 + INK_BALANCE * ink)).mean() + dice.mean() / 2
+    balance = (1 + INK_BALANCE * ink) * (1 + SKIN_BALANCE * _find_skin(color))
+    return (entropy * balance).mean() + dice.mean() / 2
 
 
 def layer_stability_loss(
@@ -96,3 +106,21 @@ def layer_stability_loss(
     difference = torch.cat([color, 2 * ink], dim=1)  # ink in [0, 1], color in [-1, 1]
     inner = difference[..., BORDER:-BORDER, BORDER:-BORDER]
     return F.avg_pool2d(inner, LINE_BLUR, stride=1).abs().mean()
+
+
+def _importance(color: Tensor, ink: Tensor) -> Tensor:
+    """How much each pixel's color counts, (N, 1, H, W): less under ink, more in skin."""
+    return (1 - HIDDEN * ink) * (1 + SKIN_BALANCE * _find_skin(color))
+
+
+def _find_skin(color: Tensor) -> Tensor:
+    """Where colors (N, 3, H, W) in [-1, 1] are those of skin, and close by: (N, 1, H, W) in [0, 1].
+
+    The box in Cb and Cr of Chai and Ngan, "Face Segmentation Using Skin-Color Map in Videophone
+    Applications", 1999. It takes in wood and brick, which only count for more than they need to.
+    """
+    red, _, blue = color.split(1, dim=1)
+    luminance = to_luminance(color)
+    reddish, bluish = 0.713 * (red - luminance) / 2 * 255, 0.564 * (blue - luminance) / 2 * 255
+    inside = (reddish > 5) & (reddish < 45) & (bluish > -51) & (bluish < -1)
+    return F.avg_pool2d(inside.float(), SKIN_REACH, stride=1, padding=SKIN_REACH // 2)
