@@ -64,7 +64,8 @@ class Recipe:
     begins_with: str | None
     """The style whose generator it begins with."""
     settings: tuple[str, ...] = ()
-    """Of `toonvid train`, beside the preset `lite`."""
+    """Options of `toonvid train`, beside the preset."""
+    preset: str = "lite"
     mixed: tuple[tuple[str, float], ...] = ()
     """Styles whose weights it is the mean of, and their shares: nothing is trained then."""
     contrast: float = 1.0
@@ -181,12 +182,11 @@ RECIPES = {
         ),
         Recipe(
             "ink",
-            "Flat colours and ink lines: a drawing of what the camera saw.",
+            "A line comic: flat colors in a few tones, and ink at full opacity along the edges.",
             "MIT",
             cartoons=None,
             begins_with=None,
-            mixed=(("ink-settled", 1.0),),
-            contrast=0.985,
+            preset="cel",
         ),
         Recipe(
             "pepper-palette",
@@ -433,7 +433,7 @@ def raise_contrast(weights: dict[str, Tensor], by: float) -> None:
 def training_arguments(recipe: Recipe, options: argparse.Namespace) -> list[str | Path]:
     """What `toonvid` is called with to train one style; its cartoons are laid out."""
     runs: Path = options.runs
-    arguments: list[str | Path] = ["train", "--preset", "lite", "--photos", options.photos]
+    arguments: list[str | Path] = ["train", "--preset", recipe.preset, "--photos", options.photos]
     arguments += ["--content-weights", options.content_weights, "--cache", runs / "cache"]
     arguments += ["-o", runs / recipe.style, "--engines", runs / "trials", "--style", recipe.style]
     if options.holdout:
