@@ -7,6 +7,7 @@ import torch
 
 from trainer.cel_network import (
     DARKEST,
+    INK_BIAS,
     INK_RGB,
     INK_SOFTNESS,
     CelGenerator,
@@ -76,7 +77,7 @@ def test_full_ink_hides_the_color_and_no_ink_leaves_it() -> None:
 
 def test_ink_of_a_drawing_and_the_same_as_logits_compose_alike() -> None:
     color, ink = torch.rand(1, 3, 4, 4), torch.rand(1, 1, 4, 4)
-    logits = (ink - 0.5) * INK_SOFTNESS
+    logits = (ink - 0.5) * INK_SOFTNESS - INK_BIAS
     torch.testing.assert_close(compose(color, logits), compose_shares(color, ink))
 
 
