@@ -9,6 +9,7 @@ Left out: training and export.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -30,8 +31,6 @@ BRIGHTENING = 0.3
 """Curve of the luminance: y + 0.3 y (1 - y). Ink darkens a picture, and this gives it back."""
 STEP_SHARPNESS = 5.0
 """Of the soft staircase; 0 would be a ramp, infinity hard steps, which would crawl in a video."""
-HIGHLIGHTS = 1.06
-"""Factor on the luminance before the staircase: what is nearly white reaches the top of it."""
 DARKEST = 0.05
 """Luminance of black without ink, so that lines show in shadows."""
 INK_RGB = (0.07, 0.055, 0.07)
@@ -43,8 +42,22 @@ INK_BIAS = 0.8
 """Added to the logits: a line that the network gives a probability of a third is drawn at half.
 Training leaves thin lines and small features unsure; without this, they break into dashes."""
 
-INK, TONES, SATURATION = 1.0, 6.0, 1.4
+INK, TONES, SATURATION, EXPOSURE = 1.0, 6.0, 1.4, 1.06
 """Defaults of the controls of `compose`."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How layers are composed: the controls of `compose`, which need no training."""
+
+    ink: float = INK
+    """Strength of the lines: 0 has none, 1 is as drawn, above 1 they get wider."""
+    tones: float = TONES
+    """Steps from black to white."""
+    saturation: float = SATURATION
+    """Factor on the distance from gray; 0 is black and white, 1 leaves colors as they are."""
+    exposure: float = EXPOSURE
+    """Factor on the luminance before the steps; above 1 so that what is nearly white gets white."""
 
 
 class Layers(NamedTuple):
@@ -68,14 +81,16 @@ class CelGenerator(nn.Module):
     multiple_of = 8
     """H and W of the input must be multiples of this."""
 
-    def __init__(self, width: int = 32, blocks: int = 2) -> None:
+    def __init__(self, width: int = 32, blocks: int = 2, look: Look | None = None) -> None:
         """Make a generator with random weights.
 
         Args:
             width: Channels at 1/4 of the size; half as many at 1/2, half as many more at 1/8.
             blocks: Residual blocks at 1/4 of the size; one more at 1/8.
+            look: How its layers are composed; None for the defaults.
         """
         super().__init__()
+        self.look = look or Look()
         half, eighth = width // 2, width * 3 // 2
         self.enter = nn.Conv2d(4 * 3, half, kernel_size=3, padding=1)
         self.down = nn.Conv2d(half, width, kernel_size=3, stride=2, padding=1)
@@ -104,7 +119,24 @@ class CelGenerator(nn.Module):
 
     def compose_layers(self, layers: Layers) -> Tensor:
         """Layers of N photos to cartoons (N, 3, H, W) in [-1, 1]."""
-        return compose((layers.color + 1) / 2, layers.ink_logits) * 2 - 1
+        look = self.look
+        color, logits = (layers.color + 1) / 2, layers.ink_logits
+        return compose(color, logits, look.ink, look.tones, look.saturation, look.exposure) * 2 - 1
+
+    def compose_drawing(self, color: Tensor, ink: Tensor) -> Tensor:
+        """A drawing's layers to cartoons, with the same look.
+
+        Args:
+            color: Flat color, (N, 3, H, W) in [-1, 1].
+            ink: (N, 1, H, W) in [0, 1].
+
+        Returns:
+            (N, 3, H, W) in [-1, 1].
+        """
+        look = self.look
+        cover = ink * _clamp_share(look.ink)
+        color = (color + 1) / 2
+        return compose_shares(color, cover, look.tones, look.saturation, look.exposure) * 2 - 1
 
     def layers(self, photos: Tensor) -> Layers:
         """Photos (N, 3, H, W) in [-1, 1] to flat color and ink."""
@@ -148,22 +180,21 @@ def compose(
     ink: float | Tensor = INK,
     tones: float | Tensor = TONES,
     saturation: float | Tensor = SATURATION,
+    exposure: float | Tensor = EXPOSURE,
 ) -> Tensor:
     """Make a cartoon of the network's layers.
 
     Args:
         color: Flat color, (N, 3, H, W), about in [0, 1].
         ink_logits: Ink before the sigmoid, (N, 1, H, W).
-        ink: Strength of the lines: 0 has none, 1 is as drawn, above 1 they get wider.
-        tones: Steps from black to white.
-        saturation: Factor on the distance from gray; 0 is gray, 1 leaves it.
+        ink, tones, saturation, exposure: See `Look`.
 
     Returns:
         (N, 3, H, W) in [0, 1].
     """
     # Not the sigmoid itself: ink is to be opaque, and half-sure lines are to be thin, not gray.
     cover = ((ink_logits + INK_BIAS + 2 * (ink - 1)) / INK_SOFTNESS + 0.5).clamp(0, 1)
-    return compose_shares(color, cover * _clamp_share(ink), tones, saturation)
+    return compose_shares(color, cover * _clamp_share(ink), tones, saturation, exposure)
 
 
 def compose_shares(
@@ -171,6 +202,7 @@ def compose_shares(
     cover: Tensor,
     tones: float | Tensor = TONES,
     saturation: float | Tensor = SATURATION,
+    exposure: float | Tensor = EXPOSURE,
 ) -> Tensor:
     """Make a cartoon of a drawing's layers: tonal steps, saturation, and ink over them.
 
@@ -180,8 +212,7 @@ def compose_shares(
     Args:
         color: Flat color, (N, 3, H, W), about in [0, 1].
         cover: Ink, (N, 1, H, W) in [0, 1].
-        tones: Steps from black to white.
-        saturation: Factor on the distance from gray; 0 is gray, 1 leaves it.
+        tones, saturation, exposure: See `Look`.
 
     Returns:
         (N, 3, H, W) in [0, 1].
@@ -190,7 +221,7 @@ def compose_shares(
     red, green, blue = color.split(1, dim=1)
     luminance = LUMINANCE[0] * red + LUMINANCE[1] * green + LUMINANCE[2] * blue
     bright = luminance + BRIGHTENING * luminance * (1 - luminance)
-    bright = (HIGHLIGHTS * bright).clamp(max=1)
+    bright = (exposure * bright).clamp(max=1)
     stairs = DARKEST + (1 - DARKEST) * _soft_staircase(bright, tones)
     # Chroma grows with luminance, else what is brightened turns gray.
     gain = saturation * (stairs + 0.15) / (luminance + 0.15)

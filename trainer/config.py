@@ -133,6 +133,15 @@ class TrainConfig:
     """What the content loss and the plain l1 hold the generator to."""
     cartoon_colours: float = 0.0
     """How far the drawings of the adversarial phase take on the cartoons' palette: 0 to 1."""
+    look_ink: float = 1.0
+    """Strength of the lines of the generator `cel`: 0 has none, above 1 they get wider. This and
+    the next three say how its layers are composed, and change no weight."""
+    look_tones: float = 6.0
+    """Its tonal steps from black to white."""
+    look_saturation: float = 1.4
+    """Its factor on the distance from gray; 0 is black and white."""
+    look_exposure: float = 1.06
+    """Its factor on the luminance before the steps."""
     noisy_share: float = 0.0
     """Share of the photos, 0 to 1, that the generator sees with noise of a camera and of video
     coding added, while it learns the drawing of the clean photo. 0 adds none."""
@@ -154,7 +163,9 @@ class TrainConfig:
     def __post_init__(self) -> None:
         _check_counts(self, "batch_size", "blocks", "discriminator_width", "content_pictures")
         _check_counts(self, "save_every", "log_every", "sheet_every")
-        _check_not_negative(self, "seed")
+        _check_not_negative(self, "seed", "look_ink", "look_saturation")
+        if self.look_tones < 1 or self.look_exposure <= 0:
+            raise ValueError("look_tones must be at least 1, and look_exposure above 0")
         _check_shares(self, "ema_decay")
         _check_choices(self, generator=GeneratorName, discriminator=DiscriminatorName)
         _check_choices(self, objective=Objective, discriminator_sees=Colours)

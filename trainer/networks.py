@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from trainer.cel_network import CelGenerator
+from trainer.cel_network import CelGenerator, Look
 from trainer.config import TrainConfig
 from trainer.lite_networks import LiteDiscriminator, LiteGenerator
 from trainer.paper_networks import Discriminator, Generator
@@ -20,7 +20,13 @@ def make_generator(config: TrainConfig) -> nn.Module:
     H and W must be multiples of its `multiple_of`.
     """
     if config.generator == "cel":
-        generator: nn.Module = CelGenerator(config.width, config.blocks)
+        look = Look(
+            ink=config.look_ink,
+            tones=config.look_tones,
+            saturation=config.look_saturation,
+            exposure=config.look_exposure,
+        )
+        generator: nn.Module = CelGenerator(config.width, config.blocks, look)
     elif config.generator == "lite":
         generator = LiteGenerator(config.width, config.blocks)
     else:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainer.cel_network import CelGenerator, Layers, compose_shares
+from trainer.cel_network import CelGenerator, Layers
 from trainer.config import PhaseConfig, TrainConfig
 from trainer.dataset import Batch, cut_middle
 from trainer.game import Game
@@ -169,7 +169,7 @@ def generator_terms(
     losses: Terms = {}
     if layers and batch.drawings is not None and batch.ink is not None:
         losses = _layer_losses(phase, batch.drawings, batch.ink, layers)
-        targets = compose_shares((batch.drawings + 1) / 2, batch.ink) * 2 - 1
+        targets = game.generator.network.compose_drawing(batch.drawings, batch.ink)
     if phase.pixel_weight:
         losses["pixel"] = pixel_loss(cartoons, targets, batch.photos, phase.ink_weight)
     if phase.gradient_difference_weight:

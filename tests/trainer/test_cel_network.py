@@ -12,6 +12,7 @@ from trainer.cel_network import (
     INK_SOFTNESS,
     CelGenerator,
     Layers,
+    Look,
     compose,
     compose_shares,
 )
@@ -90,7 +91,7 @@ def test_more_ink_draws_wider_lines() -> None:
 
 def test_tones_make_so_many_plateaus() -> None:
     ramp = torch.linspace(0, 1, 2001).expand(1, 3, 1, 2001)
-    drawn = compose_shares(ramp, torch.zeros(1, 1, 1, 2001), tones=4.0)[0, 0, 0]
+    drawn = compose_shares(ramp, torch.zeros(1, 1, 1, 2001), tones=4.0, exposure=1.0)[0, 0, 0]
     assert bool((drawn.diff() > -1e-6).all()), "brighter stays brighter"
     flat = drawn.diff() < 0.15 / 2000  # a seventh of the ramp's own slope
     starts = int((flat[1:] & ~flat[:-1]).sum()) + int(flat[0])
@@ -127,3 +128,20 @@ def test_forward_composes_its_own_layers(generator: CelGenerator) -> None:
         assert isinstance(layers, Layers)
         wanted = compose((layers.color + 1) / 2, layers.ink_logits) * 2 - 1
         torch.testing.assert_close(generator(photos), wanted)
+
+
+def test_a_look_without_saturation_is_black_and_white(generator: CelGenerator) -> None:
+    generator.look = Look(saturation=0.0)
+    with torch.no_grad():
+        cartoons = generator(torch.rand(1, 3, 16, 16) * 2 - 1)
+    # The ink is a warm black.
+    assert (cartoons.amax(dim=1) - cartoons.amin(dim=1)).max() < 0.04
+
+
+def test_a_drawing_is_composed_as_the_generators_own_layers_are(generator: CelGenerator) -> None:
+    generator.look = Look(tones=3.0, saturation=0.5, exposure=1.3)
+    color, ink = torch.rand(1, 3, 8, 8) * 2 - 1, torch.rand(1, 1, 8, 8)
+    logits = (ink - 0.5) * INK_SOFTNESS - INK_BIAS
+    torch.testing.assert_close(
+        generator.compose_drawing(color, ink), generator.compose_layers(Layers(color, logits))
+    )

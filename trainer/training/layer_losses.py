@@ -27,7 +27,7 @@ plain cross-entropy would rather leave out a line than draw it a pixel off (Xie 
 SKIN_BALANCE = 3.0
 """How much more a pixel in skin counts than another."""
 SKIN_REACH = 9
-"""Side in pixels of the mean over skin, so that eyes and brows, which are no skin, count as well."""
+"""Side in pixels of the mean over skin: eyes and brows, which are no skin, count as well."""
 
 
 def color_loss(layers: Layers, color: Tensor, ink: Tensor) -> Tensor:
