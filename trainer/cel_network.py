@@ -27,8 +27,8 @@ INK_START = -2.0
 
 LUMINANCE = (0.299, 0.587, 0.114)
 """ITU-R BT.601, of R, G and B."""
-BRIGHTENING = 0.4
-"""Curve of the luminance: y + 0.4 y (1 - y). Ink darkens a picture, and this gives it back."""
+BRIGHTENING = 0.3
+"""Curve of the luminance: y + 0.3 y (1 - y). Ink darkens a picture, and this gives it back."""
 STEP_SHARPNESS = 5.0
 """Of the soft staircase; 0 would be a ramp, infinity hard steps, which would crawl in a video."""
 DARKEST = 0.05
