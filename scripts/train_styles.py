@@ -72,7 +72,9 @@ class Recipe:
     start_from: str | None
     """Style whose generator the training starts from; None starts at random."""
     settings: tuple[str, ...] = ()
-    """Options of `toonvid train --set`, on top of the preset `lite`."""
+    """Options of `toonvid train --set`, on top of the preset."""
+    preset: str = "lite"
+    """Preset of `toonvid train`."""
     averaged: tuple[tuple[str, float], ...] = ()
     """Styles and their shares in a weighted mean of weights; nothing is trained then."""
     contrast: float = 1.0
@@ -190,12 +192,11 @@ RECIPES = {
         ),
         Recipe(
             "ink",
-            "Flat colours and ink lines: a drawing of what the camera saw.",
+            "A line comic: flat colors in a few tones, and ink at full opacity along the edges.",
             "MIT",
             cartoons=None,
             start_from=None,
-            averaged=(("ink-settled", 1.0),),
-            contrast=0.985,
+            preset="cel",
         ),
         Recipe(
             "pepper-palette",
@@ -447,7 +448,7 @@ def scale_contrast(weights: dict[str, Tensor], factor: float) -> None:
 def training_arguments(recipe: Recipe, options: argparse.Namespace) -> list[str | Path]:
     """Return the arguments of `toonvid train` for a style, and copy its cartoons into place."""
     runs: Path = options.runs
-    arguments: list[str | Path] = ["train", "--preset", "lite", "--photos", options.photos]
+    arguments: list[str | Path] = ["train", "--preset", recipe.preset, "--photos", options.photos]
     arguments += ["--content-weights", options.content_weights, "--cache", runs / "cache"]
     arguments += ["-o", runs / recipe.style, "--engines", runs / "trials", "--style", recipe.style]
     if options.holdout:

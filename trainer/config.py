@@ -22,12 +22,12 @@ from toonvid.errors import TrainingError
 
 PhaseName = Literal["initialization", "adversarial"]
 TrainPrecision = Literal["auto", "f32", "bf16", "f16"]
-GeneratorName = Literal["lite", "paper", "improved"]
+GeneratorName = Literal["cel", "lite", "paper", "improved"]
 DiscriminatorName = Literal["lite", "paper"]
 DiscriminatorInput = Literal["color", "gray"]
 ContentNetworkName = Literal["resnet50", "vgg19"]
 Objective = Literal["bce", "least-squares"]
-ContentTarget = Literal["photo", "drawing", "teacher"]
+ContentTarget = Literal["photo", "drawing", "layers", "teacher"]
 LearningRateSchedule = Literal["cosine", "constant"]
 
 Value: TypeAlias = "bool | int | float | str | tuple[int, ...] | tuple[float, ...]"
@@ -47,6 +47,15 @@ OLD_OPTION_NAMES = {
     "warm_up": "warmup_steps",
 }
 """Option names of earlier versions -> today's, without the name of the phase."""
+
+OPTIONS_ADDED_LATER: dict[str, Value] = {
+    "look_ink": 1.0,
+    "look_tones": 6.0,
+    "look_saturation": 1.4,
+    "look_exposure": 1.06,
+    "noisy_share": 0.0,
+}
+"""Options that configs of earlier versions lack -> a value that changes nothing for their runs."""
 
 OLD_OPTION_VALUES = {
     "content_target": {"abstraction": "drawing"},
@@ -103,6 +112,14 @@ class PhaseConfig:
     """Weight of the temporal stability loss, from 0."""
     equivariance_weight: float = 0.0
     """Weight of the shift equivariance loss, from 0."""
+    layer_color_weight: float = 0.0
+    """Weight of the L1 loss between the flat color layers of `cel` and of the drawing, from 0."""
+    layer_gradient_weight: float = 0.0
+    """Weight of the L1 loss between the gradients of these two layers, from 0."""
+    layer_ink_weight: float = 0.0
+    """Weight of the cross-entropy and Dice loss between the ink layers, from 0."""
+    layer_stability_weight: float = 0.0
+    """Weight of the temporal stability loss on both layers, from 0."""
 
     def __post_init__(self) -> None:
         _check_counts(self, "warmup_steps")
@@ -115,8 +132,15 @@ class PhaseConfig:
         losses = [name for name in weights if name not in ("smoothed_weight", "ink_weight")]
         if self.steps and not any(getattr(self, name) for name in losses):
             raise ValueError(f"at least one of {', '.join(losses)} must be above 0")
-        if self.pixel_only_steps and not self.pixel_weight:
-            raise ValueError("pixel_only_steps needs a pixel_weight above 0")
+        if self.pixel_only_steps and not (self.pixel_weight or self.layer_color_weight):
+            raise ValueError(
+                "pixel_only_steps needs a pixel_weight above 0, or a layer_color_weight"
+            )
+
+    @property
+    def has_layer_losses(self) -> bool:
+        """Whether a loss compares the layers of the generator `cel` with a drawing's."""
+        return any(getattr(self, f.name) for f in fields(self) if f.name.startswith("layer_"))
 
 
 @dataclass(frozen=True)
@@ -157,10 +181,22 @@ class TrainConfig:
     """Pretrained network of the content and style losses; VGG-19 in the paper."""
     content_target: ContentTarget = "photo"
     """Image that content, pixel and gradient difference losses compare G(p) with: p itself as in
-    the paper, a drawing of p, or a trained generator's output for p."""
+    the paper, a drawing of p, its two layers, or a trained generator's output for p."""
     cartoon_colors: float = 0.0
     """Degree to which drawings in the adversarial phase are recolored to the cartoons' palette, in
     [0, 1]; default 0, the drawing's own colors."""
+    look_ink: float = 1.0
+    """Strength of the lines of `cel`, from 0: 0 has none, 1 is as drawn, above 1 they get wider.
+    This and the next three options set how its layers are composed; they change no weight."""
+    look_tones: float = 6.0
+    """Number of tonal steps from black to white, from 1; default 6."""
+    look_saturation: float = 1.4
+    """Factor on the distance of a color from gray, from 0: 0 is black and white; default 1.4."""
+    look_exposure: float = 1.06
+    """Factor on the luminance before the tonal steps, above 0; default 1.06."""
+    noisy_share: float = 0.0
+    """Share of the photos, in [0, 1], to which the noise of cameras and video coding is added while
+    the generator learns the drawing of the clean photo; default 0."""
     content_images: int = 64
     """Maximum number of images of a batch that the content, style and stability losses use, from 1;
     default 64. These losses take most of the time of a step."""
@@ -183,7 +219,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         _check_counts(self, "batch_size", "blocks", "discriminator_width", "content_images")
         _check_counts(self, "save_every", "log_every", "sheet_every")
-        _check_not_negative(self, "seed")
+        _check_not_negative(self, "seed", "look_ink", "look_saturation")
         _check_fractions(self, "ema_decay")
         _check_choices(self, generator=GeneratorName, discriminator=DiscriminatorName)
         _check_choices(self, objective=Objective, discriminator_input=DiscriminatorInput)
@@ -191,8 +227,19 @@ class TrainConfig:
         _check_choices(self, precision=TrainPrecision)
         if self.width < 4:
             raise ValueError(f"width must be at least 4, not {self.width}")
-        if self.crop < MIN_CROP or self.crop % 4:
-            raise ValueError(f"crop must be a multiple of 4 from {MIN_CROP} on, not {self.crop}")
+        multiple = 8 if self.generator == "cel" else 4
+        if self.crop < MIN_CROP or self.crop % multiple:
+            raise ValueError(
+                f"crop must be a multiple of {multiple} from {MIN_CROP} on, not {self.crop}"
+            )
+        if self.look_tones < 1 or self.look_exposure <= 0:
+            raise ValueError("look_tones must be at least 1, and look_exposure above 0")
+        if not 0 <= self.noisy_share <= 1:
+            raise ValueError(f"noisy_share must be from 0 to 1, not {self.noisy_share}")
+        if (self.initialization.has_layer_losses or self.adversarial.has_layer_losses) and (
+            self.generator != "cel" or self.content_target != "layers"
+        ):
+            raise ValueError("layer weights need generator=cel and content_target=layers")
         if not 0 <= self.cartoon_colors <= 1:
             raise ValueError(f"cartoon_colors must be from 0 to 1, not {self.cartoon_colors}")
         if self.cartoon_colors and self.content_target == "photo":
@@ -237,8 +284,8 @@ class TrainConfig:
         Raises:
             TypeError, ValueError, KeyError: These are not the values of a config.
         """
-        found = _with_current_names(values)
-        # Defaults may have changed since the run began, so a missing value is not filled in.
+        found = _with_added_options(_with_current_names(values), cls)
+        # Defaults may have changed since the run began, so no other missing value is filled in.
         if missing := {field.name for field in fields(cls)} - set(found):
             raise ValueError(f"no {', '.join(sorted(missing))}")
         phases = {
@@ -302,6 +349,12 @@ def _current_value(field: str, value: object) -> object:
     """Translate a value of the field, which may be of an earlier version, to today's."""
     renamed = OLD_OPTION_VALUES.get(field, {})
     return renamed.get(value, value) if isinstance(value, str) else value
+
+
+def _with_added_options(values: dict[str, object], config: type[TrainConfig]) -> dict[str, object]:
+    """Fill in the options that earlier versions did not have."""
+    names = {field.name for field in fields(config)}
+    return {n: v for n, v in OPTIONS_ADDED_LATER.items() if n in names} | values
 
 
 def _with_current_names(values: Mapping[str, object]) -> dict[str, object]:

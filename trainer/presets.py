@@ -94,7 +94,48 @@ DISTILLED = replace(
 )
 """The real-time generator, which learns from the output of a trained generator (the teacher)."""
 
-PRESETS = {"paper": PAPER, "improved": IMPROVED, "lite": LITE, "distilled": DISTILLED}
+CEL = TrainConfig(
+    initialization=PhaseConfig(
+        steps=24_000,
+        learning_rate=2e-3,
+        learning_rate_schedule="cosine",
+        warmup_steps=100,
+        beta1=0.9,
+        pixel_only_steps=8_000,
+        layer_color_weight=1.0,
+        layer_gradient_weight=1.2,
+        layer_ink_weight=0.25,
+        layer_stability_weight=0.25,
+    ),
+    adversarial=PhaseConfig(
+        steps=4_000,
+        learning_rate=2e-4,
+        learning_rate_schedule="cosine",
+        warmup_steps=50,
+        adversarial_weight=0.1,
+        smoothed_weight=0.5,
+        layer_color_weight=1.0,
+        layer_gradient_weight=1.2,
+        layer_ink_weight=0.25,
+        layer_stability_weight=0.25,
+    ),
+    crop=160,
+    frame_heights=(288, 432, 576, 1080),
+    cartoon_scales=(0.5, 0.7, 1.0),
+    generator="cel",
+    width=32,
+    blocks=2,
+    discriminator="lite",
+    objective="least-squares",
+    content_target="layers",
+    cartoon_colors=0.5,
+    content_images=3,
+    noisy_share=0.6,
+    ema_decay=0.999,
+)
+"""The layered generator, which learns the two layers of a drawing of each photo."""
+
+PRESETS = {"paper": PAPER, "improved": IMPROVED, "lite": LITE, "distilled": DISTILLED, "cel": CEL}
 """Name as `--preset` takes it -> config."""
 
 

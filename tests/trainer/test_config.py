@@ -13,6 +13,7 @@ from trainer.config import (
     CHANGEABLE_ON_RESUME,
     OLD_OPTION_NAMES,
     OLD_OPTION_VALUES,
+    OPTIONS_ADDED_LATER,
     TrainConfig,
     change_config,
     option_names,
@@ -79,7 +80,7 @@ def test_the_last_of_two_settings_counts() -> None:
             "initialization.learning_rate_schedule=step",
             "learning_rate_schedule must be one of cosine, constant",
         ),
-        ("generator=huge", "generator must be one of lite, paper, improved"),
+        ("generator=huge", "generator must be one of cel, lite, paper, improved"),
         ("cartoon_scales=0", "cartoon_scales must name at least one, all above 0"),
         ("crop=30", "crop must be a multiple of 4 from 32 on"),
         ("crop=16", "crop must be a multiple of 4 from 32 on"),
@@ -181,3 +182,31 @@ def test_without_cartoons_lite_has_one_phase_and_the_others_are_refused() -> Non
     for name in ("paper", "improved"):
         with pytest.raises(TrainingError, match=f"the preset {name} learns from cartoons: give"):
             find_preset(name, with_cartoons=False)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["crop=100"], "crop must be a multiple of 8"),
+        (["content_target=photo", "cartoon_colors=0"], "layer weights need generator=cel"),
+        (["noisy_share=1.5"], "noisy_share must be from 0 to 1"),
+        (["look_tones=0.5"], "look_tones must be at least 1"),
+    ],
+)
+def test_cel_checks_its_options(settings: list[str], message: str) -> None:
+    with pytest.raises(TrainingError, match=message):
+        change_config(PRESETS["cel"], settings)
+
+
+def test_other_generators_take_no_layer_weights() -> None:
+    with pytest.raises(TrainingError, match="layer weights need generator=cel"):
+        change_config(PRESETS["lite"], ["initialization.layer_ink_weight=1"])
+
+
+def test_a_config_from_before_cel_is_read() -> None:
+    values = asdict(LITE)
+    for name in OPTIONS_ADDED_LATER:
+        del values[name]
+    for phase in ("initialization", "adversarial"):
+        values[phase] = {n: v for n, v in values[phase].items() if not n.startswith("layer_")}
+    assert TrainConfig.from_values(values) == LITE

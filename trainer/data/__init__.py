@@ -8,7 +8,8 @@ are turned into images by `trainer.prepare`.
 - `photos`: crops of photos with their drawings, which are cached on disk.
 - `cartoons`: crops of cartoons with their smoothed copies.
 - `images`: finds, reads and resizes images, in an order that the seed decides.
-- `drawing`: the drawing of a photo, the target of the initialization phase.
+- `drawing`: the drawing of a photo in two layers, flat color and ink: the target of `cel`.
+- `flat_drawing`: the drawing of a photo in one image, the target of `lite`.
 - `edge_smoothing`: cartoons without clear edges, for the edge-promoting adversarial loss.
 - `color`: YUV and luminance of tensors.
 - `color_transfer`: gives drawings the colors of the cartoons.

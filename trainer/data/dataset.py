@@ -42,6 +42,9 @@ class Batch:
     """Cartoons, c in the paper, not paired with the photos; None in the initialization phase."""
     smoothed: Tensor | None = None
     """The same crops of the cartoons with smoothed edges, e in the paper; None without cartoons."""
+    ink: Tensor | None = None
+    """Ink layer of the drawings, (N, 1, H, W) in [0, 1]; `drawings` then holds their flat color.
+    None where drawings have no layers."""
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on a device."""
@@ -123,24 +126,25 @@ class Dataset:
     def batch(self, number: int) -> Batch:
         """Return batch number `number`, from 0; the same images and seed give the same batch."""
         photos = _stack(self._photos.crop, number * self._batch_size, self._batch_size)
+        drawings = photos[1] if len(photos) > 1 else None
+        ink = (photos[2][:, :1] + 1) / 2 if len(photos) > 2 else None
         if number < self._adversarial or not self._cartoons:
-            return Batch(*photos)
+            return Batch(photos[0], drawings, ink=ink)
         first = (number - self._adversarial) * self._batch_size
         cartoons, smoothed = _stack(self._cartoons.crop, first, self._batch_size)
-        drawings = photos[1] if len(photos) > 1 else None
         if drawings is not None and self._color_transfer:
             drawings = self._color_transfer(drawings)
-        return Batch(photos[0], drawings, cartoons, smoothed)
+        return Batch(photos[0], drawings, cartoons, smoothed, ink)
 
     @cached_property
     def _color_transfer(self) -> ColorTransfer | None:
         """Map of the drawings' colors to the cartoons'; None where drawings keep their colors."""
         if not self._cartoon_colors or not self._cartoons:
             return None
-        crops = _stack(self._photos.crop, 0, COLOR_CROPS)
+        drawings = _stack(self._photos.crop, 0, COLOR_CROPS)[1]
         cartoons = _stack(self._cartoons.crop, 0, COLOR_CROPS)[0]
         return ColorTransfer.between(
-            ColorStatistics.measure(crops[-1]),
+            ColorStatistics.measure(drawings),
             ColorStatistics.measure(cartoons),
             self._cartoon_colors,
         )

@@ -1,8 +1,9 @@
 """Crops of photos, with drawings of them where a phase needs some.
 
 In: a folder of images. Out: crops of a photo and of its drawing, by number. A drawing is made by
-`trainer.data.drawing` or by a teacher network (`trainer.training.distill`). It is expensive, so it
-is made once and cached as one JPEG with its photo above it.
+`trainer.data.drawing`, by `trainer.data.flat_drawing` or by a teacher network
+(`trainer.training.distill`). It is expensive, so it is made once and cached as one JPEG with its
+photo above it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import numpy as np
 
 from toonvid.errors import TrainingError
 from toonvid.video import Pixels
-from trainer.data.drawing import FLAT_DRAWING_VERSION, draw_flat
+from trainer.data.drawing import DRAWING_VERSION, draw_stacked
+from trainer.data.flat_drawing import FLAT_DRAWING_VERSION, draw_flat
 from trainer.data.images import (
     ImageFolder,
     UnusableImageError,
@@ -46,13 +48,18 @@ class DrawingMethod:
 
     draw: Callable[[Pixels, int], Pixels]
     """Function from a photo, (H, W, 3) uint8 RGB, and the short side of its frame in pixels, to a
-    drawing of the same shape and dtype."""
+    drawing: `layers` images of the same shape and dtype, stacked vertically."""
     key: int | str
     """Identifies the method in the cache: methods that draw differently have different keys."""
+    layers: int = 1
+    """Number of images that a drawing has; default 1."""
 
 
 FLAT_DRAWING = DrawingMethod(draw_flat, FLAT_DRAWING_VERSION)
-"""Flat colors with ink lines, see `trainer.data.drawing`."""
+"""One image with flat colors and ink lines, see `trainer.data.flat_drawing`."""
+
+LAYERED_DRAWING = DrawingMethod(draw_stacked, f"drawing {DRAWING_VERSION}", layers=2)
+"""Flat color and ink as two layers, see `trainer.data.drawing`."""
 
 
 class PhotoCrops:
@@ -101,7 +108,7 @@ class PhotoCrops:
         """Return crop number `index`, from 0 without end, and the same crop of its drawing.
 
         Returns:
-            One or two images (crop, crop, 3) uint8, RGB: without a drawing, only the photo.
+            Images (crop, crop, 3) uint8, RGB: the photo, then each layer of its drawing.
 
         Raises:
             TrainingError: No photo can be used, or the cache cannot be written.
@@ -120,8 +127,8 @@ class PhotoCrops:
             frame_height: Short side in pixels to which the photo is resized.
 
         Returns:
-            Two images (H, W, 3) uint8, RGB, H and W between the crop's side and `TILE`. Without a
-            drawing, only the whole resized photo.
+            Images (H, W, 3) uint8, RGB, H and W between the crop's side and `TILE`: the photo, then
+            each layer of its drawing. Without a drawing, only the whole resized photo.
 
         Raises:
             TrainingError: The photo cannot be used, or the cache cannot be written.
@@ -137,7 +144,7 @@ class PhotoCrops:
             write_atomically(cached, encoded.tobytes())
             # Decode what was just encoded: the first use must equal all later ones.
             pair = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
-        return np.vsplit(cv2.cvtColor(pair, cv2.COLOR_BGR2RGB), 2)
+        return np.vsplit(cv2.cvtColor(pair, cv2.COLOR_BGR2RGB), 1 + self._drawing.layers)
 
     def _read(self, path: Path, frame_height: int) -> Pixels:
         photo = read_image(path)

@@ -40,7 +40,7 @@ TOLERANCE: dict[str, int] = {"f32": 1, "f16": 2}
 """Precision -> largest allowed difference, in levels (0..255), from the float32 generator."""
 
 COMPARED_SIZES = ((1, 64, 64), (2, 60, 100), (1, 360, 204))
-"""(N, H, W) of the frames that an engine is compared on; multiples of 4."""
+"""(N, H, W) of the frames that an engine is compared on; rounded down to its multiple."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def max_level_difference(content: bytes, card: EngineCard, generator: nn.Module)
         with open_backend(engine, "openvino", precision="f32") as backend:
             return max(
                 int(np.abs(backend.run(frames).astype(np.int16) - wanted).max())
-                for frames in _compared_frames()
+                for frames in _compared_frames(card.multiple_of)
                 for wanted in [_run_generator(generator, frames)]
             )
 
@@ -233,14 +233,15 @@ def _run_generator(generator: nn.Module, frames: Pixels) -> Pixels:
         return _FrameGenerator(generator)(torch.from_numpy(frames)).numpy()
 
 
-def _compared_frames() -> list[Pixels]:
+def _compared_frames(multiple_of: int) -> list[Pixels]:
     """Noise, and the same noise enlarged to flat areas: (N, H, W, 3) uint8 for each compared size.
 
     Noise has every level and differs from pixel to pixel; enlarged, it has flat areas and edges.
     """
     random = np.random.default_rng(0)
     frames = []
-    for count, height, width in COMPARED_SIZES:
+    for count, *sides in COMPARED_SIZES:
+        height, width = (side // multiple_of * multiple_of for side in sides)
         noise = random.integers(0, 256, (count, height, width, 3), dtype=np.uint8)
         areas = noise[:, : height // 4, : width // 4].repeat(4, axis=1).repeat(4, axis=2)
         frames += [noise, areas]

@@ -11,6 +11,7 @@ from trainer.config import PhaseConfig, PhaseName, TrainConfig
 from trainer.training.run_folder import RunRecord
 
 STATISTICS = {
+    "cel": "",
     "lite": "",
     "paper": " (BatchNorm folded)",
     "improved": " (instance norm: statistics of each image, at run time, in float32)",
@@ -28,12 +29,22 @@ def describe_recipe(record: RunRecord) -> str:
         *([f"begun with that of state {record.start_sha256[:12]}"] if record.start_from else []),
         f"{config.batch_size} crops of {config.crop} pixels a step",
         f"from photos {heights} pixels high",
+        f"noise on {config.noisy_share:g} of them" if config.noisy_share else "",
+        _describe_look(config) if config.generator == "cel" else "",
         _describe_phase("initialization", config.initialization, config),
         _describe_phase("adversarial", config.adversarial, config),
         f"cartoons at {scales} of their size" if config.adversarial.steps else "",
         f"precision {config.precision}, seed {config.seed}",
     ]
     return "; ".join(part for part in parts if part)
+
+
+def _describe_look(config: TrainConfig) -> str:
+    """How the layers of `cel` are composed."""
+    return (
+        f"composed in {config.look_tones:g} tones, saturation {config.look_saturation:g}, "
+        f"ink {config.look_ink:g}, exposure {config.look_exposure:g}"
+    )
 
 
 def _describe_phase(name: PhaseName, phase: PhaseConfig, config: TrainConfig) -> str:

@@ -5,6 +5,7 @@ features. The doors are `build.make_generator`, `build.make_discriminator` and
 `content_features.load_content_features`.
 
     paper             generator and discriminator of CartoonGAN's figure 2, and an improved variant
+    cel               the layered generator: flat color and ink, composed by a fixed function
     lite              the real-time generator and its discriminator
     build             creation of the networks that a config names; parameters and multiply-adds
     content_features  VGG-19 and ResNet-50 for the content and style losses

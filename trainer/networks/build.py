@@ -1,7 +1,8 @@
 """Creation of the networks that a config names, and their cost.
 
 In: a `TrainConfig`. Out: a generator or a discriminator with random weights. Left out: the networks
-themselves, which are in `trainer.networks.paper` and `trainer.networks.lite`.
+themselves, which are in `trainer.networks.paper`, `trainer.networks.cel` and
+`trainer.networks.lite`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from trainer.config import TrainConfig
+from trainer.networks.cel import CelGenerator, Look
 from trainer.networks.lite import LiteDiscriminator, LiteGenerator
 from trainer.networks.paper import Discriminator, Generator
 
@@ -20,8 +22,16 @@ def make_generator(config: TrainConfig) -> nn.Module:
     H and W must be multiples of its `multiple_of`. Weights are stored channels last, the layout in
     which convolutions are fastest on CPUs and on tensor cores.
     """
-    if config.generator == "lite":
-        generator: nn.Module = LiteGenerator(config.width, config.blocks)
+    if config.generator == "cel":
+        look = Look(
+            ink=config.look_ink,
+            tones=config.look_tones,
+            saturation=config.look_saturation,
+            exposure=config.look_exposure,
+        )
+        generator: nn.Module = CelGenerator(config.width, config.blocks, look)
+    elif config.generator == "lite":
+        generator = LiteGenerator(config.width, config.blocks)
     else:
         generator = Generator(config.width, config.blocks, improved=config.generator == "improved")
     return generator.to(memory_format=torch.channels_last)

@@ -6,6 +6,7 @@ contact sheets. The door is `train.train`, which reads top to bottom as what a r
     train         the training loop: batch, generator step, discriminator step, log, state on disk
     phases        losses and gradients of one step
     losses        the losses, each with its equation or source
+    layer_losses  losses between the layers of `cel` and of a drawing
     step_inputs   inputs of a step, and their division into micro-batches
     perturbation  synthetic changes between two video frames, for the stability loss
     schedule      learning rate, and what is due after a step

@@ -120,7 +120,8 @@ def measure_training(
         # Channels last in memory, as real batches are.
         noise = [torch.rand(size, generator=random).permute(0, 3, 1, 2) * 2 - 1 for _ in range(4)]
         images = noise if step >= config.initialization.steps else noise[:2]
-        yield measure_step(state, step, Batch(*images))
+        ink = (noise[0][:, :1] + 1) / 2
+        yield measure_step(state, step, Batch(*images, ink=ink))
 
 
 def without_content_network(config: TrainConfig) -> TrainConfig:
@@ -130,7 +131,7 @@ def without_content_network(config: TrainConfig) -> TrainConfig:
     """
 
     def strip(phase: PhaseConfig) -> PhaseConfig:
-        others = phase.pixel_weight or phase.adversarial_weight
+        others = phase.pixel_weight or phase.adversarial_weight or phase.has_layer_losses
         pixel_weight = phase.pixel_weight if others else 1.0
         return replace(phase, content_weight=0.0, style_weight=0.0, pixel_weight=pixel_weight)
 

@@ -15,9 +15,11 @@ from collections import Counter
 from contextlib import nullcontext
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trainer.config import PhaseConfig
+from trainer.networks.cel import CelGenerator, Layers
+from trainer.training import layer_losses
 from trainer.training.losses import (
     adversarial_loss,
     color_loss,
@@ -58,13 +60,28 @@ def generator_gradients(
     with state.discriminator.frozen() if state.discriminator else nullcontext():
         for part in split(inputs, micro_batch, state.config.content_images):
             with state.precision.autocast():
-                cartoons = state.generator.network(part.batch.photos).float()  # (n, 3, H, W)
-                losses = generator_losses(state, inputs, part, cartoons)
+                layers, cartoons = _generate(state.generator.network, part)
+                losses = generator_losses(state, inputs, part, cartoons, layers)
             generated.append(cartoons.detach())
             if losses:
                 state.generator.add_gradients(torch.stack(list(losses.values())).sum())
                 sums.update({name: loss.detach() for name, loss in losses.items()})
     return dict(sums), torch.cat(generated)
+
+
+def _generate(network: nn.Module, part: MicroBatch) -> tuple[Layers | None, Tensor]:
+    """Run the generator on a micro-batch, on photos with noise where the step adds some.
+
+    Returns:
+        The layers, None for a generator without, and G(p), (n, 3, H, W), float32.
+    """
+    photos = part.batch.photos
+    if part.noise is not None:
+        photos = (photos + part.noise).clamp(-1, 1)
+    if not isinstance(network, CelGenerator):
+        return None, network(photos).float()
+    layers = Layers(*(layer.float() for layer in network.layers(photos)))
+    return layers, network.compose_layers(layers)
 
 
 def discriminator_gradients(state: TrainingState, inputs: StepInputs, micro_batch: int) -> Losses:
@@ -101,7 +118,11 @@ def discriminator_gradients(state: TrainingState, inputs: StepInputs, micro_batc
 
 
 def generator_losses(
-    state: TrainingState, inputs: StepInputs, part: MicroBatch, cartoons: Tensor
+    state: TrainingState,
+    inputs: StepInputs,
+    part: MicroBatch,
+    cartoons: Tensor,
+    layers: Layers | None = None,
 ) -> Losses:
     """Compute the generator's losses of a micro-batch.
 
@@ -110,6 +131,7 @@ def generator_losses(
         inputs: Inputs of the whole step.
         part: The micro-batch.
         cartoons: G(p) of the micro-batch, (n, 3, H, W).
+        layers: The layers that they were composed of; None for a generator without layers.
 
     Returns:
         Weighted losses whose sums over all micro-batches are those of the whole batch.
@@ -117,7 +139,11 @@ def generator_losses(
     config, phase, batch = state.config, inputs.phase, part.batch
     targets = batch.photos if config.content_target == "photo" else batch.drawings
     assert targets is not None, "the content target needs drawings"
-    losses = _paired_losses(state, inputs, part, cartoons, targets)
+    losses: Losses = {}
+    if layers and batch.drawings is not None and batch.ink is not None:
+        losses = _layer_losses(phase, layers, batch.drawings, batch.ink)
+        targets = state.generator.network.compose_drawing(batch.drawings, batch.ink)
+    losses |= _paired_losses(state, inputs, part, cartoons, targets)
     if inputs.pixel_losses_only:
         return _weigh(losses, phase, part.fraction)
     if phase.adversarial_weight and state.discriminator:
@@ -127,7 +153,9 @@ def generator_losses(
         losses["color"] = color_loss(cartoons, batch.photos)
     if phase.total_variation_weight:
         losses["total_variation"] = total_variation(cartoons)
-    subset = _subset_losses(state, phase, part, cartoons, targets) if part.subset_size else {}
+    subset: Losses = {}
+    if part.subset_size:
+        subset = _subset_losses(state, phase, part, cartoons, targets, layers)
     return _weigh(losses, phase, part.fraction) | _weigh(subset, phase, part.subset_fraction)
 
 
@@ -151,7 +179,12 @@ def _paired_losses(
 
 
 def _subset_losses(
-    state: TrainingState, phase: PhaseConfig, part: MicroBatch, cartoons: Tensor, targets: Tensor
+    state: TrainingState,
+    phase: PhaseConfig,
+    part: MicroBatch,
+    cartoons: Tensor,
+    targets: Tensor,
+    layers: Layers | None,
 ) -> Losses:
     """Compute the expensive losses, on the leading images of a batch only."""
     batch, subset = part.batch, slice(part.subset_size)
@@ -164,6 +197,23 @@ def _subset_losses(
         losses["stability"] = stability_loss(
             state.generator.network, batch.photos[subset], cartoons[subset], part.perturbation
         )
+    if phase.layer_stability_weight and part.perturbation and layers:
+        few = Layers(layers.color[subset], layers.ink_logits[subset])
+        losses["layer_stability"] = layer_losses.layer_stability_loss(
+            state.generator.network, batch.photos[subset], few, part.perturbation
+        )
+    return losses
+
+
+def _layer_losses(phase: PhaseConfig, layers: Layers, color: Tensor, ink: Tensor) -> Losses:
+    """Compute the losses between the generator's layers and the drawing's, for `cel`."""
+    losses: Losses = {}
+    if phase.layer_color_weight:
+        losses["layer_color"] = layer_losses.color_loss(layers, color, ink)
+    if phase.layer_gradient_weight:
+        losses["layer_gradient"] = layer_losses.color_gradient_loss(layers, color, ink)
+    if phase.layer_ink_weight:
+        losses["layer_ink"] = layer_losses.ink_loss(layers, color, ink)
     return losses
 
 

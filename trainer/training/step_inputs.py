@@ -37,6 +37,8 @@ class StepInputs:
     """Perturbation of the leading images, for the stability loss; None without that loss."""
     shift: tuple[int, int]
     """Shift of the equivariance loss, up and left in pixels, each in [0, 3]."""
+    noise: Tensor | None = None
+    """Addend to the photos that the generator sees, (N, 3, H, W); None adds none."""
     generated: Tensor | None = None
     """G(p), (N, 3, H, W), for the discriminator's step; None in the generator's."""
 
@@ -46,13 +48,17 @@ class StepInputs:
         The perturbation is another one: the result serves to try how much memory a step takes.
         """
         batch = self.batch.middle(side)
-        generated, perturbation = self.generated, self.perturbation
+        generated, perturbation, noise = self.generated, self.perturbation, self.noise
+        if noise is not None:
+            noise = cut_middle(noise, side)
         if generated is not None:
             generated = cut_middle(generated, side)
         if perturbation:
             images = batch.photos[: len(perturbation.gain)]
             perturbation = Perturbation.sample(images, torch.Generator().manual_seed(0))
-        return replace(self, batch=batch, perturbation=perturbation, generated=generated)
+        return replace(
+            self, batch=batch, perturbation=perturbation, noise=noise, generated=generated
+        )
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,8 @@ class MicroBatch:
     """Share of the whole batch's subset that is in this part, in [0, 1]."""
     perturbation: Perturbation | None
     """Perturbation of the subset; None without a stability loss."""
+    noise: Tensor | None = None
+    """Addend to the photos of this part, (n, 3, H, W); None adds none."""
 
 
 def prepare_step(config: TrainConfig, step: int, batch: Batch) -> StepInputs:
@@ -83,14 +91,18 @@ def prepare_step(config: TrainConfig, step: int, batch: Batch) -> StepInputs:
     """
     _, phase, step_of_phase = config.phase_at(step)
     pixel_losses_only = step_of_phase < phase.pixel_only_steps
-    perturbation = None
-    if phase.stability_weight and not pixel_losses_only:
-        seed = np.random.SeedSequence((config.seed, step)).generate_state(1)
-        random = torch.Generator().manual_seed(int(seed[0]))
+    seed = np.random.SeedSequence((config.seed, step)).generate_state(1)
+    random = torch.Generator().manual_seed(int(seed[0]))
+    perturbation = noise = None
+    if (phase.stability_weight or phase.layer_stability_weight) and not pixel_losses_only:
         perturbation = Perturbation.sample(batch.photos[: config.content_images], random)
+    if config.noisy_share:
+        noise = Perturbation.sample(batch.photos, random).noise
+        chosen = torch.rand(len(noise), 1, 1, 1, generator=random) < config.noisy_share
+        noise = noise * chosen.to(noise.device)
     # Cycle through all shifts except (0, 0), which would compare the output with itself.
     shift = divmod(1 + step % (GENERATOR_STRIDE**2 - 1), GENERATOR_STRIDE)
-    return StepInputs(phase, pixel_losses_only, batch, perturbation, shift)
+    return StepInputs(phase, pixel_losses_only, batch, perturbation, shift, noise)
 
 
 def split(inputs: StepInputs, micro_batch: int, content_images: int) -> Iterator[MicroBatch]:
@@ -113,4 +125,11 @@ def split(inputs: StepInputs, micro_batch: int, content_images: int) -> Iterator
         perturbation = None
         if inputs.perturbation:
             perturbation = inputs.perturbation.part(first, first + subset_size)
-        yield MicroBatch(batch, size / count, subset_size, subset_size / whole_subset, perturbation)
+        yield MicroBatch(
+            batch=batch,
+            fraction=size / count,
+            subset_size=subset_size,
+            subset_fraction=subset_size / whole_subset,
+            perturbation=perturbation,
+            noise=None if inputs.noise is None else inputs.noise[first : first + size],
+        )

@@ -26,7 +26,7 @@ from toonvid.errors import TrainingError
 from trainer.config import PhaseName, TrainConfig
 from trainer.data.cartoons import CartoonCrops
 from trainer.data.dataset import Dataset
-from trainer.data.photos import FLAT_DRAWING, DrawingMethod, PhotoCrops
+from trainer.data.photos import FLAT_DRAWING, LAYERED_DRAWING, DrawingMethod, PhotoCrops
 from trainer.device import Machine, cap_memory, open_device
 from trainer.networks.lite import update_spectral_norms
 from trainer.training.distill import open_teacher
@@ -352,6 +352,8 @@ def choose_drawing(
         return None
     if config.content_target == "drawing":
         return FLAT_DRAWING
+    if config.content_target == "layers":
+        return LAYERED_DRAWING
     if sources.teacher is None:
         raise TrainingError("the preset learns from a trained generator: give --teacher RUN|STYLE")
     return open_teacher(sources.teacher, device)

@@ -14,8 +14,9 @@ from support.drawn_images import draw_discs, write_image
 import trainer.data.photos
 from toonvid.errors import TrainingError
 from toonvid.video import Pixels
+from trainer.data.drawing import draw_stacked
 from trainer.data.images import find_images, read_image, resize_to
-from trainer.data.photos import FLAT_DRAWING, DrawingMethod, PhotoCrops
+from trainer.data.photos import FLAT_DRAWING, LAYERED_DRAWING, DrawingMethod, PhotoCrops
 
 
 def open_photos(
@@ -168,3 +169,16 @@ def test_the_short_side_becomes_the_frame_height(height: int, width: int) -> Non
     assert max(resized.shape[:2]) == pytest.approx(
         36 * max(height, width) / min(height, width), abs=1
     )
+
+
+def test_a_layered_drawing_gives_color_and_ink_beside_the_photo(
+    photos: Path, tmp_path: Path
+) -> None:
+    crops = PhotoCrops(photos, tmp_path, LAYERED_DRAWING, frame_heights=(48,), crop=32, seed=1)
+    photo, color, ink = crops.prepare(find_images(photos)[0], 48)
+    assert photo.shape == color.shape == ink.shape
+    wanted = draw_stacked(photo, 48)
+    # The cache is JPEG.
+    assert mean_difference(color, wanted[: len(photo)]) < 6
+    assert np.ptp(ink, axis=2).max() <= 4
+    assert [image.shape for image in crops.crop(0)] == [(32, 32, 3)] * 3

@@ -56,6 +56,38 @@ def gradients(network: torch.nn.Module) -> list[Tensor]:
     return [p.grad.clone() for p in network.parameters() if p.grad is not None]
 
 
+def test_micro_batches_of_layers_add_up_to_the_batch(both_phases: TrainConfig) -> None:
+    settings = ("generator=cel", "content_target=layers", "width=8", "blocks=1", "precision=f32")
+    losses = ("color", "gradient", "ink", "stability")
+    weights = [f"initialization.layer_{name}_weight=1" for name in losses]
+    others = ("pixel", "gradient_difference", "stability", "equivariance")
+    none = [f"initialization.{name}_weight=0" for name in others]
+    config = change_config(
+        both_phases,
+        [
+            *(*settings, *weights, *none, "initialization.pixel_only_steps=0", "noisy_share=0.5"),
+            *("batch_size=6", "content_images=5", "adversarial.steps=0"),
+        ],
+    )
+    state = create_state(config, None, CPU)
+    state.begin_phase(config.initialization)
+    random = torch.Generator().manual_seed(1)
+    images = [torch.rand(6, 3, 32, 32, generator=random) * 2 - 1 for _ in range(2)]
+    ink = (torch.rand(6, 1, 32, 32, generator=random) > 0.8).float()
+    inputs = prepare_step(config, 0, Batch(*images, ink=ink))
+    assert inputs.noise is not None
+    noisy = inputs.noise.flatten(1).abs().amax(dim=1) > 0
+    assert 0 < noisy.sum() < 6, "half of the photos get noise"
+    values, _ = generator_gradients(state, inputs, 6)
+    whole = gradients(state.generator.network)
+    assert values.keys() == {f"layer_{name}" for name in losses}
+    parts, _ = generator_gradients(state, inputs, 4)
+    for ours, theirs in zip(gradients(state.generator.network), whole, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-3)
+    for name, value in values.items():
+        torch.testing.assert_close(parts[name], value, atol=1e-5, rtol=1e-4)
+
+
 @pytest.mark.parametrize("micro_batch", [1, 2, 4, 5])
 def test_micro_batches_add_up_to_the_batch(
     state: TrainingState, inputs: StepInputs, micro_batch: int

@@ -1,0 +1,147 @@
+"""`cel` gives layers of the photo's size, and composes them in tonal steps with opaque ink."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from trainer.networks.build import count_multiply_adds
+from trainer.networks.cel import (
+    DARKEST,
+    INK_BIAS,
+    INK_RGB,
+    INK_SOFTNESS,
+    CelGenerator,
+    Layers,
+    Look,
+    compose,
+    compose_shares,
+)
+
+
+@pytest.fixture
+def generator() -> CelGenerator:
+    torch.manual_seed(3)
+    return CelGenerator(width=8, blocks=1).eval()
+
+
+def gray(*levels: float) -> torch.Tensor:
+    """(1, 3, 1, W) with these levels of gray."""
+    return torch.tensor(levels).view(1, 1, 1, -1).expand(1, 3, 1, -1)
+
+
+def test_it_takes_at_most_6500_multiply_adds_a_pixel() -> None:
+    assert count_multiply_adds(CelGenerator()) <= 6_500
+
+
+def test_layers_have_the_photos_size_and_cartoons_its_range(generator: CelGenerator) -> None:
+    photos = torch.rand(2, 3, 24, 40) * 2 - 1
+    with torch.no_grad():
+        layers, cartoons = generator.layers(photos), generator(photos)
+    assert layers.color.shape == cartoons.shape == photos.shape
+    assert layers.ink_logits.shape == (2, 1, 24, 40)
+    assert cartoons.min() >= -1 and cartoons.max() <= 1
+
+
+def test_at_the_start_the_color_is_nearly_the_photo(generator: CelGenerator) -> None:
+    photos = torch.zeros(1, 3, 32, 32)
+    photos[..., 16:] = 0.5
+    with torch.no_grad():
+        color = generator.layers(photos).color
+    assert (color - photos).abs().mean() < 0.2
+
+
+def test_a_distant_change_of_the_photo_changes_nothing(generator: CelGenerator) -> None:
+    """No run-time statistics: a frame's parts are drawn alike."""
+    photos = torch.rand(1, 3, 32, 256) * 2 - 1
+    other = photos.clone()
+    other[..., 200:] = 1
+    with torch.no_grad():
+        assert torch.equal(generator(photos)[..., :64], generator(other)[..., :64])
+
+
+def test_moving_a_photo_by_8_pixels_moves_its_cartoon(generator: CelGenerator) -> None:
+    photos = torch.rand(1, 3, 64, 160) * 2 - 1
+    with torch.no_grad():
+        moved = generator(photos[..., 8:])[..., 56:-56]
+        still = generator(photos)[..., 64:-56]
+    torch.testing.assert_close(moved, still, atol=1e-5, rtol=0)
+
+
+def test_full_ink_hides_the_color_and_no_ink_leaves_it() -> None:
+    color = torch.rand(1, 3, 2, 2)
+    none, full = (torch.full((1, 1, 2, 2), value) for value in (-9.0, 9.0))
+    inked = compose(color, full)
+    torch.testing.assert_close(inked, torch.tensor(INK_RGB).view(1, 3, 1, 1).expand(1, 3, 2, 2))
+    assert torch.equal(compose(color, none), compose(color, full, ink=0.0))
+
+
+def test_ink_of_a_drawing_and_the_same_as_logits_compose_alike() -> None:
+    color, ink = torch.rand(1, 3, 4, 4), torch.rand(1, 1, 4, 4)
+    logits = (ink - 0.5) * INK_SOFTNESS - INK_BIAS
+    torch.testing.assert_close(compose(color, logits), compose_shares(color, ink))
+
+
+def test_more_ink_draws_wider_lines() -> None:
+    logits = torch.linspace(-4, 4, 81).view(1, 1, 1, -1)
+    white = torch.ones(1, 3, 1, 81)
+    widths = [(compose(white, logits, ink=ink) < 0.5).float().mean() for ink in (0.6, 1.0, 1.5)]
+    assert widths[0] < widths[1] < widths[2]
+
+
+def test_tones_make_so_many_plateaus() -> None:
+    ramp = torch.linspace(0, 1, 2001).expand(1, 3, 1, 2001)
+    drawn = compose_shares(ramp, torch.zeros(1, 1, 1, 2001), tones=4.0, exposure=1.0)[0, 0, 0]
+    assert bool((drawn.diff() > -1e-6).all()), "brighter stays brighter"
+    flat = drawn.diff() < 0.15 / 2000  # a seventh of the ramp's own slope
+    starts = int((flat[1:] & ~flat[:-1]).sum()) + int(flat[0])
+    assert starts == 5  # four tones and, cut off, white
+
+
+def test_black_stays_visible_under_ink_and_white_is_white() -> None:
+    made = compose_shares(gray(0, 1), torch.zeros(1, 1, 1, 2))
+    torch.testing.assert_close(made[0, :, 0, 0], torch.full((3,), DARKEST), atol=1e-3, rtol=0)
+    torch.testing.assert_close(made[0, :, 0, 1], torch.ones(3), atol=1e-3, rtol=0)
+
+
+def test_saturation_0_is_gray_and_more_is_more_colorful() -> None:
+    color = torch.tensor([0.6, 0.4, 0.3]).view(1, 3, 1, 1)
+    ink = torch.zeros(1, 1, 1, 1)
+    spread = [
+        float(made.max() - made.min())
+        for made in (compose_shares(color, ink, saturation=value) for value in (0.0, 1.0, 1.5))
+    ]
+    assert spread[0] < 1e-5 < spread[1] < spread[2]
+
+
+def test_controls_may_be_tensors() -> None:
+    color, logits = torch.rand(1, 3, 2, 2), torch.randn(1, 1, 2, 2)
+    plain = compose(color, logits, ink=0.8, tones=5.0, saturation=1.2)
+    values = (torch.tensor(value) for value in (0.8, 5.0, 1.2))
+    torch.testing.assert_close(compose(color, logits, *values), plain)
+
+
+def test_forward_composes_its_own_layers(generator: CelGenerator) -> None:
+    photos = torch.rand(1, 3, 16, 16) * 2 - 1
+    with torch.no_grad():
+        layers = generator.layers(photos)
+        assert isinstance(layers, Layers)
+        wanted = compose((layers.color + 1) / 2, layers.ink_logits) * 2 - 1
+        torch.testing.assert_close(generator(photos), wanted)
+
+
+def test_a_look_without_saturation_is_black_and_white(generator: CelGenerator) -> None:
+    generator.look = Look(saturation=0.0)
+    with torch.no_grad():
+        cartoons = generator(torch.rand(1, 3, 16, 16) * 2 - 1)
+    # The ink is a warm black.
+    assert (cartoons.amax(dim=1) - cartoons.amin(dim=1)).max() < 0.04
+
+
+def test_a_drawing_is_composed_as_the_generators_own_layers_are(generator: CelGenerator) -> None:
+    generator.look = Look(tones=3.0, saturation=0.5, exposure=1.3)
+    color, ink = torch.rand(1, 3, 8, 8) * 2 - 1, torch.rand(1, 1, 8, 8)
+    logits = (ink - 0.5) * INK_SOFTNESS - INK_BIAS
+    torch.testing.assert_close(
+        generator.compose_drawing(color, ink), generator.compose_layers(Layers(color, logits))
+    )

@@ -1,0 +1,203 @@
+"""A photo's flat colours and ink lines: what the `lite` initialization phase repeats.
+
+The paper's initialization phase lets the generator repeat the photo. This drawing of the photo is a
+departure from it: flat areas and outlines are there before any cartoon has been seen.
+
+Sources: mean shift (Comaniciu and Meer, 2002), soft steps of lightness and the difference of
+Gaussians as ink (Winnemoeller et al., "Real-Time Video Abstraction", 2006), lines that follow the
+flow of the edges (Kang et al., "Coherent Line Drawing", 2007).
+
+Leaves out any learning: the same photo always gives the same drawing.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from toonvid.video import Pixels
+
+Grey = NDArray[np.float32]
+
+FLAT_DRAWING_VERSION = 2
+"""Raised whenever the same photo would be drawn otherwise: stored drawings are then made anew."""
+
+REFERENCE_HEIGHT = 288
+"""Frame height at which the lengths below, all in pixels, hold; they grow with its square root."""
+
+FLAT_RADIUS = 7
+"""Mean shift: how far a pixel looks for pixels of its colour."""
+FLAT_COLOUR = 22
+"""Mean shift: how far apart two levels (0..255) may be and still count as one colour."""
+REGION_EDGE = 1.5
+"""Half the width of the median filter that rounds the ragged edges which mean shift leaves."""
+
+LIGHTNESS_GAMMA = 0.88
+LIGHTNESS_STEP = 15.0
+"""Of CIE lightness (0..100); half of each step is kept as shading."""
+CHROMA_GAIN = 1.3
+
+LINE_SIGMA = 1.6
+LINE_RATIO = 1.6
+"""Of the wider Gaussian to the narrower one: the ratio nearest to a Laplacian."""
+FLOW_SIGMA = 2.2
+LINE_LENGTH = 4.0
+"""Sigma of the mean along a line: what breaks up noise and joins strokes."""
+INK_THRESHOLD = 0.7
+INK_SOFTNESS = 1.8
+"""Ink sets in at the threshold and is full this much later; differences of CIE lightness."""
+SPECKLE_AREA = 36
+"""Ink in blots smaller than this (pixels) is left out."""
+SPECKLE_LENGTH = 10
+"""So is ink whose bounding box is shorter than this on both sides."""
+INK_OPACITY = 0.88
+INK_SHADE = 0.22
+"""Share of the colour below that shows in the ink."""
+INK_TINT = (0.03, 0.02, 0.03)
+"""RGB in 0..1: a warm black."""
+
+
+def draw_flat(photo: Pixels, frame_height: int) -> Pixels:
+    """Redraw a photo in flat colours with ink lines.
+
+    Args:
+        photo: (H, W, 3) uint8, RGB; a whole picture or a part of one.
+        frame_height: Short side in pixels of the whole picture. Lines and areas grow with its
+            square root: a bigger frame shows things bigger, and asks for bolder lines.
+
+    Returns:
+        (H, W, 3) uint8, RGB.
+    """
+    zoom = (frame_height / REFERENCE_HEIGHT) ** 0.5
+    smooth = _smooth(photo, zoom)
+    flat = _flatten(smooth, zoom)
+    flat_lab = _to_lab(flat)
+    # Lines of the flat picture are clean, lines of the smooth one complete.
+    lightness = 0.5 * _to_lab(smooth)[..., 0] + 0.5 * flat_lab[..., 0]
+    ink = INK_OPACITY * draw_lines(lightness, zoom)[..., None]
+    colours = cv2.cvtColor(_shade(flat_lab), cv2.COLOR_Lab2RGB)
+    inked = colours * INK_SHADE + np.array(INK_TINT, np.float32)
+    drawing = colours * (1 - ink) + inked * ink
+    return (np.clip(drawing, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def draw_lines(lightness: Grey, zoom: float = 1.0) -> Grey:
+    """Draw the dark side of each edge as an ink line along it.
+
+    Args:
+        lightness: (H, W) float32, CIE lightness in [0, 100].
+        zoom: Factor on every length.
+
+    Returns:
+        (H, W) float32 in [0, 1]; 1 is full ink.
+    """
+    normal_x, normal_y = _edge_normals(lightness, FLOW_SIGMA * zoom)
+    difference = _difference_across(lightness, normal_x, normal_y, LINE_SIGMA * zoom)
+    difference = _mean_along(difference, normal_x, normal_y, LINE_LENGTH * zoom)
+    ink = np.clip((-difference - INK_THRESHOLD) / INK_SOFTNESS, 0, 1)
+    return drop_speckle(ink * ink * (3 - 2 * ink), zoom)
+
+
+def drop_speckle(ink: Grey, zoom: float = 1.0) -> Grey:
+    """Leave out blots of ink too small to be a line: leaves, gravel and noise give hundreds.
+
+    Args:
+        ink: (H, W) float32 in [0, 1].
+        zoom: Factor on every length.
+
+    Returns:
+        The same shape and range.
+    """
+    dark = (ink > 0.35).astype(np.uint8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(dark, connectivity=8)
+    extent = np.maximum(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT])
+    kept = (stats[:, cv2.CC_STAT_AREA] >= SPECKLE_AREA * zoom**2) & (
+        extent >= SPECKLE_LENGTH * zoom
+    )
+    kept[0] = False  # the paper, not a blot
+    soft_edge = np.ones((3, 3), np.uint8)
+    return ink * cv2.dilate(kept[labels].astype(np.float32), soft_edge)
+
+
+def _smooth(photo: Pixels, zoom: float) -> Pixels:
+    """The photo without grain and fine texture, edges kept; (H, W, 3) uint8, RGB."""
+    for _ in range(2):
+        photo = cv2.bilateralFilter(photo, d=0, sigmaColor=20, sigmaSpace=3 * zoom)
+    return photo
+
+
+def _flatten(smooth: Pixels, zoom: float) -> Pixels:
+    """Areas of one colour with smooth edges; (H, W, 3) uint8, RGB."""
+    flat = cv2.pyrMeanShiftFiltering(smooth, FLAT_RADIUS * zoom, FLAT_COLOUR, maxLevel=1)
+    flat = cv2.medianBlur(flat, 2 * int(REGION_EDGE * zoom) + 1)
+    return cv2.bilateralFilter(flat, d=0, sigmaColor=18, sigmaSpace=2.5)
+
+
+def _to_lab(pixels: Pixels) -> NDArray[np.float32]:
+    """CIE Lab, (H, W, 3) float32: L in [0, 100], a and b about -127 to 127."""
+    return cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_RGB2Lab)
+
+
+def _shade(lab: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Lab with lifted shadows, half-stepped lightness and raised chroma."""
+    lightness = 100 * (np.maximum(lab[..., 0], 0) / 100) ** LIGHTNESS_GAMMA
+    step = np.round(lightness / LIGHTNESS_STEP) * LIGHTNESS_STEP
+    within = np.tanh((lightness - step) / LIGHTNESS_STEP * 4) / np.tanh(2)
+    stepped = step + LIGHTNESS_STEP / 2 * within
+    chroma = lab[..., 1:] * CHROMA_GAIN
+    return np.dstack([(lightness + stepped) / 2, chroma]).astype(np.float32)
+
+
+def _edge_normals(lightness: Grey, sigma: float) -> tuple[Grey, Grey]:
+    """x and y of the unit vector across each pixel's edge, from the smoothed structure tensor."""
+    slope_x = cv2.Scharr(lightness, cv2.CV_32F, 1, 0) / 32
+    slope_y = cv2.Scharr(lightness, cv2.CV_32F, 0, 1) / 32
+    xx = cv2.GaussianBlur(slope_x * slope_x, (0, 0), sigma)
+    xy = cv2.GaussianBlur(slope_x * slope_y, (0, 0), sigma)
+    yy = cv2.GaussianBlur(slope_y * slope_y, (0, 0), sigma)
+    angle = 0.5 * np.arctan2(2 * xy, xx - yy)
+    return np.cos(angle), np.sin(angle)
+
+
+def _difference_across(grey: Grey, normal_x: Grey, normal_y: Grey, sigma: float) -> Grey:
+    """Narrow minus wide Gaussian mean across the edge; negative on its dark side."""
+    x, y = _positions(grey)
+    reach = int(np.ceil(2 * sigma * LINE_RATIO))
+    offsets = np.arange(-reach, reach + 1, dtype=np.float32)
+    narrow = np.exp(-(offsets**2) / (2 * sigma**2))
+    wide = np.exp(-(offsets**2) / (2 * (sigma * LINE_RATIO) ** 2))
+    difference = np.zeros_like(grey)
+    for offset, weight in zip(offsets, narrow / narrow.sum() - wide / wide.sum(), strict=True):
+        difference += weight * _sample(grey, x + offset * normal_x, y + offset * normal_y)
+    return difference
+
+
+def _mean_along(grey: Grey, normal_x: Grey, normal_y: Grey, sigma: float) -> Grey:
+    """Gaussian mean along the flow of the edges, followed step by step in both directions."""
+    steps = np.arange(1, int(np.ceil(2 * sigma)) + 1)
+    weights = np.exp(-(steps**2) / (2 * sigma**2)).astype(np.float32)
+    total = grey.copy()
+    for direction in (1, -1):
+        x, y = _positions(grey)
+        step_x, step_y = -normal_y * direction, normal_x * direction
+        for weight in weights:
+            x, y = x + step_x, y + step_y
+            next_x, next_y = -_sample(normal_y, x, y), _sample(normal_x, x, y)
+            # A normal has no sign: go on in the direction of the step before.
+            ahead = np.where(next_x * step_x + next_y * step_y < 0, -1, 1)
+            scale = ahead.astype(np.float32) / (np.hypot(next_x, next_y) + 1e-6)
+            step_x, step_y = next_x * scale, next_y * scale
+            total += weight * _sample(grey, x, y)
+    return total / (1 + 2 * weights.sum())
+
+
+def _positions(grey: Grey) -> tuple[Grey, Grey]:
+    """x and y of each pixel, both of the shape of `grey`."""
+    y, x = np.indices(grey.shape, dtype=np.float32)
+    return x, y
+
+
+def _sample(grey: Grey, x: Grey, y: Grey) -> Grey:
+    """Read `grey` between pixels; mirrored at its border."""
+    return cv2.remap(grey, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)

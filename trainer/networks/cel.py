@@ -1,0 +1,250 @@
+"""The layered generator `cel`: a photo's flat color and ink, and the function that composes them.
+
+In: photos. Out: cartoons. The network gives two layers that a small network can learn, a smooth
+color for each region and lines; `compose`, which has no weights, makes tonal steps and puts the ink
+over them. A small network cannot paint such hard steps itself.
+
+Left out: training and export.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+LEAK = 0.1
+"""Slope of the activations below 0."""
+RESIDUAL_GAIN = 0.3
+"""Of a residual block's branch at the start: without normalization, sums would grow."""
+OUTPUT_GAIN = 0.1
+"""Of the last convolution at the start: the first color layer is nearly the photo."""
+INK_START = -2.0
+"""Ink logit at the start: about an eighth, the share of ink in a drawing."""
+
+LUMINANCE = (0.299, 0.587, 0.114)
+"""ITU-R BT.601, of R, G and B."""
+BRIGHTENING = 0.3
+"""Curve of the luminance: y + 0.3 y (1 - y). Ink darkens a picture, and this gives it back."""
+STEP_SHARPNESS = 5.0
+"""Of the soft staircase; 0 would be a ramp, infinity hard steps, which would crawl in a video."""
+DARKEST = 0.05
+"""Luminance of black without ink, so that lines show in shadows."""
+INK_RGB = (0.07, 0.055, 0.07)
+"""In [0, 1]: a warm black."""
+INK_SOFTNESS = 2.5
+"""Width in logits of the ramp from no ink to full ink: about one pixel at the rim of a line."""
+
+INK_BIAS = 0.8
+"""Added to the logits: a line that the network gives a probability of a third is drawn at half.
+Training leaves thin lines and small features unsure; without this, they break into dashes."""
+
+INK, TONES, SATURATION, EXPOSURE = 1.0, 6.0, 1.4, 1.06
+"""Defaults of the controls of `compose`."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How layers are composed: the controls of `compose`, which need no training."""
+
+    ink: float = INK
+    """Strength of the lines: 0 has none, 1 is as drawn, above 1 they get wider."""
+    tones: float = TONES
+    """Steps from black to white."""
+    saturation: float = SATURATION
+    """Factor on the distance from gray; 0 is black and white, 1 leaves colors as they are."""
+    exposure: float = EXPOSURE
+    """Factor on the luminance before the steps; above 1 so that what is nearly white gets white."""
+
+
+class Layers(NamedTuple):
+    """What the network gives for N photos."""
+
+    color: Tensor
+    """Flat color, (N, 3, H, W), about in [-1, 1]."""
+    ink_logits: Tensor
+    """Ink before the sigmoid, (N, 1, H, W)."""
+
+
+class CelGenerator(nn.Module):
+    """The network and `compose` behind it. 6.3 thousand multiply-adds a pixel.
+
+    A pyramid of 1/2, 1/4 and 1/8 of the size with skips, without normalization, so that tiles,
+    half precision and neighboring frames agree. Ink comes out at full size by pixel shuffle. Color
+    comes out at half size, where it is smooth anyway; a gate, at half size as well, lets the
+    photo's own detail through where an edge of full sharpness is wanted.
+    """
+
+    multiple_of = 8
+    """H and W of the input must be multiples of this."""
+
+    def __init__(self, width: int = 32, blocks: int = 2, look: Look | None = None) -> None:
+        """Make a generator with random weights.
+
+        Args:
+            width: Channels at 1/4 of the size; half as many at 1/2, half as many more at 1/8.
+            blocks: Residual blocks at 1/4 of the size; one more at 1/8.
+            look: How its layers are composed; None for the defaults.
+        """
+        super().__init__()
+        self.look = look or Look()
+        half, eighth = width // 2, width * 3 // 2
+        self.enter = nn.Conv2d(4 * 3, half, kernel_size=3, padding=1)
+        self.down = nn.Conv2d(half, width, kernel_size=3, stride=2, padding=1)
+        self.down_again = nn.Conv2d(width, eighth, kernel_size=3, stride=2, padding=1)
+        # The middle blocks look further for the price of the others: regions are large.
+        dilations = [1 if index in (0, blocks) else 2 for index in range(blocks + 1)]
+        self.eighth_blocks = nn.Sequential(*(CelBlock(eighth, each) for each in dilations))
+        self.up = nn.Conv2d(eighth, 4 * width, kernel_size=1)
+        self.quarter_blocks = nn.Sequential(*(CelBlock(width) for _ in range(blocks)))
+        self.up_again = nn.Conv2d(width, 4 * half, kernel_size=1)
+        self.mix = nn.Conv2d(half, half, kernel_size=3, padding=1)
+        self.leave = nn.Conv2d(half, 3 + 1 + 4, kernel_size=3, padding=1)
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, a=LEAK)
+                nn.init.zeros_(layer.bias)
+        with torch.no_grad():
+            for block in (*self.eighth_blocks, *self.quarter_blocks):
+                block.second.weight.mul_(RESIDUAL_GAIN)
+            self.leave.weight.mul_(OUTPUT_GAIN)
+            self.leave.bias[4:] = INK_START
+
+    def forward(self, photos: Tensor) -> Tensor:
+        """Photos (N, 3, H, W) in [-1, 1] to cartoons of the same shape and range."""
+        return self.compose_layers(self.layers(photos))
+
+    def compose_layers(self, layers: Layers) -> Tensor:
+        """Layers of N photos to cartoons (N, 3, H, W) in [-1, 1]."""
+        look = self.look
+        color, logits = (layers.color + 1) / 2, layers.ink_logits
+        return compose(color, logits, look.ink, look.tones, look.saturation, look.exposure) * 2 - 1
+
+    def compose_drawing(self, color: Tensor, ink: Tensor) -> Tensor:
+        """A drawing's layers to cartoons, with the same look.
+
+        Args:
+            color: Flat color, (N, 3, H, W) in [-1, 1].
+            ink: (N, 1, H, W) in [0, 1].
+
+        Returns:
+            (N, 3, H, W) in [-1, 1].
+        """
+        look = self.look
+        cover = ink * _clamp_share(look.ink)
+        color = (color + 1) / 2
+        return compose_shares(color, cover, look.tones, look.saturation, look.exposure) * 2 - 1
+
+    def layers(self, photos: Tensor) -> Layers:
+        """Photos (N, 3, H, W) in [-1, 1] to flat color and ink."""
+        half = _activate(self.enter(F.pixel_unshuffle(photos, 2)))  # (N, 16, H/2, W/2)
+        quarter = _activate(self.down(half))  # (N, 32, H/4, W/4)
+        eighth = _activate(self.down_again(quarter))  # (N, 48, H/8, W/8)
+        eighth = _activate(self.eighth_blocks(eighth))
+        quarter = quarter + F.pixel_shuffle(self.up(eighth), 2)
+        quarter = _activate(self.quarter_blocks(quarter))
+        half = _activate(half + F.pixel_shuffle(self.up_again(quarter), 2))
+        half = _activate(half + self.mix(half))
+        change, gate, ink = self.leave(half).split((3, 1, 4), dim=1)
+        blurred = F.avg_pool2d(photos, 2)
+        coarse = torch.cat([blurred, blurred + change, torch.sigmoid(gate)], dim=1)
+        coarse = F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)
+        blurred, flat, gate = coarse.split((3, 3, 1), dim=1)  # (N, C, H, W)
+        return Layers(flat + gate * (photos - blurred), F.pixel_shuffle(ink, 2))
+
+
+class CelBlock(nn.Module):
+    """Two 3x3 convolutions beside a skip (He et al., 2016), without normalization."""
+
+    def __init__(self, width: int, dilation: int = 1) -> None:
+        """Make a block with random weights.
+
+        Args:
+            width: Channels.
+            dilation: Distance in pixels between the taps of the first convolution.
+        """
+        super().__init__()
+        self.first = nn.Conv2d(width, width, kernel_size=3, padding=dilation, dilation=dilation)
+        self.second = nn.Conv2d(width, width, kernel_size=3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.second(_activate(self.first(x)))
+
+
+def compose(
+    color: Tensor,
+    ink_logits: Tensor,
+    ink: float | Tensor = INK,
+    tones: float | Tensor = TONES,
+    saturation: float | Tensor = SATURATION,
+    exposure: float | Tensor = EXPOSURE,
+) -> Tensor:
+    """Make a cartoon of the network's layers.
+
+    Args:
+        color: Flat color, (N, 3, H, W), about in [0, 1].
+        ink_logits: Ink before the sigmoid, (N, 1, H, W).
+        ink, tones, saturation, exposure: See `Look`.
+
+    Returns:
+        (N, 3, H, W) in [0, 1].
+    """
+    # Not the sigmoid itself: ink is to be opaque, and half-sure lines are to be thin, not gray.
+    cover = ((ink_logits + INK_BIAS + 2 * (ink - 1)) / INK_SOFTNESS + 0.5).clamp(0, 1)
+    return compose_shares(color, cover * _clamp_share(ink), tones, saturation, exposure)
+
+
+def compose_shares(
+    color: Tensor,
+    cover: Tensor,
+    tones: float | Tensor = TONES,
+    saturation: float | Tensor = SATURATION,
+    exposure: float | Tensor = EXPOSURE,
+) -> Tensor:
+    """Make a cartoon of a drawing's layers: tonal steps, saturation, and ink over them.
+
+    The soft staircase of luminance is that of Winnemoeller et al., "Real-Time Video Abstraction",
+    2006.
+
+    Args:
+        color: Flat color, (N, 3, H, W), about in [0, 1].
+        cover: Ink, (N, 1, H, W) in [0, 1].
+        tones, saturation, exposure: See `Look`.
+
+    Returns:
+        (N, 3, H, W) in [0, 1].
+    """
+    color = color.clamp(0, 1)
+    red, green, blue = color.split(1, dim=1)
+    luminance = LUMINANCE[0] * red + LUMINANCE[1] * green + LUMINANCE[2] * blue
+    bright = luminance + BRIGHTENING * luminance * (1 - luminance)
+    bright = (exposure * bright).clamp(max=1)
+    stairs = DARKEST + (1 - DARKEST) * _soft_staircase(bright, tones)
+    # Chroma grows with luminance, else what is brightened turns gray.
+    gain = saturation * (stairs + 0.15) / (luminance + 0.15)
+    painted = (stairs + (color - luminance) * gain).clamp(0, 1)
+    warm_black = color.new_tensor(INK_RGB).view(1, 3, 1, 1)
+    return painted * (1 - cover) + warm_black * cover
+
+
+def _soft_staircase(values: Tensor, steps: float | Tensor) -> Tensor:
+    """[0, 1] to [0, 1] in so many steps, each with a smooth rise in its middle third."""
+    scaled = values * steps
+    middle = torch.floor(scaled) + 0.5
+    rise = torch.tanh((scaled - middle) * (2 * STEP_SHARPNESS))
+    limit = float(torch.tanh(torch.tensor(STEP_SHARPNESS)))
+    return (middle + rise / (2 * limit)) / steps
+
+
+def _clamp_share(value: float | Tensor) -> float | Tensor:
+    """A control cut off at 0 and 1."""
+    if isinstance(value, Tensor):
+        return value.clamp(0, 1)
+    return min(max(value, 0.0), 1.0)
+
+
+def _activate(x: Tensor) -> Tensor:
+    return F.leaky_relu(x, LEAK)
