@@ -28,7 +28,7 @@ from toonvid.video import Pixels
 from trainer.prepare import prepare as prepare_module
 from trainer.prepare.frame_extraction import ExaminedFrame, PrepareOptions, SourceEnd
 from trainer.prepare.manifest import MANIFEST_NAME, Manifest, SourceFile
-from trainer.prepare.prepare import PrepareReport, prepare
+from trainer.prepare.prepare import prepare
 from trainer.prepare.quality_filter import (
     HashIndex,
     blur_effect,
@@ -36,6 +36,7 @@ from trainer.prepare.quality_filter import (
     find_fault,
     perceptual_hash,
 )
+from trainer.prepare.report import PrepareReport
 
 SMALL = PrepareOptions(size=64, short_sides=(96,), crops=1)
 FLAGS = ("--size", "64", "--short-sides", "96", "--crops", "1")
