@@ -1,9 +1,11 @@
-"""Train the styles that ship, from folders with the same pictures: docs/research/styles.md tells of them.
+"""Train the shipped styles; docs/research/styles.md describes them and their images.
 
     python scripts/train_styles.py --photos DIR --pepper DIR --wiehan DIR \
         --content-weights FILE -o runs [STYLE...]
 
-Each style is one run of `toonvid train`, so that the same command goes on where it stopped.
+In: folders with the same images as those of the shipped styles, which is checked by a hash. Out: a
+run for each style, and engines in `runs/engines`. Each style is a run of `toonvid train`, so that the
+same command resumes where it stopped.
 """
 
 from __future__ import annotations
@@ -43,33 +45,38 @@ PHOTO_SOURCES = (
 
 @dataclass(frozen=True)
 class Cartoons:
-    """One artist's pictures, and which of them train."""
+    """Images of one artist, and how they are used."""
 
     source: DataSource
+    """Entry of the engine's card."""
     sha256: str
-    """Of the folder; see `folder_sha256`."""
+    """Hash of the folder; see `folder_sha256`."""
     held_out: str
-    """Regular expression of the names that only judge."""
+    """Regular expression for the names of images that are not trained on."""
     doubled: str
-    """Of those that come twice as often."""
+    """Regular expression for the names of images that are used twice as often."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What one style is made of."""
+    """How one style is made: trained, or averaged from other styles."""
 
     style: str
+    """Name of the style."""
     description: str
-    licence: str
+    """Description on the engine's card."""
+    license: str
+    """License of the engine."""
     cartoons: Cartoons | None
-    begins_with: str | None
-    """The style whose generator it begins with."""
+    """Cartoons of the adversarial phase; None if there is no such phase."""
+    start_from: str | None
+    """Style whose generator the training starts from; None starts at random."""
     settings: tuple[str, ...] = ()
-    """Of `toonvid train`, beside the preset `lite`."""
-    mixed: tuple[tuple[str, float], ...] = ()
-    """Styles whose weights it is the mean of, and their shares: nothing is trained then."""
+    """Options of `toonvid train --set`, on top of the preset `lite`."""
+    averaged: tuple[tuple[str, float], ...] = ()
+    """Styles and their shares in a weighted mean of weights; nothing is trained then."""
     contrast: float = 1.0
-    """What the cartoons' contrast is multiplied by at the end, where weights are a mean."""
+    """Factor on the contrast of the cartoons, for averaged weights only."""
 
 
 PHOTOS_SHA256 = "8bc282aeb1584c0e3bbbfe2efdb34e7feb5b6bb135962d3596977c1c69dfb368"
@@ -84,7 +91,7 @@ PEPPER = Cartoons(
     ),
     sha256="18fefedc43003e4bdfa412c369467f7c92d9f17da3fdd4677de9bc6a861eacfe",
     held_out=r"e(08|19)p",
-    doubled=r"e(1\d|2\d)p",  # later episodes are inkier and more alike
+    doubled=r"e(1\d|2\d)p",  # later episodes have more ink and a more uniform style
 )
 
 WIEHAN = Cartoons(
@@ -100,22 +107,23 @@ WIEHAN = Cartoons(
     doubled=r"$^",
 )
 
-CALM = (
+STABLE = (
     "initialization.pixel_only_steps=0",
     "initialization.equivariance_weight=600",
     "sheet_every=400",
 )
-"""Of what follows the lines: all losses count from the first step on."""
+"""Settings of runs that start from trained lines: all losses are used from the first step."""
 
 WITH_CARTOONS = (
     "initialization.steps=0",
-    "adversarial.fall=cosine",
+    "adversarial.learning_rate_schedule=cosine",
     "adversarial.ink_weight=10",
     "sheet_every=500",
 )
-"""Ink counts as when lines were learned, so that it stays."""
+"""Settings of runs with cartoons. The ink weight is that of the initialization phase, so that lines
+are kept."""
 
-PAPERS_LOSSES = (
+PAPER_LOSSES = (
     "content_target=photo",
     "objective=bce",
     "initialization.steps=500",
@@ -127,57 +135,57 @@ PAPERS_LOSSES = (
     "initialization.content_weight=10",
     "adversarial.steps=5500",
     "adversarial.learning_rate=4e-4",
-    "adversarial.fall=cosine",
+    "adversarial.learning_rate_schedule=cosine",
     "adversarial.smoothed_weight=1",
     "adversarial.content_weight=10",
     "adversarial.pixel_weight=0",
     "adversarial.gradient_difference_weight=0",
-    "adversarial.colour_weight=0",
+    "adversarial.color_weight=0",
     "adversarial.stability_weight=0",
     "adversarial.equivariance_weight=0",
     "sheet_every=1000",
 )
-"""The same networks trained as the paper trains its own: what a style is measured against."""
+"""Settings for the losses of the paper with the networks of `lite`, as a baseline."""
 
 RECIPES = {
     recipe.style: recipe
     for recipe in (
         Recipe(
             "ink-lines",
-            "Before it calms down: bolder lines and colours.",
+            "First step of ink: bolder lines and colors.",
             "MIT",
             cartoons=None,
-            begins_with=None,
+            start_from=None,
             settings=("sheet_every=1000",),
         ),
         Recipe(
             "ink-calm",
-            "Lines stay; areas are not more colourful than the photo's by so much.",
+            "Second step of ink: the same lines, less saturated areas.",
             "MIT",
             cartoons=None,
-            begins_with="ink-lines",
+            start_from="ink-lines",
             settings=(
-                *CALM,
+                *STABLE,
                 "initialization.steps=800",
                 "initialization.learning_rate=1e-3",
                 "initialization.gradient_difference_weight=16",
                 "initialization.stability_weight=70",
-                "initialization.colour_weight=6",
+                "initialization.color_weight=6",
             ),
         ),
         Recipe(
             "ink-settled",
-            "The same once more, and nearer to the photo's colours.",
+            "Third step of ink: colors closer to the photo's.",
             "MIT",
             cartoons=None,
-            begins_with="ink-calm",
+            start_from="ink-calm",
             settings=(
-                *CALM,
+                *STABLE,
                 "initialization.steps=500",
                 "initialization.learning_rate=8e-4",
                 "initialization.gradient_difference_weight=22",
                 "initialization.stability_weight=50",
-                "initialization.colour_weight=24",
+                "initialization.color_weight=24",
             ),
         ),
         Recipe(
@@ -185,16 +193,16 @@ RECIPES = {
             "Flat colours and ink lines: a drawing of what the camera saw.",
             "MIT",
             cartoons=None,
-            begins_with=None,
-            mixed=(("ink-settled", 1.0),),
+            start_from=None,
+            averaged=(("ink-settled", 1.0),),
             contrast=0.985,
         ),
         Recipe(
             "pepper-palette",
-            "The artist's colours, which flicker.",
+            "First step: the artist's colors, with flicker.",
             "CC-BY-4.0",
             PEPPER,
-            begins_with="ink-lines",
+            start_from="ink-lines",
             settings=(
                 *WITH_CARTOONS,
                 "adversarial.steps=2600",
@@ -207,10 +215,10 @@ RECIPES = {
         ),
         Recipe(
             "pepper-lively",
-            "Edges hold still; colours are the palette's.",
+            "Second step of pepper: stable edges, colors of the palette.",
             "CC-BY-4.0",
             PEPPER,
-            begins_with="pepper-palette",
+            start_from="pepper-palette",
             settings=(
                 *WITH_CARTOONS,
                 "adversarial.steps=400",
@@ -223,10 +231,10 @@ RECIPES = {
         ),
         Recipe(
             "pepper-strange",
-            "As the discriminator has it: the artist's colours in strange places.",
+            "Trained by the discriminator mostly: the artist's colors in unusual places.",
             "CC-BY-4.0",
             PEPPER,
-            begins_with="ink-lines",
+            start_from="ink-lines",
             settings=(
                 *WITH_CARTOONS,
                 "adversarial.steps=3800",
@@ -239,10 +247,10 @@ RECIPES = {
         ),
         Recipe(
             "pepper-drawn",
-            "Brought back to drawings in the artist's colours.",
+            "Trained further on drawings in the artist's colors.",
             "CC-BY-4.0",
             PEPPER,
-            begins_with="pepper-strange",
+            start_from="pepper-strange",
             settings=(
                 *WITH_CARTOONS,
                 "adversarial.steps=1500",
@@ -252,8 +260,8 @@ RECIPES = {
                 "adversarial.gradient_difference_weight=4",
                 "adversarial.equivariance_weight=400",
                 "adversarial.stability_weight=24",
-                "adversarial.colour_weight=0",
-                "cartoon_colours=1",
+                "adversarial.color_weight=0",
+                "cartoon_colors=1",
             ),
         ),
         Recipe(
@@ -261,16 +269,16 @@ RECIPES = {
             "Warm paper, teal shadows and soft paint, after the art of Pepper&Carrot.",
             "CC-BY-4.0",
             PEPPER,
-            begins_with=None,
-            mixed=(("pepper-drawn", 0.25), ("pepper-lively", 0.75)),
+            start_from=None,
+            averaged=(("pepper-drawn", 0.25), ("pepper-lively", 0.75)),
             contrast=1.035,
         ),
         Recipe(
             "wiehan-palette",
-            "The artist's colours, which flicker.",
+            "First step: the artist's colors, with flicker.",
             "CC-BY-4.0",
             WIEHAN,
-            begins_with="ink-lines",
+            start_from="ink-lines",
             settings=(
                 *WITH_CARTOONS,
                 "adversarial.steps=3000",
@@ -279,15 +287,15 @@ RECIPES = {
                 "adversarial.gradient_difference_weight=3",
                 "adversarial.equivariance_weight=600",
                 "adversarial.stability_weight=45",
-                "adversarial.colour_weight=0.15",
+                "adversarial.color_weight=0.15",
             ),
         ),
         Recipe(
             "wiehan-lively",
-            "Crisp, and too lively on dark grey.",
+            "Second step of wiehan: sharp, with flicker on dark gray.",
             "CC-BY-4.0",
             WIEHAN,
-            begins_with="wiehan-palette",
+            start_from="wiehan-palette",
             settings=(
                 *WITH_CARTOONS,
                 "adversarial.steps=400",
@@ -296,15 +304,15 @@ RECIPES = {
                 "adversarial.gradient_difference_weight=6",
                 "adversarial.equivariance_weight=400",
                 "adversarial.stability_weight=70",
-                "adversarial.colour_weight=0.2",
+                "adversarial.color_weight=0.2",
             ),
         ),
         Recipe(
             "wiehan-strange",
-            "As the discriminator has it: the artist's colours in strange places.",
+            "Trained by the discriminator mostly: the artist's colors in unusual places.",
             "CC-BY-4.0",
             WIEHAN,
-            begins_with="ink-lines",
+            start_from="ink-lines",
             settings=(
                 *WITH_CARTOONS,
                 "adversarial.steps=3800",
@@ -313,15 +321,15 @@ RECIPES = {
                 "adversarial.gradient_difference_weight=6",
                 "adversarial.equivariance_weight=400",
                 "adversarial.stability_weight=80",
-                "adversarial.colour_weight=0.15",
+                "adversarial.color_weight=0.15",
             ),
         ),
         Recipe(
             "wiehan-drawn",
-            "Brought back to drawings in the artist's colours.",
+            "Trained further on drawings in the artist's colors.",
             "CC-BY-4.0",
             WIEHAN,
-            begins_with="wiehan-strange",
+            start_from="wiehan-strange",
             settings=(
                 *WITH_CARTOONS,
                 "adversarial.steps=1500",
@@ -331,8 +339,8 @@ RECIPES = {
                 "adversarial.gradient_difference_weight=5",
                 "adversarial.equivariance_weight=400",
                 "adversarial.stability_weight=60",
-                "adversarial.colour_weight=0",
-                "cartoon_colours=0.6",
+                "adversarial.color_weight=0",
+                "cartoon_colors=0.6",
             ),
         ),
         Recipe(
@@ -340,24 +348,24 @@ RECIPES = {
             "Saturated colours and yellow light, after Wiehan de Jager's picture books.",
             "CC-BY-4.0",
             WIEHAN,
-            begins_with=None,
-            mixed=(("wiehan-drawn", 0.5), ("wiehan-lively", 0.5)),
+            start_from=None,
+            averaged=(("wiehan-drawn", 0.5), ("wiehan-lively", 0.5)),
         ),
         Recipe(
             "pepper-baseline",
-            "The generator of pepper trained with the paper's losses: to compare with.",
+            "The generator of pepper trained with the paper's losses, as a baseline.",
             "CC-BY-4.0",
             PEPPER,
-            begins_with=None,
-            settings=PAPERS_LOSSES,
+            start_from=None,
+            settings=PAPER_LOSSES,
         ),
         Recipe(
             "wiehan-baseline",
-            "The generator of wiehan trained with the paper's losses: to compare with.",
+            "The generator of wiehan trained with the paper's losses, as a baseline.",
             "CC-BY-4.0",
             WIEHAN,
-            begins_with=None,
-            settings=PAPERS_LOSSES,
+            start_from=None,
+            settings=PAPER_LOSSES,
         ),
     )
 }
@@ -374,13 +382,13 @@ def folder_sha256(folder: Path) -> str:
 
 
 def check(folder: Path, wanted: str) -> None:
-    """Stop when a folder does not hold the pictures that the styles were trained on."""
+    """Exit if a folder does not contain the images that the styles were trained on."""
     if (found := folder_sha256(folder)) != wanted:
-        sys.exit(f"{folder} holds other pictures: its hash is {found}, not {wanted}")
+        sys.exit(f"{folder} contains other images: its hash is {found}, not {wanted}")
 
 
 def select(cartoons: Cartoons, folder: Path, target: Path) -> Path:
-    """Copy a folder's pictures to `target/train` and, those that only judge, `target/held`."""
+    """Copy the images of a folder to `target/train`, and those not to train on to `target/held`."""
     for file in sorted(folder.rglob("*.jpg")):
         held = re.match(cartoons.held_out, file.name) is not None
         place = target / ("held" if held else "train")
@@ -392,47 +400,52 @@ def select(cartoons: Cartoons, folder: Path, target: Path) -> Path:
 
 
 def run(*arguments: str | Path) -> None:
-    """Run `toonvid`; stop when it fails."""
+    """Run `toonvid`; exit if it fails."""
     command = [sys.executable, "-m", "toonvid", *map(str, arguments)]
     print("$ toonvid", *command[3:], flush=True)
     if code := subprocess.run(command).returncode:
         sys.exit(code)
 
 
-def mix(recipe: Recipe, runs: Path, folder: Path) -> None:
-    """Make a run whose generator has the weighted mean of other runs' weights.
+def average(recipe: Recipe, runs: Path, folder: Path) -> None:
+    """Create a run whose generator has the weighted mean of the weights of other runs.
 
-    Runs that begin with the same weights lie in one valley, and what lies between them has
-    something of both (Wortsman et al., "Model Soups", 2022).
+    Runs that start from the same weights end in one basin of the loss, and the mean of their
+    weights combines their properties (Wortsman et al., "Model Soups", 2022).
     """
-    states = [load_state(find_state(runs / name)) for name, _ in recipe.mixed]
-    shares = [share for _, share in recipe.mixed]
-    means = [state.values["mean"] for state in states]
+    states = [load_state(find_state(runs / name)) for name, _ in recipe.averaged]
+    shares = [share for _, share in recipe.averaged]
+    emas = [state.values["ema"] for state in states]
     mean = {
-        name: sum(share * one[name] for share, one in zip(shares, means, strict=True))
+        name: sum(share * one[name] for share, one in zip(shares, emas, strict=True))
         if value.is_floating_point()
         else value
-        for name, value in means[0].items()
+        for name, value in emas[0].items()
     }
-    raise_contrast(mean, recipe.contrast)
+    scale_contrast(mean, recipe.contrast)
     (folder / "states").mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(runs / recipe.mixed[0][0] / "run.json", folder / "run.json")
-    save_state(folder / "states", replace(states[0], values=states[0].values | {"mean": mean}))
+    shutil.copyfile(runs / recipe.averaged[0][0] / "run.json", folder / "run.json")
+    save_state(folder / "states", replace(states[0], values=states[0].values | {"ema": mean}))
 
 
-def raise_contrast(weights: dict[str, Tensor], by: float) -> None:
-    """Have a `LiteGenerator` multiply its cartoons, in [-1, 1], by a number.
+def scale_contrast(weights: dict[str, Tensor], factor: float) -> None:
+    """Change the weights of a `LiteGenerator`, in place, so that its output is multiplied.
 
-    A cartoon is (1 + gain) * photo + offset: `by` times that is another gain and another offset.
+    The output, in [-1, 1], is (1 + gain) * photo + offset. A multiple of it has the same form, with
+    another gain and another offset.
+
+    Args:
+        weights: Weights of the EMA by name.
+        factor: Factor on the output.
     """
-    for name, constant in (("gain", by - 1), ("offset", 0.0)):
-        weights[f"module.{name}.colour.weight"] *= by
-        bias = weights[f"module.{name}.colour.bias"]
-        weights[f"module.{name}.colour.bias"] = bias * by + constant
+    for name, constant in (("gain", factor - 1), ("offset", 0.0)):
+        weights[f"module.{name}.color.weight"] *= factor
+        bias = weights[f"module.{name}.color.bias"]
+        weights[f"module.{name}.color.bias"] = bias * factor + constant
 
 
 def training_arguments(recipe: Recipe, options: argparse.Namespace) -> list[str | Path]:
-    """What `toonvid` is called with to train one style; its cartoons are laid out."""
+    """Return the arguments of `toonvid train` for a style, and copy its cartoons into place."""
     runs: Path = options.runs
     arguments: list[str | Path] = ["train", "--preset", "lite", "--photos", options.photos]
     arguments += ["--content-weights", options.content_weights, "--cache", runs / "cache"]
@@ -441,40 +454,40 @@ def training_arguments(recipe: Recipe, options: argparse.Namespace) -> list[str 
         arguments += ["--holdout", options.holdout]
     if recipe.cartoons:
         artist = recipe.style.partition("-")[0]
-        given: Path = getattr(options, artist)
-        check(given, recipe.cartoons.sha256)
-        arguments += ["--cartoons", select(recipe.cartoons, given, runs / "cartoons" / artist)]
-    if recipe.begins_with:
-        arguments += ["--start-from", runs / recipe.begins_with]
+        folder: Path = getattr(options, artist)
+        check(folder, recipe.cartoons.sha256)
+        arguments += ["--cartoons", select(recipe.cartoons, folder, runs / "cartoons" / artist)]
+    if recipe.start_from:
+        arguments += ["--start-from", runs / recipe.start_from]
     for setting in recipe.settings:
         arguments += ["--set", setting]
     return arguments
 
 
 def train(recipe: Recipe, options: argparse.Namespace) -> None:
-    """Make one style and export its engine to `runs/engines`."""
+    """Train or average one style, and export its engine to `runs/engines`."""
     runs: Path = options.runs
     folder = runs / recipe.style
-    if recipe.mixed:
-        mix(recipe, runs, folder)
+    if recipe.averaged:
+        average(recipe, runs, folder)
     else:
         run(*training_arguments(recipe, options))
 
     sources = (*PHOTO_SOURCES, *([recipe.cartoons.source] if recipe.cartoons else []))
     credits = folder / "credits.json"
     credits.write_text(json.dumps(msgspec.to_builtins(sources)), encoding="utf-8")
-    words = ("--description", recipe.description, "--licence", recipe.licence)
+    words = ("--description", recipe.description, "--license", recipe.license)
     given = ("--credits", credits, "--calibration", options.photos)
     run("export", folder, "--style", recipe.style, "-o", runs / "engines", *words, *given)
 
 
 def main() -> None:
-    """Train the styles that are named, or all."""
+    """Train the styles that are named on the command line, or all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("styles", nargs="*", choices=[*RECIPES, []], metavar="STYLE")
     for name in ("photos", "pepper", "wiehan", "content-weights"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--holdout", type=Path, help="photos for the contact sheets alone")
+    parser.add_argument("--holdout", type=Path, help="folder of photos for contact sheets")
     parser.add_argument("-o", dest="runs", type=Path, required=True)
     options = parser.parse_args()
     check(options.photos, PHOTOS_SHA256)

@@ -70,7 +70,7 @@ class PhaseConfig:
     learning_rate: float
     """Peak learning rate of Adam for both networks, above 0; the paper has 2e-4."""
     learning_rate_schedule: LearningRateSchedule = "constant"
-    """Course of the learning rate after the warmup: constant, or half a cosine down to 0."""
+    """Learning rate after the warmup: constant, or half a cosine down to 0."""
     warmup_steps: int = 1
     """Number of steps over which the learning rate rises linearly, from 1; default 1, no rise."""
     beta1: float = 0.5
@@ -86,7 +86,7 @@ class PhaseConfig:
     pixel_weight: float = 0.0
     """Weight of the L1 loss between G(p) and the content target, from 0."""
     gradient_difference_weight: float = 0.0
-    """Weight of the L1 loss between the image gradients of G(p) and of the content target, from 0."""
+    """Weight of the L1 loss between image gradients of G(p) and of the content target, from 0."""
     ink_weight: float = 0.0
     """Additional weight, in those two losses, of a pixel with full ink on white; from 0, default 0:
     all pixels have the same weight."""

@@ -1,4 +1,4 @@
-"""What trainer tests share: folders of small pictures, configs that train in a second, a run."""
+"""Fixtures of the trainer's tests: folders of small images, tiny configs, a finished run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trainer.training.train import train
 
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of five small noisy pictures of discs."""
+    """A folder of five small noisy images of discs."""
     folder = tmp_path_factory.mktemp("photos")
     for seed in range(5):
         write_image(folder / f"photo {seed}.png", draw_discs(60, 80, seed))
@@ -24,7 +24,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def cartoons(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of four small pictures of discs with ink around them."""
+    """A folder of four small images of discs with ink outlines."""
     folder = tmp_path_factory.mktemp("cartoons")
     for seed in range(4):
         write_image(folder / f"cartoon {seed}.png", draw_discs(48, 70, seed + 50, ink=True))
@@ -36,25 +36,25 @@ TINY = (
     *("blocks=1", "discriminator_width=4", "save_every=2", "log_every=1"),
     *("initialization.content_weight=0", "adversarial.content_weight=0"),
 )
-"""What makes a preset tiny, and lets it do without a content network."""
+"""Settings that make a preset tiny and remove its need for a content network."""
 
 
 @pytest.fixture(scope="session")
 def config() -> TrainConfig:
-    """The `lite` preset, tiny: the initialization phase alone."""
+    """The preset `lite`, tiny: six steps of the initialization phase alone."""
     lite = ("width=6", "initialization.steps=6", "initialization.pixel_only_steps=1")
     return change_config(PRESETS["lite"], [*TINY, *lite, "adversarial.steps=0"])
 
 
 @pytest.fixture(scope="session")
 def both_phases(config: TrainConfig) -> TrainConfig:
-    """The `lite` preset, tiny: three steps of each phase."""
+    """The preset `lite`, tiny: three steps of each phase."""
     return change_config(config, ["initialization.steps=3", "adversarial.steps=3"])
 
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory, photos: Path, config: TrainConfig) -> Run:
-    """A finished run; tests only read it."""
+    """A finished run, which tests must not change."""
     run = Run(tmp_path_factory.mktemp("runs") / "trained")
     sources = Sources(photos)
     run.claim("lite", config, sources)

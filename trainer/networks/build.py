@@ -28,7 +28,7 @@ def make_generator(config: TrainConfig) -> nn.Module:
 
 
 def make_discriminator(config: TrainConfig) -> nn.Module:
-    """Create D, which maps (N, 3, H, W) in [-1, 1] to logits (N, 1, h, w), a list over its scales."""
+    """Create D, which maps (N, 3, H, W) in [-1, 1] to logits (N, 1, h, w), one map per scale."""
     if config.discriminator == "lite":
         discriminator: nn.Module = LiteDiscriminator(
             config.discriminator_width, config.discriminator_input

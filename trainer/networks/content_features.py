@@ -27,7 +27,7 @@ STAGE_BLOCKS = {2: "abc", 3: "abcd", 4: "abcdef"}
 
 TORCHVISION_MEAN = (0.485, 0.456, 0.406)
 TORCHVISION_DEVIATION = (0.229, 0.224, 0.225)
-"""Mean and standard deviation of red, green and blue in [0, 1] that torchvision's weights expect."""
+"""Mean and standard deviation of red, green, blue in [0, 1] that torchvision's weights expect."""
 TORCHVISION_LEVELS = tuple(255 * mean for mean in reversed(TORCHVISION_MEAN))
 """The same mean in Caffe's form: blue, green and red in levels."""
 

@@ -2,7 +2,8 @@
 
 In: images (N, 3, H, W) in [-1, 1]. Out: cartoons of the same shape, or logits of patches. Both are
 departures from the paper: its generator takes 830 thousand multiply-adds per pixel, this one less
-than 5 thousand. It has no normalization, so that tiles, half precision and neighboring frames agree.
+than 5 thousand. It has no normalization, so that tiles, half precision and neighboring frames
+agree.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ OUTPUT_GAIN = 0.1
 
 
 class LiteGenerator(nn.Module):
-    """Generator that computes (1 + gain) * photo + offset: under 5 thousand multiply-adds per pixel.
+    """Generator that computes (1 + gain) * photo + offset.
 
-    The form is that of a guided filter (He et al., 2013). Gain and offset are images of half the
-    resolution, upsampled bilinearly, so that they have no finer detail: a sharp edge in the output
-    is the photo's own, a flat area has a gain of -1, and a line is an offset. A network that paints
-    pixels directly draws the same edge differently for each position relative to its 2 x 2 grid,
-    which flickers in a video.
+    It takes less than 5 thousand multiply-adds per pixel. The form is that of a guided filter (He
+    et al., 2013). Gain and offset are images of half the resolution, upsampled bilinearly, so that
+    they have no finer detail: a sharp edge in the output is the photo's own, a flat area has a gain
+    of -1, and a line is an offset. A network that outputs pixels directly draws the same edge
+    differently for each position relative to its 2 x 2 grid, which flickers in a video.
 
     Most of the work is done at 1/4 of the resolution, and the rest at 1/2. Measured by how well
     the network reproduces drawings, channels at 1/2 of the resolution are worth more than channels
@@ -136,7 +137,7 @@ class PixelShuffleLast(nn.Module):
 
 
 def fold_upsampling(network: nn.Module) -> nn.Module:
-    """Return a copy of a network with each `BilinearUpsampling` as a plain convolution, for export."""
+    """Return a copy of a network with each `BilinearUpsampling` as a convolution, for export."""
     folded = copy.deepcopy(network)
     for name, layer in network.named_modules():
         if isinstance(layer, BilinearUpsampling):
