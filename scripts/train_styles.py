@@ -4,8 +4,8 @@
         --content-weights FILE -o runs [STYLE...]
 
 In: folders with the same images as those of the shipped styles, which is checked by a hash. Out: a
-run for each style, and engines in `runs/engines`. Each style is a run of `toonvid train`, so that the
-same command resumes where it stopped.
+run for each style, and engines in `runs/engines`. Each style is a run of `toonvid train`, so that
+the same command resumes where it stopped.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ EPSILON = 1e-5
 """Addend to the variance in instance norm, the same as in BatchNorm."""
 
 SLOPE = 0.2
-"""Slope of LeakyReLU below 0, in the discriminator as in the paper, and in the improved generator."""
+"""Slope of LeakyReLU below 0 in the discriminator, as in the paper, and the improved generator."""
 
 
 class Generator(nn.Module):
