@@ -1,4 +1,4 @@
-"""How good a style is, in figures: FID, KID, content similarity, sharpness and warping error.
+"""Figures of the quality of a style: FID, KID, content similarity, sharpness and warping error.
 
 Engines, a folder of photos, a folder of cartoons and videos go in; an `Evaluation` comes out. The
 door is `evaluate`.

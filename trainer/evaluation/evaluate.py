@@ -52,7 +52,7 @@ _BATCH = 16  # crops of photos that go through the network at once, each with it
 
 @dataclass(frozen=True)
 class EvaluationProgress:
-    """How far one stage of an evaluation has come."""
+    """Progress of one stage of an evaluation."""
 
     stage: str
     """Name of a video, `cartoons` or `photos`."""
@@ -139,7 +139,7 @@ class _CropBatch:
 
 @dataclass
 class _Measurements:
-    """What was measured so far on a set of crops, or on what one engine makes of them."""
+    """Measurements so far on a set of crops, or on the cartoons that one engine makes of them."""
 
     images: list[NDArray[np.int64]] = field(default_factory=list)
     features: list[NDArray[np.float32]] = field(default_factory=list)
