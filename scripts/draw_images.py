@@ -2,7 +2,7 @@
 
     python scripts/draw_images.py [FOLDER]
 
-In: FOLDER with the clips of `CLIPS`, whose authors docs/research/styles.md names; without it only
+In: FOLDER with the clips of `CLIPS`, whose authors docs/styles.md names; without it only
 the scene is drawn. Out: JPEG files in docs/images.
 """
 

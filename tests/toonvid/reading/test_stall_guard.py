@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from support.clips import Clip, frame_times, moving_frames
-from support.run_toonvid import start_apart
+from support.run_toonvid import start_subprocess
 
 from toonvid.errors import SourceError
 from toonvid.pipeline import ConvertOptions, convert
@@ -190,7 +190,7 @@ def test_a_signal_ends_a_run_that_waits_for_a_pipe(at_work, video, engines_folde
     folder = tmp_path / "targets"
     folder.mkdir()
     read, write = os.pipe()
-    running = start_apart(
+    running = start_subprocess(
         *("convert", "-", "-o", folder / "a.mkv", "--style", "negative", "--stall-seconds", "0"),
         env={"TOONVID_ENGINES": str(engines_folder)},
         stdin=read,
@@ -216,7 +216,7 @@ def test_a_signal_ends_a_run_that_waits_for_a_pipe(at_work, video, engines_folde
 
 def test_stall_seconds_is_an_option_of_the_command_line(engines_folder, tmp_path):
     read, write = os.pipe()
-    ended = start_apart(
+    ended = start_subprocess(
         *("convert", "-", "-o", tmp_path / "a.mkv", "--style", "negative"),
         *("--stall-seconds", "0.2"),
         env={"TOONVID_ENGINES": str(engines_folder)},

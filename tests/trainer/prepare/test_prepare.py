@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from support.clips import Clip, image_file
 from support.drawn_images import draw_discs, write_image
-from support.run_toonvid import run_here, start_apart
+from support.run_toonvid import run_here, start_subprocess
 
 from toonvid.bench.demo_scene import draw_scene, write_scene
 from toonvid.errors import SourceError, TargetError, TrainingError
@@ -295,7 +295,7 @@ def test_a_killed_run_is_continued_to_the_same_files(tmp_path: Path) -> None:
     run_prepare(source, tmp_path / "whole")
     target = tmp_path / "broken"
     for count in (5, 22):  # the second one inside the video
-        running = start_apart("prepare", source, "-o", target, *FLAGS, "-q")
+        running = start_subprocess("prepare", source, "-o", target, *FLAGS, "-q")
         while len(list(target.rglob("*.jpg"))) < count and running.poll() is None:
             time.sleep(0.002)
         running.send_signal(signal.SIGKILL)
