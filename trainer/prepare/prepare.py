@@ -59,7 +59,7 @@ class PrepareProgress:
     """Path of the current source."""
     share: float
     """Position in the current source, 0..1."""
-    pictures: int
+    crops: int
     """Number of crops written in this run."""
 
 
@@ -116,7 +116,7 @@ def _process_new(
         with prefetch(_examine_new(named, manifest, options), _FRAMES_AHEAD) as examined:
             for item in examined:
                 entry = entry or ManifestEntry(item.source, manifest.next_number())
-                path, in_source = item.source.path, len(entry.pictures)
+                path, in_source = item.source.path, len(entry.crops)
                 if isinstance(item, ExaminedFrame):
                     _write_crops(
                         item, entry=entry, index=index, folder=manifest.folder, options=options
@@ -129,7 +129,7 @@ def _process_new(
                 entry, done, written = None, done + 1, written + in_source
                 show(PrepareProgress(done, total, path, 0.0, written))
     except BaseException:  # also KeyboardInterrupt: crops of an unrecorded source are deleted
-        for crop in entry.pictures if entry else ():
+        for crop in entry.crops if entry else ():
             (manifest.folder / crop).unlink(missing_ok=True)
         raise
     return written
@@ -165,7 +165,7 @@ def _write_crops(
     for short_side, number, crop in cut_crops(frame.pixels, options):
         if (fault := find_fault(crop, options.max_blur, keep_credits=True)) is not None:
             entry.counts[f"{fault} crops"] += 1
-        elif options.max_pictures is None or len(entry.pictures) < options.max_pictures:
+        elif options.max_pictures is None or len(entry.crops) < options.max_pictures:
             path = crop_path(
                 entry.number,
                 stem=stem,
@@ -173,7 +173,7 @@ def _write_crops(
                 short_side=short_side,
                 crop=number,
             )
-            entry.pictures.append(path)
+            entry.crops.append(path)
             entry.counts["written"] += 1
             _write_crop(folder / path, crop)
 
