@@ -4,6 +4,7 @@ Engines, a folder of photos, a folder of cartoons and videos go in; an `Evaluati
 door is `evaluate`.
 
 - evaluate: runs the engines over photos and videos and collects the figures
+- measure_crops: runs engines and the network over crops
 - crops: which crops of which images are compared
 - feature_network: ResNet-50, whose features are compared
 - fid_kid: distances between sets of features
