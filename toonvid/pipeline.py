@@ -1,4 +1,4 @@
-"""How a frame travels: decode -> stylize -> encode -> sink, each stage on a thread of its own.
+"""The way of a frame: decode -> stylize -> encode -> sink, each stage on a thread of its own.
 
 In: a source that FFmpeg opens. Out: a target, or segments of one. `run_stages` is the loop that
 every conversion goes through; it hands packets to a sink and does not know what becomes of them.
@@ -36,28 +36,28 @@ DEPTH = 4  # frames between two stages: enough to hide a slow one, few enough fo
 
 @dataclass(frozen=True)
 class ConvertOptions:
-    """How a source is converted."""
+    """Options of a conversion: those of its three stages, and of resuming it."""
 
     decoding: DecodeOptions = field(default_factory=DecodeOptions)
     """Part and size of the source."""
     stylizing: StylizeOptions = field(default_factory=StylizeOptions)
-    """How much of a cartoon it becomes."""
+    """Strength, color and comparison of the cartoon."""
     encoding: EncodeOptions = field(default_factory=EncodeOptions)
-    """How the target is written."""
+    """Codec, quality and streams of the target."""
     segment_seconds: Fraction = Fraction(10)
-    """Seconds of the video in a segment, the most that a crash can cost."""
+    """Seconds of video in a segment, which is the most that a crash can cost."""
     restart: bool = False
     """Whether to throw away what an earlier run has finished."""
     command: str = ""
-    """What the user typed, shown by `toonvid convert --status`; empty when nothing was."""
+    """Command line of the user, shown by `toonvid convert --status`; empty in other programs."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a conversion has come."""
+    """State of a conversion that is under way."""
 
     info: VideoInfo
-    """What is known of the source."""
+    """Description of the source."""
     frames: int
     """Frames written so far."""
     video_seconds: float
@@ -70,7 +70,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Conversion:
-    """What a conversion did."""
+    """Result of a conversion."""
 
     source: str
     target: str
@@ -83,13 +83,13 @@ class Conversion:
     stage_seconds: dict[str, float]
     """Stage -> seconds in which it was at work; stages run side by side."""
     notices: tuple[str, ...]
-    """What was converted, mapped or left out."""
+    """Sentences for the user: streams that were converted or left out, colors that were mapped."""
     damage: str | None
-    """What of the source could not be read; None when all was."""
+    """Parts of the source that could not be read; None when all of it was."""
     first_frame_seconds: float = 0.0
     """Seconds until the first frame was encoded."""
     resumed_frames: int = 0
-    """How many of `frames` earlier runs had finished; `seconds` does not cover them."""
+    """Those of `frames` that earlier runs had finished; `seconds` does not cover them."""
 
     @property
     def slowest_stage(self) -> str:
@@ -99,7 +99,7 @@ class Conversion:
 
 @dataclass(frozen=True)
 class Sink:
-    """Where the packets of a part of the video go."""
+    """Receiver of the packets of one part of the video."""
 
     encoder: Encoder
     """Open. Encodes this part and no other."""
@@ -231,7 +231,7 @@ def run_stages(
 
 
 def end_seconds(frame: Frame) -> float:
-    """When a frame stops being shown, in seconds."""
+    """Return the time at which a frame stops being shown, in seconds."""
     return float((frame.pts + frame.duration) * frame.time_base)
 
 

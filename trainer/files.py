@@ -1,4 +1,7 @@
-"""Files that are there whole or not at all, and folders that can be written."""
+"""Files and folders of the trainer: errors of the disk become a `TrainingError` of one line.
+
+The writing itself is `toonvid.files`.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,10 @@ from toonvid.errors import TrainingError
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder that can be written to.
+    """Makes a folder, and checks that files can be written in it.
 
     Raises:
-        TrainingError: It cannot.
+        TrainingError: The folder cannot be made, or not be written.
     """
     probe = folder / f".probe-{os.getpid()}"
     try:

@@ -1,4 +1,4 @@
-"""Run the command line, inside the test's process or in one of its own."""
+"""Runs the command line, inside the test's process or in a subprocess."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from toonvid import cli
 
 @dataclass(frozen=True)
 class Ended:
-    """How a run of the command line ended."""
+    """Exit code and output of a finished run."""
 
     code: int
     out: str
@@ -24,7 +24,7 @@ class Ended:
 
 
 def run_here(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> Ended:
-    """Run in this process: fast, but without a terminal, pipes or signals of its own."""
+    """Run in this process: fast, but it shares the test's streams and signals."""
     kept_argv = sys.argv
     kept_handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     sys.argv = ["toonvid", *map(str, arguments)]
@@ -41,10 +41,10 @@ def run_here(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> Ende
     return Ended(code if isinstance(code, int) else int(code is not None), out, err)
 
 
-def start_apart(
+def start_subprocess(
     *arguments: str | Path, env: dict[str, str] | None = None, **streams: int | None
 ) -> subprocess.Popen[bytes]:
-    """Start a process of its own."""
+    """Start a subprocess, with streams as `subprocess.Popen` takes them."""
     return subprocess.Popen(
         [sys.executable, "-m", "toonvid", *map(str, arguments)],
         env={**os.environ, **(env or {})},
@@ -53,9 +53,9 @@ def start_apart(
 
 
 def page_address(running: subprocess.Popen[bytes]) -> str:
-    """The address that `live --serve` prints on its standard error, which must be a pipe."""
+    """Read the address that `live --serve` prints on standard error, which must be a pipe."""
     assert running.stderr is not None
     for line in running.stderr:
         if line.startswith(b"open "):
             return line.decode().split()[1]
-    raise AssertionError("it ended without a page")
+    raise AssertionError("the process ended without printing an address")

@@ -17,7 +17,7 @@ import av
 import numpy as np
 
 from support.http_camera import MjpegCamera
-from support.run_toonvid import start_apart
+from support.run_toonvid import start_subprocess
 from support.virtual_display import virtual_display
 from toonvid.bench.demo_scene import draw_scene
 from toonvid.bench.drawn_clock import draw_clock, elapsed_ms, read_clock
@@ -69,7 +69,7 @@ def measure_screen_delay(
         MjpegCamera(width, height, rate=rate, draw=draw) as server,
         _TransportMeter(server.url) as transport,
     ):
-        process = start_apart(
+        process = start_subprocess(
             *("live", server.url, "--style", style, "--seconds", str(seconds), "--json"),
             env={**env, "DISPLAY": display},
             stdout=subprocess.PIPE,

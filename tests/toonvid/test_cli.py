@@ -1,4 +1,4 @@
-"""The command line as a user meets it: words in, one clear line and an exit code out."""
+"""The command line: arguments in, one clear line and an exit code out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from support.run_toonvid import run_here, start_apart
+from support.run_toonvid import run_here, start_subprocess
 
 import toonvid
 from toonvid.bench.demo_scene import write_scene
@@ -21,8 +21,8 @@ from toonvid.bench.demo_scene import write_scene
 pytestmark = pytest.mark.usefixtures("only_tiny_engines")
 
 
-def pictures(film: Path) -> list[np.ndarray]:
-    with av.open(film) as container:
+def frames_of(video: Path) -> list[np.ndarray]:
+    with av.open(video) as container:
         return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
 
 
@@ -42,15 +42,15 @@ def test_version_and_help(capsys: Capsys) -> None:
 def test_convert_writes_beside_the_source_and_says_so(
     scene_video: Path, tmp_path: Path, capsys: Capsys
 ) -> None:
-    film = tmp_path / "my 'film'.mp4"
-    film.write_bytes(scene_video.read_bytes())
-    ended = run_here(capsys, "convert", film, "--style", "negative")
-    target = tmp_path / "my 'film'.toon.mp4"
+    video = tmp_path / "my 'video'.mp4"
+    video.write_bytes(scene_video.read_bytes())
+    ended = run_here(capsys, "convert", video, "--style", "negative")
+    target = tmp_path / "my 'video'.toon.mp4"
     assert ended.code == 0
     assert f"Wrote {target}: 12 frames in" in ended.err
     assert "was the slowest" in ended.err
     assert ended.out == ""
-    before, after = pictures(film)[0].astype(int), pictures(target)[0].astype(int)
+    before, after = frames_of(video)[0].astype(int), frames_of(target)[0].astype(int)
     assert np.abs(255 - before - after).mean() < 6
 
 
@@ -70,20 +70,20 @@ def test_steady_holds_what_the_source_does_not_change(tmp_path: Path, capsys: Ca
         codec = ("--style", "identity", "--codec", "ffv1")
         ended = run_here(capsys, "convert", source, *codec, "--steady", steady, "-o", target)
         assert ended.code == 0, ended.err
-        changes[steady] = np.abs(np.diff(np.stack(pictures(target)).astype(int), axis=0)).mean()
+        changes[steady] = np.abs(np.diff(np.stack(frames_of(target)).astype(int), axis=0)).mean()
     assert changes["1"] < 0.5 * changes["0"]
 
 
-def test_quiet_says_nothing_and_json_says_all(
+def test_quiet_prints_nothing_and_json_prints_the_result(
     scene_video: Path, tmp_path: Path, capsys: Capsys
 ) -> None:
     options = ("--style", "negative", "-o", tmp_path / "a.mp4", "--overwrite")
     assert run_here(capsys, "convert", scene_video, *options, "-q").err == ""
-    told = json.loads(run_here(capsys, "convert", scene_video, *options, "-q", "--json").out)
-    assert told["frames"] == 12
-    assert told["damage"] is None
-    assert set(told["stage_seconds"]) == {"decode", "stylize", "encode"}
-    assert set(told) == {
+    printed = json.loads(run_here(capsys, "convert", scene_video, *options, "-q", "--json").out)
+    assert printed["frames"] == 12
+    assert printed["damage"] is None
+    assert set(printed["stage_seconds"]) == {"decode", "stylize", "encode"}
+    assert set(printed) == {
         *("source", "target", "frames", "film_seconds", "seconds", "stage_seconds", "notices"),
         *("damage", "first_frame_seconds", "resumed_frames", "slowest_stage"),
     }
@@ -111,7 +111,7 @@ def test_one_bad_source_does_not_stop_the_rest(
     scene_video: Path, tmp_path: Path, capsys: Capsys
 ) -> None:
     bad = tmp_path / "bad.mp4"
-    bad.write_text("this is no film")
+    bad.write_text("this is no video")
     out = tmp_path / "out"
     out.mkdir()
     ended = run_here(
@@ -142,7 +142,7 @@ def test_one_bad_source_does_not_stop_the_rest(
         (["--start", "9"], 1, "nothing to write"),
     ],
 )
-def test_bad_words_get_one_line_and_an_exit_code(
+def test_wrong_arguments_give_one_line_and_an_exit_code(
     scene_video: Path,
     tmp_path: Path,
     capsys: Capsys,
@@ -170,52 +170,52 @@ def test_damaged_source_ends_with_4(tmp_path: Path, capsys: Capsys) -> None:
     ended = run_here(capsys, "convert", cut, "-o", tmp_path / "a.mkv", "--style", "identity")
     assert ended.code == 4
     assert "is damaged" in ended.err
-    assert 0 < len(pictures(tmp_path / "a.mkv")) < 16
+    assert 0 < len(frames_of(tmp_path / "a.mkv")) < 16
 
 
-def test_film_goes_through_pipes(scene_video: Path, tmp_path: Path, engines_folder: Path) -> None:
+def test_videos_go_through_pipes(scene_video: Path, tmp_path: Path, engines_folder: Path) -> None:
     with scene_video.open("rb") as source, (tmp_path / "a.mkv").open("wb") as target:
         # mp4 cannot be read from a pipe without seeking when its index is last; Matroska can.
-        first = start_apart("convert", scene_video, "-o", "-", "--style", "identity", "-q",
-                            stdin=source.fileno(), stdout=subprocess.PIPE)  # fmt: skip
-        second = start_apart("convert", "-", "-o", "-", "--style", "negative", "-q",
-                             stdin=first.stdout.fileno(), stdout=target.fileno())  # fmt: skip
+        first = start_subprocess("convert", scene_video, "-o", "-", "--style", "identity", "-q",
+                                 stdin=source.fileno(), stdout=subprocess.PIPE)  # fmt: skip
+        second = start_subprocess("convert", "-", "-o", "-", "--style", "negative", "-q",
+                                  stdin=first.stdout.fileno(), stdout=target.fileno())  # fmt: skip
         first.stdout.close()
         assert (second.wait(60), first.wait(60)) == (0, 0)
-    assert len(pictures(tmp_path / "a.mkv")) == 12
+    assert len(frames_of(tmp_path / "a.mkv")) == 12
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signal_ends_cleanly(
     scene_video: Path, tmp_path: Path, capsys: Capsys, number: signal.Signals
 ) -> None:
-    film = tmp_path / "film.mkv"
-    run_here(capsys, "convert", scene_video, "-o", film, "--style", "identity")
+    video = tmp_path / "video.mkv"
+    run_here(capsys, "convert", scene_video, "-o", video, "--style", "identity")
     folder = tmp_path / "targets"
     folder.mkdir()
-    running = start_apart(
+    running = start_subprocess(
         *("convert", "-", "-o", folder / "a.mkv", "--style", "identity"),
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
     assert running.stdin is not None
-    running.stdin.write(film.read_bytes()[:-100])  # and then the source stalls, at work
+    running.stdin.write(video.read_bytes()[:-100])  # then the source stalls in mid-conversion
     running.stdin.flush()
     while not (folder / ".a.mkv.part" / "target.mkv").exists():
         assert running.poll() is None
         time.sleep(0.01)
     running.send_signal(number)
-    _, said = running.communicate(timeout=60)
+    _, printed = running.communicate(timeout=60)
     assert running.returncode == 128 + number
-    assert b"stopped; nothing was left half-written" in said
+    assert b"stopped; nothing was left half-written" in printed
     assert list(folder.iterdir()) == []
 
 
-def test_demo_needs_no_film(tmp_path: Path, capsys: Capsys) -> None:
+def test_demo_needs_no_source(tmp_path: Path, capsys: Capsys) -> None:
     target = tmp_path / "demo.mp4"
     ended = run_here(capsys, "demo", "-o", target, "--seconds", "0.2", "--style", "negative")
     assert ended.code == 0
-    assert len(pictures(target)) == 5
+    assert len(frames_of(target)) == 5
     assert run_here(capsys, "demo", "-o", target, "--style", "negative").code == 1
 
 
@@ -230,7 +230,7 @@ def test_bench_prints_a_table_or_json(capsys: Capsys) -> None:
     assert all(size["pipeline"] > 0 for size in found["sizes"])
 
 
-def test_bench_looks_at_a_new_process_too(capsys: Capsys, scene_video: Path) -> None:
+def test_bench_measures_a_new_process_too(capsys: Capsys, scene_video: Path) -> None:
     options = ("--style", "negative", "--size", "32p", "--rounds", "1", "--seconds", "0.5")
     found = json.loads(run_here(capsys, "bench", scene_video, *options, "--json").out)
     [size] = found["sizes"]
@@ -257,7 +257,7 @@ def test_bench_compares_by_turns(capsys: Capsys) -> None:
         (("nowhere.mp4",), "does not exist"),
     ],
 )
-def test_bench_refuses_what_it_cannot_do(
+def test_bench_refuses_wrong_arguments(
     option: tuple[str, ...], message: str, capsys: Capsys
 ) -> None:
     ended = run_here(capsys, "bench", "--style", "negative", *option)
@@ -297,16 +297,16 @@ def test_added_style_is_found_by_name(
     assert run_here(capsys, "convert", scene_video, "-o", target, "--style", "negative").code == 0
 
 
-def test_try_shows_every_style_on_one_sheet(
+def test_try_draws_every_style_on_one_sheet(
     scene_video: Path, tmp_path: Path, capsys: Capsys
 ) -> None:
     sheet = tmp_path / "sheet.png"
     ended = run_here(capsys, "styles", "try", scene_video, "--at", "0.5", "-o", sheet)
     assert ended.code == 0
     assert "the source, identity," in ended.out
-    [picture] = pictures(sheet)
-    assert picture.shape[0] == 64 * 2 + 8
-    assert np.abs(picture[:64, :96].astype(int) - picture[:64, 104:200]).max() <= 1
+    [image] = frames_of(sheet)
+    assert image.shape[0] == 64 * 2 + 8
+    assert np.abs(image[:64, :96].astype(int) - image[:64, 104:200]).max() <= 1
     assert run_here(capsys, "styles", "try", scene_video, "--at", "9", "-o", sheet).code == 1
 
 
@@ -349,16 +349,16 @@ assert not heavy, heavy
     subprocess.run([sys.executable, "-c", lines], check=True, timeout=60)
 
 
-def test_status_tells_where_a_conversion_stands(
+def test_status_prints_how_far_a_conversion_is(
     scene_video: Path, tmp_path: Path, capsys: Capsys
 ) -> None:
     target = tmp_path / "a.mp4"
     nothing = run_here(capsys, "convert", "--status", target)
     assert (nothing.code, nothing.out) == (1, f"{target}: no conversion to it is known\n")
-    half_done(scene_video, target)
-    told = run_here(capsys, "convert", "--status", target)
-    assert told.code == 0
-    assert told.out == (
+    stop_after_two_segments(scene_video, target)
+    printed = run_here(capsys, "convert", "--status", target)
+    assert printed.code == 0
+    assert printed.out == (
         f"{target}: 0:00 of 0:01 finished, 6 frames in 2 segments\n"
         "no process is working on it; resume with\n  toonvid convert this\n"
     )
@@ -369,7 +369,7 @@ def test_status_tells_where_a_conversion_stands(
     assert run_here(capsys, "convert", "--status", target).out == f"{target}: finished\n"
 
 
-def half_done(source: Path, target: Path) -> None:
+def stop_after_two_segments(source: Path, target: Path) -> None:
     """Stop a conversion after two segments of three frames."""
     from toonvid import ConvertOptions, convert, find_engine, open_backend
 
@@ -385,21 +385,21 @@ def half_done(source: Path, target: Path) -> None:
         convert(source, target, backend, options, on_progress=stop)
 
 
-def test_other_options_end_with_2_and_restart_begins_anew(
+def test_other_options_end_with_2_and_restart_begins_again(
     scene_video: Path, tmp_path: Path, capsys: Capsys
 ) -> None:
     target = tmp_path / "a.mp4"
-    half_done(scene_video, target)
+    stop_after_two_segments(scene_video, target)
     options = ("convert", scene_video, "-o", target, "--style", "negative", "--crf", "30")
     refused = run_here(capsys, *options)
     assert refused.code == 2
     assert "--crf was None, is 30" in refused.err
     assert "begin anew with --restart; nothing was deleted" in refused.err
     assert run_here(capsys, *options, "--restart").code == 0
-    assert len(pictures(target)) == 12
+    assert len(frames_of(target)) == 12
 
 
-def test_what_cannot_be_resumed_says_so_once(
+def test_a_note_says_once_that_a_conversion_cannot_be_resumed(
     scene_video: Path, tmp_path: Path, capsys: Capsys
 ) -> None:
     options = ("--style", "negative", "-o")

@@ -1,4 +1,4 @@
-"""`toonvid train` and `toonvid export`, as typed."""
+"""`toonvid train` and `toonvid export` on the command line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 import onnx
 import pytest
 import torch
-from support.run_toonvid import run_here, start_apart
+from support.run_toonvid import run_here, start_subprocess
 from support.tiny_engines import negative_engine
 
 import toonvid
@@ -35,7 +35,7 @@ TINY = (
 )
 
 
-def test_train_ends_with_an_engine_and_goes_on_with_the_same_command(
+def test_train_exports_an_engine_and_the_same_command_resumes(
     capsys: pytest.CaptureFixture[str], photos: Path, tmp_path: Path
 ) -> None:
     run, engines = tmp_path / "tiny", tmp_path / "engines"
@@ -52,18 +52,18 @@ def test_train_ends_with_an_engine_and_goes_on_with_the_same_command(
     assert "holds a run with another seed, blocks" in other.err
 
 
-def test_a_probe_ends_with_a_sheet_and_needs_held_out_photos(
+def test_a_sweep_writes_a_sheet_and_needs_held_out_photos(
     capsys: pytest.CaptureFixture[str], photos: Path, tmp_path: Path
 ) -> None:
-    command = ("train", "--photos", photos, "-o", tmp_path / "probes", *TINY)
-    probe = ("--probe", "pixel-weight=1,6", "--probe-steps", "2")
-    refused = run_here(capsys, *command, *probe)
+    command = ("train", "--photos", photos, "-o", tmp_path / "sweep", *TINY)
+    sweep = ("--sweep", "pixel-weight=1,6", "--sweep-steps", "2")
+    refused = run_here(capsys, *command, *sweep)
     assert refused.code == 1
     assert "give --holdout DIR" in refused.err
-    ended = run_here(capsys, *command, *probe, "--holdout", photos)
+    ended = run_here(capsys, *command, *sweep, "--holdout", photos)
     assert ended.code == 0, ended.err
     assert "pixel-weight=1: step 2" in ended.out
-    assert (tmp_path / "probes" / "sweep.png").is_file()
+    assert (tmp_path / "sweep" / "sweep.png").is_file()
 
 
 def test_a_small_generator_learns_from_an_engine(
@@ -80,20 +80,20 @@ def test_a_small_generator_learns_from_an_engine(
     assert (engines / "small.onnx").is_file()
 
 
-def test_export_writes_the_card_as_told(
+def test_export_writes_the_options_into_the_card(
     capsys: pytest.CaptureFixture[str], trained: Run, tmp_path: Path
 ) -> None:
     credits = tmp_path / "credits.json"
     credits.write_text('[{"name": "a", "author": "b", "licence": "MIT"}]')
-    command = ("export", trained.folder, "--style", "told", "-o", tmp_path, "--title", "As told")
-    ended = run_here(capsys, *command, "--licence", "MIT", "--credits", credits)
+    command = ("export", trained.folder, "--style", "mine", "-o", tmp_path, "--title", "My style")
+    ended = run_here(capsys, *command, "--license", "MIT", "--credits", credits)
     assert ended.code == 0, ended.err
-    assert "Wrote told.onnx and told.f16.onnx" in ended.out
-    card = find_engine(str(tmp_path / "told.json")).card
-    assert (card.title, card.license, card.trained_on[0].author) == ("As told", "MIT", "b")
+    assert "Wrote mine.onnx and mine.f16.onnx" in ended.out
+    card = find_engine(str(tmp_path / "mine.json")).card
+    assert (card.title, card.license, card.trained_on[0].author) == ("My style", "MIT", "b")
 
 
-def test_an_engine_goes_to_the_users_own_unless_told(
+def test_an_engine_goes_to_the_users_own_styles_by_default(
     capsys: pytest.CaptureFixture[str],
     trained: Run,
     tmp_path: Path,
@@ -135,7 +135,7 @@ def test_bad_input_is_one_line(
     assert len(ended.err.splitlines()) == 1
 
 
-def test_a_gpu_that_is_asked_for_and_not_there_is_missed(
+def test_a_missing_gpu_that_is_asked_for_is_an_error(
     capsys: pytest.CaptureFixture[str],
     photos: Path,
     tmp_path: Path,
@@ -149,7 +149,7 @@ def test_a_gpu_that_is_asked_for_and_not_there_is_missed(
     assert len(ended.err.splitlines()) == 1
 
 
-def test_a_style_begins_from_another_run_and_ends_with_an_engine(
+def test_a_run_can_start_from_another_run(
     capsys: pytest.CaptureFixture[str], photos: Path, cartoons: Path, trained: Run, tmp_path: Path
 ) -> None:
     run = tmp_path / "style"
@@ -164,13 +164,13 @@ def test_a_style_begins_from_another_run_and_ends_with_an_engine(
     assert [source.name for source in card.trained_on] == [photos.name, cartoons.name]
 
 
-def test_a_film_is_prepared_into_cartoons(
+def test_a_video_is_prepared_into_cartoons(
     capsys: pytest.CaptureFixture[str], photos: Path, tmp_path: Path
 ) -> None:
-    film = tmp_path / "film.mp4"
-    write_scene(film, 640, 480, Fraction(10), seconds=2)
+    video = tmp_path / "video.mp4"
+    write_scene(video, 640, 480, Fraction(10), seconds=2)
     run = tmp_path / "run"
-    command = ("train", "--photos", photos, "--cartoons", film, "-o", run, *TINY)
+    command = ("train", "--photos", photos, "--cartoons", video, "-o", run, *TINY)
     command = (*command, "--adversarial-steps", "1", "--engines", tmp_path)
     ended = run_here(capsys, *command)
     assert ended.code == 0, ended.err
@@ -180,7 +180,7 @@ def test_a_film_is_prepared_into_cartoons(
 
 
 @pytest.mark.parametrize("preset", ["paper", "improved"])
-def test_the_big_generators_become_engines(
+def test_the_large_generators_become_engines(
     capsys: pytest.CaptureFixture[str], photos: Path, cartoons: Path, tmp_path: Path, preset: str
 ) -> None:
     tiny = ("width=8", "blocks=1", "discriminator_width=4", "frame_heights=36", "log_every=1")
@@ -218,7 +218,7 @@ def test_skipped_photos_are_named_and_counted(
     assert "Skipped 1 image: bad [1].jpg" in ended.out
 
 
-def test_an_interrupt_writes_a_state_and_says_how_to_go_on(photos: Path, tmp_path: Path) -> None:
+def test_an_interrupt_writes_a_state_and_says_how_to_resume(photos: Path, tmp_path: Path) -> None:
     run = Run(tmp_path / "long")
     command = (
         "train",
@@ -230,7 +230,7 @@ def test_an_interrupt_writes_a_state_and_says_how_to_go_on(photos: Path, tmp_pat
         "--initialization-steps",
         "1000000",
     )
-    process = start_apart(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = start_subprocess(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         give_up = time.monotonic() + 60
         while not (run.stats.exists() and run.stats.read_text()) and time.monotonic() < give_up:
@@ -245,12 +245,14 @@ def test_an_interrupt_writes_a_state_and_says_how_to_go_on(photos: Path, tmp_pat
     assert f"Stopped after step {state.step}; the same command resumes" in out.decode()
 
 
-def test_a_killed_run_gives_the_weights_of_one_that_was_not(photos: Path, tmp_path: Path) -> None:
+def test_a_killed_and_resumed_run_gives_the_weights_of_an_undisturbed_one(
+    photos: Path, tmp_path: Path
+) -> None:
     many = ("--initialization-steps", "60", *TINY[2:], "--set", "save_every=3")
 
     def start(folder: Path) -> subprocess.Popen[bytes]:
         command = ("train", "--photos", photos, "-o", folder, *many, "--engines", tmp_path)
-        return start_apart(*command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return start_subprocess(*command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     killed, whole = Run(tmp_path / "killed"), Run(tmp_path / "whole")
     process = start(killed.folder)
@@ -269,14 +271,14 @@ def test_a_killed_run_gives_the_weights_of_one_that_was_not(photos: Path, tmp_pa
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
-def test_memory_is_flat_with_sheets_and_curves(
+def test_memory_stays_constant_with_sheets_and_tensorboard(
     photos: Path, cartoons: Path, tmp_path: Path
 ) -> None:
     run = Run(tmp_path / "run")
     steps = ("--initialization-steps", "0", "--adversarial-steps", "48")
     often = ("--holdout", photos, "--set", "sheet_every=3", "--set", "log_every=6")
     command = ("train", "--photos", photos, "--cartoons", cartoons, "-o", run.folder, *TINY[2:])
-    process = start_apart(
+    process = start_subprocess(
         *(*command, *steps, *often, "--set", "save_every=6", "--engines", tmp_path),
         stdout=subprocess.DEVNULL,
     )

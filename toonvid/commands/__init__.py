@@ -1,8 +1,8 @@
-"""The commands: words of the command line go in, printed lines and exit codes come out.
+"""The commands: arguments of the command line in, printed lines and exit codes out.
 
 Each command is one function in a file of its own name, and `toonvid.cli` registers it. A command
-turns words into option values, calls the package that does the work, and prints the result. Nothing
-outside this folder and `toonvid.cli` prints. Errors are left to `toonvid.cli`.
+turns arguments into option values, calls the package that does the work, and prints the result.
+Nothing outside this folder and `toonvid.cli` prints. Errors are left to `toonvid.cli`.
 
 - `convert`, `demo`, `live`: cartoons from videos, images and cameras.
 - `styles`: list, show, verify, try and add styles.

@@ -211,9 +211,9 @@ class _Asked:
         from toonvid.engine import find_engine
 
         card_path = find_engine(self.style).card_path
-        words = ["--style", str(card_path), "--backend", self.backend]
-        words += ["--precision", self.precision]
-        return tuple(words + (["--device", self.device] if self.device else []))
+        arguments = ["--style", str(card_path), "--backend", self.backend]
+        arguments += ["--precision", self.precision]
+        return tuple(arguments + (["--device", self.device] if self.device else []))
 
 
 def _bench_sizes(backend: Backend, sizes: list[Size], options: BenchOptions, as_json: bool) -> None:

@@ -66,7 +66,7 @@ class _PlainHelp:
         return params
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the words of the command line, with old option names replaced."""
+        """Parse the arguments of the command line, with old option names replaced."""
         known = {name for param in self.params for name in param.opts}
         rest: list[str] = super().parse_args(  # type: ignore[misc]
             ctx, [_current_name(word, known) for word in args]

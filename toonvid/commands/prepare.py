@@ -21,7 +21,7 @@ from toonvid.commands.progress import preparation_bar
 from toonvid.commands.trainer_package import require_own_trainer
 
 if TYPE_CHECKING:
-    from trainer.prepare.prepare import PrepareReport
+    from trainer.prepare.report import PrepareReport
 
 _PROBLEMS_SHOWN = 8
 _COLUMNS = (  # in the order of the table; names as the report has them

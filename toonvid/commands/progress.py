@@ -101,7 +101,7 @@ def preparation_bar(console: Console) -> Iterator[Callable[[PrepareProgress], No
                     description=shorten(Path(progress.source).name),
                     completed=progress.done + progress.share,
                     total=progress.total,
-                    figures=f"{progress.done}/{sources}, {count(progress.pictures, 'image')}",
+                    figures=f"{progress.done}/{sources}, {count(progress.crops, 'image')}",
                 )
 
             yield show

@@ -12,6 +12,7 @@ The door is `session.LiveSession`; `toonvid.commands.live` puts all parts togeth
     webcam          opens webcams with OpenCV
     screen_capture  captures the screen with FFmpeg, on X11 in a process of its own
     camera          reads a feed on a thread, keeps its newest frame, reconnects
+    camera_clock    pts of a source -> pts that count from the opening of the camera
     audio_buffer    audio packets of the camera, kept until a recording takes them
     live_stylizer   frame -> cartoon; changes style; chooses a size that is fast enough
     controls        what the user has asked for so far: style settings, wipe, recording

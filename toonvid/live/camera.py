@@ -16,6 +16,7 @@ from fractions import Fraction
 
 from toonvid.errors import CameraError, ToonvidError
 from toonvid.live.audio_buffer import AudioBuffer
+from toonvid.live.camera_clock import CameraClock
 from toonvid.live.feed import LIVE_TIME_BASE, Feed, OpenFeed
 from toonvid.video import AuxiliaryStreams, Frame, Pixels, seconds
 
@@ -24,8 +25,6 @@ logger = logging.getLogger(__name__)
 FIRST_FRAME_TIMEOUT_SECONDS = 20.0
 # The wait before an attempt to reconnect doubles from the first value to the second.
 _FIRST_RETRY_SECONDS, _LONGEST_RETRY_SECONDS = 0.5, 8.0
-# A source whose pts is further off than this from the time of arrival has reset its clock.
-_CLOCK_SLIP_SECONDS = 2.0
 # How long after a frame from a browser the frames of the source are still discarded.
 _BROWSER_PRIORITY_SECONDS = 2.0
 # The reading thread may hang inside a driver; it is a daemon and ends with the process.
@@ -79,8 +78,6 @@ class Camera:
         self._changed = threading.Condition()
         self._stopping = threading.Event()
         self._newest: CapturedFrame | None = None
-        self._last_pts = -1
-        self._offset: Fraction | None = None  # from the source's clock to the camera's, in seconds
         self._is_held = False  # at the first frame of a paced feed
         self._browser_until = 0.0  # `time.perf_counter()`
         self._ended = False
@@ -94,7 +91,7 @@ class Camera:
             CameraError: The source cannot be opened, or delivers no frame within 20 s.
             SourceError: The source is a file that cannot be read.
         """
-        self._began = time.perf_counter()
+        self._clock = CameraClock()
         self._thread = threading.Thread(target=self._run, name="camera", daemon=True)
         if self._open_feed is None:
             return self
@@ -152,8 +149,8 @@ class Camera:
             if newest is not None and self._is_held:
                 # A paced feed starts now: what came before was time to load the engine.
                 self._is_held = False
-                self._last_pts = max(self._now_pts(), self._last_pts)
-                started = replace(newest.frame, pts=self._last_pts)
+                self._clock.last_pts = max(self._clock.now(), self._clock.last_pts)
+                started = replace(newest.frame, pts=self._clock.last_pts)
                 newest = CapturedFrame(started, time.perf_counter())
                 self._changed.notify_all()
             self._newest = None
@@ -178,7 +175,7 @@ class Camera:
             pixels: (H, W, 3) uint8 RGB.
         """
         self._browser_until = time.perf_counter() + _BROWSER_PRIORITY_SECONDS
-        self._put(Frame(pixels, 0, LIVE_TIME_BASE), self._now_pts())
+        self._put(Frame(pixels, 0, LIVE_TIME_BASE), self._clock.now())
 
     def _run(self) -> None:
         """Open and read the source, again and again, until the camera is closed."""
@@ -215,10 +212,13 @@ class Camera:
     def _read(self, feed: Feed) -> None:
         """Deliver the frames of a feed until it ends."""
         is_reconnect = self._arrived > 0
-        self.frame_rate, self._offset = feed.frame_rate, None
+        self.frame_rate = feed.frame_rate
+        self._clock.forget_source()
         self.audio.attach(feed.auxiliary)
         for frame in feed.frames:
-            pts = self._camera_pts(frame, feed)
+            pts = self._clock.pts(frame, feed)
+            if feed.needs_pacing:
+                self._stopping.wait(max(0.0, float((pts - self._clock.now()) * LIVE_TIME_BASE)))
             if self._stopping.is_set():
                 return
             if is_reconnect:
@@ -239,38 +239,20 @@ class Camera:
         """Hold a paced feed at its first frame, and count its time from when that is taken."""
         with self._changed:
             self._changed.wait_for(lambda: not self._is_held or self._stopping.is_set())
-            self._offset = self._last_pts * LIVE_TIME_BASE - first.seconds
+            self._clock.start_source_at_last_pts(first)
 
     def _collect_audio(self) -> None:
-        if self._offset is not None:
-            self.audio.collect(self._offset, self._last_pts * LIVE_TIME_BASE)
-
-    def _camera_pts(self, frame: Frame, feed: Feed) -> int:
-        """Return a frame's pts on the camera's clock; waits for that time if the feed is paced."""
-        now = self._now_pts() * LIVE_TIME_BASE
-        following = max(now, (self._last_pts + 1) * LIVE_TIME_BASE)
-        if self._offset is None:
-            self._offset = following - frame.seconds
-        shown = frame.seconds + self._offset
-        if feed.needs_pacing:
-            self._stopping.wait(max(0.0, float(shown - now)))
-        elif not feed.has_clock:
-            shown = now
-        elif abs(shown - now) > _CLOCK_SLIP_SECONDS:
-            self._offset, shown = following - frame.seconds, following
-        return round(shown / LIVE_TIME_BASE)
-
-    def _now_pts(self) -> int:
-        return round((time.perf_counter() - self._began) / LIVE_TIME_BASE)
+        if self._clock.offset is not None:
+            self.audio.collect(self._clock.offset, self._clock.last_pts * LIVE_TIME_BASE)
 
     def _put(self, frame: Frame, pts: int, is_held: bool = False) -> None:
         """Make a frame the newest one. Its pts rises even where the source's does not."""
         with self._changed:
             self._is_held = is_held
             self.dropped += self._newest is not None
-            self._last_pts = max(pts, self._last_pts + 1)
+            pts = self._clock.last_pts = max(pts, self._clock.last_pts + 1)
             duration = round(seconds(frame.duration, frame.time_base) / LIVE_TIME_BASE)
-            moved = replace(frame, pts=self._last_pts, time_base=LIVE_TIME_BASE, duration=duration)
+            moved = replace(frame, pts=pts, time_base=LIVE_TIME_BASE, duration=duration)
             self._newest = CapturedFrame(moved, time.perf_counter())
             self._changed.notify_all()
 

@@ -64,7 +64,7 @@ class Recording:
         self.frame_count = 0
         """Frames written so far."""
         self.notices: list[str] = []
-        """What of the audio was converted or left out, each in a few words. Known at the end."""
+        """Audio streams that were converted or left out, each in a few words. Known at the end."""
         self._style = style
         self._camera = camera
         self._format = target_format(str(target))

@@ -13,8 +13,16 @@ from toonvid.writing.containers import VIDEO_CONTAINERS
 from toonvid.writing.options import EncodeOptions
 
 JOINABLE_CODECS = {
-    *("libx264", "libx264rgb", "libx265", "libsvtav1", "libvpx-vp9"),
-    *("mpeg4", "prores_ks", "dnxhd", "ffv1", "mjpeg"),
+    "libx264",
+    "libx264rgb",
+    "libx265",
+    "libsvtav1",
+    "libvpx-vp9",
+    "mpeg4",
+    "prores_ks",
+    "dnxhd",
+    "ffv1",
+    "mjpeg",
 }
 """Encoders that begin each segment with a key frame and give the same bytes each time, as tests
 show. Any other may encode whole videos only."""

@@ -1,4 +1,4 @@
-"""What makes two runs the same conversion: the same source, options, engine and versions.
+"""The identity of a conversion: its source, options, engine and versions.
 
 A source, options and an open backend go in; a `Job` comes out, whose values can be compared with
 those of an earlier run. Where the job is kept is left out (`toonvid.resume.journal_entries`).
@@ -146,7 +146,7 @@ def _fingerprint(source: Path) -> dict[str, str]:
 
 
 def _sample_offsets(size: int) -> list[int]:
-    """Where the hashed blocks begin; blocks that cover the file where it is small."""
+    """Offsets of the hashed blocks in bytes. The blocks cover a small file completely."""
     if size <= _SAMPLES * _SAMPLE_BYTES:
         return list(range(0, size, _SAMPLE_BYTES))
     last = size - _SAMPLE_BYTES

@@ -86,7 +86,7 @@ def _is_complete(target: Path) -> bool:
 
 
 def _mp4_end(file: BinaryIO, size: int) -> int:
-    """Where the last box of an MP4 file ends by its own length; 0 where the index is missing."""
+    """Offset at which the last box of an MP4 file ends by its own length; 0 without an index."""
     offset, has_index = 0, False
     while offset + 8 <= size:
         file.seek(offset)
@@ -100,6 +100,6 @@ def _mp4_end(file: BinaryIO, size: int) -> int:
 
 
 def _matroska_end(head: bytes) -> int:
-    """Where a Matroska file's Segment ends by its own length: a marker byte, then seven bytes."""
+    """Offset at which a Matroska file's Segment ends by its own length, which is seven bytes."""
     offset = head.find(_MATROSKA_SEGMENT_ID) + len(_MATROSKA_SEGMENT_ID)
     return offset + 8 + int.from_bytes(head[offset + 1 : offset + 8], "big")

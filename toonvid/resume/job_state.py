@@ -1,4 +1,4 @@
-"""How far an unfinished conversion has come, for `toonvid convert --status`.
+"""The state of an unfinished conversion, for `toonvid convert --status`.
 
 Reads the journal beside a target. Nothing is changed or locked, so that it may be called while
 another process converts.
@@ -17,7 +17,7 @@ from toonvid.writing.part_folder import part_folder, running_process
 
 @dataclass(frozen=True)
 class JobState:
-    """How far an unfinished conversion has come."""
+    """The state of an unfinished conversion."""
 
     job: Job
     segments: int
@@ -25,7 +25,7 @@ class JobState:
     frames: int
     """Number of frames in the finished segments."""
     finished_seconds: float
-    """How much of the video the finished segments cover, in seconds."""
+    """End of the last finished segment, in seconds of the video."""
     awaits_join: bool
     """Whether all segments are finished, so that only joining them is left."""
     process_id: int | None

@@ -1,4 +1,4 @@
-"""What the lines of a conversion's journal say.
+"""The kinds of lines in a conversion's journal, as values.
 
 A journal has three kinds of lines, in this order:
 
@@ -66,7 +66,7 @@ class FinishedSegment:
 
 @dataclass(frozen=True)
 class SourceEnd:
-    """What is known once the source was read to its end."""
+    """Facts that are known once the source was read to its end."""
 
     segments: int
     """Number of segments of the whole video."""
@@ -75,9 +75,9 @@ class SourceEnd:
     end_seconds: float
     """End of the last frame, in seconds."""
     notices: list[str]
-    """What was converted, mapped or left out on the way, one line each."""
+    """Messages on streams that were converted, mapped or left out, one line each."""
     damage: str | None
-    """What of the source could not be read; None when all of it was."""
+    """Description of the parts that could not be read; None when all of them were."""
 
 
 def frame_kind(frame: Frame) -> list[str]:

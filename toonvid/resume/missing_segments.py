@@ -61,7 +61,7 @@ class MissingSegments:
             on_progress: Called after each frame and each segment.
         """
         self.first_frame_at: float | None = None
-        """When the first frame was encoded, on the clock of `time.perf_counter`."""
+        """Time at which the first frame was encoded, on the clock of `time.perf_counter`."""
         self._source, self._target = source, target
         self._backend = backend
         self._options = options

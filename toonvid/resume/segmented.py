@@ -85,7 +85,14 @@ def convert(
         job = ""
         if Path(source).is_file():
             job = Job.describe(Path(source), backend, options).identity
-        return pipeline.convert(source, target, backend, options, on_progress, job)
+        return pipeline.convert(
+            source=source,
+            target=target,
+            backend=backend,
+            options=options,
+            on_progress=on_progress,
+            job=job,
+        )
     pipeline.refuse_same(Path(source), Path(target))
     return _convert_in_segments(
         source=Path(source),

@@ -1,4 +1,4 @@
-"""What an unfinished conversion keeps on disk: its segments and its journal, in one folder.
+"""The work folder of an unfinished conversion: its segments and its journal.
 
 The folder lies beside the target and is that of `toonvid.writing.part_folder`, whose lock must be
 held. Finished segments go in; which of them are intact, and where to go on, comes out. Files in the
@@ -81,7 +81,7 @@ class WorkFolder:
 
     @property
     def source_end(self) -> SourceEnd | None:
-        """What is known of the source's end; None before it, or while a segment is missing."""
+        """Facts noted at the source's end; None before it, or while a segment is missing."""
         end = read_source_end(self._journal.entries)
         return end if end is not None and len(self.finished) == end.segments else None
 
@@ -102,7 +102,7 @@ class WorkFolder:
 
     @property
     def finished_seconds(self) -> float:
-        """How much of the video is finished, in seconds."""
+        """End of the last finished segment, in seconds of the video."""
         return max((finished.end_seconds for finished in self.finished.values()), default=0.0)
 
     @property

@@ -4,6 +4,7 @@ The door is `stylizer` for the frames of a video, and `image` for single images.
 (`toonvid.backends`) runs the engine; what cartoon it draws is the engine's alone.
 
 - stylizer: batches, padding, strength and color
+- steady: temporal consistency of the cartoons
 - compare: source and cartoon in one frame
 - image: `toonvid.stylize` and `toonvid.open_style`, for arrays
 - options: `StylizeOptions`

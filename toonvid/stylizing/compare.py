@@ -63,7 +63,7 @@ def draw_wipe(source: Pixels, cartoon: Pixels, share: float) -> Pixels:
 
 
 def _wipe_position(seconds: Fraction) -> float:
-    """Where the line is at a time, 0..1: a triangle wave that starts in the middle, so that a still
-    image, whose time is 0, shows both halves."""
+    """Position of the line at a time, 0..1: a triangle wave that starts in the middle, so that a
+    still image, whose time is 0, shows both halves."""
     phase = (seconds / _WIPE_SECONDS + Fraction(1, 4)) % 1
     return float(1 - abs(1 - 2 * phase))

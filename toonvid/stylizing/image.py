@@ -36,7 +36,7 @@ class OpenStyle:
             options: How much of the cartoon is shown; None for all of it.
         """
         self.backend = backend
-        """What runs the engine: its `name`, `device` and `precision` can be read."""
+        """The backend that runs the engine; its `name`, `device` and `precision` can be read."""
         # Images follow each other by chance: nothing is kept from one to the next.
         self._stylizer = Stylizer(backend, replace(options or StylizeOptions(), steady=0))
 

@@ -120,7 +120,7 @@ class Codec:
 
     @property
     def crf_over_default(self) -> int:
-        """How much coarser the encoder is set than by default, in units of CRF; below 0: finer."""
+        """CRF above the encoder's default, which means coarser; below 0: finer."""
         default = _DEFAULT_CRF.get(self.name)
         return 0 if self.crf is None or default is None else self.crf - default
 

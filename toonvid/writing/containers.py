@@ -41,7 +41,7 @@ _LARGEST_TIMESCALE = 2**31 - 1
 
 @dataclass(frozen=True)
 class TargetFormat:
-    """What the suffix of a target stands for."""
+    """Container format and default codec that the suffix of a target stands for."""
 
     suffix: str
     """In lower case, with its dot."""

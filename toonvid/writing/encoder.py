@@ -73,7 +73,7 @@ class Encoder:
         self.frame_count = 0
         """Frames encoded so far."""
         self.times: tuple[Fraction, Fraction] | None = None
-        """When the first and the last frame are shown, in seconds; None before the first."""
+        """Times of the first and the last frame, in seconds; None before the first."""
         self._context: VideoCodecContext | None = None
 
     @property
@@ -89,7 +89,7 @@ class Encoder:
 
     @property
     def extradata(self) -> bytes:
-        """What a decoder must know before the first packet. Known once open."""
+        """Headers that a decoder needs before the first packet. Known once open."""
         assert self._context is not None
         return bytes(self._context.extradata or b"")
 

@@ -56,9 +56,9 @@ class Muxer:
         """
         self.encoder = encoder
         self.notices: list[str] = []
-        """What of the auxiliary streams was converted or left out. Known at the end."""
+        """Auxiliary streams that were converted or left out. Known at the end."""
         self.damage: str | None = None
-        """What of the auxiliary streams could not be copied; None when all was."""
+        """Damage for which auxiliary packets were not copied; None when all were."""
         self._auxiliary = auxiliary or AuxiliaryStreams()
         self._style, self._job = style, job
         self._given_part = part

@@ -1,4 +1,4 @@
-"""EncodeOptions: what a user may ask of the target. Defaults of each codec are in `codec`."""
+"""EncodeOptions: the choices of a user for the target. Defaults of each codec are in `codec`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class EncodeOptions:
-    """How a target is written. The names of the fields are part of a conversion's identity."""
+    """Codec, quality and streams of a target. A job's identity contains the names of the fields."""
 
     codec: str | None = None
     """FFmpeg's name of the video encoder; None: H.264, or what the container asks for."""

@@ -59,8 +59,8 @@ class PartFolder:
 
     @property
     def file(self) -> Path:
-        """Where the unfinished target is written. Nothing of the target's name but the suffix is in
-        it, so that no character of the name can disturb FFmpeg."""
+        """Path of the unfinished target. Nothing of the target's name but the suffix is in it, so
+        that no character of the name can disturb FFmpeg."""
         return self.folder / f"target{self.target.suffix.lower()}"
 
     def __enter__(self) -> PartFolder:

@@ -59,7 +59,7 @@ _STALE_TAGS = {
 
 @dataclass
 class _Route:
-    """How packets of one source stream get into the target."""
+    """Way of the packets of one source stream into the target."""
 
     stream: Stream
     """The target's stream."""
@@ -93,9 +93,9 @@ class Remuxer:
             subtitles: Whether subtitles are wanted.
         """
         self.notices: list[str] = []
-        """What was converted or left out, each in a few words."""
+        """Streams that were converted or left out, each in a few words."""
         self.damage: str | None = None
-        """What of the source could not be copied, known when finished; None when all was."""
+        """Damage for which packets were not copied, known when finished; None when all were."""
         self._auxiliary = auxiliary
         self._target = target
         self._routes: dict[int, _Route] = {}

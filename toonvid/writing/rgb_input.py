@@ -1,4 +1,4 @@
-"""What an encoder is given: RGB arrays as FFmpeg's frames, and what their colors mean.
+"""Input of an encoder: RGB arrays as FFmpeg's frames, and tags for their colors.
 
 In: `Frame`s and color tags. Out: PyAV frames in rgba or rgb24, and tags on a codec context. The
 conversion to the encoder's pixel format is in `toonvid.ffmpeg`.

@@ -1,7 +1,7 @@
 """Edge smoothing: cartoons without clear edges, which the discriminator has to reject.
 
 In: a crop of a cartoon, c. Out: the same crop with smoothed edges, e, for the edge-promoting
-adversarial loss (CartoonGAN, equation 4).
+adversarial loss (CartoonGAN, equation 3).
 
 Source: CartoonGAN, section 3.2.1: detect edge pixels by Canny, dilate the edge regions, smooth by a
 Gaussian in the dilated regions. The paper states no sizes; those below are ours.

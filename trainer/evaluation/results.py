@@ -20,7 +20,7 @@ _JSON_NAMES = {"images": "pictures", "videos": "films", "video": "film"}
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """How much is evaluated."""
+    """The amount of images and frames that are evaluated."""
 
     crops: int = 4000
     """Number of crops of the photos, and as many of the cartoons; at least 2."""

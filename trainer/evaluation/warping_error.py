@@ -23,8 +23,8 @@ from toonvid.stylizing.stylizer import Stylizer
 from toonvid.video import Frame, Pixels
 
 CONSISTENT_SHARE, CONSISTENT_PIXELS = 0.01, 0.5
-"""How far flow there and back may end from its start: a share of the squared flow, plus squared
-pixels. The constants are those of Sundaram et al., 2010."""
+"""Largest squared distance between the start and the end of flow there and back: a share of the
+squared flow, plus squared pixels. Both constants are those of Sundaram et al., 2010."""
 
 Flow = NDArray[np.float32]
 """Shape (H, W, 2): displacement to the right and down, in pixels."""

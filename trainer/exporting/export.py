@@ -45,7 +45,7 @@ COMPARED_SIZES = ((1, 64, 64), (2, 60, 100), (1, 360, 204))
 
 @dataclass(frozen=True)
 class EngineText:
-    """What only a person can say about an engine; goes to its card."""
+    """Texts for the card of an engine, which no program can know."""
 
     style: str
     """Name of the style, as `--style` takes it."""

@@ -9,5 +9,6 @@ report and a contact sheet. The door is `prepare.prepare`. Training reads the fo
 - `quality_filter`: rejects blank, blurred and duplicate frames and credits.
 - `crops`: cuts square crops at several scales.
 - `manifest`: the SQLite file that records what was made of every source.
+- `report`: `report.json` and the contact sheet.
 - `training_videos`: prepares a video that is given to `toonvid train` directly.
 """

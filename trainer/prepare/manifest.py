@@ -69,7 +69,7 @@ class ManifestEntry:
     """Number of frames and crops that were seen, kept, and rejected for each reason, by name."""
     hashes: list[bytes] = field(default_factory=list)
     """Perceptual hashes of the frames that were kept, 8 bytes each."""
-    pictures: list[str] = field(default_factory=list)
+    crops: list[str] = field(default_factory=list)
     """Paths of the crops that were written, relative to the folder."""
     problem: str | None = None
     """Why the source, or part of it, could not be read; None when all was read."""
@@ -141,7 +141,7 @@ class Manifest:
         with self._translated_errors(), self._db:
             self._db.execute("INSERT INTO sources VALUES (?, ?, ?, ?, ?)", row)
             self._db.executemany("INSERT INTO counts VALUES (?, ?, ?)", counts)
-            for table, values in (("frames", entry.hashes), ("pictures", entry.pictures)):
+            for table, values in (("frames", entry.hashes), ("pictures", entry.crops)):
                 self._db.executemany(
                     f"INSERT INTO {table} VALUES (?, ?)", ((number, value) for value in values)
                 )

@@ -18,20 +18,15 @@ the next run processes only what is new.
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import get_args
 
 import cv2
-import numpy as np
 
 from toonvid.errors import SourceError, TrainingError
 from toonvid.prefetch import prefetch
 from toonvid.video import Pixels
-from toonvid.writing.contact_sheet import contact_sheet, write_image
 from trainer.files import write_atomically
 from trainer.prepare.crops import cut_crops
 from trainer.prepare.frame_extraction import (
@@ -41,17 +36,15 @@ from trainer.prepare.frame_extraction import (
     examine_source,
     find_sources,
 )
-from trainer.prepare.manifest import Manifest, ManifestEntry, crop_path, sheet_path
-from trainer.prepare.quality_filter import Fault, HashIndex, find_fault, perceptual_hash
+from trainer.prepare.manifest import Manifest, ManifestEntry, crop_path
+from trainer.prepare.quality_filter import HashIndex, find_fault, perceptual_hash
+from trainer.prepare.report import PrepareReport, rejection_reasons, write_report
 
-REPORT_NAME = "report.json"
 _FRAMES_AHEAD = 3  # frames in the queue, each as large as the source's
 _JPEG = [
     *(cv2.IMWRITE_JPEG_QUALITY, 95),
     *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
 ]  # 45 kB per crop; without chroma subsampling, thin lines keep their color
-_SHEET_TILES, _SHEET_COLUMNS = 70, 10
-_SHEET_SIDE = 144  # pixels of a tile
 
 
 @dataclass(frozen=True)
@@ -66,36 +59,8 @@ class PrepareProgress:
     """Path of the current source."""
     share: float
     """Position in the current source, 0..1."""
-    pictures: int
+    crops: int
     """Number of crops written in this run."""
-
-
-@dataclass(frozen=True)
-class PrepareReport:
-    """Content of the folder, and what this run added.
-
-    The field names are the keys of `report.json` and of `toonvid prepare --json`.
-    """
-
-    target: str
-    """Path of the folder."""
-    sheet: str | None
-    """Path of the contact sheet; None where nothing was kept."""
-    new_sources: int
-    """Number of sources that this run added."""
-    new_pictures: int
-    """Number of crops that this run added."""
-    sources: dict[str, dict[str, int]]
-    """For each source as the user named it, the number of `sources`; of frames `seen`, `kept`,
-    rejected for each `Fault`, and skipped as `too soon` after another; of `blank crops`, `blurred
-    crops` and crops `written`."""
-    problems: dict[str, str]
-    """Reason for each source that could not be read completely, by its path."""
-
-    @property
-    def pictures(self) -> int:
-        """Number of crops written in all runs."""
-        return sum(counts.get("written", 0) for counts in self.sources.values())
 
 
 def prepare(
@@ -130,10 +95,9 @@ def prepare(
             total=total,
             show=on_progress or (lambda _: None),
         )
-        report = _report(manifest, new_sources=total, new_pictures=added)
-    write_atomically(target / REPORT_NAME, (json.dumps(asdict(report), indent=2) + "\n").encode())
+        report = write_report(manifest, new_sources=total, new_pictures=added)
     if not report.pictures:
-        raise SourceError(f"nothing was kept: {_reasons(report)}")
+        raise SourceError(f"nothing was kept: {rejection_reasons(report)}")
     return report
 
 
@@ -152,7 +116,7 @@ def _process_new(
         with prefetch(_examine_new(named, manifest, options), _FRAMES_AHEAD) as examined:
             for item in examined:
                 entry = entry or ManifestEntry(item.source, manifest.next_number())
-                path, in_source = item.source.path, len(entry.pictures)
+                path, in_source = item.source.path, len(entry.crops)
                 if isinstance(item, ExaminedFrame):
                     _write_crops(
                         item, entry=entry, index=index, folder=manifest.folder, options=options
@@ -165,7 +129,7 @@ def _process_new(
                 entry, done, written = None, done + 1, written + in_source
                 show(PrepareProgress(done, total, path, 0.0, written))
     except BaseException:  # also KeyboardInterrupt: crops of an unrecorded source are deleted
-        for crop in entry.pictures if entry else ():
+        for crop in entry.crops if entry else ():
             (manifest.folder / crop).unlink(missing_ok=True)
         raise
     return written
@@ -201,7 +165,7 @@ def _write_crops(
     for short_side, number, crop in cut_crops(frame.pixels, options):
         if (fault := find_fault(crop, options.max_blur, keep_credits=True)) is not None:
             entry.counts[f"{fault} crops"] += 1
-        elif options.max_pictures is None or len(entry.pictures) < options.max_pictures:
+        elif options.max_pictures is None or len(entry.crops) < options.max_pictures:
             path = crop_path(
                 entry.number,
                 stem=stem,
@@ -209,7 +173,7 @@ def _write_crops(
                 short_side=short_side,
                 crop=number,
             )
-            entry.pictures.append(path)
+            entry.crops.append(path)
             entry.counts["written"] += 1
             _write_crop(folder / path, crop)
 
@@ -238,42 +202,3 @@ def _count_new(named: Sequence[str], manifest: Manifest) -> int:
         if found == before:
             raise SourceError(f"{name}: no videos or images in this folder")
     return new
-
-
-def _report(manifest: Manifest, new_sources: int, new_pictures: int) -> PrepareReport:
-    sheet = _write_sheet(manifest)
-    return PrepareReport(
-        target=str(manifest.folder),
-        sheet=str(sheet) if sheet else None,
-        new_sources=new_sources,
-        new_pictures=new_pictures,
-        sources={root: dict(sorted(counts.items())) for root, counts in manifest.counts().items()},
-        problems=manifest.problems(),
-    )
-
-
-def _write_sheet(manifest: Manifest) -> Path | None:
-    """Write a sheet of some crops and return its path; None where there are no crops."""
-    tiles = []
-    for path in manifest.sample(_SHEET_TILES):
-        encoded = np.frombuffer(path.read_bytes() if path.is_file() else b"", np.uint8)
-        crop = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if encoded.size else None
-        if crop is not None:  # the user may have deleted it
-            tile = cv2.resize(crop, (_SHEET_SIDE, _SHEET_SIDE), interpolation=cv2.INTER_AREA)
-            tiles.append(cv2.cvtColor(tile, cv2.COLOR_BGR2RGB))
-    if not tiles:
-        return None
-    sheet = sheet_path(manifest.folder)
-    write_image(sheet, contact_sheet(tiles, _SHEET_COLUMNS), overwrite=True)
-    return sheet
-
-
-def _reasons(report: PrepareReport) -> str:
-    """Return why nothing was kept, on one line."""
-    lost = Counter({name: 0 for name in get_args(Fault)})
-    for counts in report.sources.values():
-        lost.update({name: counts.get(name, 0) for name in lost})
-    frames = [f"{count} {name}" for name, count in lost.items() if count]
-    problems = list(report.problems.values())
-    more = [f"and {len(problems) - 1} more sources that cannot be read"] if problems[1:] else []
-    return ", ".join([*frames, *problems[:1], *more])

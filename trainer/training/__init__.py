@@ -15,6 +15,7 @@ contact sheets. The door is `train.train`, which reads top to bottom as what a r
     memory        fallback when memory runs out: gradient checkpointing, smaller micro-batches
     precision     mixed precision
     monitors      detection of divergence and collapse
+    open_dataset  the dataset of a run, from its config and its folders
     run_folder    a run's folder, and the record of what it was started with
     run_log       figures, events and contact sheets on disk
     sample_sheet  contact sheets of held-out photos

@@ -18,10 +18,11 @@ from trainer.config import PhaseConfig, PhaseName, TrainConfig
 from trainer.data.dataset import Batch
 from trainer.device import MB, Machine, cap_memory, open_device
 from trainer.training.memory import MemoryPlan, describe_plan, initial_plan
+from trainer.training.open_dataset import open_dataset
 from trainer.training.run_folder import Sources
 from trainer.training.state import TrainingState, create_state
 from trainer.training.step_inputs import prepare_step
-from trainer.training.train import open_dataset, train_step
+from trainer.training.train import train_step
 
 
 @dataclass(frozen=True)

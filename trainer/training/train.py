@@ -19,19 +19,15 @@ from functools import partial
 from pathlib import Path
 
 import cv2
-import torch
 from torch import Tensor
 
 from toonvid.errors import TrainingError
 from trainer.config import PhaseName, TrainConfig
-from trainer.data.cartoons import CartoonCrops
-from trainer.data.dataset import Dataset
-from trainer.data.photos import FLAT_DRAWING, LAYERED_DRAWING, DrawingMethod, PhotoCrops
 from trainer.device import Machine, cap_memory, open_device
 from trainer.networks.lite import update_spectral_norms
-from trainer.training.distill import open_teacher
 from trainer.training.memory import limit_heap_growth, measure_memory
 from trainer.training.monitors import CollapseMonitor, find_divergence
+from trainer.training.open_dataset import open_dataset
 from trainer.training.phases import Losses, discriminator_gradients, generator_gradients
 from trainer.training.run_folder import Run, Sources
 from trainer.training.run_log import RunLog
@@ -298,62 +294,3 @@ class Speedometer:
         """Photos per second from the first step to this one."""
         seconds = time.monotonic() - self._started
         return (step - self._first_step) * self._batch_size / seconds
-
-
-def open_dataset(
-    config: TrainConfig, sources: Sources, cache: Path, run: Path, device: torch.device
-) -> Dataset:
-    """Open the images of a run.
-
-    Args:
-        config: Config of the run.
-        sources: Folders of the images.
-        cache: Folder for cached drawings.
-        run: Folder of the run, whose own contact sheets are not trained on.
-        device: Device on which a teacher draws.
-
-    Raises:
-        TrainingError: There are no photos, no teacher although the config needs one, or no cartoons
-            although there is an adversarial phase.
-    """
-    drawing = choose_drawing(config, sources, device)
-    photos = PhotoCrops(
-        sources.photos,
-        cache,
-        drawing,
-        config.frame_heights,
-        config.crop,
-        config.seed,
-        leave_out=(run,),
-    )
-    cartoons = None
-    if config.adversarial.steps:
-        if sources.cartoons is None:
-            raise TrainingError("the adversarial phase needs cartoons: give --cartoons DIR")
-        cartoons = CartoonCrops(sources.cartoons, config.cartoon_scales, config.crop, config.seed)
-    return Dataset(
-        photos,
-        cartoons,
-        config.batch_size,
-        config.initialization.steps,
-        config.cartoon_colors,
-    )
-
-
-def choose_drawing(
-    config: TrainConfig, sources: Sources, device: torch.device
-) -> DrawingMethod | None:
-    """Choose how photos are drawn as content targets; None if the photos themselves are the target.
-
-    Raises:
-        EngineError, TrainingError: The config needs a teacher, and there is none.
-    """
-    if config.content_target == "photo":
-        return None
-    if config.content_target == "drawing":
-        return FLAT_DRAWING
-    if config.content_target == "layers":
-        return LAYERED_DRAWING
-    if sources.teacher is None:
-        raise TrainingError("the preset learns from a trained generator: give --teacher RUN|STYLE")
-    return open_teacher(sources.teacher, device)

@@ -1,3 +1,5 @@
+"""Parsing of times, sizes and lists on the command line."""
+
 from __future__ import annotations
 
 from fractions import Fraction
@@ -30,7 +32,7 @@ def test_times_are_exact(text: str, seconds: Fraction | int | str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "-1", "1:2:3:4", "soon", "1:", "1e3"])
-def test_other_words_are_no_times(text: str) -> None:
+def test_other_text_is_not_a_time(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="is not a time"):
         parse_time(text)
 
@@ -55,6 +57,6 @@ def test_sizes_are_separated_by_commas() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "720", "0p", "0x10", "10x", "1280x720p", "-4p"])
-def test_other_words_are_no_sizes(text: str) -> None:
+def test_other_text_is_not_a_size(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="is not a size"):
         parse_size(text)

@@ -1,4 +1,4 @@
-"""`toonvid build`: what it writes, and what it says of it. Plans are real, and are not run."""
+"""`toonvid build`: the plans that it writes and the lines that it prints. Plans are not run."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ with_tensorrt = pytest.mark.skipif(
 def cache(monkeypatch, tmp_path, engines_folder) -> Path:
     monkeypatch.setenv("TOONVID_ENGINES", str(engines_folder))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(plans, "find_nvidia", lambda: NvidiaInfo(problem="there is no card"))
+    monkeypatch.setattr(plans, "find_nvidia", lambda: NvidiaInfo(problem="there is no GPU"))
     return tmp_path / "cache" / "toonvid" / "plans"
 
 
@@ -68,7 +68,7 @@ def test_all_styles_are_built_when_none_is_named(cache, capsys: Capsys, engines_
 
 
 @with_tensorrt
-def test_a_plan_that_cannot_be_kept_is_told(monkeypatch, tmp_path, capsys: Capsys):
+def test_a_plan_that_cannot_be_kept_is_reported(monkeypatch, tmp_path, capsys: Capsys):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     ended = run_here(capsys, "build", "negative")
@@ -97,7 +97,7 @@ def test_without_tensorrt_one_line_says_how_to_install_it(no_tensorrt, capsys: C
         ),
     ],
 )
-def test_bad_words_get_one_line_and_an_exit_code(arguments, code, line, capsys: Capsys):
+def test_wrong_arguments_give_one_line_and_an_exit_code(arguments, code, line, capsys: Capsys):
     ended = run_here(capsys, "build", *arguments)
     assert ended.code == code
     assert line in " ".join(ended.err.split())
@@ -105,7 +105,7 @@ def test_bad_words_get_one_line_and_an_exit_code(arguments, code, line, capsys: 
 
 
 @with_tensorrt
-def test_tensorrt_that_is_too_new_for_a_card_is_told(monkeypatch, capsys: Capsys):
+def test_tensorrt_that_is_too_new_for_a_card_is_printed_for(monkeypatch, capsys: Capsys):
     old = NvidiaInfo((Gpu(0, "NVIDIA GeForce GTX 1060", (6, 1), 6 * 2**30),), 12040)
     monkeypatch.setattr(plans, "find_nvidia", lambda: old)
     ended = run_here(capsys, "build", "negative")
@@ -116,7 +116,7 @@ def test_tensorrt_that_is_too_new_for_a_card_is_told(monkeypatch, capsys: Capsys
 # At the end of `toonvid train` and `toonvid export`.
 
 
-def told(engine) -> str:
+def printed_for(engine) -> str:
     screen = io.StringIO()
     build_where_possible(engine, Console(file=screen))
     return screen.getvalue()
@@ -124,18 +124,18 @@ def told(engine) -> str:
 
 @with_tensorrt
 def test_a_new_engine_gets_its_plans(tmp_path, cache):
-    assert told(negative_engine(tmp_path)).count("Wrote negative f32 for RTX") == 2
+    assert printed_for(negative_engine(tmp_path)).count("Wrote negative f32 for RTX") == 2
     assert len(list(cache.iterdir())) == 2
 
 
 @with_tensorrt
-def test_an_engine_that_tensorrt_refuses_is_told_and_no_failure(tmp_path):
+def test_an_engine_that_tensorrt_refuses_is_reported_and_no_failure(tmp_path):
     from onnx import helper
 
     nodes = [helper.make_node("Cartoonize", ["frame"], ["cartoon"])]
-    line = told(write_engine(tmp_path, "strange", nodes))
+    line = printed_for(write_engine(tmp_path, "strange", nodes))
     assert line.startswith("No plan for TensorRT: TensorRT cannot read strange: Cartoonize")
 
 
-def test_without_tensorrt_nothing_is_said(no_tensorrt, tmp_path):
-    assert told(negative_engine(tmp_path)) == ""
+def test_without_tensorrt_nothing_is_printed(no_tensorrt, tmp_path):
+    assert printed_for(negative_engine(tmp_path)) == ""

@@ -116,9 +116,9 @@ def test_names_of_styles_are_completed() -> None:
     assert complete_style("nobody") == []
 
 
-@pytest.mark.parametrize("words", ["convert a.mp4 --style", "styles show", "build", "evaluate"])
-def test_the_shell_is_given_names_of_styles(words: str, engines_folder) -> None:
-    line = f"toonvid {words} nega"
+@pytest.mark.parametrize("command", ["convert a.mp4 --style", "styles show", "build", "evaluate"])
+def test_the_shell_is_given_names_of_styles(command: str, engines_folder) -> None:
+    line = f"toonvid {command} nega"
     done = subprocess.run(
         [sys.executable, "-c", AS_INSTALLED],
         env={

@@ -1,4 +1,4 @@
-"""`toonvid live` and `toonvid bench --live` as a user meets them."""
+"""`toonvid live` and `toonvid bench --live` on the command line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 import av
 import pytest
 from support.http_camera import MjpegCamera
-from support.run_toonvid import page_address, run_here, start_apart
+from support.run_toonvid import page_address, run_here, start_subprocess
 
 Capsys = pytest.CaptureFixture[str]
 DRAWN = "lavfi:testsrc2=size=96x64:rate=25"
@@ -34,26 +34,26 @@ def test_figures_are_printed_at_the_end(capsys: Capsys) -> None:
     assert ended.code == 0
     assert "Negative: openvino on CPU" in ended.err
     assert re.search(r"Showed \d+ frames? of lavfi:.*delay \d+ ms \(95 %: \d+ ms\)", ended.err)
-    told = json.loads(ended.out)
-    assert (told["width"], told["height"], told["style"]) == (48, 32, "negative")
-    assert 0 <= told["delay_ms"] <= told["delay_95_ms"]
+    printed = json.loads(ended.out)
+    assert (printed["width"], printed["height"], printed["style"]) == (48, 32, "negative")
+    assert 0 <= printed["delay_ms"] <= printed["delay_95_ms"]
     assert run_here(capsys, "live", DRAWN, *options, "-q").err == ""
 
 
 def test_network_camera_is_recorded_as_a_negative(tmp_path: Path, capsys: Capsys) -> None:
     with MjpegCamera(64, 48) as server:
-        film = tmp_path / "film.mkv"
-        options = ("--style", "negative", "--headless", "--seconds", "0.5", "--record", film)
+        video = tmp_path / "video.mkv"
+        options = ("--style", "negative", "--headless", "--seconds", "0.5", "--record", video)
         ended = run_here(capsys, "live", server.url, *options)
     assert ended.code == 0
-    assert f"recording {film}, without audio: {server.url} has none" in ended.err
-    with av.open(film) as container:
+    assert f"recording {video}, without audio: {server.url} has none" in ended.err
+    with av.open(video) as container:
         levels = [f.to_ndarray(format="rgb24").mean() for f in container.decode(video=0)]
-    assert levels == sorted(levels, reverse=True)  # the camera's pictures grow lighter
+    assert levels == sorted(levels, reverse=True)  # the camera's frames grow lighter
     assert len(levels) > 1
 
 
-def test_size_that_holds_the_rate_is_said(capsys: Capsys) -> None:
+def test_the_size_that_holds_the_rate_is_printed(capsys: Capsys) -> None:
     options = ("--style", "negative", "--headless", "--seconds", "0.2", "--size", "auto")
     assert "96x64 reaches 1 fps" in run_here(
         capsys, "live", DRAWN, *options, "--fps", "1"
@@ -73,7 +73,7 @@ def test_size_that_holds_the_rate_is_said(capsys: Capsys) -> None:
         ([DRAWN, "--host", "0.0.0.0"], 2, "only with --serve"),
     ],
 )
-def test_bad_words_get_one_line_and_an_exit_code(
+def test_wrong_arguments_give_one_line_and_an_exit_code(
     capsys: Capsys, tmp_path: Path, arguments: list[str], code: int, line: str
 ) -> None:
     (tmp_path / "there.mkv").touch()
@@ -93,26 +93,28 @@ def test_failed_recording_ends_with_1(capsys: Capsys) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
-def test_signal_ends_a_recording_whole(tmp_path: Path) -> None:
-    film = tmp_path / "film.mp4"
-    running = start_apart("live", DRAWN, "--style", "negative", "--headless", "--record", film,
-                          stderr=subprocess.PIPE)  # fmt: skip
+def test_a_signal_completes_the_recording(tmp_path: Path) -> None:
+    video = tmp_path / "video.mp4"
+    running = start_subprocess(
+        *("live", DRAWN, "--style", "negative", "--headless", "--record", video),
+        stderr=subprocess.PIPE,
+    )
     limit = time.monotonic() + 120
-    while not film.exists() or film.stat().st_size < 5000:
+    while not video.exists() or video.stat().st_size < 5000:
         assert running.poll() is None and time.monotonic() < limit
         time.sleep(0.02)
     running.send_signal(signal.SIGINT)
-    _, said = running.communicate(timeout=120)
+    _, printed = running.communicate(timeout=120)
     assert running.returncode == 130
-    found = re.search(r"wrote .*film.mp4: (\d+) frames", " ".join(said.decode().split()))
-    assert found, said
-    with av.open(film) as container:
+    found = re.search(r"wrote .*video.mp4: (\d+) frames", " ".join(printed.decode().split()))
+    assert found, printed
+    with av.open(video) as container:
         assert sum(1 for _ in container.decode(video=0)) == int(found[1])
 
 
 def test_page_is_served_at_the_address_that_is_printed() -> None:
     pytest.importorskip("aiohttp", reason="the extra live is not installed")
-    running = start_apart(
+    running = start_subprocess(
         *("live", "browser", "--style", "negative", "--headless", "--serve", "--port", "0"),
         stderr=subprocess.PIPE,
     )
@@ -135,6 +137,6 @@ def test_bench_live_prints_a_table_or_json(capsys: Capsys) -> None:
     options = ("bench", "--live", "--style", "identity", "--size", "96x64", "--seconds", "0.3")
     table = run_here(capsys, *options).out
     assert "96x64" in table and "95 % within, ms" in table
-    told = json.loads(run_here(capsys, *options, "--json").out)
-    assert 0 <= told["delay_ms"] <= told["delay_95_ms"]
-    assert told["camera_rate"] == 30
+    printed = json.loads(run_here(capsys, *options, "--json").out)
+    assert 0 <= printed["delay_ms"] <= printed["delay_95_ms"]
+    assert printed["camera_rate"] == 30

@@ -86,10 +86,10 @@ def test_a_working_gpu_is_used_and_named(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @without_gpu
 def test_a_failing_nvdec_is_reported_with_the_message_of_ffmpeg() -> None:
-    told = choose_decoding("auto", LAPTOP)
-    assert told.name == "software"
-    assert told.reason.startswith("NVDEC of NVIDIA GeForce RTX 3050 Laptop GPU does not work: ")
-    assert "CUDA" in told.reason and "\n" not in told.reason
+    decoding = choose_decoding("auto", LAPTOP)
+    assert decoding.name == "software"
+    assert decoding.reason.startswith("NVDEC of NVIDIA GeForce RTX 3050 Laptop GPU does not work: ")
+    assert "CUDA" in decoding.reason and "\n" not in decoding.reason
 
 
 def test_requesting_a_missing_nvdec_is_an_error() -> None:
@@ -118,14 +118,14 @@ def test_requesting_missing_hardware_ends_with_3_and_one_line(
     style = engines_folder / "identity.onnx"
     other = tmp_path / "other.mp4"
     other.write_bytes(video.read_bytes())
-    for words, told in (
+    for words, message in (
         (("--decode", "nvdec"), "NVDEC cannot be used"),
         (("--codec", "h264_nvenc"), "h264_nvenc does not encode here"),
         (("--codec", "h264_nvenc", "--crf", "20"), "--codec auto takes software"),
     ):
         ended = run_here(capsys, "convert", video, other, "--style", style, *words)
         assert (ended.code, ended.out) == (3, "")
-        assert told in ended.err and ended.err.count("\n") == 1
+        assert message in ended.err and ended.err.count("\n") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other.mp4", "video.mp4"]
 
 
@@ -145,8 +145,8 @@ def test_auto_is_accepted_for_the_codec_too(
 
 @pytest.fixture
 def unusable_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    def choose(asked: str) -> Decoding:
-        return Decoding("software" if asked == "software" else "nvdec")
+    def choose(requested: str) -> Decoding:
+        return Decoding("software" if requested == "software" else "nvdec")
 
     monkeypatch.setattr(decoder_choice, "choose_decoding", choose)
     monkeypatch.setattr(decoder_choice, "nvdec_accelerator", lambda: HWAccel("qsv"))
@@ -316,14 +316,14 @@ def test_a_job_is_not_resumed_with_another_decoder(
     video: Path, identity: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = tmp_path / "target.mp4"
-    asked = DecodeOptions(decode="software")
+    requested = DecodeOptions(decode="software")
     with pytest.raises(Stopped):
-        convert(video, target, identity, on_progress=stop_at(12), decoding=asked)
+        convert(video, target, identity, on_progress=stop_at(12), decoding=requested)
     with monkeypatch.context() as patched:
         patched.setattr(decode, "identify_decoder", lambda *_, **__: ("nvdec", None))
         with pytest.raises(JobMismatchError, match="--decode was software, is nvdec"):
             convert(video, target, identity)
-    assert convert(video, target, identity, decoding=asked).resumed_frames == 10
+    assert convert(video, target, identity, decoding=requested).resumed_frames == 10
 
 
 @without_gpu

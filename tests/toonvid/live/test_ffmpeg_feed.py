@@ -16,7 +16,7 @@ import av
 import pytest
 from support.clips import Clip
 from support.http_camera import HttpCamera, MjpegCamera
-from support.run_toonvid import start_apart
+from support.run_toonvid import start_subprocess
 from support.scripted_feed import repeat
 from support.virtual_display import virtual_display
 
@@ -242,7 +242,7 @@ def test_one_command_captures_the_screen_shows_a_window_and_records(
     """The X11 libraries of OpenCV and PyAV crash if one process both captures and shows."""
     recording = tmp_path / "recording.mkv"
     with virtual_display(320, 240, is_managed=True) as display, moving_window(display):
-        live = start_apart(
+        live = start_subprocess(
             *("live", "screen", "--fps", "20", "--style", "identity", "--size", "160x120"),
             *("--seconds", "2", "--record", recording),  # the window covers a quarter of the screen
             env={"DISPLAY": display, "TOONVID_ENGINES": str(engines_folder)},

@@ -15,7 +15,7 @@ import pytest
 from support.clips import only
 from support.http_camera import HttpCamera, SoundCamera
 from support.rtsp_server import RtspServer
-from support.run_toonvid import start_apart
+from support.run_toonvid import start_subprocess
 from support.scripted_feed import repeat, wait_until
 
 from toonvid.live import camera as camera_module
@@ -93,7 +93,7 @@ def test_recording_has_the_audio_and_goes_on_when_the_camera_is_back(
 @contextmanager
 def record(source: str, target: Path, engines_folder: Path) -> Iterator[list[str]]:
     """Record a source until the end of the `with`; yields the growing list of messages."""
-    process = start_apart(
+    process = start_subprocess(
         *("live", source, "--style", engines_folder / "identity.onnx"),
         *("--headless", "--record", target),
         stderr=subprocess.PIPE,

@@ -14,7 +14,7 @@ import av
 import numpy as np
 import pytest
 from support.clips import Clip, Tone, moving_frames, only
-from support.run_toonvid import run_here, start_apart
+from support.run_toonvid import run_here, start_subprocess
 from support.scripted_feed import ScriptedFeed
 from support.slow_backend import SlowBackend
 
@@ -150,7 +150,7 @@ def test_recording_plays_after_kill_9(tmp_path: Path, engines_folder: Path) -> N
         target = tmp_path / f"recording.{suffix}"
         source = "lavfi:testsrc2=size=64x48:rate=25[out0];sine[out1]"
         style = ("--style", engines_folder / "identity.onnx")
-        process = start_apart("live", source, *style, "--headless", "--record", target,
+        process = start_subprocess("live", source, *style, "--headless", "--record", target,
                               stderr=subprocess.DEVNULL)  # fmt: skip
         limit = time.monotonic() + 120
         while not target.exists() or target.stat().st_size < 100_000:  # some seconds

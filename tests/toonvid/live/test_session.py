@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,11 @@ from toonvid.live.controls import Controls
 from toonvid.live.live_stylizer import LiveStylizer, StyleSettings
 from toonvid.live.meter import LiveStatistics
 from toonvid.live.session import DisplayFrame, FrameOutput, LiveSession
+from toonvid.stylizing.options import StylizeOptions
 from toonvid.video import Pixels
 
-IDENTITY = StyleSettings("identity")
+# Without --steady, which would mix frames whose levels are close.
+IDENTITY = StyleSettings("identity", StylizeOptions(steady=0.0))
 
 
 class SessionThread:
@@ -171,13 +174,13 @@ def test_missing_style_is_reported_and_the_previous_one_stays(open_style: Any) -
     feed, output, notices = ScriptedFeed(needs_pacing=True), HoldableOutput(), []
     session = SessionThread(feed, open_style, IDENTITY, [output], on_notice=notices.append)
     session.show_first(output)
-    session.controls.settings = StyleSettings("nobody", mirror=True)
+    session.controls.settings = replace(IDENTITY, style="nobody", mirror=True)
     for _ in repeat("no frame was shown"):
         if len(output.levels) >= 2:
             break
         feed.put(7)
         time.sleep(0.02)
-    assert session.controls.settings == StyleSettings("identity", mirror=True)
+    assert session.controls.settings == replace(IDENTITY, mirror=True)
     assert len(notices) == 1 and "nobody" in notices[0]
     feed.end()
     session.end()

@@ -15,7 +15,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from support.run_toonvid import run_here, start_apart
+from support.run_toonvid import run_here, start_subprocess
 from support.virtual_display import virtual_display
 
 from toonvid.errors import CameraError
@@ -92,7 +92,7 @@ def window(tmp_path: Path, engines_folder: Path) -> Iterator[LiveWindow]:
             "PYTHONPATH": python_path(),
         }
         for attempt in range(_ATTEMPTS):
-            process = start_apart(
+            process = start_subprocess(
                 *("live", GRAY, "--style", "negative"),
                 env={**env, "PYTHONPATH": python_path()},
                 cwd=tmp_path,

@@ -38,12 +38,12 @@ WORKER = textwrap.dedent("""
         source, target = line.rstrip("\\n").split("\\t")
         try:
             done = convert(source, target, backend)
-            code, said = (4, done.damage) if done.damage else (0, "")
+            code, message = (4, done.damage) if done.damage else (0, "")
         except ToonvidError as error:
-            code, said = error.exit_code, str(error)
+            code, message = error.exit_code, str(error)
         except BaseException as error:
-            code, said = 70, f"{type(error).__name__}: {error}"
-        print(code, said.replace("\\n", "<NEW LINE>"), sep="\\t", flush=True)
+            code, message = 70, f"{type(error).__name__}: {error}"
+        print(code, message.replace("\\n", "<NEW LINE>"), sep="\\t", flush=True)
 """)
 
 
@@ -69,8 +69,8 @@ class Worker:
             died = self._process.wait()
             self._process = None
             return 71, f"died of {died}"
-        code, _, said = line.rstrip("\n").partition("\t")
-        return int(code), said
+        code, _, message = line.rstrip("\n").partition("\t")
+        return int(code), message
 
     def close(self) -> None:
         if self._process is not None:
@@ -105,11 +105,11 @@ def test_damaged_files_end_with_one_line_and_no_partial_target(engines_folder, t
     target = tmp_path / "target.mp4"
     files = damaged_files(clips(tmp_path), tmp_path / "damaged", COUNT, SEED)
     for source in files:
-        code, said = worker.convert(source, target)
+        code, message = worker.convert(source, target)
         codes[code] += 1
-        wrong = complaint(code, said, target)
+        wrong = complaint(code, message, target)
         if wrong:
-            failures.append(f"{source.name}: {code} {said!r}: {wrong}")
+            failures.append(f"{source.name}: {code} {message!r}: {wrong}")
         else:
             source.unlink()
         target.unlink(missing_ok=True)
@@ -122,11 +122,11 @@ def test_damaged_files_end_with_one_line_and_no_partial_target(engines_folder, t
     )  # the damage is neither too small nor too large
 
 
-def complaint(code: int, said: str, target: Path) -> str | None:
+def complaint(code: int, message: str, target: Path) -> str | None:
     """Return what is wrong with the end of a conversion; None when nothing is."""
     if code not in (0, 1, 4):
         return "it ended otherwise than with 0, 1 or 4"
-    if "<NEW LINE>" in said:
+    if "<NEW LINE>" in message:
         return "more than one line"
     if part_folder(target).exists():
         # All segments are complete, but the container accepts none of them.

@@ -347,8 +347,8 @@ def test_any_file_name_can_be_read_and_written(name, tmp_path, toon, monkeypatch
         codec = {".png": "png", ".jpg": "mjpeg", ".webp": "libwebp"}[suffix]
         source.write_bytes(image_file(corners(64, 48), codec))
     monkeypatch.chdir(source.parent)
-    for asked in (str(source), name):
-        done = toon(asked, str(target))
+    for given in (str(source), name):
+        done = toon(given, str(target))
         assert done.frames == (6 if suffix in (".mp4", ".mkv") else 1)
         assert [p.name for p in target.parent.iterdir()] == [name]
         target.unlink()

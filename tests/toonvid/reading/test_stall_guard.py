@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from support.clips import Clip, frame_times, moving_frames
-from support.run_toonvid import start_apart
+from support.run_toonvid import start_subprocess
 
 from toonvid.errors import SourceError
 from toonvid.pipeline import ConvertOptions, convert
@@ -80,11 +80,11 @@ def test_a_pipe_that_stalls_gives_what_it_contained(pipe, video, identity, tmp_p
     assert 5 < len(frame_times(tmp_path / "target.mp4")) == done.frames < 50
 
 
-@pytest.mark.parametrize("patience", [60, 0])
-def test_a_slow_pipe_is_read(patience, pipe, video):
+@pytest.mark.parametrize("stall_seconds", [60, 0])
+def test_a_slow_pipe_is_read(stall_seconds, pipe, video):
     with (
-        writing(pipe, video.read_bytes(), pause=0.8),  # longer than SOON has patience
-        VideoDecoder(pipe, DecodeOptions(stall_seconds=patience)) as decoder,
+        writing(pipe, video.read_bytes(), pause=0.8),  # longer than the limit of SOON
+        VideoDecoder(pipe, DecodeOptions(stall_seconds=stall_seconds)) as decoder,
     ):
         frames = list(islice(decoder.frames(), 30))
     assert len(frames) == 30
@@ -190,7 +190,7 @@ def test_a_signal_ends_a_run_that_waits_for_a_pipe(at_work, video, engines_folde
     folder = tmp_path / "targets"
     folder.mkdir()
     read, write = os.pipe()
-    running = start_apart(
+    running = start_subprocess(
         *("convert", "-", "-o", folder / "a.mkv", "--style", "negative", "--stall-seconds", "0"),
         env={"TOONVID_ENGINES": str(engines_folder)},
         stdin=read,
@@ -205,10 +205,10 @@ def test_a_signal_ends_a_run_that_waits_for_a_pipe(at_work, video, engines_folde
         assert b"Negative: openvino" in running.stderr.readline()  # the source is opened next
     time.sleep(0.5)  # everything is processed and the run waits for more
     running.send_signal(signal.SIGINT)
-    _, said = running.communicate(timeout=60)  # the pipe stays open: only the signal ends the run
+    _, output = running.communicate(timeout=60)  # the pipe stays open: only the signal ends the run
     assert running.returncode == 130
-    assert b"stopped; nothing was left half-written" in said
-    assert b"Traceback" not in said and b"Exception" not in said
+    assert b"stopped; nothing was left half-written" in output
+    assert b"Traceback" not in output and b"Exception" not in output
     assert list(folder.iterdir()) == []
     os.close(read)
     os.close(write)
@@ -216,15 +216,15 @@ def test_a_signal_ends_a_run_that_waits_for_a_pipe(at_work, video, engines_folde
 
 def test_stall_seconds_is_an_option_of_the_command_line(engines_folder, tmp_path):
     read, write = os.pipe()
-    ended = start_apart(
+    ended = start_subprocess(
         *("convert", "-", "-o", tmp_path / "a.mkv", "--style", "negative"),
         *("--stall-seconds", "0.2"),
         env={"TOONVID_ENGINES": str(engines_folder)},
         stdin=read,
         stderr=subprocess.PIPE,
     )
-    _, said = ended.communicate(timeout=60)
+    _, output = ended.communicate(timeout=60)
     assert ended.returncode == 1
-    assert b"- cannot be read: no data for 0.2 seconds (--stall-seconds)" in said
+    assert b"- cannot be read: no data for 0.2 seconds (--stall-seconds)" in output
     os.close(read)
     os.close(write)

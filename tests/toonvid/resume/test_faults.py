@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from support.clips import frame_times
 from support.faults import finish, start, write_film
-from support.run_toonvid import start_apart
+from support.run_toonvid import start_subprocess
 
 from toonvid.bench.demo_scene import write_scene
 from toonvid.resume.job_state import read_job_state
@@ -191,7 +191,7 @@ def test_a_signal_finishes_the_segment_and_prints_how_to_go_on(
     video, target = long_video, tmp_path / "target.mp4"
     arguments = ("convert", video, "-o", target, "--style", "negative", "--restart")
     folder = {"TOONVID_ENGINES": str(engines_folder)}
-    running = start_apart(*arguments, env=folder, stderr=subprocess.PIPE)
+    running = start_subprocess(*arguments, env=folder, stderr=subprocess.PIPE)
     while (state := read_job_state(target)) is None or not state.segments:
         assert running.poll() is None
         time.sleep(0.02)
@@ -203,5 +203,5 @@ def test_a_signal_finishes_the_segment_and_prints_how_to_go_on(
     assert "of the video are finished and kept. Resume with" in text
     assert f"toonvid convert '{video}' -o {target} --style negative\n" in text
     assert not target.exists()
-    told = start_apart("convert", "--status", target, stdout=subprocess.PIPE)
+    told = start_subprocess("convert", "--status", target, stdout=subprocess.PIPE)
     assert b"no process is working on it" in told.communicate(timeout=60)[0]

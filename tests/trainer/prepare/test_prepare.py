@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from support.clips import Clip, image_file
 from support.drawn_images import draw_discs, write_image
-from support.run_toonvid import run_here, start_apart
+from support.run_toonvid import run_here, start_subprocess
 
 from toonvid.bench.demo_scene import draw_scene, write_scene
 from toonvid.errors import SourceError, TargetError, TrainingError
@@ -28,7 +28,7 @@ from toonvid.video import Pixels
 from trainer.prepare import prepare as prepare_module
 from trainer.prepare.frame_extraction import ExaminedFrame, PrepareOptions, SourceEnd
 from trainer.prepare.manifest import MANIFEST_NAME, Manifest, SourceFile
-from trainer.prepare.prepare import PrepareReport, prepare
+from trainer.prepare.prepare import prepare
 from trainer.prepare.quality_filter import (
     HashIndex,
     blur_effect,
@@ -36,6 +36,7 @@ from trainer.prepare.quality_filter import (
     find_fault,
     perceptual_hash,
 )
+from trainer.prepare.report import PrepareReport
 
 SMALL = PrepareOptions(size=64, short_sides=(96,), crops=1)
 FLAGS = ("--size", "64", "--short-sides", "96", "--crops", "1")
@@ -294,7 +295,7 @@ def test_a_killed_run_is_continued_to_the_same_files(tmp_path: Path) -> None:
     run_prepare(source, tmp_path / "whole")
     target = tmp_path / "broken"
     for count in (5, 22):  # the second one inside the video
-        running = start_apart("prepare", source, "-o", target, *FLAGS, "-q")
+        running = start_subprocess("prepare", source, "-o", target, *FLAGS, "-q")
         while len(list(target.rglob("*.jpg"))) < count and running.poll() is None:
             time.sleep(0.002)
         running.send_signal(signal.SIGKILL)

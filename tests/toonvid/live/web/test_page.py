@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 import pytest
 from support.browser import Browser
-from support.run_toonvid import page_address, start_apart
+from support.run_toonvid import page_address, start_subprocess
 from support.scripted_feed import wait_until
 
 GRAY, BROWN = (64, 64, 64), (128, 64, 32)
@@ -34,7 +34,7 @@ EDGES = """(() => {
 def address(tmp_path: Path, engines_folder: Path) -> Iterator[str]:
     """Address of the page of a live session: the negative of a frame of two halves."""
     pytest.importorskip("aiohttp", reason="the extra live is not installed")
-    process = start_apart(
+    process = start_subprocess(
         *("live", HALVES, "--style", "negative", "--headless", "--serve", "--port", "0"),
         *("--record", tmp_path / "recording.mkv"),
         env={"TOONVID_ENGINES": str(engines_folder)},

@@ -1,4 +1,4 @@
-"""Whatever is typed or read: a value, or one clear error."""
+"""Generated input for times, sizes, templates and cards: a value, or one clear error."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_time_that_is_written_is_read(hours, minutes, seconds):
 
 
 @given(st.text() | st.from_regex(r"[0-9:. ]{1,12}", fullmatch=True))
-def test_any_words_are_a_time_or_refused(text):
+def test_any_text_is_a_time_or_refused(text):
     try:
         assert parse_time(text) >= 0
     except typer.BadParameter as error:
@@ -66,7 +66,7 @@ def test_any_words_are_a_time_or_refused(text):
 
 
 @given(st.text())
-def test_any_words_are_a_size_or_refused(text):
+def test_any_text_is_a_size_or_refused(text):
     try:
         assert parse_size(text) is not None
     except typer.BadParameter as error:
@@ -77,7 +77,7 @@ def test_any_words_are_a_size_or_refused(text):
        .map("".join))  # fmt: skip
 def test_any_template_names_a_target_or_is_refused(template):
     try:
-        [job] = plan_targets(["film.mkv"], "x{" + template, "ink")
+        [job] = plan_targets(["video.mkv"], "x{" + template, "ink")
     except TargetError as error:
         assert "is not a field" in str(error)
         return
