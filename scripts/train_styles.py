@@ -199,6 +199,20 @@ RECIPES = {
             preset="cel",
         ),
         Recipe(
+            "manga",
+            "Black-and-white manga: ink, white, and grays in shadows.",
+            "MIT",
+            cartoons=None,
+            start_from=None,
+            preset="cel",
+            settings=(
+                "look_saturation=0",
+                "look_tones=3",
+                "look_exposure=1.6",
+                "look_ink=1.1",
+            ),
+        ),
+        Recipe(
             "pepper-palette",
             "First step: the artist's colors, with flicker.",
             "CC-BY-4.0",

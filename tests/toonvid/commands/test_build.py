@@ -63,7 +63,14 @@ def test_plans_of_a_style_are_written_and_listed(cache, capsys: Capsys):
 def test_all_styles_are_built_when_none_is_named(cache, capsys: Capsys, engines_folder):
     ended = run_here(capsys, "build")
     assert ended.code == 0
-    for style in ("identity f32", "negative f32", "ink f16", "pepper f16", "wiehan f16"):
+    for style in (
+        "identity f32",
+        "negative f32",
+        "ink f16",
+        "manga f16",
+        "pepper f16",
+        "wiehan f16",
+    ):
         assert f"Wrote {style} for RTX 30 and newer, 1280x720: " in ended.out
 
 
