@@ -50,8 +50,8 @@ def split_docstring(docstring: str | None) -> tuple[str, str]:
     return escape("\n\n".join(paragraphs)), epilog
 
 
-# Typer's context class moved from click into typer between the versions that pyproject.toml allows,
-# so the two methods below cannot name its type.
+# Typer has its own copy of click in a private module, so the two methods below cannot name the type
+# of the context that they are given.
 class _PlainHelp:
     """Shows no type for flags, and reads old option names."""
 
