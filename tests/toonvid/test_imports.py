@@ -16,7 +16,8 @@ import trainer
 
 PACKAGE = Path(toonvid.__file__).parent
 
-# Folders and files directly under `toonvid/`: each may import only from earlier lines. Inside a folder anything goes, except a cycle.
+# Folders and files directly under `toonvid/`: each may import only from earlier lines. Inside a
+# folder anything goes, except a cycle.
 ORDER = [
     ["_version", "errors"],
     ["choices", "files", "video", "prefetch"],
