@@ -26,8 +26,8 @@ named again where it is made:
 - `lite` learns from drawings of the photos in its initialization phase instead of from the photos
   (`trainer.data.flat_drawing`). Its generator is a small one without normalization, for real time,
   and its discriminator a cheap one at two scales (`trainer.networks.lite`). Pixel, color, stability
-  and equivariance losses are added to the content loss (`trainer.training.losses`), and drawings can
-  be recolored to the cartoons' palette (`trainer.data.color_transfer`).
+  and equivariance losses are added to the content loss (`trainer.training.losses`). Drawings can be
+  recolored to the cartoons' palette (`trainer.data.color_transfer`).
 - `cel` draws two layers, flat color and ink, which a fixed function composes
   (`trainer.networks.cel`). It learns them from a drawing in the same layers
   (`trainer.data.drawing`, `trainer.training.layer_losses`).
