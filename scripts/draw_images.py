@@ -42,6 +42,12 @@ SHEET_CELL = (480, 270)
 """Width and height in pixels; frames are stylized at their own size and downscaled afterwards."""
 FULL_SIZE = ("butterfly_720p.mp4", 75)
 """Clip and index of the frame that is also written at its own size."""
+BEFORE_AFTER = (
+    ("person_asl_480p_noaudio.mkv", 40),
+    ("car-detection.mp4", 200),
+    ("butterfly_720p.mp4", 75),
+)
+"""Clips and indices of the frames that are shown above their cartoons."""
 
 
 def stylize(backend: Backend, pixels: Pixels) -> Pixels:
@@ -69,7 +75,7 @@ def fit_into_cell(image: Pixels) -> Pixels:
 
 
 def main() -> None:
-    """Write the images of each style: scene and cartoon, a sheet, one frame at its own size."""
+    """Write the images of each style: scene, sheet, frames above cartoons, one at full size."""
     clips = Path(sys.argv[1]) if len(sys.argv) > 1 else None
     found = {name: read_frames(clips / name, CLIPS[name]) for name in CLIPS} if clips else {}
     scene = draw_scene(WIDTH, HEIGHT, SECONDS)
@@ -87,6 +93,11 @@ def main() -> None:
             cells = [fit_into_cell(stylize(backend, source)) for source in sources]
             sheet = contact_sheet(cells, SHEET_COLUMNS)
             write_image(IMAGES / f"sheet-{style}.jpg", sheet, overwrite=True)
+            before = [found[clip][index] for clip, index in BEFORE_AFTER]
+            cells = [fit_into_cell(frame) for frame in before]
+            cells += [fit_into_cell(stylize(backend, frame)) for frame in before]
+            sheet = contact_sheet(cells, len(BEFORE_AFTER))
+            write_image(IMAGES / f"before-after-{style}.jpg", sheet, overwrite=True)
             cartoon = stylize(backend, found[FULL_SIZE[0]][FULL_SIZE[1]])
             write_image(IMAGES / f"butterfly-{style}.jpg", cartoon, overwrite=True)
 
