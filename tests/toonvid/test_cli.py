@@ -305,7 +305,7 @@ def test_try_draws_every_style_on_one_sheet(
     assert ended.code == 0
     assert "the source, identity," in ended.out
     [image] = frames_of(sheet)
-    assert image.shape[0] == 64 * 2 + 8
+    assert image.shape[0] == 64 * 3 + 8 * 2  # the source, two styles of the tests, four that ship
     assert np.abs(image[:64, :96].astype(int) - image[:64, 104:200]).max() <= 1
     assert run_here(capsys, "styles", "try", scene_video, "--at", "9", "-o", sheet).code == 1
 

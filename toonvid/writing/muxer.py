@@ -7,10 +7,10 @@ complete and was read again, or Matroska on standard output. Videos and still im
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
 from fractions import Fraction
-from io import BytesIO
 from pathlib import Path
 from types import TracebackType
 
@@ -233,7 +233,7 @@ def check_container(encoder: Encoder, first: Frame) -> None:
         TargetError: The container does not take them.
     """
     with write_errors(encoder.target):
-        container = av.open(BytesIO(), "w", format=encoder.format.container)
+        container = av.open(os.devnull, "w", format=encoder.format.container)
         try:
             add_video_stream(container, encoder, first)
             write_header(container, encoder.format.suffix, encoder.codec.name)

@@ -8,9 +8,9 @@ converted (audio and text subtitles, by `toonvid.writing.transcode`) or left out
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from io import BytesIO
 from itertools import chain
 
 import av
@@ -234,12 +234,13 @@ def _fits(source: Stream, container: str) -> bool:
 
 
 def _header_takes(source: Stream, container: str) -> bool:
-    """Whether a header with this stream can be written, tried in memory.
+    """Whether a header with this stream can be written, tried on the null device.
 
-    FFmpeg's own table of what fits where promises more than it keeps.
+    FFmpeg's own table of what fits where promises more than it keeps. Not a BytesIO: PyAV drops an
+    exception that a signal raises while it calls a Python file.
     """
     try:
-        with av.open(BytesIO(), "w", format=container) as trial:
+        with av.open(os.devnull, "w", format=container) as trial:
             trial.add_stream_from_template(source, opaque=True)
             trial.start_encoding()
     except (ValueError, FFmpegError) as error:
