@@ -8,16 +8,11 @@ import pytest
 from support.drawn_images import draw_discs
 
 from toonvid.video import Pixels
-from trainer.data.drawing import (
-    draw,
-    draw_stacked,
-    find_regions,
-    find_skin,
-    keep_long_strokes,
-    paint_regions,
-    smooth_l0,
-    to_lab,
-)
+from trainer.data.drawing import draw, draw_stacked
+from trainer.data.faces import find_skin
+from trainer.data.ink import keep_long_strokes
+from trainer.data.planes import to_lab
+from trainer.data.regions import find_regions, paint_regions, smooth_l0
 
 
 def shapes(height: int = 160, width: int = 200) -> Pixels:
