@@ -360,7 +360,7 @@ RECIPES = {
         ),
         Recipe(
             "wiehan",
-            "Saturated colours and yellow light, after Wiehan de Jager's picture books.",
+            "Saturated colors and yellow light, after Wiehan de Jager's picture books.",
             "CC-BY-4.0",
             WIEHAN,
             start_from=None,

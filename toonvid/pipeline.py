@@ -63,7 +63,7 @@ class Progress:
     video_seconds: float
     """Seconds of the video that they cover."""
     kept_seconds: float = 0.0
-    """Seconds of the video that would not be lost, should the process end now."""
+    """Seconds of the video in finished segments, which a later run need not make again."""
     missing_bytes: int = 0
     """Bytes that the disk lacks for the rest, as far as can be told."""
 
@@ -121,7 +121,7 @@ def convert(
         source: A video or image, anything that FFmpeg opens, or `-` for standard input.
         target: The file to write, or `-` for Matroska on standard output.
         backend: Open; from `toonvid.backends.open_backend`.
-        options: None for the defaults. What concerns segments is not looked at.
+        options: None for the defaults. Segment options are ignored.
         on_progress: Called after each frame. What it raises ends the conversion.
         job: Goes into the target's provenance tag.
 

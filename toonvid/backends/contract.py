@@ -1,7 +1,7 @@
 """The interface of all backends, and checks that an engine's graph keeps the engine contract.
 
 The contract: one input `frame` and one output `cartoon`, both (N, H, W, 3) uint8, RGB. Each backend
-reads types and shapes through its own library and has them judged here, so that every library's
+reads types and shapes through its own library and has them checked here, so that every library's
 refusal reads the same.
 """
 

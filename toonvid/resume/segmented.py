@@ -222,7 +222,7 @@ def least_target_bytes(source_bytes: int, info: VideoInfo, codec: Codec) -> int:
     """Forecast the least size of a target, before anything of it is written.
 
     A wrong forecast must not stop a conversion that would fit: the lower of two is taken. Once a
-    segment is finished, `toonvid.resume.work_folder` judges by its size.
+    segment is finished, `toonvid.resume.work_folder` estimates from its size.
 
     Args:
         source_bytes: Size of the whole source.

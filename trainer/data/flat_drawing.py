@@ -1,4 +1,4 @@
-"""A photo's flat colours and ink lines: what the `lite` initialization phase repeats.
+"""A photo's flat colors and ink lines: what the `lite` initialization phase repeats.
 
 The paper's initialization phase lets the generator repeat the photo. This drawing of the photo is a
 departure from it: flat areas and outlines are there before any cartoon has been seen.
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from toonvid.video import Pixels
 
-Grey = NDArray[np.float32]
+Plane = NDArray[np.float32]
 
 FLAT_DRAWING_VERSION = 2
 """Raised whenever the same photo would be drawn otherwise: stored drawings are then made anew."""
@@ -27,9 +27,9 @@ REFERENCE_HEIGHT = 288
 """Frame height at which the lengths below, all in pixels, hold; they grow with its square root."""
 
 FLAT_RADIUS = 7
-"""Mean shift: how far a pixel looks for pixels of its colour."""
-FLAT_COLOUR = 22
-"""Mean shift: how far apart two levels (0..255) may be and still count as one colour."""
+"""Mean shift: how far a pixel looks for pixels of its color."""
+FLAT_COLOR = 22
+"""Mean shift: how far apart two levels (0..255) may be and still count as one color."""
 REGION_EDGE = 1.5
 """Half the width of the median filter that rounds the ragged edges which mean shift leaves."""
 
@@ -53,13 +53,13 @@ SPECKLE_LENGTH = 10
 """So is ink whose bounding box is shorter than this on both sides."""
 INK_OPACITY = 0.88
 INK_SHADE = 0.22
-"""Share of the colour below that shows in the ink."""
+"""Share of the color below that shows in the ink."""
 INK_TINT = (0.03, 0.02, 0.03)
 """RGB in 0..1: a warm black."""
 
 
 def draw_flat(photo: Pixels, frame_height: int) -> Pixels:
-    """Redraw a photo in flat colours with ink lines.
+    """Redraw a photo in flat colors with ink lines.
 
     Args:
         photo: (H, W, 3) uint8, RGB; a whole picture or a part of one.
@@ -76,13 +76,13 @@ def draw_flat(photo: Pixels, frame_height: int) -> Pixels:
     # Lines of the flat picture are clean, lines of the smooth one complete.
     lightness = 0.5 * _to_lab(smooth)[..., 0] + 0.5 * flat_lab[..., 0]
     ink = INK_OPACITY * draw_lines(lightness, zoom)[..., None]
-    colours = cv2.cvtColor(_shade(flat_lab), cv2.COLOR_Lab2RGB)
-    inked = colours * INK_SHADE + np.array(INK_TINT, np.float32)
-    drawing = colours * (1 - ink) + inked * ink
+    colors = cv2.cvtColor(_shade(flat_lab), cv2.COLOR_Lab2RGB)
+    inked = colors * INK_SHADE + np.array(INK_TINT, np.float32)
+    drawing = colors * (1 - ink) + inked * ink
     return (np.clip(drawing, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
-def draw_lines(lightness: Grey, zoom: float = 1.0) -> Grey:
+def draw_lines(lightness: Plane, zoom: float = 1.0) -> Plane:
     """Draw the dark side of each edge as an ink line along it.
 
     Args:
@@ -99,7 +99,7 @@ def draw_lines(lightness: Grey, zoom: float = 1.0) -> Grey:
     return drop_speckle(ink * ink * (3 - 2 * ink), zoom)
 
 
-def drop_speckle(ink: Grey, zoom: float = 1.0) -> Grey:
+def drop_speckle(ink: Plane, zoom: float = 1.0) -> Plane:
     """Leave out blots of ink too small to be a line: leaves, gravel and noise give hundreds.
 
     Args:
@@ -128,8 +128,8 @@ def _smooth(photo: Pixels, zoom: float) -> Pixels:
 
 
 def _flatten(smooth: Pixels, zoom: float) -> Pixels:
-    """Areas of one colour with smooth edges; (H, W, 3) uint8, RGB."""
-    flat = cv2.pyrMeanShiftFiltering(smooth, FLAT_RADIUS * zoom, FLAT_COLOUR, maxLevel=1)
+    """Areas of one color with smooth edges; (H, W, 3) uint8, RGB."""
+    flat = cv2.pyrMeanShiftFiltering(smooth, FLAT_RADIUS * zoom, FLAT_COLOR, maxLevel=1)
     flat = cv2.medianBlur(flat, 2 * int(REGION_EDGE * zoom) + 1)
     return cv2.bilateralFilter(flat, d=0, sigmaColor=18, sigmaSpace=2.5)
 
@@ -149,7 +149,7 @@ def _shade(lab: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.dstack([(lightness + stepped) / 2, chroma]).astype(np.float32)
 
 
-def _edge_normals(lightness: Grey, sigma: float) -> tuple[Grey, Grey]:
+def _edge_normals(lightness: Plane, sigma: float) -> tuple[Plane, Plane]:
     """x and y of the unit vector across each pixel's edge, from the smoothed structure tensor."""
     slope_x = cv2.Scharr(lightness, cv2.CV_32F, 1, 0) / 32
     slope_y = cv2.Scharr(lightness, cv2.CV_32F, 0, 1) / 32
@@ -160,26 +160,26 @@ def _edge_normals(lightness: Grey, sigma: float) -> tuple[Grey, Grey]:
     return np.cos(angle), np.sin(angle)
 
 
-def _difference_across(grey: Grey, normal_x: Grey, normal_y: Grey, sigma: float) -> Grey:
+def _difference_across(gray: Plane, normal_x: Plane, normal_y: Plane, sigma: float) -> Plane:
     """Narrow minus wide Gaussian mean across the edge; negative on its dark side."""
-    x, y = _positions(grey)
+    x, y = _positions(gray)
     reach = int(np.ceil(2 * sigma * LINE_RATIO))
     offsets = np.arange(-reach, reach + 1, dtype=np.float32)
     narrow = np.exp(-(offsets**2) / (2 * sigma**2))
     wide = np.exp(-(offsets**2) / (2 * (sigma * LINE_RATIO) ** 2))
-    difference = np.zeros_like(grey)
+    difference = np.zeros_like(gray)
     for offset, weight in zip(offsets, narrow / narrow.sum() - wide / wide.sum(), strict=True):
-        difference += weight * _sample(grey, x + offset * normal_x, y + offset * normal_y)
+        difference += weight * _sample(gray, x + offset * normal_x, y + offset * normal_y)
     return difference
 
 
-def _mean_along(grey: Grey, normal_x: Grey, normal_y: Grey, sigma: float) -> Grey:
+def _mean_along(gray: Plane, normal_x: Plane, normal_y: Plane, sigma: float) -> Plane:
     """Gaussian mean along the flow of the edges, followed step by step in both directions."""
     steps = np.arange(1, int(np.ceil(2 * sigma)) + 1)
     weights = np.exp(-(steps**2) / (2 * sigma**2)).astype(np.float32)
-    total = grey.copy()
+    total = gray.copy()
     for direction in (1, -1):
-        x, y = _positions(grey)
+        x, y = _positions(gray)
         step_x, step_y = -normal_y * direction, normal_x * direction
         for weight in weights:
             x, y = x + step_x, y + step_y
@@ -188,16 +188,16 @@ def _mean_along(grey: Grey, normal_x: Grey, normal_y: Grey, sigma: float) -> Gre
             ahead = np.where(next_x * step_x + next_y * step_y < 0, -1, 1)
             scale = ahead.astype(np.float32) / (np.hypot(next_x, next_y) + 1e-6)
             step_x, step_y = next_x * scale, next_y * scale
-            total += weight * _sample(grey, x, y)
+            total += weight * _sample(gray, x, y)
     return total / (1 + 2 * weights.sum())
 
 
-def _positions(grey: Grey) -> tuple[Grey, Grey]:
-    """x and y of each pixel, both of the shape of `grey`."""
-    y, x = np.indices(grey.shape, dtype=np.float32)
+def _positions(gray: Plane) -> tuple[Plane, Plane]:
+    """x and y of each pixel, both of the shape of `gray`."""
+    y, x = np.indices(gray.shape, dtype=np.float32)
     return x, y
 
 
-def _sample(grey: Grey, x: Grey, y: Grey) -> Grey:
-    """Read `grey` between pixels; mirrored at its border."""
-    return cv2.remap(grey, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+def _sample(gray: Plane, x: Plane, y: Plane) -> Plane:
+    """Read `gray` between pixels; mirrored at its border."""
+    return cv2.remap(gray, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)

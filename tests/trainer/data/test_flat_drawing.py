@@ -1,4 +1,4 @@
-"""An abstraction is flat colour and ink, the same each time."""
+"""A flat drawing is flat color and ink, the same each time."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def test_the_same_photo_gives_the_same_drawing(shape: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("level", [0, 60, 128, 255])
-def test_grey_stays_grey_and_gets_no_ink(level: int) -> None:
+def test_gray_stays_gray_and_gets_no_ink(level: int) -> None:
     drawing = draw_flat(np.full((64, 64, 3), level, np.uint8), 288).astype(int)
     assert np.ptp(drawing) <= 1
     assert abs(drawing.mean() - level) < 16
 
 
-def test_colours_grow_stronger() -> None:
+def test_colors_grow_stronger() -> None:
     photo = np.full((64, 64, 3), (150, 110, 100), np.uint8)
     drawing = draw_flat(photo, 288).astype(int)[32, 32]
     assert np.ptp(drawing) > np.ptp(photo[32, 32].astype(int))

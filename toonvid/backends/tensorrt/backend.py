@@ -2,7 +2,7 @@
 
 In: an engine and frames, out: cartoons, as `toonvid.backends.contract` says. A GPU and a precision
 are chosen here, frames are kept in flight, and lack of memory is explained. Plans are loaded and
-built by `plan` and run by `inference`. docs/backends.md says what has been checked on real GPUs.
+built by `plan` and run by `inference`. docs/backends.md says what was checked, none of it on a GPU yet.
 """
 
 from __future__ import annotations
