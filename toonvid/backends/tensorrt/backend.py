@@ -2,7 +2,8 @@
 
 In: an engine and frames, out: cartoons, as `toonvid.backends.contract` says. A GPU and a precision
 are chosen here, frames are kept in flight, and lack of memory is explained. Plans are loaded and
-built by `plan` and run by `inference`. docs/backends.md says what was checked, none of it on a GPU yet.
+built by `plan` and run by `inference`. None of it has run on a GPU yet: docs/backends.md says what
+was checked.
 """
 
 from __future__ import annotations
