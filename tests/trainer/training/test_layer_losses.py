@@ -81,7 +81,7 @@ def test_gradients_reach_every_weight(color: torch.Tensor, ink: torch.Tensor) ->
         assert weight.grad is not None and weight.grad.abs().sum() > 0, name
 
 
-class Painter:
+class FlickeringGenerator:
     """A generator that follows the photo's own moves, plus what it is told to add."""
 
     def __init__(self, flicker: float) -> None:
@@ -95,12 +95,12 @@ class Painter:
 def test_stability_costs_what_does_not_move_with_the_photo(flicker: float) -> None:
     torch.manual_seed(2)
     photos = torch.nn.functional.avg_pool2d(torch.randn(2, 3, 60, 60), 9, 1, 4)
-    disturbance = Perturbation.sample(photos, torch.Generator().manual_seed(4))
-    disturbance = Perturbation(
-        disturbance.positions, torch.ones(2, 1, 1, 1), torch.zeros(2, 1, 1, 1), photos * 0
+    perturbation = Perturbation.sample(photos, torch.Generator().manual_seed(4))
+    perturbation = Perturbation(
+        perturbation.positions, torch.ones(2, 1, 1, 1), torch.zeros(2, 1, 1, 1), photos * 0
     )
-    still = Painter(0.0).layers(photos)
-    loss = layer_stability_loss(Painter(flicker), photos, still, disturbance)  # type: ignore[arg-type]
+    still = FlickeringGenerator(0.0).layers(photos)
+    loss = layer_stability_loss(FlickeringGenerator(flicker), photos, still, perturbation)  # type: ignore[arg-type]
     # Three of four channels flicker.
     assert abs(float(loss) - 0.75 * flicker) < 0.01
 
