@@ -33,9 +33,9 @@ class Latency:
     """Rate and delay at one frame size. The JSON of `bench --live --json` has these fields."""
 
     width: int
-    """Of the camera's frames, in pixels."""
+    """Side of the camera's frames in pixels."""
     height: int
-    """Of the camera's frames, in pixels."""
+    """Side of the camera's frames in pixels."""
     camera_rate: float
     """Frames per second that the camera delivered."""
     rate: float

@@ -21,9 +21,9 @@ class LiveStatistics:
     style: str
     """Name of the present style."""
     width: int
-    """Of the last cartoon, in pixels; 0 before the first."""
+    """Side of the last cartoon in pixels; 0 before the first."""
     height: int
-    """Of the last cartoon, in pixels; 0 before the first."""
+    """Side of the last cartoon in pixels; 0 before the first."""
     shown: int
     """Number of frames that were shown."""
     rate: float

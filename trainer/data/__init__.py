@@ -9,7 +9,8 @@ are turned into images by `trainer.prepare`.
 - `cartoons`: crops of cartoons with their smoothed copies.
 - `images`: finds, reads and resizes images, in an order that the seed decides.
 - `drawing`: the drawing of a photo in two layers, flat color and ink: the target of `cel`.
-- `regions`, `ink`, `faces`, `planes`: its flat color, its lines, where faces are, common filters.
+- `regions`, `ink`, `faces`: its flat color, its lines, where faces are.
+- `edge_flow`, `planes`: filters along edges, and other filters that drawings share.
 - `flat_drawing`: the drawing of a photo in one image, the target of `lite`.
 - `edge_smoothing`: cartoons without clear edges, for the edge-promoting adversarial loss.
 - `color`: YUV and luminance of tensors.

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toonvid.video import Pixels
-
-Plane = NDArray[np.float32]
+from trainer.data.edge_flow import difference_across, edge_normals, mean_along
+from trainer.data.planes import Plane
 
 FLAT_DRAWING_VERSION = 2
 """Raised whenever the same photo would be drawn otherwise: stored drawings are then made anew."""
@@ -35,12 +35,10 @@ REGION_EDGE = 1.5
 
 LIGHTNESS_GAMMA = 0.88
 LIGHTNESS_STEP = 15.0
-"""Of CIE lightness (0..100); half of each step is kept as shading."""
+"""Step of CIE lightness (0..100); half of each step is kept as shading."""
 CHROMA_GAIN = 1.3
 
 LINE_SIGMA = 1.6
-LINE_RATIO = 1.6
-"""Of the wider Gaussian to the narrower one: the ratio nearest to a Laplacian."""
 FLOW_SIGMA = 2.2
 LINE_LENGTH = 4.0
 """Sigma of the mean along a line: what breaks up noise and joins strokes."""
@@ -92,9 +90,9 @@ def draw_lines(lightness: Plane, zoom: float = 1.0) -> Plane:
     Returns:
         (H, W) float32 in [0, 1]; 1 is full ink.
     """
-    normal_x, normal_y = _edge_normals(lightness, FLOW_SIGMA * zoom)
-    difference = _difference_across(lightness, normal_x, normal_y, LINE_SIGMA * zoom)
-    difference = _mean_along(difference, normal_x, normal_y, LINE_LENGTH * zoom)
+    normal_x, normal_y = edge_normals(lightness, FLOW_SIGMA * zoom)
+    difference = difference_across(lightness, normal_x, normal_y, LINE_SIGMA * zoom)
+    difference = mean_along(difference, normal_x, normal_y, LINE_LENGTH * zoom)
     ink = np.clip((-difference - INK_THRESHOLD) / INK_SOFTNESS, 0, 1)
     return drop_speckle(ink * ink * (3 - 2 * ink), zoom)
 
@@ -147,57 +145,3 @@ def _shade(lab: NDArray[np.float32]) -> NDArray[np.float32]:
     stepped = step + LIGHTNESS_STEP / 2 * within
     chroma = lab[..., 1:] * CHROMA_GAIN
     return np.dstack([(lightness + stepped) / 2, chroma]).astype(np.float32)
-
-
-def _edge_normals(lightness: Plane, sigma: float) -> tuple[Plane, Plane]:
-    """x and y of the unit vector across each pixel's edge, from the smoothed structure tensor."""
-    slope_x = cv2.Scharr(lightness, cv2.CV_32F, 1, 0) / 32
-    slope_y = cv2.Scharr(lightness, cv2.CV_32F, 0, 1) / 32
-    xx = cv2.GaussianBlur(slope_x * slope_x, (0, 0), sigma)
-    xy = cv2.GaussianBlur(slope_x * slope_y, (0, 0), sigma)
-    yy = cv2.GaussianBlur(slope_y * slope_y, (0, 0), sigma)
-    angle = 0.5 * np.arctan2(2 * xy, xx - yy)
-    return np.cos(angle), np.sin(angle)
-
-
-def _difference_across(gray: Plane, normal_x: Plane, normal_y: Plane, sigma: float) -> Plane:
-    """Narrow minus wide Gaussian mean across the edge; negative on its dark side."""
-    x, y = _positions(gray)
-    reach = int(np.ceil(2 * sigma * LINE_RATIO))
-    offsets = np.arange(-reach, reach + 1, dtype=np.float32)
-    narrow = np.exp(-(offsets**2) / (2 * sigma**2))
-    wide = np.exp(-(offsets**2) / (2 * (sigma * LINE_RATIO) ** 2))
-    difference = np.zeros_like(gray)
-    for offset, weight in zip(offsets, narrow / narrow.sum() - wide / wide.sum(), strict=True):
-        difference += weight * _sample(gray, x + offset * normal_x, y + offset * normal_y)
-    return difference
-
-
-def _mean_along(gray: Plane, normal_x: Plane, normal_y: Plane, sigma: float) -> Plane:
-    """Gaussian mean along the flow of the edges, followed step by step in both directions."""
-    steps = np.arange(1, int(np.ceil(2 * sigma)) + 1)
-    weights = np.exp(-(steps**2) / (2 * sigma**2)).astype(np.float32)
-    total = gray.copy()
-    for direction in (1, -1):
-        x, y = _positions(gray)
-        step_x, step_y = -normal_y * direction, normal_x * direction
-        for weight in weights:
-            x, y = x + step_x, y + step_y
-            next_x, next_y = -_sample(normal_y, x, y), _sample(normal_x, x, y)
-            # A normal has no sign: go on in the direction of the step before.
-            ahead = np.where(next_x * step_x + next_y * step_y < 0, -1, 1)
-            scale = ahead.astype(np.float32) / (np.hypot(next_x, next_y) + 1e-6)
-            step_x, step_y = next_x * scale, next_y * scale
-            total += weight * _sample(gray, x, y)
-    return total / (1 + 2 * weights.sum())
-
-
-def _positions(gray: Plane) -> tuple[Plane, Plane]:
-    """x and y of each pixel, both of the shape of `gray`."""
-    y, x = np.indices(gray.shape, dtype=np.float32)
-    return x, y
-
-
-def _sample(gray: Plane, x: Plane, y: Plane) -> Plane:
-    """Read `gray` between pixels; mirrored at its border."""
-    return cv2.remap(gray, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)

@@ -81,7 +81,7 @@ class EngineFigures:
     kernel_share: float | None
     """KID to the cartoons over the photos' own KID to them; None if the latter is not above 0."""
     frechet_share: float | None
-    """The same for FID."""
+    """The same value for FID."""
     content_similarity: float
     """Mean cosine of features of a photo and its cartoon; 1 where they are equal everywhere."""
     surface: Surface

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 LEAK = 0.1
 """Slope of the activations below 0."""
 RESIDUAL_GAIN = 0.3
-"""Of a residual block's branch at the start: without normalization, sums would grow."""
+"""Initial gain of a residual block's branch: without normalization, sums would grow."""
 OUTPUT_GAIN = 0.1
-"""Of the last convolution at the start: the first color layer is nearly the photo."""
+"""Initial gain of the last convolution: the first color layer is nearly the photo."""
 INK_START = -2.0
 """Ink logit at the start: about an eighth, the share of ink in a drawing."""
 
@@ -30,7 +30,8 @@ LUMINANCE = (0.299, 0.587, 0.114)
 BRIGHTENING = 0.3
 """Curve of the luminance: y + 0.3 y (1 - y). Ink darkens a picture, and this gives it back."""
 STEP_SHARPNESS = 5.0
-"""Of the soft staircase; 0 would be a ramp, infinity hard steps, which would crawl in a video."""
+"""Steepness of the soft staircase; 0 would be a ramp, infinity hard steps, which would crawl in a
+video."""
 DARKEST = 0.05
 """Luminance of black without ink, so that lines show in shadows."""
 INK_RGB = (0.07, 0.055, 0.07)
