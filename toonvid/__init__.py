@@ -19,7 +19,7 @@ Styles and the libraries that run them:
 Errors, all of them ToonvidError:
 
     SourceError, TargetError, JobMismatchError, EngineError, BackendError, DeviceMissingError,
-    UnsupportedEngineError, CameraError, TrainingError
+    UnsupportedEngineError, ControlError, CameraError, TrainingError
 
 Example:
 
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from toonvid.errors import (
         BackendError,
         CameraError,
+        ControlError,
         DeviceMissingError,
         EngineError,
         JobMismatchError,
@@ -69,6 +70,7 @@ _HOMES = {
     "toonvid.errors": (
         "BackendError",
         "CameraError",
+        "ControlError",
         "DeviceMissingError",
         "EngineError",
         "UnsupportedEngineError",
@@ -88,6 +90,7 @@ __all__ = [
     "Backend",
     "BackendError",
     "CameraError",
+    "ControlError",
     "Conversion",
     "ConvertOptions",
     "DecodeOptions",

@@ -16,6 +16,10 @@ REQUESTED_PRECISIONS: tuple[RequestedPrecision, ...] = get_args(RequestedPrecisi
 Comparison: TypeAlias = Literal["none", "horizontal", "vertical", "wipe"]
 COMPARISONS: tuple[Comparison, ...] = get_args(Comparison)
 
+ControlName: TypeAlias = Literal["ink", "tones", "saturation"]
+CONTROLS: tuple[ControlName, ...] = get_args(ControlName)
+"""Controls that a style may have: options of the command line, and inputs of the engine."""
+
 DecoderName: TypeAlias = Literal["auto", "software", "nvdec"]
 DECODERS: tuple[DecoderName, ...] = get_args(DecoderName)
 

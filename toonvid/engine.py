@@ -9,8 +9,10 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import math
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
@@ -18,7 +20,8 @@ from typing import Literal, TypeAlias, get_args
 import msgspec
 from platformdirs import user_data_path
 
-from toonvid.errors import EngineError
+from toonvid.choices import ControlName
+from toonvid.errors import ControlError, EngineError
 from toonvid.onnx_file import refuse_foreign_parts
 
 Precision: TypeAlias = Literal["f32", "f16", "bf16", "int8"]
@@ -47,6 +50,28 @@ class DataSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     url: str = ""
     images: int = msgspec.field(default=0, name="pictures")
     """Number of images that were used. 0: not counted."""
+
+
+class Control(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A number that changes how an engine draws, and that is an input of its graph."""
+
+    default: float
+    """Value with which the style is meant to be seen."""
+    minimum: float
+    maximum: float
+    step: float
+    """Difference that one press of a key in `toonvid live` makes."""
+
+    def __post_init__(self) -> None:
+        if not self.minimum <= self.default <= self.maximum:
+            raise ValueError(f"default {self.default:g} is not in {self.range_text}")
+        if not 0 < self.step < math.inf or self.maximum - self.minimum == math.inf:
+            raise ValueError(f"{self.step = } in {self.range_text}")
+
+    @property
+    def range_text(self) -> str:
+        """The range in words, as in "0 to 2"."""
+        return f"{self.minimum:g} to {self.maximum:g}"
 
 
 # A msgspec structure and not a dataclass: msgspec checks the types of all fields, nested ones too,
@@ -84,6 +109,8 @@ class EngineCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Name of the graph's input: (N, H, W, 3) uint8, RGB."""
     output: str = "cartoon"
     """Name of the graph's output: (N, H, W, 3) uint8, RGB."""
+    controls: dict[ControlName, Control] = msgspec.field(default_factory=dict)
+    """Further inputs of the graph, by name: float32, shape (1,). Most engines have none."""
     multiple_of: int = 1
     """H and W of the input must be multiples of this number of pixels."""
     opset: int = 17
@@ -116,8 +143,39 @@ class EngineCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def to_json(self) -> str:
         """Return the content of the `.json` file that lies beside the `.onnx`."""
+        values = msgspec.to_builtins(self)
+        if not self.controls:  # as in cards that were written before there were controls
+            del values["controls"]
         # Not msgspec's encoder, which writes numbers otherwise: 1e-05 as 0.00001.
-        return json.dumps(msgspec.to_builtins(self), indent=2, ensure_ascii=False) + "\n"
+        return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+
+    def control_values(
+        self, asked: Mapping[ControlName, float] | None = None
+    ) -> dict[ControlName, float]:
+        """Complete and check values of the controls.
+
+        Args:
+            asked: Controls that are not to have their default; None for none.
+
+        Returns:
+            A value for each control of the engine.
+
+        Raises:
+            ControlError: The engine has no such control, or the value is outside its range.
+        """
+        values = {name: control.default for name, control in self.controls.items()}
+        for name, value in (asked or {}).items():
+            control = self.controls.get(name)
+            if control is None:
+                have = ", ".join(self.controls) or "none"
+                raise ControlError(f"style {self.style} has no control {name} (it has {have})")
+            if not control.minimum <= value <= control.maximum:  # which NaN is not
+                raise ControlError(
+                    f"{name} {value:g} is outside the range of style {self.style}:"
+                    f" {control.range_text}"
+                )
+            values[name] = float(value)
+        return values
 
     @classmethod
     def from_json(cls, text: str) -> EngineCard:

@@ -11,6 +11,7 @@ Each message is one line that says what happened, to which file, and what to do.
         │   └── UnsupportedEngineError  exit code 3: the requested backend rejects the engine
         ├── TargetError                 a target cannot be written
         │   └── JobMismatchError        exit code 2: unfinished work was begun with other options
+        ├── ControlError                exit code 2: a control that the style lacks, or its range
         ├── CameraError                 a camera cannot be opened or read
         └── TrainingError               training, exporting or evaluating cannot continue
 
@@ -35,6 +36,12 @@ class SourceError(ToonvidError):
 
 class EngineError(ToonvidError):
     """An engine or its card is missing, damaged or not trusted."""
+
+
+class ControlError(ToonvidError):
+    """The style does not have a control, or the control's range does not have the value."""
+
+    exit_code: ClassVar[int] = 2
 
 
 class BackendError(ToonvidError):

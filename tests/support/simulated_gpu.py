@@ -15,6 +15,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from support.tiny_engines import CONTROLS, controlled_cartoon
+
 SUCCESS, INVALID, OUT_OF_MEMORY = 0, 1, 2
 CONTEXT_BYTES = 1000
 SCRATCH_BYTES_PER_PIXEL = 16
@@ -160,7 +162,10 @@ class SimulatedCuda:
 
 
 class SimulatedContext:
-    """Stands in for an `IExecutionContext` of a plan with the tensors `frame` and `cartoon`."""
+    """Stands in for an `IExecutionContext` of a plan with the tensors `frame` and `cartoon`.
+
+    With the controls `ink` and `tones`, the plan is `tiny_engines.controlled_engine`.
+    """
 
     def __init__(self, cuda: SimulatedCuda) -> None:
         self.cuda = cuda
@@ -194,7 +199,17 @@ class SimulatedContext:
         source = self.cuda.view(self.addresses["frame"], self.shape)
         target = self.cuda.view(self.addresses["cartoon"], self.shape)
         assert self.scratch[1], "no memory for feature maps"
-        self.cuda.enqueue(stream, lambda: np.subtract(255, source, out=target) is None)
+        if "ink" not in self.addresses:
+            self.cuda.enqueue(stream, lambda: np.subtract(255, source, out=target) is None)
+            return True
+        ink, tones = (
+            self.cuda.view(self.addresses[name], (4,)).view(np.float32) for name in ("ink", "tones")
+        )
+
+        def draw() -> None:
+            target[...] = controlled_cartoon(source, ink[0], tones[0])
+
+        self.cuda.enqueue(stream, draw)
         return True
 
 
@@ -212,17 +227,17 @@ class SimulatedKernels:
         return self.content or b"compiled"
 
 
-def simulated_runtime(trt, cuda: SimulatedCuda, loads, names: tuple[str, str]):
+def simulated_runtime(trt, cuda: SimulatedCuda, loads, names: tuple[str, ...]):
     """Return a stand-in for the module `trt` whose plans run on the simulated GPU."""
 
     class Plan:
-        num_io_tensors = 2
+        num_io_tensors = len(names)
 
         def get_tensor_name(self, at):
             return names[at]
 
         def get_tensor_dtype(self, name):
-            return trt.DataType.UINT8
+            return trt.DataType.FLOAT if name in CONTROLS else trt.DataType.UINT8
 
         def create_runtime_config(self):
             return SimpleNamespace(

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from toonvid.backends import Backend
+from toonvid.backends import Backend, ControlValues
 from toonvid.video import Pixels
 
 
@@ -23,14 +23,16 @@ class SlowBackend:
         self.slept = 0.0
         self._backend, self._seconds, self._per_pixel = backend, seconds, per_pixel
 
-    def run(self, frames: Pixels) -> Pixels:
+    def run(self, frames: Pixels, controls: ControlValues | None = None) -> Pixels:
         seconds = self._seconds + self._per_pixel * frames.size / 3
         time.sleep(seconds)
         self.slept += seconds
-        return self._backend.run(frames)
+        return self._backend.run(frames, controls)
 
-    def stream(self, batches: Iterable[Pixels]) -> Iterator[Pixels]:
-        return map(self.run, batches)
+    def stream(
+        self, batches: Iterable[Pixels], controls: ControlValues | None = None
+    ) -> Iterator[Pixels]:
+        return (self.run(batch, controls) for batch in batches)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._backend, name)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from toonvid.engine import Engine, EngineCard
+from toonvid.choices import ControlName
+from toonvid.engine import Control, Engine, EngineCard
+from toonvid.video import Pixels
 
 OPSET = 17
 _SHAPE = ["N", "H", "W", 3]
@@ -20,20 +23,33 @@ def write_engine(
     nodes: list[onnx.NodeProto],
     initializers: tuple[onnx.TensorProto, ...] = (),
     multiple_of: int = 1,
+    controls: dict[ControlName, Control] | None = None,
 ) -> Engine:
-    """Write `<style>.onnx` from nodes between `frame` and `cartoon`, and its card."""
+    """Write `<style>.onnx` from nodes between `frame`, controls and `cartoon`, and its card."""
     graph = helper.make_graph(
         nodes,
         style,
-        [helper.make_tensor_value_info("frame", TensorProto.UINT8, _SHAPE)],
+        [
+            helper.make_tensor_value_info("frame", TensorProto.UINT8, _SHAPE),
+            *(
+                helper.make_tensor_value_info(name, TensorProto.FLOAT, [1])
+                for name in controls or {}
+            ),
+        ],
         [helper.make_tensor_value_info("cartoon", TensorProto.UINT8, _SHAPE)],
         initializer=list(initializers),
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
-    return write_model(folder, style, model, multiple_of)
+    return write_model(folder, style, model, multiple_of, controls)
 
 
-def write_model(folder: Path, style: str, model: onnx.ModelProto, multiple_of: int = 1) -> Engine:
+def write_model(
+    folder: Path,
+    style: str,
+    model: onnx.ModelProto,
+    multiple_of: int = 1,
+    controls: dict[ControlName, Control] | None = None,
+) -> Engine:
     """Write a model, and a card that describes it."""
     folder.mkdir(parents=True, exist_ok=True)
     data = model.SerializeToString()
@@ -46,6 +62,7 @@ def write_model(folder: Path, style: str, model: onnx.ModelProto, multiple_of: i
         parameters=0,
         multiply_adds_per_pixel=0,
         license="MIT",
+        controls=controls or {},
         multiple_of=multiple_of,
         opset=OPSET,
     )
@@ -72,3 +89,32 @@ def negative_engine(folder: Path, multiple_of: int = 1) -> Engine:
         helper.make_node("Cast", ["dark"], ["cartoon"], to=TensorProto.UINT8),
     ]
     return write_engine(folder, "negative", nodes, (white,), multiple_of)
+
+
+CONTROLS: dict[ControlName, Control] = {
+    "ink": Control(default=1, minimum=0, maximum=2, step=0.1),
+    "tones": Control(default=4, minimum=2, maximum=12, step=1),
+}
+"""The controls of `controlled_engine`."""
+
+
+def controlled_engine(folder: Path, multiple_of: int = 1) -> Engine:
+    """Write an engine with controls: cartoon = frame * ink + 10 * tones, cut off at 0 and 255."""
+    constants = [
+        helper.make_tensor(name, TensorProto.FLOAT, [], [value])
+        for name, value in (("black", 0.0), ("white", 255.0), ("ten", 10.0))
+    ]
+    nodes = [
+        helper.make_node("Cast", ["frame"], ["wide"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["wide", "ink"], ["inked"]),
+        helper.make_node("Mul", ["tones", "ten"], ["offset"]),
+        helper.make_node("Add", ["inked", "offset"], ["bright"]),
+        helper.make_node("Clip", ["bright", "black", "white"], ["cut"]),
+        helper.make_node("Cast", ["cut"], ["cartoon"], to=TensorProto.UINT8),
+    ]
+    return write_engine(folder, "controlled", nodes, tuple(constants), multiple_of, CONTROLS)
+
+
+def controlled_cartoon(frames: Pixels, ink: float = 1, tones: float = 4) -> Pixels:
+    """Return what `controlled_engine` makes of frames."""
+    return np.clip(frames * np.float32(ink) + 10 * np.float32(tones), 0, 255).astype(np.uint8)

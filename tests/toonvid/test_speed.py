@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.slow_backend import SlowBackend
 
-from toonvid.backends import Backend, open_backend
+from toonvid.backends import Backend, ControlValues, open_backend
 from toonvid.bench.measure import run_pipeline
 from toonvid.bench.null_pipeline import run_null_pipeline
 from toonvid.bench.test_video import write_test_video
@@ -27,9 +27,9 @@ DELAY_FACTOR, REPEATS = 40, 20  # far enough from the bounds for any machine
 class RepeatingBackend(SlowBackend):
     """Runs each frame several times."""
 
-    def run(self, frames: Pixels) -> Pixels:
+    def run(self, frames: Pixels, controls: ControlValues | None = None) -> Pixels:
         for _ in range(REPEATS):
-            cartoons = super().run(frames)
+            cartoons = super().run(frames, controls)
         return cartoons
 
 

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import sys
 
-from toonvid.backends.contract import Backend
+from toonvid.backends.contract import Backend, ControlValues
 from toonvid.choices import BACKENDS, BackendName, RequestedPrecision
 from toonvid.engine import Engine
 from toonvid.errors import BackendError, DeviceMissingError, UnsupportedEngineError
 
-__all__ = ["Backend", "open_backend"]
+__all__ = ["Backend", "ControlValues", "open_backend"]
 
 # On import OpenVINO reports its use to a statistics service. Nothing about what a user converts may
 # leave the machine. Where the module `openvino_telemetry` cannot be imported, OpenVINO uses a

@@ -1,19 +1,24 @@
 """The interface of all backends, and checks that an engine's graph keeps the engine contract.
 
-The contract: one input `frame` and one output `cartoon`, both (N, H, W, 3) uint8, RGB. Each backend
-reads types and shapes through its own library and has them checked here, so that every library's
-refusal reads the same.
+The contract: one input `frame` and one output `cartoon`, both (N, H, W, 3) uint8, RGB; and for each
+control of the card an input of its name, (1,) float32. Each backend reads types and shapes through
+its own library and has them checked here, so that every library's refusal reads the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal, Protocol, Self
+from typing import Literal, Protocol, Self, TypeAlias
 
+from toonvid.choices import ControlName
 from toonvid.engine import Engine, Precision
 from toonvid.errors import BackendError
 from toonvid.video import Pixels
+
+ControlValues: TypeAlias = Mapping[ControlName, float]
+"""Values of an engine's controls, by name. Those that are missing have the card's default."""
 
 
 class Backend(Protocol):
@@ -31,21 +36,26 @@ class Backend(Protocol):
     batch_size: int
     """Number of frames per call of `run` at which it is fastest."""
 
-    def run(self, frames: Pixels) -> Pixels:
+    def run(self, frames: Pixels, controls: ControlValues | None = None) -> Pixels:
         """Turn frames into cartoons, and wait for the result.
 
         Args:
             frames: (N, H, W, 3) uint8, RGB. H and W are multiples of the card's `multiple_of`.
+            controls: How the engine draws; None for its defaults. Other values than those of the
+                call before cost no time.
 
         Returns:
             (N, H, W, 3) uint8, RGB. The array belongs to the caller.
 
         Raises:
             BackendError: The library fails, for instance because memory is short.
+            ControlError: The engine has no such control, or the value is outside its range.
         """
         ...
 
-    def stream(self, batches: Iterable[Pixels]) -> Iterator[Pixels]:
+    def stream(
+        self, batches: Iterable[Pixels], controls: ControlValues | None = None
+    ) -> Iterator[Pixels]:
         """Turn batches into cartoons, in order; each as `run` would.
 
         A backend may take further batches before it yields the cartoons of the first, so that
@@ -54,12 +64,13 @@ class Backend(Protocol):
 
         Args:
             batches: Each as in `run`; sizes may change from batch to batch.
+            controls: As in `run`, for all batches.
 
         Yields:
             One array per batch, as `run` returns it.
 
         Raises:
-            BackendError: As in `run`.
+            BackendError, ControlError: As in `run`.
         """
         ...
 
@@ -73,26 +84,54 @@ class Backend(Protocol):
     ) -> None: ...
 
 
-def check_port(
-    engine: Engine, role: Literal["input", "output"], names: Sequence[str], fits: bool, found: str
-) -> None:
-    """Check one side of an engine's graph: it must be a single uint8 (N, H, W, 3) tensor.
+@dataclass(frozen=True)
+class Port:
+    """An input or output of an engine's graph, as a library describes it."""
+
+    is_image: bool
+    """Whether it may be uint8 (N, H, W, 3), as far as the library knows type and shape."""
+    is_scalar: bool
+    """Whether it is float32 (1,)."""
+    found: str
+    """Type and shape, for messages."""
+
+
+def check_inputs(engine: Engine, ports: Mapping[str, Port]) -> None:
+    """Check the inputs of an engine's graph: the frame, and the controls of its card.
 
     Args:
-        engine: Its card holds the expected name.
-        role: Side of the graph.
-        names: Names of all tensors that the graph has on this side.
-        fits: Whether type and shape agree with the contract, as far as the library knows them.
-        found: Type and shape of the tensor, for the message.
+        engine: Its card holds the expected names.
+        ports: Name -> input, all that the graph has.
 
     Raises:
         BackendError: The graph does not keep the contract.
     """
+    card = engine.card
+    _check_image(engine, "input", {n: p for n, p in ports.items() if n not in card.controls})
+    for name in card.controls:
+        if name not in ports:
+            raise BackendError(f"engine {card.style} has no input {name!r}, which its card names")
+        if not ports[name].is_scalar:
+            found = ports[name].found
+            raise BackendError(f"engine {card.style}: {name} is {found}, not float32 (1,)")
+
+
+def check_outputs(engine: Engine, ports: Mapping[str, Port]) -> None:
+    """Check the outputs of an engine's graph: the cartoon alone. As `check_inputs`."""
+    _check_image(engine, "output", ports)
+
+
+def _check_image(
+    engine: Engine, role: Literal["input", "output"], ports: Mapping[str, Port]
+) -> None:
+    """Check that there is a single image, of the name on the card."""
     style, name = engine.card.style, getattr(engine.card, role)
-    if list(names) != [name]:
+    if list(ports) != [name]:
         raise BackendError(f"engine {style} has no single {role} {name!r}")
-    if not fits:
-        raise BackendError(f"engine {style}: {role} is {found}, not uint8 (N, H, W, 3)")
+    if not ports[name].is_image:
+        raise BackendError(
+            f"engine {style}: {role} is {ports[name].found}, not uint8 (N, H, W, 3) of any size"
+        )
 
 
 def frames_failed(library: str, shape: Sequence[int], reason: str) -> BackendError:

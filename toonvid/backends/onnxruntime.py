@@ -10,11 +10,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from toonvid.backends.contract import check_port, frames_failed, one_line
+from toonvid.backends.contract import (
+    ControlValues,
+    Port,
+    check_inputs,
+    check_outputs,
+    frames_failed,
+    one_line,
+)
 from toonvid.choices import RequestedPrecision
 from toonvid.engine import Engine, Precision
 from toonvid.errors import BackendError, DeviceMissingError
@@ -61,19 +69,24 @@ class OnnxRuntimeBackend:
         self._session = self._open()
         self._check_contract()
 
-    def run(self, frames: Pixels) -> Pixels:
+    def run(self, frames: Pixels, controls: ControlValues | None = None) -> Pixels:
         """See `toonvid.backends.Backend.run`."""
         card = self.engine.card
+        inputs: dict[str, NDArray[Any]] = {card.input: frames}
+        for name, value in card.control_values(controls).items():
+            inputs[name] = np.array([value], np.float32)
         try:
-            [cartoons] = self._session.run([card.output], {card.input: frames})
+            [cartoons] = self._session.run([card.output], inputs)
         except Exception as error:  # its error classes share no other base
             library = f"ONNX Runtime on {self.device}"
             raise frames_failed(library, frames.shape, one_line(error)) from error
         return np.asarray(cartoons, np.uint8)
 
-    def stream(self, batches: Iterable[Pixels]) -> Iterator[Pixels]:
+    def stream(
+        self, batches: Iterable[Pixels], controls: ControlValues | None = None
+    ) -> Iterator[Pixels]:
         """See `toonvid.backends.Backend.stream`."""
-        return map(self.run, batches)
+        return (self.run(batch, controls) for batch in batches)
 
     def __enter__(self) -> OnnxRuntimeBackend:
         return self
@@ -127,20 +140,20 @@ class OnnxRuntimeBackend:
         return session
 
     def _check_contract(self) -> None:
-        """Check the engine contract: one uint8 (N, H, W, 3) input, one such output."""
-        sides: tuple[tuple[list[ort.NodeArg], Literal["input", "output"]], ...] = (
-            (self._session.get_inputs(), "input"),
-            (self._session.get_outputs(), "output"),
-        )
-        for ports, role in sides:
-            # An output's shape may be unknown until the input's is; an input must state its own.
-            fits = all(
-                port.type == "tensor(uint8)"
-                and (port.shape[3:] == [3] or (role == "output" and not port.shape))
-                for port in ports
-            )
-            found = ", ".join(f"{port.type} {port.shape}" for port in ports)
-            check_port(self.engine, role, [port.name for port in ports], fits, found)
+        """Check that the graph keeps the engine contract."""
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        check_inputs(self.engine, {port.name: _port(port) for port in inputs})
+        # An output's shape may be unknown until the input's is; an input must state its own.
+        check_outputs(self.engine, {p.name: _port(p, may_be_unknown=True) for p in outputs})
+
+
+def _port(node: ort.NodeArg, may_be_unknown: bool = False) -> Port:
+    return Port(
+        is_image=node.type == "tensor(uint8)"
+        and (node.shape[3:] == [3] or (may_be_unknown and not node.shape)),
+        is_scalar=node.type == "tensor(float)" and node.shape == [1],
+        found=f"{node.type} {node.shape}",
+    )
 
 
 def load_library() -> ModuleType:

@@ -9,12 +9,20 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import openvino as ov
+from numpy.typing import NDArray
 
-from toonvid.backends.contract import check_port, frames_failed, one_line
+from toonvid.backends.contract import (
+    ControlValues,
+    Port,
+    check_inputs,
+    check_outputs,
+    frames_failed,
+    one_line,
+)
 from toonvid.choices import RequestedPrecision
 from toonvid.engine import Engine, Precision
 from toonvid.errors import BackendError, DeviceMissingError
@@ -29,8 +37,10 @@ _MAX_COMPILED_SHAPES = 2  # for each hint; the smaller batch at a video's end is
 _MAX_IN_FLIGHT = 4
 
 _Hint: TypeAlias = Literal["LATENCY", "THROUGHPUT"]
-_InFlight: TypeAlias = deque[tuple[ov.InferRequest, deque[ov.InferRequest], Pixels]]
-"""Requests in flight, oldest first: request, the free list it returns to, and its frames."""
+_Inputs: TypeAlias = dict[str, NDArray[Any]]
+"""Name of an input -> frames, or the value of a control."""
+_InFlight: TypeAlias = deque[tuple[ov.InferRequest, deque[ov.InferRequest], _Inputs]]
+"""Requests in flight, oldest first: request, the free list it returns to, and its inputs."""
 
 
 class OpenVINOBackend:
@@ -58,21 +68,25 @@ class OpenVINOBackend:
             "THROUGHPUT": {},
         }
 
-    def run(self, frames: Pixels) -> Pixels:
+    def run(self, frames: Pixels, controls: ControlValues | None = None) -> Pixels:
         """See `toonvid.backends.Backend.run`."""
+        inputs = self._control_inputs(controls)
         try:
             request = self._requests("LATENCY", frames.shape)[0]
-            request.infer([frames], share_inputs=True)
+            request.infer({self.engine.card.input: frames, **inputs}, share_inputs=True)
             return np.array(request.get_output_tensor(0).data)
         except RuntimeError as error:
             raise self._failure(frames.shape, error) from error
 
-    def stream(self, batches: Iterable[Pixels]) -> Iterator[Pixels]:
+    def stream(
+        self, batches: Iterable[Pixels], controls: ControlValues | None = None
+    ) -> Iterator[Pixels]:
         """See `toonvid.backends.Backend.stream`."""
+        inputs = self._control_inputs(controls)
         iterator = iter(batches)
         first = list(islice(iterator, 2))
         if len(first) < 2:  # a still image: not worth compiling for throughput too
-            yield from map(self.run, first)
+            yield from (self.run(frames, controls) for frames in first)
             return
         in_flight: _InFlight = deque()
         try:
@@ -80,7 +94,7 @@ class OpenVINOBackend:
                 free = self._requests("THROUGHPUT", frames.shape)
                 while not free:
                     yield self._finish_oldest(in_flight)
-                self._start(frames, free, in_flight)
+                self._start({self.engine.card.input: frames, **inputs}, free, in_flight)
             while in_flight:
                 yield self._finish_oldest(in_flight)
         finally:
@@ -125,44 +139,40 @@ class OpenVINOBackend:
         return "f32", f"{self.device} has no bf16 arithmetic"
 
     def _check_contract(self) -> None:
-        """Check the engine contract: one uint8 (N, H, W, 3) input, one such output."""
-        sides: tuple[tuple[list[ov.Output], Literal["input", "output"]], ...] = (
-            (self._model.inputs, "input"),
-            (self._model.outputs, "output"),
-        )
-        for ports, role in sides:
-            # An output's shape may be unknown until the input's is; an input must state its own.
-            fits = all(
-                port.get_element_type() == ov.Type.u8
-                and port.get_partial_shape().compatible(ov.PartialShape([-1, -1, -1, 3]))
-                and not (role == "input" and _has_unknown_channels(port.get_partial_shape()))
-                for port in ports
-            )
-            found = ", ".join(f"{p.get_element_type()} {p.get_partial_shape()}" for p in ports)
-            name = getattr(self.engine.card, role)
-            # A tensor may have several names.
-            names = [name if name in port.get_names() else port.any_name for port in ports]
-            check_port(self.engine, role, names, fits, found)
+        """Check that the graph keeps the engine contract."""
+        card = self.engine.card
+        known = {card.input, card.output, *card.controls}
+        inputs = {_name(port, known): _port(port) for port in self._model.inputs}
+        check_inputs(self.engine, inputs)
+        # An output's shape may be unknown until the input's is; an input must state its own.
+        outputs = {_name(p, known): _port(p, may_be_unknown=True) for p in self._model.outputs}
+        check_outputs(self.engine, outputs)
 
-    def _start(self, frames: Pixels, free: deque[ov.InferRequest], in_flight: _InFlight) -> None:
-        """Start the next free request. It reads the frames in place, without a copy."""
+    def _start(self, inputs: _Inputs, free: deque[ov.InferRequest], in_flight: _InFlight) -> None:
+        """Start the next free request. It reads its inputs in place, without a copy."""
         request = free.popleft()
         try:
-            request.start_async([frames], share_inputs=True)
+            request.start_async(inputs, share_inputs=True)
         except RuntimeError as error:
-            raise self._failure(frames.shape, error) from error
-        in_flight.append((request, free, frames))
+            raise self._failure(inputs[self.engine.card.input].shape, error) from error
+        in_flight.append((request, free, inputs))
 
     def _finish_oldest(self, in_flight: _InFlight) -> Pixels:
         """Wait for the oldest request, return its cartoons and put it back on its free list."""
-        request, free, frames = in_flight.popleft()
+        request, free, inputs = in_flight.popleft()
         try:
             request.wait()
             return np.array(request.get_output_tensor(0).data)
         except RuntimeError as error:
-            raise self._failure(frames.shape, error) from error
+            raise self._failure(inputs[self.engine.card.input].shape, error) from error
         finally:
             free.append(request)
+
+    def _control_inputs(self, controls: ControlValues | None) -> _Inputs:
+        # They stay inputs of the compiled model: as constants they would save no time that could be
+        # measured, and each change in live video would compile the model again.
+        values = self.engine.card.control_values(controls)
+        return {name: np.array([value], np.float32) for name, value in values.items()}
 
     def _requests(self, hint: _Hint, shape: tuple[int, ...]) -> deque[ov.InferRequest]:
         """Return the free requests for one shape of frames; with LATENCY there is exactly one."""
@@ -178,7 +188,7 @@ class OpenVINOBackend:
 
     def _compile(self, hint: _Hint, shape: tuple[int, ...]) -> deque[ov.InferRequest]:
         """Compile for one shape, which runs faster and in less memory than a dynamic shape."""
-        self._model.reshape(ov.PartialShape(list(shape)))
+        self._model.reshape({self.engine.card.input: ov.PartialShape(list(shape))})
         # An int8 engine has layers in floating point, which run in the fastest such precision.
         floats = "bf16" if self.precision in ("bf16", "int8") and self._has_bf16 else "f32"
         floats = "f16" if self.precision == "f16" else floats
@@ -194,6 +204,23 @@ class OpenVINOBackend:
 
     def _failure(self, shape: tuple[int, ...], error: RuntimeError) -> BackendError:
         return frames_failed(f"OpenVINO on {self.device}", shape, one_line(error, "last"))
+
+
+def _name(port: ov.Output, known: set[str]) -> str:
+    """Return the name of a tensor, which may have several, by which the card knows it."""
+    name: str = next(iter(known & port.get_names()), port.any_name)
+    return name
+
+
+def _port(port: ov.Output, may_be_unknown: bool = False) -> Port:
+    kind, shape = port.get_element_type(), port.get_partial_shape()
+    return Port(
+        is_image=kind == ov.Type.u8
+        and shape.compatible(ov.PartialShape([-1, -1, -1, 3]))
+        and (may_be_unknown or not _has_unknown_channels(shape)),
+        is_scalar=kind == ov.Type.f32 and shape == ov.PartialShape([1]),
+        found=f"{kind} {shape}",
+    )
 
 
 def _has_unknown_channels(shape: ov.PartialShape) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import median
 from types import TracebackType
 
-from toonvid.backends import Backend
+from toonvid.backends import Backend, ControlValues
 from toonvid.bench.measure import BenchOptions, run_pipeline
 from toonvid.bench.test_video import write_test_video
 from toonvid.bench.work_time import time_work
@@ -76,13 +76,16 @@ class OneBatchAtATime:
         self.device, self.precision = backend.device, backend.precision
         self.reason, self.batch_size = backend.reason, backend.batch_size
 
-    def run(self, frames: Pixels) -> Pixels:
+    def run(self, frames: Pixels, controls: ControlValues | None = None) -> Pixels:
         """See `toonvid.backends.Backend.run`."""
-        return self._backend.run(frames)
+        return self._backend.run(frames, controls)
 
-    def stream(self, batches: Iterable[Pixels]) -> Iterator[Pixels]:
+    def stream(
+        self, batches: Iterable[Pixels], controls: ControlValues | None = None
+    ) -> Iterator[Pixels]:
         """See `toonvid.backends.Backend.stream`."""
-        yield from map(self._backend.run, batches)
+        for batch in batches:
+            yield self._backend.run(batch, controls)
 
     def __enter__(self) -> OneBatchAtATime:
         self._backend.__enter__()

@@ -31,13 +31,16 @@ from toonvid.commands.options import (
     BackendChoice,
     Compare,
     Device,
+    Ink,
     KeepColor,
     Overwrite,
     Precision,
     Quiet,
+    Saturation,
     Steady,
     Strength,
     Style,
+    Tones,
     listed,
 )
 from toonvid.engine import DEFAULT_STYLE
@@ -93,6 +96,9 @@ def convert(
     ] = None,
     style: Style = DEFAULT_STYLE,
     strength: Strength = _STYLIZING.strength,
+    ink: Ink = _STYLIZING.ink,
+    tones: Tones = _STYLIZING.tones,
+    saturation: Saturation = _STYLIZING.saturation,
     steady: Steady = _STYLIZING.steady,
     keep_color: KeepColor = _STYLIZING.keep_color,
     compare: Compare = _STYLIZING.compare,
@@ -245,6 +251,7 @@ def convert(
         subtitles=not no_subtitles,
         overwrite=overwrite,
     )
+    stylizing = StylizeOptions(strength, keep_color, compare, steady, ink, tones, saturation)
     from toonvid.backends import open_backend
     from toonvid.engine import find_engine
     from toonvid.ffmpeg.hardware import choose_decoding
@@ -256,6 +263,7 @@ def convert(
         Codec(encoding.codec)  # a missing codec is one error, not one for each source
     report = ConversionReport(QUIET if quiet else VERBOSE if verbose else NORMAL, as_json)
     engine = find_engine(style)
+    engine.card.control_values(stylizing.controls)  # one error, not one for each source
     jobs = plan_targets(sources, output, engine.card.style)
     is_batch = len(jobs) > 1 or any(Path(source).is_dir() for source in sources)
     report.show_decoding(choose_decoding(decode))
@@ -265,7 +273,7 @@ def convert(
             backend=opened,
             options=ConvertOptions(
                 decoding=decoding,
-                stylizing=StylizeOptions(strength, keep_color, compare, steady),
+                stylizing=stylizing,
                 encoding=encoding,
                 restart=restart,
                 command=_command_to_resume(),

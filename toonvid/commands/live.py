@@ -25,13 +25,16 @@ from toonvid.commands.options import (
     BackendChoice,
     Compare,
     Device,
+    Ink,
     KeepColor,
     Overwrite,
     Precision,
     Quiet,
+    Saturation,
     Steady,
     Strength,
     Style,
+    Tones,
 )
 from toonvid.engine import DEFAULT_STYLE
 from toonvid.errors import CameraError
@@ -99,6 +102,9 @@ def live(
     ] = None,
     style: Style = DEFAULT_STYLE,
     strength: Strength = _STYLIZING.strength,
+    ink: Ink = _STYLIZING.ink,
+    tones: Tones = _STYLIZING.tones,
+    saturation: Saturation = _STYLIZING.saturation,
     steady: Steady = _STYLIZING.steady,
     keep_color: KeepColor = _STYLIZING.keep_color,
     compare: Compare = _STYLIZING.compare,

@@ -78,6 +78,35 @@ KeepColor = Annotated[
         rich_help_panel=STYLE_PANEL,
     ),
 ]
+Ink = Annotated[
+    float | None,
+    typer.Option(
+        metavar="N",
+        help="Strength of the lines, in styles that have this control; 0 draws none."
+        " `toonvid styles show STYLE` prints controls and ranges.",
+        show_default="as the style",
+        rich_help_panel=STYLE_PANEL,
+    ),
+]
+Tones = Annotated[
+    float | None,
+    typer.Option(
+        metavar="N",
+        help="Number of tonal steps from black to white, in styles that have this control.",
+        show_default="as the style",
+        rich_help_panel=STYLE_PANEL,
+    ),
+]
+Saturation = Annotated[
+    float | None,
+    typer.Option(
+        metavar="N",
+        help="Factor on how colorful the cartoon is, in styles that have this control; 0 is black"
+        " and white.",
+        show_default="as the style",
+        rich_help_panel=STYLE_PANEL,
+    ),
+]
 Compare = Annotated[
     Comparison,
     typer.Option(

@@ -52,6 +52,7 @@ def list_styles(context: typer.Context) -> None:
     table.add_column("multiply-adds per pixel", justify="right")
     table.add_column("license")
     table.add_column("precisions")
+    table.add_column("controls")
     for engine in list_engines():
         card = engine.card
         size_bytes = sum((engine.folder / name).stat().st_size for name in card.sha256)
@@ -62,6 +63,7 @@ def list_styles(context: typer.Context) -> None:
             f"{card.multiply_adds_per_pixel:,}",
             card.license,
             " ".join(card.precisions),
+            " ".join(card.controls),
         )
     Console().print(table)
 
@@ -76,7 +78,7 @@ def show(
         ),
     ],
 ) -> None:
-    """Print the card of a style: description, license, training data, figures and files.
+    """Print the card of a style: description, controls, license, training data, figures, files.
 
     Examples:
         toonvid styles show ink
@@ -90,6 +92,10 @@ def show(
         f"parameters: {card.parameters:,}",
         f"multiply-adds per pixel: {card.multiply_adds_per_pixel:,}",
         f"license: {card.license}",
+        *(
+            f"control: --{name} from {control.range_text}, default {control.default:g}"
+            for name, control in card.controls.items()
+        ),
         f"recipe: {card.recipe}",
         *(f"trained on: {s.name}, {s.author}, {s.license}" for s in card.trained_on),
         *(f"{name}: {value:g}" for name, value in card.metrics.items()),

@@ -15,6 +15,7 @@ import av
 
 from toonvid._version import __version__
 from toonvid.backends import Backend
+from toonvid.choices import CONTROLS
 from toonvid.errors import SourceError
 from toonvid.ffmpeg.hardware import NVENC, ActiveDecoder, encoding_gpu
 from toonvid.pipeline import ConvertOptions
@@ -74,6 +75,7 @@ class Job:
 
         Raises:
             SourceError: The source cannot be read.
+            ControlError: The style does not have a control of the options, or not such a value.
         """
         return cls(
             source=str(source.absolute()),
@@ -159,16 +161,24 @@ def _named_options(backend: Backend, options: ConvertOptions) -> dict[str, str]:
         f"--{field.name.replace('_', '-')}": str(getattr(values, field.name))
         for values in (options.decoding, options.stylizing, options.encoding)
         for field in fields(values)
-        if field.name not in _OPTIONS_WITHOUT_EFFECT
+        if field.name not in _OPTIONS_WITHOUT_EFFECT and field.name not in CONTROLS
     }
     card = backend.engine.card
-    return named | {
-        "--style": card.style,
-        "the engine": hashlib.sha256(repr(sorted(card.sha256.items())).encode()).hexdigest()[:16],
-        "--backend": backend.name,
-        "--device": backend.device,
-        "--precision": backend.precision,
-    }
+    # As values, so that naming a default makes no difference; styles without controls have none.
+    controls = card.control_values(options.stylizing.controls)
+    return (
+        named
+        | {f"--{name}": str(value) for name, value in controls.items()}
+        | {
+            "--style": card.style,
+            "the engine": hashlib.sha256(repr(sorted(card.sha256.items())).encode()).hexdigest()[
+                :16
+            ],
+            "--backend": backend.name,
+            "--device": backend.device,
+            "--precision": backend.precision,
+        }
+    )
 
 
 def _coders(codec: str | None, decoded_by: ActiveDecoder) -> dict[str, str]:

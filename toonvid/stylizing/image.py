@@ -87,6 +87,9 @@ def open_style(
     precision: RequestedPrecision = "auto",
     strength: float = 1.0,
     keep_color: bool = False,
+    ink: float | None = None,
+    tones: float | None = None,
+    saturation: float | None = None,
 ) -> Iterator[OpenStyle]:
     """Opens a style for many images, so that its engine is loaded and compiled once.
 
@@ -101,18 +104,27 @@ def open_style(
         strength: Share of the cartoon in the result, 0 to 1; the rest is the image itself.
         keep_color: Whether the image keeps its colors and takes only light and dark from the
             cartoon.
+        ink: Strength of the lines, for styles that have this control; None for the style's default,
+            here and below. `toonvid styles show` prints the controls and ranges of a style.
+        tones: Number of tonal steps from black to white.
+        saturation: Factor on the distance of a color from gray; 0 is black and white.
 
     Yields:
         The open style.
 
     Raises:
+        ControlError: The style does not have such a control, or the value is outside its range.
         EngineError: There is no such style, or its files are damaged.
         DeviceMissingError: The device or the library that was asked for is not here.
         BackendError: No backend can run the engine.
         ValueError: `strength` is not between 0 and 1, or `backend` is not known.
     """
-    options = StylizeOptions(strength=strength, keep_color=keep_color)
-    with open_backend(find_engine(style), backend, device, precision) as opened:
+    options = StylizeOptions(
+        strength=strength, keep_color=keep_color, ink=ink, tones=tones, saturation=saturation
+    )
+    engine = find_engine(style)
+    engine.card.control_values(options.controls)  # before it is compiled, which takes longer
+    with open_backend(engine, backend, device, precision) as opened:
         yield OpenStyle(opened, options)
 
 
@@ -123,6 +135,9 @@ def stylize(
     *,
     strength: float = 1.0,
     keep_color: bool = False,
+    ink: float | None = None,
+    tones: float | None = None,
+    saturation: float | None = None,
 ) -> Pixels:
     """Turns one image into a cartoon. For more than one image, `open_style` is faster.
 
@@ -134,6 +149,7 @@ def stylize(
         backend: As for `open_style`.
         strength: As for `open_style`.
         keep_color: As for `open_style`.
+        ink, tones, saturation: As for `open_style`.
 
     Returns:
         A new array of the same shape and dtype.
@@ -141,11 +157,20 @@ def stylize(
     Raises:
         TypeError: The image is not a NumPy array.
         ValueError: The array has another shape or dtype, or `strength` is not between 0 and 1.
+        ControlError: The style does not have such a control, or the value is outside its range.
         EngineError: There is no such style, or its files are damaged.
         BackendError: No backend can run the engine.
     """
     _checked(image)  # before the engine is loaded, which takes longer
-    with open_style(style, backend, strength=strength, keep_color=keep_color) as opened:
+    with open_style(
+        style,
+        backend,
+        strength=strength,
+        keep_color=keep_color,
+        ink=ink,
+        tones=tones,
+        saturation=saturation,
+    ) as opened:
         return opened.stylize(image)
 
 

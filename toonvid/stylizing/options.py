@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from toonvid.choices import COMPARISONS, Comparison
+from toonvid.choices import COMPARISONS, CONTROLS, Comparison, ControlName
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,19 @@ class StylizeOptions:
     """Layout that shows the source beside its cartoon; `none` shows the cartoon alone."""
     steady: float = 0.85
     """Share of the last cartoon that is kept where the source has not changed, 0..1; 0 is off."""
+    ink: float | None = None
+    """Strength of the lines, in the range of the style; None for the style's default, here and
+    below. An error in styles without this control."""
+    tones: float | None = None
+    """Number of tonal steps from black to white."""
+    saturation: float | None = None
+    """Factor on the distance of a color from gray; 0 is black and white."""
+
+    @property
+    def controls(self) -> dict[ControlName, float]:
+        """The controls of the style that are not to have their default."""
+        values = {name: getattr(self, name) for name in CONTROLS}
+        return {name: value for name, value in values.items() if value is not None}
 
     def __post_init__(self) -> None:
         if not 0 <= self.strength <= 1:

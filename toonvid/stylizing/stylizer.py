@@ -37,10 +37,15 @@ class Stylizer:
 
         Args:
             backend: Open backend with the engine of the style.
-            options: How the cartoon is mixed with its source; None for the cartoon alone.
+            options: How the style draws, and how the cartoon is mixed with its source; None for
+                the cartoon alone.
+
+        Raises:
+            ControlError: The style does not have a control of the options, or not such a value.
         """
         self.backend = backend
         self.options = options or StylizeOptions()
+        self._controls = backend.engine.card.control_values(self.options.controls)
         self._steady = SteadyStage(self.options.steady)
 
     def begin_segment(self, before: Iterable[Frame] = ()) -> None:
@@ -70,7 +75,8 @@ class Stylizer:
             BackendError: The backend fails.
         """
         in_flight: _BatchesInFlight = deque()
-        for padded_cartoons in self.backend.stream(self._batches(iter(frames), in_flight)):
+        batches = self._batches(iter(frames), in_flight)
+        for padded_cartoons in self.backend.stream(batches, self._controls):
             batch, sources = in_flight.popleft()
             cartoons = self._finish(sources, padded_cartoons)
             for source, drawn in zip(batch, cartoons, strict=True):

@@ -12,6 +12,7 @@ import copy
 import hashlib
 import tempfile
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,12 +23,22 @@ from msgspec.structs import replace
 from torch import Tensor, nn
 
 from toonvid.backends import open_backend
-from toonvid.engine import FILE_SUFFIXES, STYLE_NAME, DataSource, Engine, EngineCard, Precision
+from toonvid.choices import CONTROLS, ControlName
+from toonvid.engine import (
+    FILE_SUFFIXES,
+    STYLE_NAME,
+    Control,
+    DataSource,
+    Engine,
+    EngineCard,
+    Precision,
+)
 from toonvid.errors import TrainingError
 from toonvid.video import Pixels
 from trainer.exporting.recipe import describe_recipe
 from trainer.files import make_folder, write_atomically
 from trainer.networks.build import count_multiply_adds, count_parameters
+from trainer.networks.cel import CONTROL_RANGES, CONTROL_STEPS, CelGenerator
 from trainer.networks.lite import LiteGenerator, fold_upsampling
 from trainer.networks.paper import fold_batch_norm
 from trainer.training.run_folder import Run, RunRecord
@@ -97,12 +108,16 @@ def export(run: Run, text: EngineText, target: Path) -> Engine:
 def to_onnx(generator: nn.Module) -> bytes:
     """Traces a generator to ONNX: `frame` to `cartoon`, both uint8 (N, H, W, 3) RGB, any N, H, W.
 
+    ControlValues of the generator become inputs too, also in float16 as float32 of shape (1,).
+
     Args:
         generator: float32; or float16, for an engine that computes in float16.
 
     Returns:
         Content of the `.onnx` file.
     """
+    controls = find_controls(generator)
+    defaults = (torch.tensor([control.default]) for control in controls.values())
     dynamic = {name: {0: "N", 1: "H", 2: "W"} for name in ("frame", "cartoon")}
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         path = Path(folder) / "engine.onnx"
@@ -113,9 +128,9 @@ def to_onnx(generator: nn.Module) -> bytes:
         warnings.filterwarnings("ignore", message="Constant folding", category=UserWarning)
         torch.onnx.export(
             _FrameGenerator(fold_upsampling(generator)).eval(),
-            (torch.zeros(1, 64, 64, 3, dtype=torch.uint8),),
+            (torch.zeros(1, 64, 64, 3, dtype=torch.uint8), *defaults),
             path,
-            input_names=["frame"],
+            input_names=["frame", *controls],
             output_names=["cartoon"],
             dynamic_axes=dynamic,
             opset_version=OPSET,
@@ -124,8 +139,34 @@ def to_onnx(generator: nn.Module) -> bytes:
         return path.read_bytes()
 
 
+def find_controls(generator: nn.Module) -> dict[ControlName, Control]:
+    """Return the controls that a generator's engine has; only `cel` has any."""
+    if not isinstance(generator, CelGenerator):
+        return {}
+    return {
+        name: Control(getattr(generator.look, name), *CONTROL_RANGES[name], CONTROL_STEPS[name])
+        for name in CONTROLS
+    }
+
+
+def compared_controls(card: EngineCard) -> list[dict[ControlName, float]]:
+    """List the values of controls that an engine is compared at.
+
+    Returns:
+        The defaults, and each control at both ends of its range beside the others' defaults.
+    """
+    ends = [
+        {name: end}
+        for name, control in card.controls.items()
+        for end in (control.minimum, control.maximum)
+    ]
+    return [card.control_values(values) for values in [{}, *ends]]
+
+
 def max_level_difference(content: bytes, card: EngineCard, generator: nn.Module) -> int:
     """Largest difference, in levels (0..255), between an engine in OpenVINO and its generator.
+
+    All `compared_controls` are tried.
 
     Args:
         content: The engine's `.onnx` file, of any precision; it is run in float32.
@@ -138,9 +179,10 @@ def max_level_difference(content: bytes, card: EngineCard, generator: nn.Module)
         (engine.folder / card.file_name("f32")).write_bytes(content)
         with open_backend(engine, "openvino", precision="f32") as backend:
             return max(
-                int(np.abs(backend.run(frames).astype(np.int16) - wanted).max())
+                int(np.abs(backend.run(frames, controls).astype(np.int16) - wanted).max())
                 for frames in _compared_frames(card.multiple_of)
-                for wanted in [_run_generator(generator, frames)]
+                for controls in compared_controls(card)
+                for wanted in [_run_generator(generator, frames, controls)]
             )
 
 
@@ -182,6 +224,7 @@ def _write_card(
         training_step=step,
         source_commit=record.source_commit,
         tolerance=TOLERANCE,
+        controls=find_controls(generator),
         multiple_of=generator.multiple_of,
         opset=OPSET,
     )
@@ -208,29 +251,41 @@ def _compare(
 
 
 class _FrameGenerator(nn.Module):
-    """A generator between the input and output of an engine: uint8 (N, H, W, 3) RGB both."""
+    """A generator between the input and output of an engine: uint8 (N, H, W, 3) RGB both.
+
+    ControlValues are further inputs, float32 of shape (1,), in the order of `find_controls`.
+    """
 
     def __init__(self, generator: nn.Module) -> None:
         super().__init__()
         self.generator = generator
         self._dtype = next(generator.parameters()).dtype
+        self._controls = list(find_controls(generator))
 
-    def forward(self, frame: Tensor) -> Tensor:
+    def forward(self, frame: Tensor, *controls: Tensor) -> Tensor:
         # TensorRT takes a uint8 input only if a cast is the first node behind it.
         photos = frame.to(self._dtype) / 127.5 - 1
-        levels = (self._generate(photos).clamp(-1, 1) + 1) * 127.5
+        levels = (self._generate(photos, controls).clamp(-1, 1) + 1) * 127.5
         return levels.round().to(torch.uint8)
 
-    def _generate(self, photos: Tensor) -> Tensor:
+    def _generate(self, photos: Tensor, controls: tuple[Tensor, ...]) -> Tensor:
         """G(p): shape (N, H, W, 3) in [-1, 1], for photos of the same shape and range."""
         if isinstance(self.generator, LiteGenerator):
             return self.generator.redraw(photos)
-        return self.generator(photos.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        photos = photos.permute(0, 3, 1, 2)
+        if not controls:
+            return self.generator(photos).permute(0, 2, 3, 1)
+        values = (control.to(self._dtype) for control in controls)
+        named = dict(zip(self._controls, values, strict=True))
+        return self.generator(photos, named).permute(0, 2, 3, 1)
 
 
-def _run_generator(generator: nn.Module, frames: Pixels) -> Pixels:
+def _run_generator(
+    generator: nn.Module, frames: Pixels, controls: Mapping[ControlName, float]
+) -> Pixels:
+    values = [torch.tensor([controls[name]]) for name in find_controls(generator)]
     with torch.no_grad():
-        return _FrameGenerator(generator)(torch.from_numpy(frames)).numpy()
+        return _FrameGenerator(generator)(torch.from_numpy(frames), *values).numpy()
 
 
 def _compared_frames(multiple_of: int) -> list[Pixels]:

@@ -22,11 +22,12 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from toonvid.backends import open_backend
+from toonvid.backends import ControlValues, open_backend
 from toonvid.engine import Engine
 from toonvid.errors import TrainingError
 from toonvid.video import Pixels
 from trainer.data.images import UnusableImageError, find_images, read_image
+from trainer.exporting.export import compared_controls
 from trainer.files import write_atomically
 
 MIN_PSNR_DB = 35.0
@@ -66,30 +67,35 @@ def add_int8(engine: Engine, folder: Path) -> Engine:
             f"{folder} has {len(images)} images that can be read; int8 needs more than "
             f"{COMPARED_IMAGES}"
         )
-    content = quantize(engine.path("f32"), calibration)
     card = engine.card
+    content = quantize(engine.path("f32"), calibration, card.control_values())
     name = card.file_name("int8")
     hashes = {**card.sha256, name: hashlib.sha256(content).hexdigest()}
     quantized = replace(card, sha256=hashes)
-    psnr = _psnr_db(engine, Engine(quantized, engine.folder), content, compared)
-    if psnr < MIN_PSNR_DB:
+    psnr, *at_ends = _psnr_db(engine, Engine(quantized, engine.folder), content, compared)
+    if (lowest := min([psnr, *at_ends])) < MIN_PSNR_DB:
         raise TrainingError(
-            f"the int8 engine has a PSNR of {psnr:.1f} dB against float32, "
+            f"the int8 engine has a PSNR of {lowest:.1f} dB against float32, "
             f"{MIN_PSNR_DB:g} are required: it is not kept"
         )
-    quantized = replace(quantized, metrics={**card.metrics, "int8_psnr_db": round(psnr, 1)})
+    metrics = {**card.metrics, "int8_psnr_db": round(psnr, 1)}
+    if at_ends:
+        metrics["int8_psnr_db_lowest"] = round(lowest, 1)
+    quantized = replace(quantized, metrics=metrics)
     write_atomically(engine.folder / name, content)
     write_atomically(engine.card_path, quantized.to_json().encode())
     return Engine(quantized, engine.folder)
 
 
-def quantize(path: Path, images: list[Pixels]) -> bytes:
+def quantize(path: Path, images: list[Pixels], controls: ControlValues | None = None) -> bytes:
     """Quantizes the convolutions of an ONNX file: weights per channel, activations per tensor.
 
     Args:
         path: The `.onnx` file of a float32 engine.
         images: Images to calibrate with, (H, W, 3), uint8, RGB; sides are multiples that the
             engine takes.
+        controls: A value for each control of the engine. They change no convolution, and so no
+            range of values.
 
     Returns:
         Content of the INT8 `.onnx` file.
@@ -107,13 +113,15 @@ def quantize(path: Path, images: list[Pixels]) -> bytes:
         quantize_static,
     )
 
+    values = {name: np.array([value], np.float32) for name, value in (controls or {}).items()}
+
     class Reader(CalibrationDataReader):
         def __init__(self) -> None:
             self._images = iter(images)
 
-        def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
+        def get_next(self) -> dict[str, NDArray[np.uint8] | NDArray[np.float32]] | None:
             image = next(self._images, None)
-            return None if image is None else {"frame": image[None]}
+            return None if image is None else {"frame": image[None], **values}
 
     root = logging.getLogger()
     root.addFilter(_is_not_preprocessing_advice)
@@ -189,7 +197,9 @@ def _cropped_images(folder: Path, multiple_of: int) -> Iterator[Pixels]:
             yield np.ascontiguousarray(image[:height, :width])
 
 
-def _psnr_db(engine: Engine, quantized: Engine, content: bytes, images: list[Pixels]) -> float:
+def _psnr_db(
+    engine: Engine, quantized: Engine, content: bytes, images: list[Pixels]
+) -> list[float]:
     """Peak signal-to-noise ratio of an INT8 engine against float32, in dB, over all images.
 
     Args:
@@ -197,6 +207,9 @@ def _psnr_db(engine: Engine, quantized: Engine, content: bytes, images: list[Pix
         quantized: The engine with the INT8 file on its card.
         content: Content of the INT8 file, which is not in the engine's folder yet.
         images: Shape (H, W, 3) each, uint8, RGB.
+
+    Returns:
+        One value for each of `compared_controls`, of which the first are the defaults.
     """
     with tempfile.TemporaryDirectory() as folder:
         tried = Engine(quantized.card, Path(folder))
@@ -205,11 +218,25 @@ def _psnr_db(engine: Engine, quantized: Engine, content: bytes, images: list[Pix
             open_backend(engine, "openvino", precision="f32") as reference,
             open_backend(tried, "openvino", precision="int8") as candidate,
         ):
-            errors = [
-                np.mean(
-                    (reference.run(frame[None]).astype(float) - candidate.run(frame[None])) ** 2
+            return [
+                _decibels(
+                    np.mean(
+                        [
+                            _squared_error(
+                                reference.run(image[None], controls),
+                                candidate.run(image[None], controls),
+                            )
+                            for image in images
+                        ]
+                    )
                 )
-                for frame in images
+                for controls in compared_controls(engine.card)
             ]
-    mean = float(np.mean(errors))
-    return 10 * math.log10(255**2 / max(mean, _MIN_SQUARED_ERROR))
+
+
+def _squared_error(first: Pixels, second: Pixels) -> float:
+    return float(np.mean((first.astype(float) - second) ** 2))
+
+
+def _decibels(squared_error: float) -> float:
+    return 10 * math.log10(255**2 / max(squared_error, _MIN_SQUARED_ERROR))

@@ -9,7 +9,9 @@ Left out: training and export.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 import torch
@@ -44,7 +46,12 @@ INK_BIAS = 0.8
 Training leaves thin lines and small features unsure; without this, they break into dashes."""
 
 INK, TONES, SATURATION, EXPOSURE = 1.0, 6.0, 1.4, 1.06
-"""Defaults of the controls of `compose`."""
+"""Defaults of the look: the controls of `compose`, and the exposure."""
+
+CONTROL_RANGES = {"ink": (0.0, 2.0), "tones": (2.0, 12.0), "saturation": (0.0, 2.0)}
+"""Control that an engine has as an input -> its smallest and largest value."""
+CONTROL_STEPS = {"ink": 0.1, "tones": 1.0, "saturation": 0.1}
+"""Control -> step of keys and sliders. Between whole tones, white turns gray."""
 
 
 @dataclass(frozen=True)
@@ -114,15 +121,22 @@ class CelGenerator(nn.Module):
             self.leave.weight.mul_(OUTPUT_GAIN)
             self.leave.bias[4:] = INK_START
 
-    def forward(self, photos: Tensor) -> Tensor:
-        """Photos (N, 3, H, W) in [-1, 1] to cartoons of the same shape and range."""
-        return self.compose_layers(self.layers(photos))
+    def forward(self, photos: Tensor, controls: Mapping[str, Tensor] | None = None) -> Tensor:
+        """Photos (N, 3, H, W) in [-1, 1] to cartoons of the same shape and range.
 
-    def compose_layers(self, layers: Layers) -> Tensor:
-        """Layers of N photos to cartoons (N, 3, H, W) in [-1, 1]."""
-        look = self.look
-        color, logits = (layers.color + 1) / 2, layers.ink_logits
-        return compose(color, logits, look.ink, look.tones, look.saturation, look.exposure) * 2 - 1
+        Args:
+            photos: p.
+            controls: Control of `CONTROL_RANGES` -> scalar, or (1,); those that are missing are as
+                in the look.
+        """
+        return self.compose_layers(self.layers(photos), controls)
+
+    def compose_layers(
+        self, layers: Layers, controls: Mapping[str, Tensor] | None = None
+    ) -> Tensor:
+        """Layers of N photos to cartoons (N, 3, H, W) in [-1, 1]. `controls` as in `forward`."""
+        values: dict[str, float | Tensor] = {**asdict(self.look), **(controls or {})}
+        return compose((layers.color + 1) / 2, layers.ink_logits, **values) * 2 - 1
 
     def compose_drawing(self, color: Tensor, ink: Tensor) -> Tensor:
         """A drawing's layers to cartoons, with the same look.
@@ -194,7 +208,8 @@ def compose(
         (N, 3, H, W) in [0, 1].
     """
     # Not the sigmoid itself: ink is to be opaque, and half-sure lines are to be thin, not gray.
-    cover = ((ink_logits + INK_BIAS + 2 * (ink - 1)) / INK_SOFTNESS + 0.5).clamp(0, 1)
+    # In brackets what is a scalar: where `ink` is an input, it is computed once and not per pixel.
+    cover = ((ink_logits + (INK_BIAS + 2 * (ink - 1))) / INK_SOFTNESS + 0.5).clamp(0, 1)
     return compose_shares(color, cover * _clamp_share(ink), tones, saturation, exposure)
 
 
@@ -236,7 +251,7 @@ def _soft_staircase(values: Tensor, steps: float | Tensor) -> Tensor:
     scaled = values * steps
     middle = torch.floor(scaled) + 0.5
     rise = torch.tanh((scaled - middle) * (2 * STEP_SHARPNESS))
-    limit = float(torch.tanh(torch.tensor(STEP_SHARPNESS)))
+    limit = math.tanh(STEP_SHARPNESS)
     return (middle + rise / (2 * limit)) / steps
 
 

@@ -15,12 +15,19 @@ import pytest
 from onnx import TensorProto, helper
 from support.clips import moving_frames
 from support.gpu import require_tensorrt_gpu
-from support.tiny_engines import OPSET, identity_engine, negative_engine, write_model
+from support.tiny_engines import (
+    OPSET,
+    controlled_cartoon,
+    controlled_engine,
+    identity_engine,
+    negative_engine,
+    write_model,
+)
 
 from toonvid.backends import Backend, open_backend
 from toonvid.choices import BACKENDS
-from toonvid.engine import Engine
-from toonvid.errors import BackendError, DeviceMissingError, EngineError
+from toonvid.engine import Control, Engine
+from toonvid.errors import BackendError, ControlError, DeviceMissingError, EngineError
 
 NAMES = [name for name in BACKENDS if name != "auto"]
 SHAPE = ["N", "H", "W", 3]
@@ -67,6 +74,54 @@ def test_any_size_and_batch_may_follow_any_other(name, tmp_path):
         ):
             frames = make_frames(count, width, height)
             assert np.array_equal(backend.run(frames), 255 - frames)
+
+
+def test_controls_have_their_defaults_unless_the_call_names_them(name, tmp_path):
+    frames = make_frames(2, 8, 6)
+    with open_backend(controlled_engine(tmp_path), name, precision="f32") as backend:
+        for values in ({}, {"ink": 0.5}, {"tones": 12}, {"ink": 2, "tones": 2.5}, {}):
+            found = backend.run(frames, values)
+            assert np.array_equal(found, controlled_cartoon(frames, **values))
+        assert np.array_equal(backend.run(frames), controlled_cartoon(frames))
+
+
+def test_controls_hold_for_all_batches_of_a_stream(name, tmp_path):
+    batches = [make_frames(1, 8 + at // 3, 6, at) for at in range(6)]  # two sizes
+    with open_backend(controlled_engine(tmp_path), name, precision="f32") as backend:
+        for values in ({"ink": 0.25, "tones": 7}, {"ink": 1.5}):
+            found = list(backend.stream(iter(batches), values))
+            for cartoons, frames in zip(found, batches, strict=True):
+                assert np.array_equal(cartoons, controlled_cartoon(frames, **values))
+        [alone] = backend.stream(iter(batches[:1]), {"ink": 0.75})
+        assert np.array_equal(alone, controlled_cartoon(batches[0], ink=0.75))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"saturation": 1.0}, r"controlled has no control saturation \(it has ink, tones\)"),
+        ({"ink": 2.01}, "ink 2.01 is outside the range of style controlled: 0 to 2"),
+        ({"tones": 1}, "tones 1 is outside the range of style controlled: 2 to 12"),
+        ({"ink": float("nan")}, "ink nan is outside"),
+    ],
+)
+def test_controls_that_the_engine_does_not_have_are_refused(values, message, name, tmp_path):
+    frames = make_frames(1, 8, 6)
+    with open_backend(controlled_engine(tmp_path), name, precision="f32") as backend:
+        with pytest.raises(ControlError, match=message) as refused:
+            backend.run(frames, values)
+        with pytest.raises(ControlError, match=message):
+            list(backend.stream([frames] * 3, values))
+        assert np.array_equal(backend.run(frames), controlled_cartoon(frames))
+    assert refused.value.exit_code == 2
+
+
+def test_an_engine_without_controls_refuses_them(name, tmp_path):
+    with (
+        open_backend(negative_engine(tmp_path), name, precision="f32") as backend,
+        pytest.raises(ControlError, match=r"style negative has no control ink \(it has none\)"),
+    ):
+        backend.run(make_frames(1, 8, 6), {"ink": 1})
 
 
 def test_the_result_belongs_to_the_caller(name, tmp_path):
@@ -247,6 +302,41 @@ BROKEN = {
 def test_engines_that_break_the_contract_are_refused(broken, name, tmp_path):
     onnx_model, message = BROKEN[broken]
     engine = write_model(tmp_path, "broken", onnx_model)
+    with pytest.raises(BackendError, match=message) as refused:
+        open_backend(engine, name, precision="f32")
+    assert "\n" not in str(refused.value)
+
+
+def controlled_model(kind=TensorProto.FLOAT, shape=(1,), control="ink") -> onnx.ModelProto:
+    nodes = [
+        helper.make_node("Cast", ["frame"], ["wide"], to=TensorProto.FLOAT),
+        helper.make_node("Cast", [control], ["value"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["wide", "value"], ["inked"]),
+        helper.make_node("Cast", ["inked"], ["cartoon"], to=TensorProto.UINT8),
+    ]
+    whole = model(nodes)
+    whole.graph.input.append(helper.make_tensor_value_info(control, kind, shape))
+    return whole
+
+
+INK = {"ink": Control(default=1, minimum=0, maximum=2, step=0.1)}
+WRONG_CONTROLS = {
+    "a graph without the control": (model(two_casts()), INK, "no input 'ink', which its card"),
+    "a control that the card lacks": (controlled_model(), {}, "no single input 'frame'"),
+    "a control of another name": (controlled_model(control="gain"), INK, "no single input 'frame'"),
+    "a control of integers": (
+        controlled_model(TensorProto.INT32),
+        INK,
+        r"ink is .*, not float32 \(1,\)",
+    ),
+    "a control of three values": (controlled_model(shape=(3,)), INK, r"ink is .*, not float32"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_CONTROLS)
+def test_engines_whose_controls_are_not_those_of_the_card_are_refused(wrong, name, tmp_path):
+    onnx_model, controls, message = WRONG_CONTROLS[wrong]
+    engine = write_model(tmp_path, "wrong", onnx_model, controls=controls)
     with pytest.raises(BackendError, match=message) as refused:
         open_backend(engine, name, precision="f32")
     assert "\n" not in str(refused.value)

@@ -18,7 +18,7 @@ from support.run_toonvid import run_here, start_subprocess
 from support.scripted_feed import ScriptedFeed
 from support.slow_backend import SlowBackend
 
-from toonvid.backends import Backend
+from toonvid.backends import Backend, ControlValues
 from toonvid.errors import TargetError
 from toonvid.live.camera import Camera
 from toonvid.live.controls import Controls
@@ -123,9 +123,9 @@ def test_file_is_recorded_whole_even_if_its_engine_loads_slowly(
     tmp_path: Path, identity: Backend
 ) -> None:
     class SlowAtFirst(SlowBackend):
-        def run(self, frames: Pixels) -> Pixels:
+        def run(self, frames: Pixels, controls: ControlValues | None = None) -> Pixels:
             self._seconds = 0.0 if self.slept else 1.0
-            return super().run(frames)
+            return super().run(frames, controls)
 
     tones = (Tone(seconds=Fraction(1)),)
     pts = [0, 2, 3, 9, 12, 17, 24]  # 25ths of a second

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from support.scripted_feed import LIMIT_SECONDS, ScriptedFeed, repeat, wait_until
 
-from toonvid.backends import Backend, open_backend
+from toonvid.backends import Backend, ControlValues, open_backend
 from toonvid.engine import find_engine
 from toonvid.errors import BackendError, CameraError, EngineError
 from toonvid.live.camera import Camera
@@ -196,10 +196,12 @@ def test_error_of_the_engine_ends_the_session(identity: Backend) -> None:
     class FailingBackend:
         engine, batch_size = identity.engine, 1
 
-        def run(self, _: Pixels) -> Pixels:
+        def run(self, _: Pixels, controls: ControlValues | None = None) -> Pixels:
             raise BackendError("out of memory")
 
-        def stream(self, batches: Iterable[Pixels]) -> Iterator[Pixels]:
+        def stream(
+            self, batches: Iterable[Pixels], controls: ControlValues | None = None
+        ) -> Iterator[Pixels]:
             return map(self.run, batches)
 
         def __enter__(self) -> FailingBackend:

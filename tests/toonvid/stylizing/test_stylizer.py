@@ -11,7 +11,7 @@ import pytest
 from support.clips import Clip, decoded, flat_frame, moving_frames
 from support.tiny_engines import identity_engine, negative_engine
 
-from toonvid.backends import open_backend
+from toonvid.backends import ControlValues, open_backend
 from toonvid.engine import Engine
 from toonvid.stylizing.options import StylizeOptions
 from toonvid.stylizing.stylizer import Stylizer
@@ -28,19 +28,21 @@ class RecordingBackend:
         self.engine, self.batch_size = engine, batch_size
         self.seen: list[Pixels] = []
 
-    def run(self, frames: Pixels) -> Pixels:
+    def run(self, frames: Pixels, controls: ControlValues | None = None) -> Pixels:
         self.seen.append(frames.copy())
-        return self.backend.run(frames)
+        return self.backend.run(frames, controls)
 
-    def stream(self, batches: Iterable[Pixels]) -> Iterator[Pixels]:
+    def stream(
+        self, batches: Iterable[Pixels], controls: ControlValues | None = None
+    ) -> Iterator[Pixels]:
         """With two batches in flight."""
         first = None
         for batch in batches:
             if first is not None:
-                yield self.run(first)
+                yield self.run(first, controls)
             first = batch
         if first is not None:
-            yield self.run(first)
+            yield self.run(first, controls)
 
 
 def frames(images) -> list[Frame]:
@@ -132,7 +134,7 @@ def test_comparison_reaches_the_target(comparison, shape, tmp_path, toon):
 
 
 def test_an_error_of_the_backend_ends_the_conversion(tmp_path, toon, identity, monkeypatch):
-    def fail(batches: Iterable[Pixels]) -> Iterator[Pixels]:
+    def fail(batches: Iterable[Pixels], controls: ControlValues | None = None) -> Iterator[Pixels]:
         next(iter(batches))
         raise RuntimeError("lost")
 

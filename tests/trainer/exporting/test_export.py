@@ -17,11 +17,14 @@ from toonvid.backends import open_backend
 from toonvid.engine import DataSource, Engine, find_engine
 from toonvid.errors import TrainingError
 from toonvid.video import Pixels
+from trainer.config import TrainConfig, change_config
 from trainer.exporting.export import OPSET, EngineText, export, read_credits, to_onnx
 from trainer.networks.build import LiteGenerator, count_parameters
-from trainer.training.run_folder import Run
+from trainer.networks.cel import Look
+from trainer.training.run_folder import Run, Sources
 from trainer.training.sample_sheet import stylize
 from trainer.training.state import load_trained_generator
+from trainer.training.train import train
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +97,70 @@ def test_convolutions_have_plain_weights(engine: Engine) -> None:
     plain = {value.name for value in graph.initializer}
     weights = [node.input[1] for node in graph.node if node.op_type == "Conv"]
     assert weights and plain.issuperset(weights)
+
+
+@pytest.fixture(scope="module")
+def cel_run(config: TrainConfig, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run of the generator `cel`: random weights after two steps, and a look of its own."""
+    settings = ("generator=cel", "width=8", "look_ink=0.8", "look_tones=4", "look_saturation=0.5")
+    settings += ("look_exposure=1.2", "initialization.steps=2")
+    settings += ("initialization.equivariance_weight=0",)  # its shifts are multiples of 4
+    changed = change_config(config, settings)
+    run, sources = Run(tmp_path_factory.mktemp("runs") / "cel"), Sources(photos)
+    run.claim("cel", changed, sources)
+    train(run, changed, sources)
+    return run
+
+
+def test_the_controls_of_cel_are_inputs_with_the_look_as_defaults(
+    cel_run: Run, tmp_path: Path
+) -> None:
+    engine = export(cel_run, EngineText("tiny-cel"), tmp_path)
+    found = {n: (c.default, c.minimum, c.maximum) for n, c in engine.card.controls.items()}
+    assert found == {"ink": (0.8, 0, 2), "tones": (4, 2, 12), "saturation": (0.5, 0, 2)}
+    for precision in ("f32", "f16"):
+        inputs = onnx.load(engine.path(precision)).graph.input
+        assert [value.name for value in inputs] == ["frame", *engine.card.controls]
+        for value in inputs[1:]:
+            kind = value.type.tensor_type
+            assert kind.elem_type == onnx.TensorProto.FLOAT
+            assert [side.dim_value for side in kind.shape.dim] == [1]
+    generator, _ = load_trained_generator(cel_run.states, cel_run.record().config)
+    image = frames(1, 64, 48)
+    with open_backend(engine, precision="f32") as backend:
+        drawn = [backend.run(image)]
+        assert np.abs(drawn[0][0].astype(int) - stylize(generator, image[0])).max() <= 1
+        for values in ({"ink": 2.0}, {"tones": 2.0}, {"saturation": 2.0}):
+            look = Look(**{"ink": 0.8, "tones": 4, "saturation": 0.5, "exposure": 1.2, **values})
+            generator.look = look
+            drawn.append(backend.run(image, values))
+            assert np.abs(drawn[-1][0].astype(int) - stylize(generator, image[0])).max() <= 1
+    assert all(np.abs(drawn[0].astype(int) - other).max() > 20 for other in drawn[1:])
+
+
+@pytest.mark.parametrize("control", ["ink", "tones", "saturation"])
+def test_an_engine_that_differs_at_an_end_of_a_control_is_not_written(
+    control: str, cel_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true_to_onnx = trainer.exporting.export.to_onnx
+
+    def without_control(generator: nn.Module) -> bytes:
+        """The control stays an input and moves nothing."""
+        model = onnx.load_from_string(true_to_onnx(generator))
+        half = next(generator.parameters()).dtype == torch.float16
+        kind = onnx.TensorProto.FLOAT16 if half else onnx.TensorProto.FLOAT
+        default = onnx.helper.make_tensor("fixed", kind, [1], [getattr(generator.look, control)])
+        model.graph.initializer.append(default)
+        casts = [node for node in model.graph.node if control in node.input]
+        for node in model.graph.node:
+            for cast in casts:
+                node.input[:] = ["fixed" if n == cast.output[0] else n for n in node.input]
+        return model.SerializeToString()
+
+    monkeypatch.setattr(trainer.exporting.export, "to_onnx", without_control)
+    with pytest.raises(TrainingError, match=r"f32 engine differs from its generator by \d+ levels"):
+        export(cel_run, EngineText("tiny-cel"), tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_no_path_of_this_machine_is_written(engine: Engine, trained: Run) -> None:

@@ -16,9 +16,10 @@ from toonvid.bench.demo_scene import draw_scene
 from toonvid.engine import Engine, EngineCard, read_engine
 from toonvid.errors import TrainingError
 from trainer.exporting import quantize
-from trainer.exporting.export import to_onnx
+from trainer.exporting.export import find_controls, to_onnx
 from trainer.exporting.quantize import add_int8
 from trainer.networks.build import LiteGenerator
+from trainer.networks.cel import CelGenerator
 
 
 @pytest.fixture
@@ -62,6 +63,51 @@ def test_int8_engine_is_close_to_float32_and_on_the_card(
         assert rough.precision == "int8"
         apart = np.abs(rough.run(frame).astype(int) - f.run(frame))
     assert 0 < apart.max() < 16
+
+
+@pytest.fixture
+def cel_engine(tmp_path: Path) -> Engine:
+    """A small `cel` with random weights, exported."""
+    torch.manual_seed(0)
+    generator = CelGenerator(width=12, blocks=1)
+    content = to_onnx(generator)
+    (tmp_path / "cel.onnx").write_bytes(content)
+    card = EngineCard(
+        style="cel",
+        title="Cel",
+        description="For tests.",
+        sha256={"cel.onnx": hashlib.sha256(content).hexdigest()},
+        parameters=0,
+        multiply_adds_per_pixel=0,
+        license="MIT",
+        controls=find_controls(generator),
+        multiple_of=8,
+    )
+    (tmp_path / "cel.json").write_text(card.to_json(), encoding="utf-8")
+    return Engine(card, tmp_path)
+
+
+def test_an_engine_with_controls_keeps_them_in_int8(cel_engine: Engine, tmp_path: Path) -> None:
+    added = add_int8(cel_engine, write_photos(tmp_path / "photos", 20))
+    metrics = added.card.metrics
+    assert quantize.MIN_PSNR_DB <= metrics["int8_psnr_db_lowest"] <= metrics["int8_psnr_db"]
+    frame = draw_scene(64, 48, 1.0)[None]
+    with open_backend(added, precision="int8") as rough, open_backend(added, precision="f32") as f:
+        default = rough.run(frame)
+        for values in ({"ink": 2.0}, {"tones": 2.0}, {"saturation": 0.0}):
+            drawn = rough.run(frame, values).astype(int)
+            assert np.abs(drawn - default).mean() > 1
+            assert np.abs(drawn - f.run(frame, values)).mean() < 2
+
+
+def test_an_int8_engine_that_differs_at_an_end_of_a_control_is_not_kept(
+    cel_engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_photos(tmp_path / "photos", 18)
+    monkeypatch.setattr(quantize, "_psnr_db", lambda *_: [50.0, 49.0, 34.9, 50.0])
+    with pytest.raises(TrainingError, match=r"PSNR of 34\.9 dB against float32"):
+        add_int8(cel_engine, folder)
+    assert not (tmp_path / "cel.int8.onnx").exists()
 
 
 def test_convolutions_are_quantized_within_the_standard_domain(

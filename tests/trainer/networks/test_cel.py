@@ -7,6 +7,8 @@ import torch
 
 from trainer.networks.build import count_multiply_adds
 from trainer.networks.cel import (
+    CONTROL_RANGES,
+    CONTROL_STEPS,
     DARKEST,
     INK_BIAS,
     INK_RGB,
@@ -119,6 +121,27 @@ def test_controls_may_be_tensors() -> None:
     plain = compose(color, logits, ink=0.8, tones=5.0, saturation=1.2)
     values = (torch.tensor(value) for value in (0.8, 5.0, 1.2))
     torch.testing.assert_close(compose(color, logits, *values), plain)
+
+
+def test_controls_of_a_call_take_the_place_of_those_of_the_look(generator: CelGenerator) -> None:
+    photos = torch.rand(1, 3, 16, 16) * 2 - 1
+    values = {"ink": 0.4, "tones": 3.0, "saturation": 0.5}
+    scalars = {name: torch.tensor([value]) for name, value in values.items()}
+    with torch.no_grad():
+        given = generator(photos, scalars)
+        only_ink = generator(photos, {"ink": scalars["ink"]})
+        before = generator(photos)
+        generator.look = Look(**values)
+        torch.testing.assert_close(given, generator(photos))
+        generator.look = Look(ink=0.4)
+        torch.testing.assert_close(only_ink, generator(photos))
+    assert (given - before).abs().max() > 0.1
+
+
+def test_the_default_look_is_within_the_range_of_each_control() -> None:
+    for name, (smallest, largest) in CONTROL_RANGES.items():
+        assert smallest < getattr(Look(), name) < largest
+        assert 0 < CONTROL_STEPS[name] < largest - smallest
 
 
 def test_forward_composes_its_own_layers(generator: CelGenerator) -> None:

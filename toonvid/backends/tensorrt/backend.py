@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from toonvid.backends.contract import frames_failed
+from toonvid.backends.contract import ControlValues, frames_failed
 from toonvid.backends.tensorrt.cuda import Cuda, OutOfMemoryError
 from toonvid.backends.tensorrt.inference import IN_FLIGHT, Inference
 from toonvid.backends.tensorrt.library import load_tensorrt
@@ -74,16 +74,20 @@ class TensorRTBackend:
         self._gpu_and_driver = gpu_and_driver(self._gpu, nvidia)
         self._inference = self._open_plan()
 
-    def run(self, frames: Pixels) -> Pixels:
+    def run(self, frames: Pixels, controls: ControlValues | None = None) -> Pixels:
         """See `toonvid.backends.Backend.run`."""
-        [cartoons] = self.stream([frames])
+        [cartoons] = self.stream([frames], controls)
         return cartoons
 
-    def stream(self, batches: Iterable[Pixels]) -> Iterator[Pixels]:
+    def stream(
+        self, batches: Iterable[Pixels], controls: ControlValues | None = None
+    ) -> Iterator[Pixels]:
         """See `toonvid.backends.Backend.stream`. Frames in flight may belong to several batches."""
+        values = self.engine.card.control_values(controls)
         self._cuda.use()  # the calling thread may not be the one that opened the GPU
         in_flight: _InFlight = deque()
         try:
+            self._inference.set_controls(values)
             for batch in batches:
                 self._check_size(batch)
                 cartoons = np.empty_like(batch, order="C")  # new, because it becomes the caller's

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from toonvid.backends.contract import one_line
+from toonvid.backends.contract import Port, check_inputs, check_outputs, one_line
 from toonvid.backends.tensorrt.library import TensorRTLibrary
 from toonvid.backends.tensorrt.plan_cache import PlanKey
 from toonvid.engine import Engine, Precision
@@ -127,15 +127,9 @@ def check_network(network: INetworkDefinition, engine: Engine, precision: Precis
     card = engine.card
     inputs = [network.get_input(at) for at in range(network.num_inputs)]
     outputs = [network.get_output(at) for at in range(network.num_outputs)]
-    for role, name, ports in (("input", card.input, inputs), ("output", card.output, outputs)):
-        if [port.name for port in ports] != [name]:
-            raise BackendError(f"engine {card.style} has no single {role} {name!r}")
-        # An output's shape may be unknown until the input's is; an input must state its own.
-        if not _is_image(ports[0], may_be_unknown=role == "output"):
-            raise BackendError(
-                f"engine {card.style}: {role} is {ports[0].dtype.name} {tuple(ports[0].shape)},"
-                " not uint8 (N, H, W, 3) of any size"
-            )
+    check_inputs(engine, {tensor.name: _port(tensor) for tensor in inputs})
+    # An output's shape may be unknown until the input's is; an input must state its own.
+    check_outputs(engine, {tensor.name: _port(tensor, may_be_unknown=True) for tensor in outputs})
     # A file whose types went wrong in the export runs too, but not as fast or exact as it should.
     for layer in convolutions(network):
         for tensor in (layer.get_input(0), layer.get_output(0)):
@@ -154,11 +148,15 @@ def convolutions(network: INetworkDefinition) -> Iterator[ILayer]:
             yield layer
 
 
-def _is_image(port: ITensor, may_be_unknown: bool) -> bool:
-    """Whether a tensor is uint8 (N, H, W, 3) of any size."""
-    shape = tuple(port.shape)
+def _port(tensor: ITensor, may_be_unknown: bool = False) -> Port:
+    kind, shape = tensor.dtype.name, tuple(tensor.shape)
+    # A plan is for frames of any size, so a graph with a fixed size does not do here.
     fits = shape == (-1, -1, -1, 3) or (may_be_unknown and len(shape) == 4 and shape[3] in (3, -1))
-    return port.dtype.name == "UINT8" and fits
+    return Port(
+        is_image=kind == "UINT8" and fits,
+        is_scalar=kind == "FLOAT" and shape == (1,),
+        found=f"{kind} {shape}",
+    )
 
 
 def _parser_error(parser: OnnxParser) -> str:

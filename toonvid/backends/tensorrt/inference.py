@@ -6,13 +6,16 @@ Which plan is run is left to `plan`, messages for users to `backend`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from toonvid.backends.tensorrt.cuda import Cuda, OutOfMemoryError
 from toonvid.backends.tensorrt.library import TensorRTLibrary
+from toonvid.choices import ControlName
 from toonvid.engine import Engine
 from toonvid.errors import BackendError
 from toonvid.video import Pixels
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 IN_FLIGHT = 3
 """Number of frames in flight: one is uploaded, one is computed, one is downloaded."""
 
+_CONTROL_BYTES = 4  # one float32
 _MIN_SCRATCH_BYTES = 256  # for networks that need none: an allocation of 0 bytes has no address
 
 
@@ -41,6 +45,16 @@ class _Slot:
         return [self.uploaded, self.computed, self.downloaded]
 
 
+@dataclass(frozen=True)
+class _ControlMemory:
+    """Memory of one control, `_CONTROL_BYTES` long."""
+
+    pinned: Pixels
+    """Page-locked host memory."""
+    address: int
+    """Device address."""
+
+
 class Inference:
     """A plan on the GPU: slots that take turns, three streams, one shared scratch memory.
 
@@ -55,6 +69,10 @@ class Inference:
         """(H, W, 3) of the frames that memory is allocated for; empty if for none."""
         self._library, self._cuda = library, cuda
         self._names = (engine.card.input, engine.card.output)
+        # Name of each control -> its memory: a value, (1,) float32, that all slots share.
+        self._controls: dict[ControlName, _ControlMemory] = {}
+        self._control_names = tuple(engine.card.controls)
+        self._control_values: dict[ControlName, float] = {}
         self._slots: list[_Slot] = []
         self._streams: list[cudaStream_t] = []
         self._scratch = 0  # device address; 0: none is allocated
@@ -86,6 +104,26 @@ class Inference:
                 raise self._failure("create an execution context")
             self._slots.append(_Slot(self._cuda, context))
         self._streams = [self._cuda.make_stream() for _ in range(3)]
+        for name in self._control_names:
+            self._allocate_control(name)
+
+    def set_controls(self, values: Mapping[ControlName, float]) -> None:
+        """Set the values of the controls for all frames from now on; no frame may be in flight.
+
+        Args:
+            values: A value for each control of the engine.
+        """
+        if values == self._control_values:
+            return
+        upload = self._streams[0]
+        for name, value in values.items():
+            memory = self._controls[name]
+            memory.pinned.view(np.float32)[0] = value
+            # Every computation waits for the upload of its frame, which is behind this one in the
+            # stream. A CUDA graph holds the address of the value, and not the value.
+            self._cuda.upload(memory.address, memory.pinned, upload)
+        self._cuda.synchronize([upload])  # so that the next call may write to the pinned memory
+        self._control_values = dict(values)
 
     def start(self, frame: Pixels) -> None:
         """Enqueue upload, computation and download of a frame, and return at once.
@@ -149,6 +187,10 @@ class Inference:
         """Free everything on the GPU."""
         with suppress(BackendError):
             self.release()
+            for memory in self._controls.values():
+                self._cuda.free(memory.address)
+                self._cuda.free_pinned(memory.pinned)
+        self._controls = {}
         events = [event for slot in self._slots for event in slot.events]
         self._slots.clear()  # contexts must go before the streams that they use
         self._cuda.destroy(self._streams, events)
@@ -203,6 +245,15 @@ class Inference:
             )
         return needed
 
+    def _allocate_control(self, name: ControlName) -> None:
+        """Allocate the memory of a control, and tell all contexts its address."""
+        pinned = self._cuda.allocate_pinned((_CONTROL_BYTES,))
+        memory = _ControlMemory(pinned, self._cuda.allocate(_CONTROL_BYTES))
+        self._controls[name] = memory
+        for slot in self._slots:
+            if not slot.context.set_tensor_address(name, memory.address):
+                raise self._failure("use its memory")
+
     def _allocate_slot(self, slot: _Slot, shape: tuple[int, ...], scratch_size: int) -> None:
         """Allocate the memory of a slot, and tell its context the addresses."""
         for name in self._names:
@@ -231,9 +282,11 @@ class Inference:
         """Check that the plan has the input and the output that the engine's card names."""
         loaded = self._loaded
         names = [loaded.get_tensor_name(at) for at in range(loaded.num_io_tensors)]
-        kinds = [loaded.get_tensor_dtype(name).name for name in names]
-        if tuple(names) != self._names or kinds != ["UINT8"] * 2:
-            raise BackendError(f"the plan holds {', '.join(names)}, not {', '.join(self._names)}")
+        kinds = {name: loaded.get_tensor_dtype(name).name for name in names}
+        wanted: dict[str, str] = dict.fromkeys(self._names, "UINT8")
+        wanted |= dict.fromkeys(self._control_names, "FLOAT")
+        if kinds != wanted:
+            raise BackendError(f"the plan holds {', '.join(names)}, not {', '.join(wanted)}")
 
     def _failure(self, what: str) -> BackendError:
         if self._library.is_out_of_memory():

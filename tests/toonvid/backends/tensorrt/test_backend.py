@@ -19,7 +19,7 @@ from support.simulated_gpu import (
     SimulatedKernels,
     simulated_runtime,
 )
-from support.tiny_engines import negative_engine
+from support.tiny_engines import controlled_cartoon, controlled_engine, negative_engine
 
 from toonvid.backends import open_backend
 from toonvid.backends.tensorrt import backend as backend_module
@@ -56,7 +56,7 @@ def simulate(monkeypatch):
     def start(
         gpu: Gpu = GPU,
         loads=lambda plan: True,
-        names: tuple[str, str] = ("frame", "cartoon"),
+        names: tuple[str, ...] = ("frame", "cartoon"),
         **cuda_options: int,
     ) -> SimulatedCuda:
         simulated = SimulatedCuda(**cuda_options)
@@ -265,6 +265,30 @@ def test_too_little_memory_for_the_plan_does_not_build_it_again(simulate, tmp_pa
     with pytest.raises(BackendError, match="too little: close what else uses the GPU"):
         open_negative(tmp_path)
     assert len(errors) == 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_controls_are_uploaded_before_the_frames_that_they_are_for(seed, simulate, tmp_path):
+    simulated = simulate(names=("frame", "ink", "tones", "cartoon"), seed=seed)
+    batches = [make_frames(1, 8, 6, seed=at) for at in range(6)]
+    with open_backend(controlled_engine(tmp_path), "tensorrt", precision="f32") as backend:
+        for values in ({}, {"ink": 0.5}, {"ink": 0.5, "tones": 9.0}, {}):
+            found = list(backend.stream(iter(batches), values))
+            for frames, cartoons in zip(batches, found, strict=True):
+                assert np.array_equal(cartoons, controlled_cartoon(frames, **values))
+        larger = make_frames(1, 64, 48)  # whose memory is allocated anew
+        found = backend.run(larger, {"ink": 2.0})
+        assert np.array_equal(found, controlled_cartoon(larger, ink=2))
+    assert not simulated.blocks
+    assert not simulated.pinned
+
+
+def test_a_plan_without_the_controls_of_the_card_is_refused(simulate, tmp_path):
+    simulate(names=("frame", "cartoon"))
+    with pytest.raises(
+        BackendError, match="the plan holds frame, cartoon, not frame, cartoon, ink, tones"
+    ):
+        open_backend(controlled_engine(tmp_path), "tensorrt", precision="f32")
 
 
 @pytest.mark.parametrize("device", ["cuda:1", "TPU9", "cuda:x"])

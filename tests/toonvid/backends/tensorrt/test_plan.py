@@ -16,7 +16,13 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 from support.paper_engine import paper_engine
-from support.tiny_engines import OPSET, negative_engine, write_engine, write_model
+from support.tiny_engines import (
+    OPSET,
+    controlled_engine,
+    negative_engine,
+    write_engine,
+    write_model,
+)
 
 from toonvid.backends.tensorrt import build_plan as build_plan_module
 from toonvid.backends.tensorrt import plan as plan_module
@@ -88,7 +94,10 @@ def test_a_plan_is_built_for_every_family_of_gpus(engine, target):
 def test_the_parsed_network_is_what_the_card_promises(engine, precision, kind):
     path = engine.path(precision)
     network = parse_engine(load_tensorrt(), engine, path.read_bytes()).network
-    assert (network.num_inputs, network.num_outputs) == (1, 1)
+    controls = [network.get_input(at) for at in range(1, network.num_inputs)]
+    assert [control.name for control in controls] == list(engine.card.controls)
+    assert {(control.dtype.name, tuple(control.shape)) for control in controls} <= {("FLOAT", (1,))}
+    assert network.num_outputs == 1
     frame, cartoon = network.get_input(0), network.get_output(0)
     assert (frame.name, frame.dtype.name, tuple(frame.shape)) == ("frame", "UINT8", (-1, -1, -1, 3))
     assert (cartoon.name, cartoon.dtype.name, len(cartoon.shape)) == ("cartoon", "UINT8", 4)
@@ -229,6 +238,14 @@ def test_engines_that_break_the_contract_are_refused(model, message, tmp_path):
     with pytest.raises(BackendError, match=message) as refused:
         build(write_model(tmp_path, "broken", model), "f32")
     assert "\n" not in str(refused.value)
+
+
+def test_a_graph_without_the_controls_of_its_card_is_refused(tmp_path):
+    engine = controlled_engine(tmp_path)
+    build(engine, "f32")
+    content = negative_engine(tmp_path).path("f32").read_bytes()
+    with pytest.raises(BackendError, match="has no input 'ink', which its card names"):
+        build_plan(load_tensorrt(), engine, content, key_of(engine, "f32"))
 
 
 def test_a_convolution_of_another_precision_is_refused(ink):
