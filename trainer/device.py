@@ -51,7 +51,7 @@ def open_device(asked: DeviceName) -> torch.device:
     if problem is None:
         torch.backends.cudnn.benchmark = True  # worth its search: all batches have one shape
         log.info("training on %s", torch.cuda.get_device_name())
-        return torch.device("cuda")
+        return torch.device("cuda", torch.cuda.current_device())
     if asked == "cuda":
         raise problem
     log.info("training on the CPU: %s", problem)

@@ -54,6 +54,14 @@ def test_auto_falls_back_to_the_cpu_and_says_why(
     assert "training on the CPU: no CUDA GPU" in caplog.text
 
 
+def test_a_gpu_is_named_with_its_index(gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an index, PyTorch refuses to limit the device's memory."""
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: (8, 6))
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    assert open_device("cuda") == open_device("auto") == torch.device("cuda", 1)
+
+
 def test_a_build_without_kernels_for_the_gpu_is_an_error(
     gpu: None, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -116,7 +124,7 @@ def test_the_memory_of_the_libraries_is_measured(monkeypatch: pytest.MonkeyPatch
         "set_per_process_memory_fraction",
         lambda fraction, device: fractions.append(fraction),
     )
-    cap_memory(torch.device("cuda"), 4000 * MB)
+    cap_memory(torch.device("cuda", 0), 4000 * MB)
     assert fractions == [pytest.approx((4000 - 480) / 8000)]
 
 
