@@ -14,6 +14,7 @@ Some options had British or less common names in earlier versions. `change_confi
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Literal, TypeAlias, get_args
@@ -30,7 +31,9 @@ Objective = Literal["bce", "least-squares"]
 ContentTarget = Literal["photo", "drawing", "layers", "teacher"]
 LearningRateSchedule = Literal["cosine", "constant"]
 
-Value: TypeAlias = "bool | int | float | str | tuple[int, ...] | tuple[float, ...]"
+Value: TypeAlias = (
+    "bool | int | float | str | tuple[int, ...] | tuple[float, ...] | tuple[str, ...]"
+)
 
 MIN_CROP = 32
 """Smallest side of a crop in pixels; in smaller ones padding affects nearly all of the output."""
@@ -53,6 +56,14 @@ OPTIONS_ADDED_LATER: dict[str, Value] = {
     "look_tones": 6.0,
     "look_saturation": 1.4,
     "look_exposure": 1.06,
+    "look_sharpness": 5.0,
+    "look_ink_color": "120e12",
+    "look_palette": (),
+    "look_palette_share": 0.0,
+    "ink_growth": 0,
+    "color_rounding": 0,
+    "skin_share": 0.0,
+    "max_enlargement": 0.0,
     "noisy_share": 0.0,
 }
 """Options that configs of earlier versions lack -> a value that changes nothing for their runs."""
@@ -83,7 +94,13 @@ class PhaseConfig:
     warmup_steps: int = 1
     """Number of steps over which the learning rate rises linearly, from 1; default 1, no rise."""
     beta1: float = 0.5
-    """Decay of Adam's first moment, in [0, 1); beta2 is 0.999. Default 0.5."""
+    """Decay of Adam's first moment, in [0, 1); default 0.5."""
+    beta2: float = 0.999
+    """Decay of Adam's second moment, in [0, 1); default 0.999, as in Kingma and Ba, 2015. The paper
+    states none."""
+    gradient_clip: float = 0.0
+    """Largest norm of each network's gradient; a longer gradient is scaled down to it. From 0;
+    default 0, no limit."""
     adversarial_weight: float = 0.0
     """Weight of the edge-promoting adversarial loss in the generator's objective, from 0. The
     paper has 1 in the adversarial phase and 0 in the initialization phase."""
@@ -124,8 +141,8 @@ class PhaseConfig:
     def __post_init__(self) -> None:
         _check_counts(self, "warmup_steps")
         weights = [f.name for f in fields(self) if f.name.endswith("_weight")]
-        _check_not_negative(self, "steps", "pixel_only_steps", *weights)
-        _check_fractions(self, "beta1")
+        _check_not_negative(self, "steps", "pixel_only_steps", "gradient_clip", *weights)
+        _check_fractions(self, "beta1", "beta2")
         _check_choices(self, learning_rate_schedule=LearningRateSchedule)
         if not 0 < self.learning_rate < math.inf:
             raise ValueError(f"learning_rate must be above 0, not {self.learning_rate}")
@@ -194,6 +211,26 @@ class TrainConfig:
     """Factor on the distance of a color from gray, from 0: 0 is black and white; default 1.4."""
     look_exposure: float = 1.06
     """Factor on the luminance before the tonal steps, above 0; default 1.06."""
+    look_sharpness: float = 5.0
+    """Steepness of the tonal steps, above 0: 1 is soft shading; default 5, clear steps."""
+    look_ink_color: str = "120e12"
+    """Color of the lines, hexadecimal RGB; default a warm black."""
+    look_palette: tuple[str, ...] = ()
+    """Colors from the darkest to the brightest, hexadecimal RGB, that the picture is tinted with by
+    its luminance; default none."""
+    look_palette_share: float = 0.0
+    """How much of the color the tint replaces, in [0, 1]; default 0, no tint."""
+    ink_growth: int = 0
+    """Number of pixels by which the lines of a drawing grow on each side, from 0; default 0."""
+    color_rounding: int = 0
+    """Radius in pixels of a median over the flat color of a drawing, which drops details and rounds
+    corners; from 0, default 0: none."""
+    skin_share: float = 0.0
+    """Share of the crops, in [0, 1], that are the one with most drawn features in skin out of
+    `SKIN_CANDIDATES`, since faces are a small part of photos; default 0."""
+    max_enlargement: float = 0.0
+    """Largest factor by which a photo may be enlarged to one of the frame heights, from 1; heights
+    that need more are left out where there is another. Default 0, no limit."""
     noisy_share: float = 0.0
     """Share of the photos, in [0, 1], to which the noise of cameras and video coding is added while
     the generator learns the drawing of the clean photo; default 0."""
@@ -220,6 +257,7 @@ class TrainConfig:
         _check_counts(self, "batch_size", "blocks", "discriminator_width", "content_images")
         _check_counts(self, "save_every", "log_every", "sheet_every")
         _check_not_negative(self, "seed", "look_ink", "look_saturation")
+        _check_not_negative(self, "ink_growth", "color_rounding")
         _check_fractions(self, "ema_decay")
         _check_choices(self, generator=GeneratorName, discriminator=DiscriminatorName)
         _check_choices(self, objective=Objective, discriminator_input=DiscriminatorInput)
@@ -232,10 +270,20 @@ class TrainConfig:
             raise ValueError(
                 f"crop must be a multiple of {multiple} from {MIN_CROP} on, not {self.crop}"
             )
-        if self.look_tones < 1 or self.look_exposure <= 0:
-            raise ValueError("look_tones must be at least 1, and look_exposure above 0")
-        if not 0 <= self.noisy_share <= 1:
-            raise ValueError(f"noisy_share must be from 0 to 1, not {self.noisy_share}")
+        if self.look_tones < 1 or min(self.look_exposure, self.look_sharpness) <= 0:
+            raise ValueError(
+                "look_tones must be at least 1, look_exposure and look_sharpness above 0"
+            )
+        for color in (self.look_ink_color, *self.look_palette):
+            if not re.fullmatch(r"[0-9a-f]{6}", color):
+                raise ValueError(f"a color has six hexadecimal digits, not {color!r}")
+        if self.look_palette_share and len(self.look_palette) < 2:
+            raise ValueError("look_palette_share needs a look_palette of at least two colors")
+        if self.max_enlargement and not self.max_enlargement >= 1:
+            raise ValueError(f"max_enlargement must be 0 or at least 1, not {self.max_enlargement}")
+        for name in ("noisy_share", "skin_share", "look_palette_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be from 0 to 1, not {getattr(self, name)}")
         if (self.initialization.has_layer_losses or self.adversarial.has_layer_losses) and (
             self.generator != "cel" or self.content_target != "layers"
         ):
@@ -370,7 +418,8 @@ def _parse(text: str, like: Value) -> Value:
             raise ValueError(text)
         return text == "true"
     if isinstance(like, tuple):
-        return tuple(type(like[0])(part) for part in text.split(","))
+        kind = type(like[0]) if like else str
+        return tuple(kind(part) for part in text.split(",") if part or kind is not str)
     return type(like)(text)
 
 

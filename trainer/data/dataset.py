@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -19,12 +20,16 @@ from torch import Tensor
 
 from toonvid.video import Pixels
 from trainer.data.cartoons import CartoonCrops
-from trainer.data.color_transfer import ColorStatistics, ColorTransfer
 from trainer.data.images import to_tensor
 from trainer.data.photos import PhotoCrops
 
+ColorMatching = Callable[[Tensor, Tensor], Callable[[Tensor], Tensor]]
+"""From drawings and cartoons, (N, 3, H, W) each, to the map of the drawings' colors."""
+
 BATCHES_AHEAD = 4
-"""Number of batches that are prepared before they are needed."""
+"""Smallest number of batches that are prepared before they are needed."""
+
+Prepared = TypeVar("Prepared")
 
 COLOR_CROPS = 256
 """Number of crops of each kind on which color statistics are measured."""
@@ -48,7 +53,11 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on a device."""
-        return self._map(lambda images: images.to(device))
+        return self._map(lambda images: images.to(device, non_blocking=True))
+
+    def pinned(self) -> Batch:
+        """Return the batch in memory that a GPU reads without waiting; it needs CUDA."""
+        return self._map(lambda images: images.pin_memory())
 
     def part(self, first: int, last: int) -> Batch:
         """Return the images from index `first` up to, but not including, `last`."""
@@ -72,7 +81,7 @@ class Dataset:
         cartoons: CartoonCrops | None,
         batch_size: int,
         adversarial: int,
-        cartoon_colors: float = 0.0,
+        match_colors: ColorMatching | None = None,
     ) -> None:
         """Set up the batches; nothing is read yet.
 
@@ -81,14 +90,14 @@ class Dataset:
             cartoons: Crops for the batches of the adversarial phase; None without one.
             batch_size: Number of crops of each kind in a batch.
             adversarial: Number of the first batch with cartoons.
-            cartoon_colors: How far the drawings of those batches are moved to the colors of the
-                cartoons: 0 not at all, 1 to the same mean and contrast.
+            match_colors: How the drawings of those batches get the colors of the cartoons; None
+                for their own.
         """
         self._photos = photos
         self._cartoons = cartoons
         self._batch_size = batch_size
         self._adversarial = adversarial
-        self._cartoon_colors = cartoon_colors
+        self._match_colors = match_colors
 
     @property
     def skipped(self) -> dict[Path, str]:
@@ -96,29 +105,36 @@ class Dataset:
         cartoons = self._cartoons.images.skipped if self._cartoons else {}
         return self._photos.images.skipped | cartoons
 
-    def batches(self, first: int, workers: int) -> Generator[Batch, None, None]:
+    def batches(
+        self, first: int, workers: int, prepare: Callable[[int, Batch], Prepared]
+    ) -> Generator[Prepared, None, None]:
         """Yield batches without end, prepared ahead on threads.
 
         Args:
             first: Number of the first batch, from 0.
             workers: Number of threads; it has no influence on the content of a batch.
+            prepare: Function of a batch's number and the batch, run on these threads too.
 
         Yields:
-            Batch number `first`, then all later ones in order.
+            What `prepare` returns for batch number `first`, then for all later ones in order.
 
         Raises:
             TrainingError: No image can be used, or the cache cannot be written.
         """
         self._color_transfer  # noqa: B018  # computed once, before several threads would do it
+
+        def make(number: int) -> Prepared:
+            return prepare(number, self.batch(number))
+
         # Threads, not PyTorch's DataLoader: OpenCV releases the GIL, so no processes are needed.
         with ThreadPoolExecutor(workers, thread_name_prefix="batches") as pool:
-            ahead: deque[Future[Batch]] = deque()
+            ahead: deque[Future[Prepared]] = deque()
             try:
-                for number in range(first, first + BATCHES_AHEAD):
-                    ahead.append(pool.submit(self.batch, number))
+                for number in range(first, first + max(BATCHES_AHEAD, workers)):
+                    ahead.append(pool.submit(make, number))
                 while True:
                     number += 1
-                    ahead.append(pool.submit(self.batch, number))
+                    ahead.append(pool.submit(make, number))
                     yield ahead.popleft().result()
             finally:
                 pool.shutdown(cancel_futures=True)
@@ -137,17 +153,13 @@ class Dataset:
         return Batch(photos[0], drawings, cartoons, smoothed, ink)
 
     @cached_property
-    def _color_transfer(self) -> ColorTransfer | None:
+    def _color_transfer(self) -> Callable[[Tensor], Tensor] | None:
         """Map of the drawings' colors to the cartoons'; None where drawings keep their colors."""
-        if not self._cartoon_colors or not self._cartoons:
+        if not self._match_colors or not self._cartoons:
             return None
         drawings = _stack(self._photos.crop, 0, COLOR_CROPS)[1]
         cartoons = _stack(self._cartoons.crop, 0, COLOR_CROPS)[0]
-        return ColorTransfer.between(
-            ColorStatistics.measure(drawings),
-            ColorStatistics.measure(cartoons),
-            self._cartoon_colors,
-        )
+        return self._match_colors(drawings, cartoons)
 
 
 def cut_middle(images: Tensor, side: int) -> Tensor:

@@ -64,7 +64,7 @@ def draw(photo: Pixels, frame_height: int | None = None) -> Drawing:
         Flat color and ink, both of the photo's height and width.
     """
     height = frame_height or min(photo.shape[:2])
-    unit = (height / REFERENCE_HEIGHT) ** LENGTH_EXPONENT
+    unit = length_unit(height)
     denoised = photo
     for _ in range(2):
         denoised = cv2.bilateralFilter(denoised, 0, BILATERAL_COLOR, BILATERAL_SPACE * unit)
@@ -92,6 +92,11 @@ def draw(photo: Pixels, frame_height: int | None = None) -> Drawing:
     ink = keep_long_strokes(ink, SHORTEST_STROKE * height, in_face, SHORTEST_FACE_STROKE * height)
     rgb = cv2.cvtColor(blur(color.astype(np.float32), 0.5 * unit), cv2.COLOR_Lab2RGB)
     return Drawing(to_levels(rgb), to_levels(ink))
+
+
+def length_unit(frame_height: int) -> float:
+    """Factor on all lengths of a drawing for a frame height in pixels; 1 at `REFERENCE_HEIGHT`."""
+    return (frame_height / REFERENCE_HEIGHT) ** LENGTH_EXPONENT
 
 
 def draw_stacked(photo: Pixels, frame_height: int) -> Pixels:

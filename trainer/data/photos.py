@@ -18,7 +18,7 @@ import numpy as np
 
 from toonvid.errors import TrainingError
 from toonvid.video import Pixels
-from trainer.data.drawing import DRAWING_VERSION, draw_stacked
+from trainer.data.drawing import DRAWING_VERSION, draw_stacked, length_unit
 from trainer.data.flat_drawing import FLAT_DRAWING_VERSION, draw_flat
 from trainer.data.images import (
     ImageFolder,
@@ -28,6 +28,8 @@ from trainer.data.images import (
     read_image,
     resize_to,
 )
+from trainer.data.layer_changes import change_layers, count_features
+from trainer.data.tile_memory import TileMemory
 from trainer.files import make_folder, write_atomically
 
 TILE = 384
@@ -61,6 +63,23 @@ FLAT_DRAWING = DrawingMethod(draw_flat, FLAT_DRAWING_VERSION)
 LAYERED_DRAWING = DrawingMethod(draw_stacked, f"drawing {DRAWING_VERSION}", layers=2)
 """Flat color and ink as two layers, see `trainer.data.drawing`."""
 
+SKIN_CANDIDATES = 5
+"""Number of crops of which the one with most drawn features in skin is taken."""
+
+
+@dataclass(frozen=True)
+class CropSampling:
+    """Which crops of layered drawings are taken, and how they are changed."""
+
+    max_enlargement: float = 0.0
+    """Largest factor by which a photo is enlarged, from 1; 0 for no limit."""
+    skin_share: float = 0.0
+    """Share of the crops that are the best of `SKIN_CANDIDATES`, in [0, 1]."""
+    ink_growth: int = 0
+    """Pixels by which lines grow on each side at `REFERENCE_HEIGHT`, from 0."""
+    color_rounding: int = 0
+    """Radius in pixels, at `REFERENCE_HEIGHT`, of the median over the flat color; 0 for none."""
+
 
 class PhotoCrops:
     """Crops of the photos in a folder, in the order of an `ImageFolder`."""
@@ -74,6 +93,7 @@ class PhotoCrops:
         crop: int,
         seed: int,
         leave_out: tuple[Path, ...] = (),
+        sampling: CropSampling = CropSampling(),
     ) -> None:
         """Find the photos; none is opened yet.
 
@@ -85,6 +105,7 @@ class PhotoCrops:
             crop: Side in pixels of the square crops.
             seed: Seed of order, tiles, crop positions and mirroring.
             leave_out: Folders inside `folder` that are not searched, such as the run's own.
+            sampling: Which crops are taken, and how they are changed.
 
         Raises:
             TrainingError: The folder contains no images, the crop does not fit, or the cache cannot
@@ -101,6 +122,9 @@ class PhotoCrops:
         self._frame_heights = frame_heights
         self._crop = crop
         self._seed = seed
+        self._sampling = sampling
+        self._tiles = TileMemory()
+        self._short_sides: dict[Path, int] = {}
         if drawing:
             make_folder(cache)
 
@@ -114,10 +138,40 @@ class PhotoCrops:
             TrainingError: No photo can be used, or the cache cannot be written.
         """
         random = np.random.default_rng((self._seed, index))
-        frame_height = int(random.choice(self._frame_heights))
-        images = self.images.first_usable(index, lambda path: self.prepare(path, frame_height))
+        first, frame_height = self._cut(index, random)
+        if self._sampling.skin_share and random.random() < self._sampling.skin_share:
+            others = random.integers(2**31, size=SKIN_CANDIDATES - 1)
+            candidates = [(first, frame_height), *(self._cut(int(i), random) for i in others)]
+            first, frame_height = max(candidates, key=lambda found: count_features(*found[0]))
+        if len(first) < 3:
+            return first
+        unit = length_unit(frame_height)
+        return change_layers(
+            first, self._sampling.ink_growth * unit, self._sampling.color_rounding * unit
+        )
+
+    def _cut(self, index: int, random: np.random.Generator) -> tuple[list[Pixels], int]:
+        """Return a crop of the photo at a position of the order, and its frame height."""
+        draw = float(random.random()) if self._sampling.max_enlargement else None
+        frame_height = 0 if draw is not None else int(random.choice(self._frame_heights))
+
+        def use(path: Path) -> list[Pixels]:
+            nonlocal frame_height
+            if draw is not None:
+                heights = self._fitting_heights(path)
+                frame_height = heights[int(draw * len(heights))]
+            return self._tiles.get((path, frame_height), lambda: self.prepare(path, frame_height))
+
+        images = self.images.first_usable(index, use)
         rows, columns, mirror = draw_crop(images[0].shape, self._crop, random)
-        return [image[rows, columns][:, mirror] for image in images]
+        return [image[rows, columns][:, mirror] for image in images], frame_height
+
+    def _fitting_heights(self, path: Path) -> tuple[int, ...]:
+        """Return the frame heights to which a photo need not be enlarged too much; at least one."""
+        if path not in self._short_sides:
+            self._short_sides[path] = min(read_image(path).shape[:2])
+        limit = self._sampling.max_enlargement * self._short_sides[path]
+        return tuple(h for h in self._frame_heights if h <= limit) or (min(self._frame_heights),)
 
     def prepare(self, path: Path, frame_height: int) -> list[Pixels]:
         """Return a photo's tile and its drawing, from the cache if they are in it.

@@ -30,6 +30,7 @@ def describe_recipe(record: RunRecord) -> str:
         f"{config.batch_size} crops of {config.crop} pixels a step",
         f"from photos {heights} pixels high",
         f"noise on {config.noisy_share:g} of them" if config.noisy_share else "",
+        _describe_sampling(config),
         _describe_look(config) if config.generator == "cel" else "",
         _describe_phase("initialization", config.initialization, config),
         _describe_phase("adversarial", config.adversarial, config),
@@ -41,10 +42,29 @@ def describe_recipe(record: RunRecord) -> str:
 
 def _describe_look(config: TrainConfig) -> str:
     """How the layers of `cel` are composed."""
-    return (
-        f"composed in {config.look_tones:g} tones, saturation {config.look_saturation:g}, "
-        f"ink {config.look_ink:g}, exposure {config.look_exposure:g}"
+    look = (
+        f"composed in {config.look_tones:g} tones of sharpness {config.look_sharpness:g}, "
+        f"saturation {config.look_saturation:g}, ink {config.look_ink:g} in "
+        f"#{config.look_ink_color}, exposure {config.look_exposure:g}"
     )
+    if config.look_palette_share:
+        colors = ", ".join(f"#{color}" for color in config.look_palette)
+        look += f", {config.look_palette_share:.0%} of the color from {colors}"
+    return look
+
+
+def _describe_sampling(config: TrainConfig) -> str:
+    """Which crops are taken, and how drawings are changed; empty for no such options."""
+    parts = [
+        f"enlarged at most {config.max_enlargement:g} times" if config.max_enlargement else "",
+        f"{config.skin_share:.0%} of the crops chosen for faces" if config.skin_share else "",
+        f"lines wider by {config.ink_growth} pixels a side" if config.ink_growth else "",
+        f"color rounded by {config.color_rounding} pixels" if config.color_rounding else "",
+        f"{config.cartoon_colors:.0%} of the cartoons' palette"
+        if config.cartoon_colors and config.adversarial.steps
+        else "",
+    ]
+    return ", ".join(part for part in parts if part)
 
 
 def _describe_phase(name: PhaseName, phase: PhaseConfig, config: TrainConfig) -> str:

@@ -7,6 +7,8 @@ themselves, which are in `trainer.networks.paper`, `trainer.networks.cel` and
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import torch
 from torch import Tensor, nn
 
@@ -23,18 +25,17 @@ def make_generator(config: TrainConfig) -> nn.Module:
     which convolutions are fastest on CPUs and on tensor cores.
     """
     if config.generator == "cel":
-        look = Look(
-            ink=config.look_ink,
-            tones=config.look_tones,
-            saturation=config.look_saturation,
-            exposure=config.look_exposure,
-        )
-        generator: nn.Module = CelGenerator(config.width, config.blocks, look)
+        generator: nn.Module = CelGenerator(config.width, config.blocks, make_look(config))
     elif config.generator == "lite":
         generator = LiteGenerator(config.width, config.blocks)
     else:
         generator = Generator(config.width, config.blocks, improved=config.generator == "improved")
     return generator.to(memory_format=torch.channels_last)
+
+
+def make_look(config: TrainConfig) -> Look:
+    """Collect the options `look_*` of a config."""
+    return Look(**{field.name: getattr(config, f"look_{field.name}") for field in fields(Look)})
 
 
 def make_discriminator(config: TrainConfig) -> nn.Module:

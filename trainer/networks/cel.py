@@ -10,7 +10,8 @@ Left out: training and export.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
@@ -31,13 +32,15 @@ LUMINANCE = (0.299, 0.587, 0.114)
 """ITU-R BT.601, of R, G and B."""
 BRIGHTENING = 0.3
 """Curve of the luminance: y + 0.3 y (1 - y). Ink darkens a picture, and this gives it back."""
-STEP_SHARPNESS = 5.0
-"""Steepness of the soft staircase; 0 would be a ramp, infinity hard steps, which would crawl in a
-video."""
+SHARPNESS = 5.0
+"""Default steepness of the soft staircase; 0 would be a ramp, infinity hard steps, which would
+crawl in a video."""
+CHROMA_TOE = 0.15
+"""Added to the luminance where chroma is divided by it, so that shadows stay calm."""
 DARKEST = 0.05
 """Luminance of black without ink, so that lines show in shadows."""
-INK_RGB = (0.07, 0.055, 0.07)
-"""In [0, 1]: a warm black."""
+INK_COLOR = "120e12"
+"""Default color of the ink, hexadecimal RGB: a warm black."""
 INK_SOFTNESS = 2.5
 """Width in logits of the ramp from no ink to full ink: about one pixel at the rim of a line."""
 
@@ -66,6 +69,15 @@ class Look:
     """Factor on the distance from gray; 0 is black and white, 1 leaves colors as they are."""
     exposure: float = EXPOSURE
     """Factor on the luminance before the steps; above 1 so that what is nearly white gets white."""
+    sharpness: float = SHARPNESS
+    """Steepness of the steps, above 0: 1 is soft shading, 5 has clear steps."""
+    ink_color: str = INK_COLOR
+    """Color of the lines, hexadecimal RGB."""
+    palette: tuple[str, ...] = ()
+    """Colors from the darkest to the brightest, hexadecimal RGB, that the picture is tinted with by
+    its luminance; none for no tint, else at least two."""
+    palette_share: float = 0.0
+    """How much of the color the tint replaces, in [0, 1]: 1 leaves nothing but the palette."""
 
 
 class Layers(NamedTuple):
@@ -135,7 +147,7 @@ class CelGenerator(nn.Module):
         self, layers: Layers, controls: Mapping[str, Tensor] | None = None
     ) -> Tensor:
         """Layers of N photos to cartoons (N, 3, H, W) in [-1, 1]. `controls` as in `forward`."""
-        values: dict[str, float | Tensor] = {**asdict(self.look), **(controls or {})}
+        values = {**asdict(self.look), **(controls or {})}
         return compose((layers.color + 1) / 2, layers.ink_logits, **values) * 2 - 1
 
     def compose_drawing(self, color: Tensor, ink: Tensor) -> Tensor:
@@ -148,10 +160,9 @@ class CelGenerator(nn.Module):
         Returns:
             (N, 3, H, W) in [-1, 1].
         """
-        look = self.look
-        cover = ink * _clamp_share(look.ink)
-        color = (color + 1) / 2
-        return compose_shares(color, cover, look.tones, look.saturation, look.exposure) * 2 - 1
+        values = asdict(self.look)
+        cover = ink * _clamp_share(values.pop("ink"))
+        return compose_shares((color + 1) / 2, cover, **values) * 2 - 1
 
     def layers(self, photos: Tensor) -> Layers:
         """Photos (N, 3, H, W) in [-1, 1] to flat color and ink."""
@@ -196,13 +207,17 @@ def compose(
     tones: float | Tensor = TONES,
     saturation: float | Tensor = SATURATION,
     exposure: float | Tensor = EXPOSURE,
+    sharpness: float = SHARPNESS,
+    ink_color: str = INK_COLOR,
+    palette: Sequence[str] = (),
+    palette_share: float = 0.0,
 ) -> Tensor:
     """Make a cartoon of the network's layers.
 
     Args:
         color: Flat color, (N, 3, H, W), about in [0, 1].
         ink_logits: Ink before the sigmoid, (N, 1, H, W).
-        ink, tones, saturation, exposure: See `Look`.
+        ink, tones, saturation, exposure, sharpness, ink_color, palette, palette_share: See `Look`.
 
     Returns:
         (N, 3, H, W) in [0, 1].
@@ -210,7 +225,17 @@ def compose(
     # Not the sigmoid itself: ink is to be opaque, and half-sure lines are to be thin, not gray.
     # In brackets what is a scalar: where `ink` is an input, it is computed once and not per pixel.
     cover = ((ink_logits + (INK_BIAS + 2 * (ink - 1))) / INK_SOFTNESS + 0.5).clamp(0, 1)
-    return compose_shares(color, cover * _clamp_share(ink), tones, saturation, exposure)
+    return compose_shares(
+        color,
+        cover * _clamp_share(ink),
+        tones,
+        saturation,
+        exposure,
+        sharpness,
+        ink_color,
+        palette,
+        palette_share,
+    )
 
 
 def compose_shares(
@@ -219,8 +244,12 @@ def compose_shares(
     tones: float | Tensor = TONES,
     saturation: float | Tensor = SATURATION,
     exposure: float | Tensor = EXPOSURE,
+    sharpness: float = SHARPNESS,
+    ink_color: str = INK_COLOR,
+    palette: Sequence[str] = (),
+    palette_share: float = 0.0,
 ) -> Tensor:
-    """Make a cartoon of a drawing's layers: tonal steps, saturation, and ink over them.
+    """Make a cartoon of a drawing's layers: tonal steps, saturation, tint, and ink over them.
 
     The soft staircase of luminance is that of Winnemoeller et al., "Real-Time Video Abstraction",
     2006.
@@ -228,31 +257,86 @@ def compose_shares(
     Args:
         color: Flat color, (N, 3, H, W), about in [0, 1].
         cover: Ink, (N, 1, H, W) in [0, 1].
-        tones, saturation, exposure: See `Look`.
+        tones, saturation, exposure, sharpness, ink_color, palette, palette_share: See `Look`.
 
     Returns:
         (N, 3, H, W) in [0, 1].
     """
     color = color.clamp(0, 1)
-    red, green, blue = color.split(1, dim=1)
-    luminance = LUMINANCE[0] * red + LUMINANCE[1] * green + LUMINANCE[2] * blue
+    luminance = _luminance(color)
     bright = luminance + BRIGHTENING * luminance * (1 - luminance)
     bright = (exposure * bright).clamp(max=1)
-    stairs = DARKEST + (1 - DARKEST) * _soft_staircase(bright, tones)
+    stairs = DARKEST + (1 - DARKEST) * _soft_staircase(bright, tones, sharpness)
     # Chroma grows with luminance, else what is brightened turns gray.
-    gain = saturation * (stairs + 0.15) / (luminance + 0.15)
+    gain = saturation * (stairs + CHROMA_TOE) / (luminance + CHROMA_TOE)
     painted = (stairs + (color - luminance) * gain).clamp(0, 1)
-    warm_black = color.new_tensor(INK_RGB).view(1, 3, 1, 1)
-    return painted * (1 - cover) + warm_black * cover
+    if palette_share:
+        painted = painted + palette_share * (_tint(stairs, palette) - painted)
+    return painted * (1 - cover) + color.new_tensor(parse_color(ink_color)).view(1, 3, 1, 1) * cover
 
 
-def _soft_staircase(values: Tensor, steps: float | Tensor) -> Tensor:
-    """[0, 1] to [0, 1] in so many steps, each with a smooth rise in its middle third."""
+def grade(color: Tensor, look: Look) -> Tensor:
+    """Flat color (N, 3, H, W) in [-1, 1] as a look shows it, but without steps, tint and ink.
+
+    Returns:
+        Same shape and range.
+    """
+    color = (color + 1) / 2
+    luminance = _luminance(color)
+    bright = (look.exposure * (luminance + BRIGHTENING * luminance * (1 - luminance))).clamp(max=1)
+    shown = DARKEST + (1 - DARKEST) * bright
+    gain = look.saturation * (shown + CHROMA_TOE) / (luminance + CHROMA_TOE)
+    return (shown + (color - luminance) * gain) * 2 - 1
+
+
+def ungrade(shown: Tensor, look: Look) -> Tensor:
+    """Flat color that `grade` turns into what is given, (N, 3, H, W) in [-1, 1], clamped to that.
+
+    Where the look has no saturation, the color is gray.
+    """
+    shown = (shown + 1) / 2
+    brightness = _luminance(shown)
+    bright = ((brightness - DARKEST) / (1 - DARKEST) / look.exposure).clamp(0, 1)
+    # The root in [0, 1] of bright = (1 + b) y - b y^2
+    slope = 1 + BRIGHTENING
+    luminance = (slope - (slope**2 - 4 * BRIGHTENING * bright).sqrt()) / (2 * BRIGHTENING)
+    gain = look.saturation * (brightness + CHROMA_TOE) / (luminance + CHROMA_TOE)
+    chroma = (shown - brightness) / gain if look.saturation else torch.zeros_like(shown)
+    return ((luminance + chroma) * 2 - 1).clamp(-1, 1)
+
+
+def parse_color(text: str) -> tuple[float, ...]:
+    """Six hexadecimal digits to R, G and B in [0, 1].
+
+    Raises:
+        ValueError: The text is something else.
+    """
+    if not re.fullmatch(r"[0-9a-fA-F]{6}", text):
+        raise ValueError(f"a color has six hexadecimal digits, not {text!r}")
+    return tuple(value / 255 for value in bytes.fromhex(text))
+
+
+def _soft_staircase(values: Tensor, steps: float | Tensor, sharpness: float) -> Tensor:
+    """[0, 1] to [0, 1] in so many steps, each with a smooth rise around its middle."""
     scaled = values * steps
     middle = torch.floor(scaled) + 0.5
-    rise = torch.tanh((scaled - middle) * (2 * STEP_SHARPNESS))
-    limit = math.tanh(STEP_SHARPNESS)
-    return (middle + rise / (2 * limit)) / steps
+    rise = torch.tanh((scaled - middle) * (2 * sharpness))
+    return (middle + rise / (2 * math.tanh(sharpness))) / steps
+
+
+def _luminance(color: Tensor) -> Tensor:
+    """RGB (N, 3, H, W) to (N, 1, H, W)."""
+    red, green, blue = color.split(1, dim=1)
+    return LUMINANCE[0] * red + LUMINANCE[1] * green + LUMINANCE[2] * blue
+
+
+def _tint(luminance: Tensor, palette: Sequence[str]) -> Tensor:
+    """Luminance (N, 1, H, W) in [0, 1] to colors between those of a palette, (N, 3, H, W)."""
+    colors = luminance.new_tensor([parse_color(text) for text in palette])
+    rises = [(luminance * (len(colors) - 1) - k).clamp(0, 1) for k in range(len(colors) - 1)]
+    # A 1 x 1 convolution adds up the rises, one of each color over the one before.
+    weight, bias = colors.diff(dim=0).T[..., None, None], colors[0]
+    return F.conv2d(torch.cat(rises, dim=1), weight, bias)
 
 
 def _clamp_share(value: float | Tensor) -> float | Tensor:

@@ -6,15 +6,27 @@ the config needs. Left out: batches and crops themselves (`trainer.data`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from toonvid.errors import TrainingError
 from trainer.config import TrainConfig
 from trainer.data.cartoons import CartoonCrops
-from trainer.data.dataset import Dataset
-from trainer.data.photos import FLAT_DRAWING, LAYERED_DRAWING, DrawingMethod, PhotoCrops
+from trainer.data.color_transfer import ColorStatistics, ColorTransfer
+from trainer.data.dataset import ColorMatching, Dataset
+from trainer.data.palette import PaletteTransfer
+from trainer.data.photos import (
+    FLAT_DRAWING,
+    LAYERED_DRAWING,
+    CropSampling,
+    DrawingMethod,
+    PhotoCrops,
+)
+from trainer.networks.build import make_look
+from trainer.networks.cel import grade, ungrade
 from trainer.training.distill import open_teacher
 from trainer.training.run_folder import Sources
 
@@ -44,6 +56,12 @@ def open_dataset(
         crop=config.crop,
         seed=config.seed,
         leave_out=(run,),
+        sampling=CropSampling(
+            max_enlargement=config.max_enlargement,
+            skin_share=config.skin_share,
+            ink_growth=config.ink_growth,
+            color_rounding=config.color_rounding,
+        ),
     )
     cartoons = None
     if config.adversarial.steps:
@@ -55,7 +73,7 @@ def open_dataset(
         cartoons=cartoons,
         batch_size=config.batch_size,
         adversarial=config.initialization.steps,
-        cartoon_colors=config.cartoon_colors,
+        match_colors=choose_color_matching(config),
     )
 
 
@@ -76,3 +94,25 @@ def choose_drawing(
     if sources.teacher is None:
         raise TrainingError("the preset learns from a trained generator: give --teacher RUN|STYLE")
     return open_teacher(sources.teacher, device)
+
+
+def choose_color_matching(config: TrainConfig) -> ColorMatching | None:
+    """Choose how drawings get the cartoons' colors; None if they keep their own.
+
+    Drawings of one layer get mean and contrast. Of drawings with layers it is the composed picture
+    that gets the palette, without tonal steps, ink and tint.
+    """
+    share = config.cartoon_colors
+    if not share:
+        return None
+    if config.content_target != "layers":
+        return lambda drawings, cartoons: ColorTransfer.between(
+            ColorStatistics.measure(drawings), ColorStatistics.measure(cartoons), share
+        )
+    look = make_look(config)
+
+    def match(drawings: Tensor, cartoons: Tensor) -> Callable[[Tensor], Tensor]:
+        transfer = PaletteTransfer.between(grade(drawings, look), cartoons, share)
+        return lambda colors: ungrade(transfer(grade(colors, look)), look)
+
+    return match

@@ -8,7 +8,7 @@ images.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 import torch.nn.functional as F
@@ -43,6 +43,12 @@ class Perturbation:
     """Addend to all levels, (N, 1, 1, 1), for images in [-1, 1]."""
     noise: Tensor
     """Addend to each level, (N, 3, H, W), for images in [-1, 1]."""
+
+    def to(self, device: torch.device) -> Perturbation:
+        """Return the perturbation on a device."""
+        return Perturbation(
+            *(getattr(self, field.name).to(device, non_blocking=True) for field in fields(self))
+        )
 
     def part(self, first: int, last: int) -> Perturbation:
         """Return the perturbation of the images from index `first` to `last`, exclusive."""

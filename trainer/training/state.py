@@ -28,9 +28,6 @@ from trainer.training.state_file import SavedState, find_state, load_newest_stat
 
 log = logging.getLogger(__name__)
 
-ADAM_BETA2 = 0.999
-"""Decay of Adam's second moment: the default of Kingma and Ba, 2015; the paper states none."""
-
 
 @dataclass
 class TrainingState:
@@ -133,10 +130,12 @@ class OptimizedNetwork:
         # gradients would also skip the generator's step.
         self._scaler = precision.make_scaler()
         self._optimizer: torch.optim.Adam | None = None
+        self._gradient_clip = 0.0
 
     def begin_phase(self, phase: PhaseConfig) -> None:
         """Replace the optimizer by a new one for the phase."""
-        betas = (phase.beta1, ADAM_BETA2)
+        betas = (phase.beta1, phase.beta2)
+        self._gradient_clip = phase.gradient_clip
         self._optimizer = torch.optim.Adam(self.network.parameters(), lr=0.0, betas=betas)
 
     def clear_gradients(self) -> None:
@@ -152,6 +151,9 @@ class OptimizedNetwork:
         assert self._optimizer, "begin_phase comes first"
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate
+        if self._gradient_clip:
+            self._scaler.unscale_(self._optimizer)
+            nn.utils.clip_grad_norm_(self.network.parameters(), self._gradient_clip)
         self._scaler.step(self._optimizer)
         self._scaler.update()
 

@@ -42,6 +42,21 @@ class StepInputs:
     generated: Tensor | None = None
     """G(p), (N, 3, H, W), for the discriminator's step; None in the generator's."""
 
+    def to(self, device: torch.device) -> StepInputs:
+        """Return the same inputs on a device."""
+        perturbation, noise = self.perturbation, self.noise
+        return replace(
+            self,
+            batch=self.batch.to(device),
+            perturbation=perturbation.to(device) if perturbation else None,
+            noise=None if noise is None else noise.to(device, non_blocking=True),
+        )
+
+    def pinned(self) -> StepInputs:
+        """Return the same inputs in memory that a GPU reads without waiting; it needs CUDA."""
+        noise = None if self.noise is None else self.noise.pin_memory()
+        return replace(self, batch=self.batch.pinned(), noise=noise)
+
     def center_crop(self, side: int) -> StepInputs:
         """Return the same inputs for the center of each image, `side` pixels square.
 
@@ -87,7 +102,7 @@ def prepare_step(config: TrainConfig, step: int, batch: Batch) -> StepInputs:
     Args:
         config: Config of the run.
         step: Index of the step in the run, from 0.
-        batch: Batch of the step, on its device.
+        batch: Batch of the step, on the CPU.
     """
     _, phase, step_of_phase = config.phase_at(step)
     pixel_losses_only = step_of_phase < phase.pixel_only_steps

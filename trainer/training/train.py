@@ -19,10 +19,12 @@ from functools import partial
 from pathlib import Path
 
 import cv2
+import torch
 from torch import Tensor
 
 from toonvid.errors import TrainingError
 from trainer.config import PhaseName, TrainConfig
+from trainer.data.dataset import Batch
 from trainer.device import Machine, cap_memory, open_device
 from trainer.networks.lite import update_spectral_norms
 from trainer.training.memory import limit_heap_growth, measure_memory
@@ -105,7 +107,8 @@ def train(
     first_state = restore_or_start(state, run, sources.start_from)
 
     run_log = RunLog(run, state.step)
-    batches = dataset.batches(state.step, machine.workers)
+    prepare = partial(prepare_inputs, config, device)
+    batches = dataset.batches(state.step, machine.workers, prepare)
     speed = Speedometer(state.step, config.batch_size)
     monitor: CollapseMonitor | None = None
     figures: dict[str, float] = {}
@@ -130,8 +133,7 @@ def train(
 
             # Batch: photos p and their drawings; in the adversarial phase also cartoons c and
             # edge-smoothed cartoons e. (N, 3, H, W) each, in [-1, 1].
-            batch = next(batches).to(device)
-            inputs = prepare_step(config, state.step, batch)
+            inputs = next(batches).to(device)
 
             # Generator step, EMA, discriminator step.
             rate = learning_rate(phase, step_of_phase, state.rollbacks)
@@ -152,7 +154,7 @@ def train(
                 batches.close()
                 event = roll_back(state, run, first_state, problem)
                 run_log.rewind(state.step)
-                batches = dataset.batches(state.step, machine.workers)
+                batches = dataset.batches(state.step, machine.workers, prepare)
                 speed = Speedometer(state.step, config.batch_size)
                 monitor = None
                 record_event(run_log, state.step, event)
@@ -163,7 +165,7 @@ def train(
 
             # Log: losses, learning rate, speed, memory, and warnings of a collapse.
             if due.log:
-                seen, warnings = monitor.check(batch.photos, generated)
+                seen, warnings = monitor.check(inputs.batch.photos, generated)
                 images_per_second = round(speed.images_per_second(state.step), 2)
                 figures = {**values, "learning_rate": rate}
                 figures |= {"images_per_second": images_per_second} | seen
@@ -218,6 +220,14 @@ def train_step(
         state.discriminator.step(learning_rate)
         update_spectral_norms(state.discriminator.network)
     return losses, generated
+
+
+def prepare_inputs(
+    config: TrainConfig, device: torch.device, step: int, batch: Batch
+) -> StepInputs:
+    """Prepare the inputs of a step on one of the dataset's threads, for a device."""
+    inputs = prepare_step(config, step, batch)
+    return inputs.pinned() if device.type == "cuda" else inputs
 
 
 def restore_or_start(state: TrainingState, run: Run, start_from: Path | None) -> SavedState | None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from trainer.data.cartoons import CartoonCrops
-from trainer.data.color_transfer import ColorStatistics
+from trainer.data.color_transfer import ColorStatistics, ColorTransfer
 from trainer.data.dataset import Batch, Dataset
 from trainer.data.photos import FLAT_DRAWING, PhotoCrops
 
@@ -29,7 +29,17 @@ def open_dataset(
         photos, cache, FLAT_DRAWING, frame_heights=(36, 48), crop=32, seed=seed
     )
     cartoon_crops = CartoonCrops(cartoons, (0.8, 1.0), crop=32, seed=seed)
-    return Dataset(photo_crops, cartoon_crops, 4, FIRST_ADVERSARIAL, cartoon_colors)
+
+    def match(drawings: torch.Tensor, wanted: torch.Tensor) -> ColorTransfer:
+        statistics = (ColorStatistics.measure(images) for images in (drawings, wanted))
+        return ColorTransfer.between(*statistics, cartoon_colors)
+
+    match_colors = match if cartoon_colors else None
+    return Dataset(photo_crops, cartoon_crops, 4, FIRST_ADVERSARIAL, match_colors)
+
+
+def unchanged(number: int, batch: Batch) -> Batch:
+    return batch
 
 
 def assert_same(first: Batch, second: Batch) -> None:
@@ -42,9 +52,9 @@ def test_a_batch_is_the_same_from_any_start_number_of_workers_and_cache(
 ) -> None:
     fresh = dataset.batch(3)
     other = open_dataset(photos, cartoons, tmp_path / "other")
-    with closing(other.batches(first=0, workers=3)) as batches:
+    with closing(other.batches(first=0, workers=3, prepare=unchanged)) as batches:
         assert_same(fresh, list(islice(batches, 4))[3])
-    with closing(other.batches(first=3, workers=1)) as batches:
+    with closing(other.batches(first=3, workers=1, prepare=unchanged)) as batches:
         assert_same(fresh, next(batches))
 
 

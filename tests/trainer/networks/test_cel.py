@@ -11,13 +11,14 @@ from trainer.networks.cel import (
     CONTROL_STEPS,
     DARKEST,
     INK_BIAS,
-    INK_RGB,
+    INK_COLOR,
     INK_SOFTNESS,
     CelGenerator,
     Layers,
     Look,
     compose,
     compose_shares,
+    parse_color,
 )
 
 
@@ -74,7 +75,7 @@ def test_full_ink_hides_the_color_and_no_ink_leaves_it() -> None:
     color = torch.rand(1, 3, 2, 2)
     none, full = (torch.full((1, 1, 2, 2), value) for value in (-9.0, 9.0))
     inked = compose(color, full)
-    torch.testing.assert_close(inked, torch.tensor(INK_RGB).view(1, 3, 1, 1).expand(1, 3, 2, 2))
+    torch.testing.assert_close(inked, torch.tensor(parse_color(INK_COLOR)).view(1, 3, 1, 1).expand(1, 3, 2, 2))
     assert torch.equal(compose(color, none), compose(color, full, ink=0.0))
 
 
