@@ -13,6 +13,7 @@ import numpy as np
 from toonvid.video import Pixels
 from trainer.data.edge_smoothing import smooth_edges
 from trainer.data.images import ImageFolder, check_size, draw_crop, read_image, resize_to
+from trainer.data.tile_memory import TileMemory
 
 
 class CartoonCrops:
@@ -38,6 +39,7 @@ class CartoonCrops:
         self._scales = scales
         self._crop = crop
         self._seed = seed
+        self._resized = TileMemory()
 
     def crop(self, index: int) -> list[Pixels]:
         """Return crop number `index`, from 0 without end, and the same crop smoothed.
@@ -51,7 +53,11 @@ class CartoonCrops:
         # The 1 keeps the positions independent of those of the photos, which use (seed, index).
         random = np.random.default_rng((self._seed, index, 1))
         scale = float(random.choice(self._scales))
-        cartoon = self.images.first_usable(index, lambda path: self._read(path, scale))
+
+        def use(path: Path) -> list[Pixels]:
+            return self._resized.get((path, scale), lambda: [self._read(path, scale)])
+
+        (cartoon,) = self.images.first_usable(index, use)
         rows, columns, mirror = draw_crop(cartoon.shape, self._crop, random)
         cut = np.ascontiguousarray(cartoon[rows, columns][:, mirror])
         return [cut, smooth_edges(cut)]
