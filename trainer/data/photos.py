@@ -142,7 +142,7 @@ class PhotoCrops:
         if self._sampling.skin_share and random.random() < self._sampling.skin_share:
             others = random.integers(2**31, size=SKIN_CANDIDATES - 1)
             candidates = [(first, frame_height), *(self._cut(int(i), random) for i in others)]
-            first, frame_height = max(candidates, key=lambda found: count_features(*found[0]))
+            first, frame_height = max(candidates, key=lambda found: count_features(found[0]))
         if len(first) < 3:
             return first
         unit = length_unit(frame_height)

@@ -16,7 +16,13 @@ from toonvid.errors import TrainingError
 from toonvid.video import Pixels
 from trainer.data.drawing import draw_stacked
 from trainer.data.images import find_images, read_image, resize_to
-from trainer.data.photos import FLAT_DRAWING, LAYERED_DRAWING, DrawingMethod, PhotoCrops
+from trainer.data.photos import (
+    FLAT_DRAWING,
+    LAYERED_DRAWING,
+    CropSampling,
+    DrawingMethod,
+    PhotoCrops,
+)
 
 
 def open_photos(
@@ -182,3 +188,63 @@ def test_a_layered_drawing_gives_color_and_ink_beside_the_photo(
     assert mean_difference(color, wanted[: len(photo)]) < 6
     assert np.ptp(ink, axis=2).max() <= 4
     assert [image.shape for image in crops.crop(0)] == [(32, 32, 3)] * 3
+
+
+def layered_test_method() -> DrawingMethod:
+    """Flat color is the photo itself, and ink is where it is dark."""
+
+    def draw(photo: Pixels, frame_height: int) -> Pixels:
+        dark = (photo.mean(axis=-1, keepdims=True) < 60) * np.uint8(255)
+        return np.vstack([photo, np.repeat(dark, 3, axis=2)])
+
+    return DrawingMethod(draw, "test", layers=2)
+
+
+def test_photos_are_not_enlarged_beyond_the_limit(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    for side in (50, 100):
+        noise = np.random.default_rng(side).integers(0, 255, (side, side, 3), np.uint8)
+        write_image(tmp_path / "photos" / f"{side}.png", noise)
+    asked: list[tuple[int, int]] = []
+
+    def draw(photo: Pixels, frame_height: int) -> Pixels:
+        asked.append((round(photo.std()), frame_height))
+        return np.vstack([photo, photo])
+
+    crops = PhotoCrops(
+        tmp_path / "photos",
+        tmp_path / "cache",
+        DrawingMethod(draw, "test", layers=2),
+        frame_heights=(48, 96, 192),
+        crop=32,
+        seed=1,
+        sampling=CropSampling(max_enlargement=1.1),
+    )
+    for index in range(24):
+        crops.crop(index)
+    heights = sorted(height for _, height in asked)
+    assert heights == [48, 48, 96], "the small photo at 48 alone, the large one at 48 and 96"
+
+
+def test_crops_with_features_in_skin_are_taken_more_often(tmp_path: Path) -> None:
+    skin = np.full((40, 40, 3), (214, 160, 130), np.uint8)
+    skin[16:24, 4:36] = 20
+    (tmp_path / "photos").mkdir()
+    for index in range(7):
+        write_image(tmp_path / "photos" / f"wall{index}.png", np.full_like(skin, 120))
+    write_image(tmp_path / "photos" / "face.png", skin)
+
+    def faces(share: float) -> int:
+        crops = PhotoCrops(
+            tmp_path / "photos",
+            tmp_path / "cache",
+            layered_test_method(),
+            frame_heights=(40,),
+            crop=32,
+            seed=1,
+            sampling=CropSampling(skin_share=share),
+        )
+        return sum(int(crops.crop(index)[2].any()) for index in range(64))
+
+    assert faces(0.0) == 8
+    assert 16 <= faces(1.0) <= 48  # one in eight, and the best of five

@@ -18,7 +18,9 @@ from trainer.networks.cel import (
     Look,
     compose,
     compose_shares,
+    grade,
     parse_color,
+    ungrade,
 )
 
 
@@ -75,7 +77,9 @@ def test_full_ink_hides_the_color_and_no_ink_leaves_it() -> None:
     color = torch.rand(1, 3, 2, 2)
     none, full = (torch.full((1, 1, 2, 2), value) for value in (-9.0, 9.0))
     inked = compose(color, full)
-    torch.testing.assert_close(inked, torch.tensor(parse_color(INK_COLOR)).view(1, 3, 1, 1).expand(1, 3, 2, 2))
+    torch.testing.assert_close(
+        inked, torch.tensor(parse_color(INK_COLOR)).view(1, 3, 1, 1).expand(1, 3, 2, 2)
+    )
     assert torch.equal(compose(color, none), compose(color, full, ink=0.0))
 
 
@@ -169,3 +173,50 @@ def test_a_drawing_is_composed_as_the_generators_own_layers_are(generator: CelGe
     torch.testing.assert_close(
         generator.compose_drawing(color, ink), generator.compose_layers(Layers(color, logits))
     )
+
+
+def test_ungrade_undoes_grade() -> None:
+    look = Look(saturation=1.3, exposure=0.95)
+    color = torch.rand(2, 3, 5, 7, generator=torch.Generator().manual_seed(6)) * 1.6 - 0.8
+    torch.testing.assert_close(ungrade(grade(color, look), look), color, atol=1e-5, rtol=0)
+
+
+def test_grade_is_compose_with_many_steps_and_no_ink() -> None:
+    look = Look(tones=2000.0, saturation=1.2)
+    color = torch.rand(1, 3, 6, 6, generator=torch.Generator().manual_seed(7)) * 1.4 - 0.8
+    composed = CelGenerator(8, 1, look).compose_drawing(color, torch.zeros(1, 1, 6, 6))
+    torch.testing.assert_close(grade(color, look).clamp(-1, 1), composed, atol=2e-3, rtol=0)
+
+
+def test_a_palette_replaces_colors_by_luminance() -> None:
+    palette = ("000000", "ff0000", "ffffff")
+    none, half, whole = (
+        compose_shares(
+            gray(0.0, 0.5, 1.0),
+            torch.zeros(1, 1, 1, 3),
+            tones=2000.0,
+            palette=palette,
+            palette_share=share,
+        )
+        for share in (0.0, 0.5, 1.0)
+    )
+    torch.testing.assert_close(half, (none + whole) / 2)
+    dark, middle, bright = whole[0, :, 0].T
+    assert dark.tolist() == pytest.approx([2 * 0.05, 0, 0], abs=0.01)  # black is lifted
+    assert middle[0] > 0.99 and middle[1] < 0.4
+    assert bright.tolist() == pytest.approx([1, 1, 1], abs=0.01)
+
+
+def test_sharpness_makes_steps_harder() -> None:
+    ramp = torch.linspace(0, 1, 400).view(1, 1, 1, -1).expand(1, 3, 1, -1)
+    soft, hard = (
+        compose_shares(ramp, torch.zeros(1, 1, 1, 400), sharpness=value).diff().max()
+        for value in (1.0, 6.0)
+    )
+    assert hard > 2 * soft
+
+
+def test_a_color_needs_six_digits() -> None:
+    assert parse_color("ff8000") == pytest.approx((1, 128 / 255, 0))
+    with pytest.raises(ValueError, match="six hexadecimal digits, not 'red'"):
+        parse_color("red")
