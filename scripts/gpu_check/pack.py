@@ -59,7 +59,7 @@ def write_pack(
                 if (folder / name).is_dir():
                     tar.add(folder / name, name)
         # Blocks, so that several cores unpack it.
-        command = ["xz", "--threads=0", "-6", "--block-size=16MiB", "--keep", str(archive)]
+        command = ["xz", "--threads=0", "-3", "--block-size=16MiB", "--keep", str(archive)]
         subprocess.run(command, check=True)
         _cut(archive.with_suffix(".tar.xz"), target)
 

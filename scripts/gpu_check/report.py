@@ -49,14 +49,19 @@ class Report:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Read the rows that a step has written; a last line that was cut off is left out."""
-    rows = []
+    """Read the rows that a step has written.
+
+    Of rows with the same name, the last one counts: a step may add to what it has measured. A last
+    line that was cut off is left out.
+    """
+    rows: dict[str, Row] = {}
     for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
         try:
-            rows.append(Row(**json.loads(line)))
+            row = Row(**json.loads(line))
         except (ValueError, TypeError):
             break
-    return rows
+        rows[row.name] = row
+    return list(rows.values())
 
 
 def one_line(error: object, limit: int = 300) -> str:

@@ -67,17 +67,24 @@ def run_steps(
             left = 60 * minutes - (time.monotonic() - began)
             found[step.name] = _run_step(step, settings, left, environment)
             rows = _all_rows(found)
-            write_results(settings.out, rows, time.monotonic() - began)
+            write_results(settings, rows, time.monotonic() - began)
     finally:  # an interruption too leaves a table
         rows = _all_rows(found)
-        write_results(settings.out, rows, time.monotonic() - began)
+        write_results(settings, rows, time.monotonic() - began)
+        if settings.device == "cpu":
+            print("The CPU stands in for the GPU: these figures try the script, and mean nothing.")
         print(format_table(rows, PARTS))
     return rows
 
 
-def write_results(out: Path, rows: list[Row], seconds: float) -> None:
+def write_results(settings: Settings, rows: list[Row], seconds: float) -> None:
     """Write `results.json` and `table.md`."""
-    values = {"seconds": round(seconds, 1), "rows": [asdict(row) for row in rows]}
+    out = settings.out
+    values = {
+        "device": settings.device,
+        "seconds": round(seconds, 1),
+        "rows": [asdict(row) for row in rows],
+    }
     (out / "results.json").write_text(json.dumps(values, indent=1), encoding="utf-8")
     (out / "table.md").write_text(format_table(rows, PARTS), encoding="utf-8")
 
@@ -140,6 +147,8 @@ def _run_process(step: Step, settings: Settings, jsonl: Path, environment: Envir
         log.seek(start)
         said = log.read().decode(errors="replace").strip().splitlines()
     reason = one_line(said[-1]) if said else "it said nothing"
+    if reason.startswith(("ModuleNotFoundError", "ImportError")):
+        return f"skipped: {reason}"
     ended = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
     return f"failed with {ended}: {reason}"
 

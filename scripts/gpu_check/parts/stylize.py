@@ -57,18 +57,18 @@ def _measure(settings: Settings, report: Report, style: str, library: str, deadl
         found = np.concatenate(list(stream(frames)))
         values["open_seconds"] = round(time.perf_counter() - began, 2)
         text, levels = describe_difference(found, wanted)
-        rates = {}
+        rates = dict.fromkeys(named, "no time left")
         for name, size in named.items():
             if time.monotonic() > deadline - 3:
-                rates[name] = "no time left"
-                continue
+                return
             rate = measure_rate(stream, scene_frame(*size), settings.tiny)
             rates[name] = f"{rate:.0f}"
             values[f"frames_per_second_{name}"] = round(rate, 1)
-    speeds = ", ".join(f"{name} {rate}" for name, rate in rates.items())
-    opened = f"{values['open_seconds']} s until the first frames"
-    result = f"frames/s: {speeds}; levels: {text}; {opened}"
-    report.add(stylize_row(style, library), result, **levels, **values)
+            speeds = ", ".join(f"{name} {rate}" for name, rate in rates.items())
+            opened = f"{values['open_seconds']} s until the first frames"
+            result = f"frames/s: {speeds}; levels: {text}; {opened}"
+            # Again after each size: compiling for the next one may take longer than there is time.
+            report.add(stylize_row(style, library), result, **levels, **values)
 
 
 @contextmanager

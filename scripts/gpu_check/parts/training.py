@@ -104,6 +104,7 @@ def make_config(variant: str, tiny: bool) -> TrainConfig:
         frame_heights=(FRAME_HEIGHT,),
         batch_size=_BATCH_SIZE,
         save_every=10_000_000,  # at the end only
+        cartoon_colors=0.0,  # whose statistics take some seconds of every start
         log_every=20,
     )
     if variant == "cel-hq":
