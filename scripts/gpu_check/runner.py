@@ -107,9 +107,9 @@ def _run_step(step: Step, settings: Settings, left: float, environment: Environm
     rows = read_rows(jsonl)
     took = time.monotonic() - began
     print(f"{step.name}: {took:.0f} s{', ' + problem if problem else ''}", flush=True)
-    names = {row.name for row in rows}
-    missing = [name for name in expected if name not in names]
-    return rows + [Row(step.part, name, problem or "skipped: no time left") for name in missing]
+    written = {row.name: row for row in rows}
+    missing = problem or "skipped: no time left"
+    return [written.get(name, Row(step.part, name, missing)) for name in expected]
 
 
 def _run_process(step: Step, settings: Settings, jsonl: Path, environment: Environment) -> str:

@@ -85,7 +85,7 @@ STEPS = (
     Step(4, "memory", "float32", 35),
     Step(4, "memory", "float32, checkpointed", 35),
     Step(3, "stylize", "tensorrt", 75),
-    Step(3, "pipeline", "tensorrt", 75),
+    Step(3, "pipeline", "tensorrt", 85),
     Step(3, "stylize", "torch eager", 40),
     Step(3, "stylize", "torch compile", 70),
     Step(3, "stylize", "onnxruntime", 30),

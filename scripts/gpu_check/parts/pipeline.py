@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from gpu_check.frames import shipped, sizes
@@ -25,7 +27,7 @@ from toonvid.reading.options import DecodeOptions
 from toonvid.stylizing.options import StylizeOptions
 from toonvid.writing.options import EncodeOptions
 
-_VIDEO_SECONDS = {"720p": 8.0, "1080p": 5.0, "2160p": 3.0}
+_VIDEO_SECONDS = {"720p": 6.0, "1080p": 4.0, "2160p": 2.0}
 _ROUNDS = {"720p": 2, "1080p": 2, "2160p": 1}
 
 
@@ -52,42 +54,43 @@ _WAYS = [
 
 
 def run(settings: Settings, report: Report, variant: str) -> None:
-    """Convert a test video of each size in each way."""
+    """Convert a test video of each size in each way, the smallest size first."""
     deadline = time.monotonic() + settings.seconds - 6
-    videos: dict[str, Path] = {}
-    drawn: Path | None = None  # drawing takes longer than scaling what is drawn
-    for name, size in sizes(settings.tiny).items():
-        videos[name] = settings.work / f"pipeline-{name}.mp4"
-        seconds = 0.5 if settings.tiny else _VIDEO_SECONDS[name]
-        write_test_video(videos[name], drawn, size, seconds)
-        drawn = drawn or videos[name]
-    target = settings.work / "target.mp4"
-
-    def run_null(video: Path) -> float:
-        return run_null_pipeline(video, target).rate
-
-    _measure(report, NULL_PIPELINE, videos, deadline, run_null)
     device = "cuda" if settings.device == "cuda" else "cpu"
     name = variant if settings.device == "cuda" else "onnxruntime"
-    try:
-        backend = open_backend(shipped(STYLE), name, device, "auto")
-    except ToonvidError as error:
-        reason = "skipped" if isinstance(error, DeviceMissingError) else "failed"
-        for way in _WAYS:
-            report.add(pipeline_row(way.name), f"{reason}: {one_line(error)}")
-        return
-    with backend:
-        for way in _WAYS:
-            if problem := _problem(way):
-                report.add(pipeline_row(way.name), f"skipped: {problem}")
-                continue
-            _measure(
-                report,
-                pipeline_row(way.name),
-                videos,
-                deadline,
-                lambda video, way=way: _convert(video, target, backend, way),
-            )
+    rates: dict[str, dict[str, float]] = {}
+    with ExitStack() as stack:
+        try:
+            backend = stack.enter_context(open_backend(shipped(STYLE), name, device, "auto"))
+        except ToonvidError as error:
+            reason = "skipped" if isinstance(error, DeviceMissingError) else "failed"
+            for way in _WAYS:
+                report.add(pipeline_row(way.name), f"{reason}: {one_line(error)}")
+            backend = None
+        usable = [way for way in _WAYS if backend and not _report_problem(way, report)]
+        drawn: Path | None = None  # drawing takes longer than scaling what is drawn
+        for size_name, size in sizes(settings.tiny).items():
+            video, target = (settings.work / f"{size_name}-{role}.mp4" for role in ("in", "out"))
+            seconds = 0.5 if settings.tiny else _VIDEO_SECONDS[size_name]
+            write_test_video(video, drawn, size, seconds)
+            drawn = drawn or video
+            work: dict[str, Callable[[], float]] = {
+                NULL_PIPELINE: lambda: run_null_pipeline(video, target).rate  # noqa: B023
+            }
+            for way in usable:
+                work[pipeline_row(way.name)] = partial(_convert, video, target, backend, way)
+            for row, measure in work.items():
+                if time.monotonic() > deadline:
+                    return
+                _measure(report, row, size_name, measure, rates.setdefault(row, {}))
+
+
+def _report_problem(way: Way, report: Report) -> bool:
+    """Write why a way cannot be taken on this machine; whether it cannot."""
+    problem = _problem(way)
+    if problem:
+        report.add(pipeline_row(way.name), f"skipped: {problem}")
+    return bool(problem)
 
 
 def _problem(way: Way) -> str:
@@ -100,27 +103,17 @@ def _problem(way: Way) -> str:
 
 
 def _measure(
-    report: Report,
-    name: str,
-    videos: dict[str, Path],
-    deadline: float,
-    work: Callable[[Path], float],
+    report: Report, row: str, size: str, work: Callable[[], float], rates: dict[str, float]
 ) -> None:
-    """Write a row with the rates of some work on each video, the best of `_ROUNDS`."""
-    rates: dict[str, float] = {}
+    """Add the rate at one size to a row, the best of `_ROUNDS`, and write the row again."""
     try:
-        for size, video in videos.items():
-            if time.monotonic() > deadline:
-                break
-            rates[size] = round(max(work(video) for _ in range(_ROUNDS[size])), 1)
+        rates[size] = round(max(work() for _ in range(_ROUNDS[size])), 1)
     except ToonvidError as error:
-        report.add(name, f"failed: {one_line(error)}")
+        report.add(row, f"failed at {size}: {one_line(error)}")
         return
-    if rates:
-        text = ", ".join(f"{size} {rate:.0f}" for size, rate in rates.items())
-        missing = "" if len(rates) == len(videos) else "; no time left for the others"
-        values = {f"frames_per_second_{size}": rate for size, rate in rates.items()}
-        report.add(name, f"frames/s: {text}{missing}", **values)
+    text = ", ".join(f"{name} {rate:.0f}" for name, rate in rates.items())
+    values = {f"frames_per_second_{name}": rate for name, rate in rates.items()}
+    report.add(row, f"frames/s: {text}", **values)
 
 
 def _convert(video: Path, target: Path, backend: Backend, way: Way) -> float:
