@@ -11,7 +11,9 @@ from functools import cache
 import pytest
 
 from toonvid.backends.choice import is_tensorrt_installed
-from toonvid.backends.tensorrt.library import OLDEST_CAPABILITY
+from toonvid.backends.tensorrt.library import load_tensorrt
+from toonvid.backends.tensorrt.plan import plan_target
+from toonvid.errors import DeviceMissingError
 from toonvid.ffmpeg.nvidia import find_nvidia
 
 without_gpu = pytest.mark.skipif(bool(find_nvidia().gpus), reason="there is a GPU here")
@@ -39,6 +41,10 @@ def _tensorrt_problem() -> str:
     nvidia = find_nvidia()
     if not nvidia.gpus:
         return nvidia.problem
-    if nvidia.gpus[0].capability < OLDEST_CAPABILITY:
-        return f"{nvidia.gpus[0].name} is too old"
-    return "" if is_tensorrt_installed() else "TensorRT is not installed"
+    if not is_tensorrt_installed():
+        return "TensorRT is not installed"
+    try:
+        plan_target(load_tensorrt(), nvidia.gpus[0], nvidia)
+    except DeviceMissingError as error:  # too old, or not one that this TensorRT supports
+        return str(error)
+    return ""

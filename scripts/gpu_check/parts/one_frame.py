@@ -15,7 +15,7 @@ from gpu_check.report import Report, one_line
 from gpu_check.rows import PRECISIONS, STYLE, one_frame_row
 from gpu_check.steps import Settings
 from toonvid.backends import open_backend
-from toonvid.errors import ToonvidError
+from toonvid.errors import DeviceMissingError, ToonvidError
 
 
 def run(settings: Settings, report: Report, variant: str) -> None:
@@ -33,7 +33,8 @@ def run(settings: Settings, report: Report, variant: str) -> None:
                 backend.run(frame)
                 second = time.perf_counter()
         except ToonvidError as error:
-            report.add(one_frame_row(precision), f"failed: {one_line(error)}")
+            word = "skipped" if isinstance(error, DeviceMissingError) else "failed"
+            report.add(one_frame_row(precision), f"{word}: {one_line(error)}")
             continue
         text, levels = describe_difference(cartoon, wanted)
         times = {

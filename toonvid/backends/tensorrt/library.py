@@ -16,6 +16,10 @@ from toonvid.errors import DeviceMissingError
 
 OLDEST_CAPABILITY = (7, 5)
 """Compute capability of the oldest GPUs that TensorRT supports: RTX 20 and GTX 16."""
+DATA_CENTER_CAPABILITIES = ((9, 0), (12, 0))
+"""Compute capabilities from the first to before the second, Hopper and data-center Blackwell, which
+TensorRT-RTX does not support: TensorRT-RTX 1.7 refused an H200, and named 8.0 to 8.9 and 12.0 on.
+"""
 TENSORRT_PACKAGES = ("tensorrt", "tensorrt_rtx")
 """Packages with a TensorRT, in the order in which they are tried."""
 TENSORRT_INSTALL = "pip install 'toonvid[tensorrt]'"

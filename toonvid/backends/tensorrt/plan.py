@@ -11,7 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toonvid.backends.tensorrt.build_plan import AMPERE_AND_NEWER, build_plan
-from toonvid.backends.tensorrt.library import OLDEST_CAPABILITY, TensorRTLibrary, load_tensorrt
+from toonvid.backends.tensorrt.library import (
+    DATA_CENTER_CAPABILITIES,
+    OLDEST_CAPABILITY,
+    TensorRTLibrary,
+    load_tensorrt,
+)
 from toonvid.backends.tensorrt.plan_cache import PlanCache, PlanKey, PlanPrecision
 from toonvid.engine import Engine
 from toonvid.errors import BackendError, DeviceMissingError
@@ -161,7 +166,7 @@ def plan_target(library: TensorRTLibrary, gpu: Gpu, nvidia: NvidiaInfo) -> str:
     """Return the target of a plan for a GPU: a family of GPUs, or one GPU with its driver.
 
     Raises:
-        DeviceMissingError: The GPU is too old.
+        DeviceMissingError: The GPU is too old, or TensorRT-RTX does not support it.
     """
     if gpu.capability < OLDEST_CAPABILITY:
         major, minor = gpu.capability
@@ -171,6 +176,13 @@ def plan_target(library: TensorRTLibrary, gpu: Gpu, nvidia: NvidiaInfo) -> str:
         )
     if not library.is_portable:
         return gpu_and_driver(gpu, nvidia)
+    first, end = DATA_CENTER_CAPABILITIES
+    if first <= gpu.capability < end:
+        major, minor = gpu.capability
+        raise DeviceMissingError(
+            f"{library.name} does not support {gpu.name} (compute capability {major}.{minor}):"
+            " install NVIDIA's package tensorrt, or use --backend onnxruntime or openvino"
+        )
     return TURING if gpu.capability == OLDEST_CAPABILITY else AMPERE_AND_NEWER
 
 

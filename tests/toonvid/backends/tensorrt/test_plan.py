@@ -280,6 +280,15 @@ def test_a_gpu_that_is_too_old_is_refused_and_other_backends_are_named():
     assert refused.value.exit_code == 3
 
 
+@pytest.mark.parametrize("capability", [(9, 0), (10, 0), (11, 0)])
+def test_tensorrt_rtx_refuses_data_center_gpus_before_it_builds_anything(capability) -> None:
+    gpu = Gpu(0, "NVIDIA H200", capability, 2**37)
+    with pytest.raises(DeviceMissingError, match=r"does not support NVIDIA H200 .* tensorrt"):
+        plan_target(load_tensorrt(), gpu, NO_GPU)
+    library = replace(load_tensorrt(), package="tensorrt")
+    assert plan_target(library, gpu, NO_GPU).startswith("NVIDIA H200, driver")
+
+
 def test_a_slow_build_is_logged_and_a_fast_one_is_not(tmp_path, monkeypatch, caplog):
     with caplog.at_level(logging.WARNING):
         monkeypatch.setattr(build_plan_module, "SILENT_SECONDS", 1000)
