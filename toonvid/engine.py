@@ -163,7 +163,7 @@ class EngineCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Raises:
             ControlError: The engine has no such control, or the value is outside its range.
         """
-        values = {name: control.default for name, control in self.controls.items()}
+        values = {name: float(control.default) for name, control in self.controls.items()}
         for name, value in (asked or {}).items():
             control = self.controls.get(name)
             if control is None:

@@ -14,6 +14,7 @@ import av
 import numpy as np
 import pytest
 from support.run_toonvid import run_here, start_subprocess
+from support.tiny_engines import controlled_cartoon, controlled_engine
 
 import toonvid
 from toonvid.bench.demo_scene import write_scene
@@ -72,6 +73,53 @@ def test_steady_holds_what_the_source_does_not_change(tmp_path: Path, capsys: Ca
         assert ended.code == 0, ended.err
         changes[steady] = np.abs(np.diff(np.stack(frames_of(target)).astype(int), axis=0)).mean()
     assert changes["1"] < 0.5 * changes["0"]
+
+
+def test_controls_change_the_cartoon(scene_video: Path, tmp_path: Path, capsys: Capsys) -> None:
+    engine = controlled_engine(tmp_path / "engines").card_path
+    means = []
+    for number, options in enumerate(([], ["--ink", "0.5"], ["--ink", "0", "--tones", "12"])):
+        target = tmp_path / f"{number}.mp4"
+        ended = run_here(capsys, "convert", scene_video, "--style", engine, "-o", target, *options)
+        assert ended.code == 0, ended.err
+        means.append(frames_of(target)[0].mean())
+    source = frames_of(scene_video)[0]
+    for mean, values in zip(means, ({}, {"ink": 0.5}, {"ink": 0, "tones": 12}), strict=True):
+        assert mean == pytest.approx(controlled_cartoon(source, **values).mean(), abs=3)
+    assert means[0] > means[1] + 10
+
+
+@pytest.mark.parametrize("command", ["convert", "live"])
+@pytest.mark.parametrize(
+    ("style", "options", "line"),
+    [
+        ("negative", ["--ink", "1"], "style negative has no control ink (it has none)"),
+        (
+            "mine",
+            ["--saturation", "1"],
+            "style controlled has no control saturation (it has ink, tones)",
+        ),
+        ("mine", ["--tones", "13"], "tones 13 is outside the range of style controlled: 2 to 12"),
+        ("mine", ["--ink", "-0.1"], "ink -0.1 is outside the range of style controlled: 0 to 2"),
+    ],
+)
+def test_controls_that_the_style_does_not_have_are_refused_in_one_line(
+    command: str,
+    style: str,
+    options: list[str],
+    line: str,
+    scene_video: Path,
+    tmp_path: Path,
+    capsys: Capsys,
+) -> None:
+    if style == "mine":
+        style = str(controlled_engine(tmp_path / "engines").card_path)
+    arguments = [command, scene_video, scene_video, "--style", style, *options]
+    if command == "live":
+        arguments[1:3] = [scene_video, "--headless"]
+    ended = run_here(capsys, *arguments)
+    assert ended.code == 2
+    assert " ".join(ended.err.split()) == f"toonvid: {line}"
 
 
 def test_quiet_prints_nothing_and_json_prints_the_result(
@@ -269,6 +317,13 @@ def test_styles_lists_shows_and_verifies(capsys: Capsys) -> None:
     assert "negative" in run_here(capsys, "styles").out
     assert "For tests." in run_here(capsys, "styles", "show", "negative").out
     assert "negative: f32 good" in run_here(capsys, "styles", "verify", "negative").out
+
+
+def test_styles_show_lists_the_controls(tmp_path: Path, capsys: Capsys) -> None:
+    shown = run_here(capsys, "styles", "show", controlled_engine(tmp_path).card_path).out
+    assert "control: --ink from 0 to 2, default 1\n" in shown
+    assert "control: --tones from 2 to 12, default 4\n" in shown
+    assert "control" not in run_here(capsys, "styles", "show", "negative").out
 
 
 def test_verify_names_a_changed_engine(

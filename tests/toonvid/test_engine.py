@@ -12,8 +12,16 @@ from msgspec.structs import asdict, replace
 from support.tiny_engines import identity_engine, negative_engine
 
 from toonvid import engine as engine_module
-from toonvid.engine import DataSource, Engine, EngineCard, find_engine, list_engines, user_engines
-from toonvid.errors import EngineError
+from toonvid.engine import (
+    Control,
+    DataSource,
+    Engine,
+    EngineCard,
+    find_engine,
+    list_engines,
+    user_engines,
+)
+from toonvid.errors import ControlError, EngineError
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="about XDG_DATA_HOME")
 
@@ -100,6 +108,11 @@ def test_shipped_engines_lie_at_the_top_of_a_checkout():
 
 # Cards.
 
+
+def control(default: float, minimum: float, maximum: float, step: float = 0.1) -> dict[str, float]:
+    return {"default": default, "minimum": minimum, "maximum": maximum, "step": step}
+
+
 CARD = EngineCard(
     style="ink",
     title="Ink",
@@ -135,6 +148,34 @@ def test_a_card_keeps_the_field_names_of_format_version_1():
     ]
 
 
+def test_a_card_names_controls_only_if_there_are_any():
+    assert "controls" not in json.loads(CARD.to_json())
+    controls = {"ink": Control(default=1, minimum=0, maximum=2, step=0.1)}
+    card = replace(CARD, controls=controls)
+    assert EngineCard.from_json(card.to_json()) == card
+    assert json.loads(card.to_json())["controls"] == {
+        "ink": {"default": 1, "minimum": 0, "maximum": 2, "step": 0.1}
+    }
+
+
+def test_control_values_are_the_defaults_and_what_was_asked_for():
+    controls = {
+        "ink": Control(default=1, minimum=0, maximum=2, step=0.1),
+        "tones": Control(default=6, minimum=2, maximum=12, step=1),
+    }
+    card = replace(CARD, controls=controls)
+    assert card.control_values() == {"ink": 1, "tones": 6}
+    assert card.control_values({"tones": 12}) == {"ink": 1, "tones": 12}
+    assert CARD.control_values({}) == {}
+    for wrong, message in (
+        ({"tones": 12.5}, "tones 12.5 is outside the range of style ink: 2 to 12"),
+        ({"ink": float("nan")}, "ink nan is outside the range of style ink: 0 to 2"),
+        ({"saturation": 1}, r"style ink has no control saturation \(it has ink, tones\)"),
+    ):
+        with pytest.raises(ControlError, match=message):
+            card.control_values(wrong)
+
+
 def test_shipped_cards_are_written_back_byte_for_byte():
     cards = sorted(engine_module.shipped_engines().glob("*.json"))
     assert cards
@@ -161,6 +202,11 @@ def test_shipped_cards_are_written_back_byte_for_byte():
             r"unknown field `nickname` - at `\$\.trained_on\[0\]`",
         ),
         ({"trained_on": 3}, r"Expected `array`, got `int` - at `\$\.trained_on`"),
+        ({"controls": {"ink": {"default": 1}}}, "missing required field `minimum`"),
+        ({"controls": {"gloss": control(1, 0, 2)}}, "Invalid enum value 'gloss'"),
+        ({"controls": {"ink": control(3, 0, 2)}}, "default 3 is not in 0 to 2"),
+        ({"controls": {"ink": control(1, 2, 0)}}, "default 1 is not in 2 to 0"),
+        ({"controls": {"ink": control(1, 0, 2, step=0)}}, "step = 0"),
         ({"multiple_of": "4"}, r"Expected `int`, got `str` - at `\$\.multiple_of`"),
     ],
 )

@@ -182,10 +182,15 @@ def live(
     box = None if size is None or size == _AUTO else parse_size(size)
     rate = None if fps is None else Fraction(fps).limit_denominator(1001)
     report = _LiveReport(quiet)
+    stylizing = StylizeOptions(strength, keep_color, compare, steady, ink, tones, saturation)
+    chosen = find_engine(style).card
+    chosen.control_values(stylizing.controls)  # before a camera or a window is opened
+    cards = [engine.card for engine in list_engines()]
     controls = Controls(
-        StyleSettings(style, StylizeOptions(strength, keep_color, compare, steady), mirror),
-        [engine.card.style for engine in list_engines()],
+        StyleSettings(style, stylizing, mirror),
+        [card.style for card in cards],
         recording=record is not None,
+        style_controls={card.style: card.controls for card in cards} | {style: chosen.controls},
     )
     recording = RecordOptions(record, overwrite)
     if (source == _BROWSER or host is not None) and not serve:

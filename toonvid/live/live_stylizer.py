@@ -36,9 +36,17 @@ class StyleSettings:
     style: str
     """Name of a style, or path of an engine."""
     options: StylizeOptions = field(default_factory=StylizeOptions)
-    """Strength, color, comparison and steadiness; by default those of `toonvid convert`."""
+    """Strength, color, comparison, steadiness, ink, tones and saturation; by default those of
+    `toonvid convert`."""
     mirror: bool = False
     """Whether left and right are swapped."""
+
+    def in_style(self, style: str) -> StyleSettings:
+        """Return the same settings in another style, with that style's own ink and tones."""
+        if style == self.style:
+            return self
+        # The other style may not have these controls, or not such a range.
+        return replace(self, style=style, options=self.options.with_controls({}))
 
 
 @dataclass(frozen=True)

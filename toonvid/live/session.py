@@ -207,7 +207,7 @@ class LiveSession:
             if settings.style == self._stylizer.style:
                 raise
             self._on_notice(str(error))
-            self._controls.settings = replace(settings, style=self._stylizer.style)
+            self._controls.settings = settings.in_style(self._stylizer.style)
 
 
 def _size_notice(choice: SizeChoice, rate: float) -> str:

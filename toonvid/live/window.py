@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from toonvid.choices import ControlName
 from toonvid.errors import CameraError, TargetError
 from toonvid.live.controls import Controls
 from toonvid.live.display import display_problem
@@ -29,10 +30,16 @@ HELP = (
     ("r", "record, and stop"),
     ("p", "snapshot"),
     ("m", "mirror"),
+    ("i, I", "more ink, less ink"),
+    ("t, T", "more tones, fewer tones"),
+    ("c, C", "more color, less color"),
+    ("0", "ink, tones and color of the style"),
     ("f", "full screen"),
     ("h", "this help"),
 )
 """Keys and what they do, as the help in the window shows them."""
+_STYLE_KEYS: dict[str, ControlName] = {"i": "ink", "t": "tones", "c": "saturation"}
+"""Key -> control of the style that it moves up; together with Shift, down."""
 _ESCAPE = 27
 _LARGEST_SIZE = (1280, 720)  # width and height in pixels of a window when it opens
 # Text is laid out in rows of the frame, because OpenCV scales the frame to the window.
@@ -120,6 +127,8 @@ class Window:
     def _draw(self, frame: DisplayFrame) -> None:
         canvas = np.ascontiguousarray(frame.pixels[..., ::-1])  # OpenCV takes BGR
         self._write_row(canvas, _ROWS - 1, (statistics_line(self._statistics()),), _WHITE)
+        if self._controls.settings.options.controls:
+            self._write_row(canvas, _ROWS - 2, (style_line(self._controls),), _WHITE)
         if self._controls.recording:
             self._write_row(canvas, 0, ("REC",), _RED)
         if self._shows_help:
@@ -159,6 +168,11 @@ class Window:
         elif key == "m":
             settings = controls.settings
             controls.settings = replace(settings, mirror=not settings.mirror)
+        elif (name := _STYLE_KEYS.get(key.lower())) is not None:
+            if not controls.move_style_value(name, 1 if key.islower() else -1):
+                self._on_notice(f"style {controls.settings.style} has no control {name}")
+        elif key == "0":
+            controls.reset_style_values()
         elif key == "f":
             self._is_full_screen = not self._is_full_screen
             mode = self._cv2.WINDOW_FULLSCREEN if self._is_full_screen else self._cv2.WINDOW_NORMAL
@@ -183,6 +197,11 @@ class Window:
         if self._controls.wipe is not None and self._frame is not None:
             width = self._frame.pixels.shape[1]
             self._controls.wipe = min(max(x / width, 0.0), 1.0)
+
+
+def style_line(controls: Controls) -> str:
+    """Return the line above the foot of the window, for values that are not the style's own."""
+    return "  ".join(f"{name} {value:g}" for name, value in controls.style_values().items())
 
 
 def statistics_line(statistics: LiveStatistics) -> str:

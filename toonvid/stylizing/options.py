@@ -5,7 +5,8 @@ The frames themselves are stylized in `toonvid.stylizing.stylizer`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from toonvid.choices import COMPARISONS, CONTROLS, Comparison, ControlName
 
@@ -35,6 +36,15 @@ class StylizeOptions:
         """The controls of the style that are not to have their default."""
         values = {name: getattr(self, name) for name in CONTROLS}
         return {name: value for name, value in values.items() if value is not None}
+
+    def with_controls(self, controls: Mapping[ControlName, float]) -> StylizeOptions:
+        """Return these options with the given controls, and no others."""
+        return replace(
+            self,
+            ink=controls.get("ink"),
+            tones=controls.get("tones"),
+            saturation=controls.get("saturation"),
+        )
 
     def __post_init__(self) -> None:
         if not 0 <= self.strength <= 1:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support.slow_backend import SlowBackend
+from support.tiny_engines import controlled_cartoon, controlled_engine
 
 from toonvid.backends import Backend, open_backend
 from toonvid.bench.demo_scene import draw_scene
@@ -59,6 +60,22 @@ def test_flicker_is_kept_out_from_one_frame_to_the_next(open_style: Any) -> None
         assert np.all(held.frame.pixels == 100)
         dark = stylizer.stylize(gray(101), StyleSettings("negative", StylizeOptions(steady=1)))
         assert np.all(dark.frame.pixels == 255 - 101)  # another style begins anew
+
+
+def test_controls_are_followed_from_frame_to_frame_with_one_open_backend(tmp_path: Path) -> None:
+    opened = []
+
+    def open_controlled(name: str) -> Backend:
+        opened.append(name)
+        return open_backend(controlled_engine(tmp_path), precision="f32")
+
+    captured = captured_frame()
+    with LiveStylizer(open_controlled, StyleSettings("controlled"), None) as stylizer:
+        for values in ({}, {"ink": 0.5}, {"ink": 0.5, "tones": 8}, {"tones": 2}, {}):
+            settings = StyleSettings("controlled", StylizeOptions(**values))
+            drawn = stylizer.stylize(captured, settings).frame.pixels
+            assert np.array_equal(drawn, controlled_cartoon(captured.frame.pixels, **values))
+    assert opened == ["controlled"]
 
 
 def test_missing_style_leaves_the_previous_one_open(open_style: Any) -> None:

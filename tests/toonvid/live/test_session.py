@@ -13,7 +13,7 @@ import pytest
 from support.scripted_feed import LIMIT_SECONDS, ScriptedFeed, repeat, wait_until
 
 from toonvid.backends import Backend, ControlValues, open_backend
-from toonvid.engine import find_engine
+from toonvid.engine import Control, find_engine
 from toonvid.errors import BackendError, CameraError, EngineError
 from toonvid.live.camera import Camera
 from toonvid.live.controls import Controls
@@ -281,6 +281,41 @@ def test_size_that_was_chosen_for_the_rate_is_reported(
     assert (statistics.width, statistics.height) == size
     assert len(notices) == 1 and notices[0].startswith("640x360")
     assert notice in notices[0]
+
+
+STYLE_CONTROLS = {
+    "ink": {
+        "ink": Control(default=1, minimum=0, maximum=2, step=0.1),
+        "tones": Control(default=6, minimum=2, maximum=12, step=1),
+    }
+}
+
+
+def test_style_values_move_by_steps_within_their_range() -> None:
+    controls = Controls(StyleSettings("ink"), (), style_controls=STYLE_CONTROLS)
+    assert controls.style_values() == {"ink": 1, "tones": 6}
+    for _ in range(3):
+        assert controls.move_style_value("ink", 1)
+    assert controls.style_values() == {"ink": 1.3, "tones": 6}
+    assert controls.settings.options == StylizeOptions(ink=1.3)
+    for _ in range(20):
+        controls.move_style_value("tones", -1)
+        controls.move_style_value("ink", 1)
+    assert controls.style_values() == {"ink": 2, "tones": 2}
+    assert not controls.move_style_value("saturation", 1)
+    assert controls.style_values() == {"ink": 2, "tones": 2}
+    controls.reset_style_values()
+    assert controls.settings.options == StylizeOptions()
+
+
+def test_another_style_has_its_own_ink_and_tones() -> None:
+    options = StylizeOptions(strength=0.5, ink=0.3, tones=4)
+    settings = StyleSettings("ink", options, mirror=True)
+    controls = Controls(settings, ("ink", "pepper"), style_controls=STYLE_CONTROLS)
+    controls.next_style()
+    assert controls.settings == StyleSettings("pepper", StylizeOptions(strength=0.5), mirror=True)
+    assert controls.style_values() == {}
+    assert settings.in_style("ink") == settings
 
 
 def test_next_style_goes_round() -> None:

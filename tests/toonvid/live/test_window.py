@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import av
 import numpy as np
 import pytest
 from support.run_toonvid import run_here, start_subprocess
+from support.tiny_engines import controlled_engine
 from support.virtual_display import virtual_display
 
 from toonvid.errors import CameraError
@@ -26,7 +28,7 @@ SIZE = (320, 180)
 pytestmark = pytest.mark.flaky(reruns=2)
 _ATTEMPTS = 5  # to open a window
 _COMMAND_SECONDS = 60.0  # limit of each xdotool
-_SEEN_SECONDS = 120.0  # limit of each wait for the display
+_SEEN_SECONDS = 12.0  # limit of each wait for the display
 GRAY = "lavfi:color=c=0x404040:size=320x180:rate=20"  # its negative is 0xbfbfbf
 
 
@@ -79,7 +81,16 @@ class LiveWindow:
 
 @pytest.fixture
 def window(tmp_path: Path, engines_folder: Path) -> Iterator[LiveWindow]:
-    """The negative of a gray frame, in a window of 320x180 on a display of 640x360.
+    """The negative of a gray frame, in a window of 320x180 on a display of 640x360."""
+    with live_window(tmp_path, engines_folder, "negative", 191) as running:
+        yield running
+
+
+@contextmanager
+def live_window(
+    tmp_path: Path, engines_folder: Path, style: str, shown: int
+) -> Iterator[LiveWindow]:
+    """Open a window on a gray frame, whose cartoon has the level `shown`.
 
     On a busy machine OpenCV's window sometimes stays empty; then another is opened.
     """
@@ -93,7 +104,7 @@ def window(tmp_path: Path, engines_folder: Path) -> Iterator[LiveWindow]:
         }
         for attempt in range(_ATTEMPTS):
             process = start_subprocess(
-                *("live", GRAY, "--style", "negative"),
+                *("live", GRAY, "--style", style),
                 env={**env, "PYTHONPATH": python_path()},
                 cwd=tmp_path,
                 stderr=subprocess.PIPE,
@@ -102,7 +113,7 @@ def window(tmp_path: Path, engines_folder: Path) -> Iterator[LiveWindow]:
                 running = LiveWindow(display, process, tmp_path)
                 is_last = attempt == _ATTEMPTS - 1
                 limit_seconds = _SEEN_SECONDS if is_last else 30.0
-                if running.find_screenshot(lambda p: level(p) == 191, limit_seconds) is None:
+                if running.find_screenshot(lambda p: level(p) == shown, limit_seconds) is None:
                     assert not is_last, f"the window stayed empty, {_ATTEMPTS} times"
                     continue
                 running.xdotool("mousemove", 160, 100)
@@ -191,6 +202,25 @@ def test_s_changes_the_style_m_mirrors_and_h_toggles_the_help(window: LiveWindow
     window.wait_for(lambda p: level(p, 310, 18 + rows * 9 // 2) == 64)
     window.xdotool("key", "m")
     window.wait_for(lambda p: level(p) == 64)
+
+
+def test_i_t_and_c_move_the_controls_of_the_style_and_0_resets_them(tmp_path: Path) -> None:
+    controlled_engine(tmp_path / "engines")
+    with live_window(tmp_path, tmp_path / "engines", "controlled", 64 + 40) as window:
+        values_y = 166  # in the row that shows the values, 162 to 171
+        assert level(window.screenshot(), 310, values_y) == 104
+        window.xdotool("key", "i")
+        pixels = window.wait_for(lambda p: level(p) == int(64 * 1.1 + 40))
+        assert level(pixels, 310, values_y) == 110 // 3
+        window.xdotool("key", "t")
+        window.wait_for(lambda p: level(p) == int(64 * 1.1 + 50))
+        window.xdotool("key", "T", "T", "I")
+        window.wait_for(lambda p: level(p) == 64 + 30)
+        window.xdotool("key", "0")
+        window.wait_for(lambda p: level(p) == 104 == level(p, 310, values_y))
+        window.xdotool("key", "c", "q")
+        _, messages = window.process.communicate(timeout=120)
+    assert b"style controlled has no control saturation" in messages
 
 
 def test_p_writes_a_snapshot_and_r_starts_and_stops_a_recording(window: LiveWindow) -> None:

@@ -7,9 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.tiny_engines import controlled_engine
 
+from toonvid.backends import Backend, open_backend
 from toonvid.errors import SourceError
+from toonvid.pipeline import ConvertOptions
 from toonvid.resume.fingerprint import SIZE_KEY, Job, fingerprint
+from toonvid.stylizing.options import StylizeOptions
 
 LARGE = 64 * 65536 + 1000  # more than is read of a file
 TIME = "the source's time of change"
@@ -56,6 +60,25 @@ def test_identity_is_that_of_content_and_options_alone():
         replace(job, options={"--crf": "19", "--decode": "software"}),
     ):
         assert other.identity != job.identity
+
+
+def test_a_job_names_the_controls_of_its_style_with_their_values(tmp_path, identity):
+    source = tmp_path / "film.mp4"
+    source.touch()
+
+    def options(backend: Backend, **controls: float) -> dict[str, str]:
+        asked = ConvertOptions(stylizing=StylizeOptions(**controls))
+        return Job.describe(source, backend, asked).options
+
+    with open_backend(controlled_engine(tmp_path), precision="f32") as backend:
+        default, changed = options(backend), options(backend, ink=0.5)
+        assert (default["--ink"], default["--tones"]) == ("1.0", "4.0")
+        assert {name for name in default if default[name] != changed[name]} == {"--ink"}
+        assert changed["--ink"] == "0.5"
+        assert options(backend, ink=1, tones=4) == default
+        assert "--saturation" not in default
+    # As before there were controls, so that finished targets are known again.
+    assert not {"--ink", "--tones", "--saturation"} & set(options(identity))
 
 
 def test_a_difference_names_what_differs():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -23,9 +23,10 @@ from support.clips import (
     moving_frames,
     only,
 )
+from support.tiny_engines import controlled_engine
 
-from toonvid.backends import Backend
-from toonvid.errors import JobMismatchError, SourceError, TargetError
+from toonvid.backends import Backend, open_backend
+from toonvid.errors import ControlError, JobMismatchError, SourceError, TargetError
 from toonvid.pipeline import Conversion, ConvertOptions, Progress
 from toonvid.reading import stall_guard
 from toonvid.reading.decoder import VideoDecoder
@@ -131,7 +132,7 @@ def test_finished_segments_are_not_made_again(video, run, identity, tmp_path, mo
             stylized.append(1)
             yield batch
 
-    monkeypatch.setattr(identity, "stream", lambda batches: kept_stream(counted(batches)))
+    monkeypatch.setattr(identity, "stream", lambda b, controls: kept_stream(counted(b), controls))
     run(video)
     assert len(stylized) == 48 - 20 + WARM_UP_FRAMES  # those make the state of the steady stage
 
@@ -379,6 +380,48 @@ def test_other_options_are_refused_by_name_and_nothing_is_deleted(
     assert {path: path.read_bytes() for path in part_folder(target).iterdir()} == before
     done = run(video, restart=True, **fields)
     assert done.resumed_frames == 0
+
+
+@pytest.fixture
+def run_controlled(tmp_path: Path) -> Iterator[Run]:
+    """As `run`, with an engine that has the controls ink and tones."""
+    with open_backend(controlled_engine(tmp_path / "engines"), precision="f32") as backend:
+
+        def run(
+            source: Path,
+            name: str = "target.mp4",
+            on_progress: Callable[[Progress], None] | None = None,
+            **controls: float,
+        ) -> Conversion:
+            options = ConvertOptions(
+                stylizing=StylizeOptions(**controls), segment_seconds=SEGMENT_SECONDS
+            )
+            return segmented.convert(source, tmp_path / name, backend, options, on_progress)
+
+        yield run
+
+
+def test_controls_are_the_same_in_every_segment(video, run_controlled, tmp_path):
+    run_controlled(video, "default.mp4")
+    run_controlled(video, "whole.mp4", ink=0.5)
+    stopped(run_controlled, video, 23, ink=0.5)
+    assert run_controlled(video, ink=0.5).resumed_frames == 20
+    whole = (tmp_path / "whole.mp4").read_bytes()
+    assert (tmp_path / "target.mp4").read_bytes() == whole
+    assert (tmp_path / "default.mp4").read_bytes() != whole
+
+
+def test_other_controls_are_refused_and_the_default_by_name_is_not(video, run_controlled):
+    stopped(run_controlled, video, 23)
+    with pytest.raises(JobMismatchError, match=r"--ink was 1\.0, is 0\.5"):
+        run_controlled(video, ink=0.5)
+    assert run_controlled(video, ink=1, tones=4.0).resumed_frames == 20
+
+
+def test_controls_of_another_style_are_refused_and_leave_nothing(video, run_controlled, tmp_path):
+    with pytest.raises(ControlError, match="controlled has no control saturation"):
+        run_controlled(video, saturation=1.0)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["engines", "video.mp4"]
 
 
 def test_overwrite_does_not_make_another_job(video, run, tmp_path):

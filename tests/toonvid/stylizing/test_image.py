@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.clips import moving_frames
-from support.tiny_engines import negative_engine
+from support.tiny_engines import controlled_cartoon, controlled_engine, negative_engine
 
 import toonvid
 from toonvid.errors import EngineError
@@ -82,6 +82,22 @@ def test_strength_and_keep_color_are_those_of_stylize_options(negative):
     assert not np.array_equal(kept, 255 - before)
     with toonvid.open_style(negative, strength=0.5) as style:
         assert np.abs(style.stylize(before).astype(int) - 128).max() <= 1
+
+
+def test_controls_are_those_of_the_style(tmp_path):
+    style, before = str(controlled_engine(tmp_path).card_path), image()
+    assert np.array_equal(toonvid.stylize(before, style), controlled_cartoon(before))
+    cartoon = toonvid.stylize(before, style, ink=0.5, tones=12)
+    assert np.array_equal(cartoon, controlled_cartoon(before, ink=0.5, tones=12))
+    with toonvid.open_style(style, ink=2) as opened:
+        found = list(opened.stylize_all([before, before]))
+    assert np.array_equal(found, [controlled_cartoon(before, ink=2)] * 2)
+
+
+def test_a_control_that_the_style_lacks_is_refused_before_it_is_opened(negative, monkeypatch):
+    monkeypatch.setattr("toonvid.stylizing.image.open_backend", None)
+    with pytest.raises(toonvid.ControlError, match=r"negative has no control tones \(it has none"):
+        toonvid.stylize(image(), negative, tones=5)
 
 
 @pytest.mark.parametrize(

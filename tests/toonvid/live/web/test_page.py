@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import av
@@ -11,6 +12,7 @@ import pytest
 from support.browser import Browser
 from support.run_toonvid import page_address, start_subprocess
 from support.scripted_feed import wait_until
+from support.tiny_engines import controlled_engine
 
 GRAY, BROWN = (64, 64, 64), (128, 64, 32)
 LIGHT, BLUE = (191, 191, 191), (127, 191, 223)  # their negatives
@@ -33,9 +35,16 @@ EDGES = """(() => {
 @pytest.fixture
 def address(tmp_path: Path, engines_folder: Path) -> Iterator[str]:
     """Address of the page of a live session: the negative of a frame of two halves."""
+    with live_page(tmp_path, engines_folder, "negative") as address:
+        yield address
+
+
+@contextmanager
+def live_page(tmp_path: Path, engines_folder: Path, style: str) -> Iterator[str]:
+    """Serve the cartoon of a frame of two halves; returns the address of the page."""
     pytest.importorskip("aiohttp", reason="the extra live is not installed")
     process = start_subprocess(
-        *("live", HALVES, "--style", "negative", "--headless", "--serve", "--port", "0"),
+        *("live", HALVES, "--style", style, "--headless", "--serve", "--port", "0"),
         *("--record", tmp_path / "recording.mkv"),
         env={"TOONVID_ENGINES": str(engines_folder)},
         stderr=subprocess.PIPE,
@@ -103,6 +112,38 @@ def test_each_control_changes_the_cartoon(address: str, tmp_path: Path) -> None:
         browser.press("#style", "ArrowDown")
         browser.wait_until(edges_are(BROWN, GRAY))
         assert browser.evaluate("document.getElementById('style').value") == "identity"
+        assert browser.problems == []
+
+
+def test_sliders_for_the_controls_of_the_style(tmp_path: Path) -> None:
+    def is_shown(name: str) -> str:
+        return f"document.getElementById('{name}').getClientRects().length > 0"
+
+    controlled_engine(tmp_path / "engines")
+    with (
+        live_page(tmp_path, tmp_path / "engines", "controlled") as address,
+        Browser(tmp_path / "profile", 390, 844) as browser,
+    ):
+        visit(browser, address)
+        browser.wait_until(edges_are((168, 104, 72), (104, 104, 104)))  # the frame plus 40
+        browser.wait_until(f"{is_shown('ink')} && {is_shown('tones')} && {is_shown('reset')}")
+        assert not browser.evaluate(is_shown("saturation"))
+        assert browser.evaluate(has_text("ink-shown", "1"))
+        assert browser.evaluate("document.documentElement.scrollWidth") <= 390
+
+        browser.click("#tones", across=0.995)
+        browser.wait_until(edges_are((248, 184, 152), (184, 184, 184)))  # plus 120
+        browser.wait_until(has_text("tones-shown", "12"))
+        browser.click("#ink", across=0.005)
+        browser.wait_until(edges_are((120, 120, 120), (120, 120, 120)))
+        browser.wait_until(has_text("ink-shown", "0"))
+        browser.click("#reset")
+        browser.wait_until(edges_are((168, 104, 72), (104, 104, 104)))
+        browser.wait_until(has_text("tones-shown", "4"))
+
+        browser.press("#style", "ArrowDown")  # the shipped style ink
+        browser.wait_until(is_shown("saturation"))
+        browser.wait_until(has_text("tones-shown", "6"))
         assert browser.problems == []
 
 

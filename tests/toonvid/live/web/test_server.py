@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from support.http_camera import jpeg
 
+from toonvid.engine import Control
 from toonvid.errors import TargetError
 from toonvid.ffmpeg.jpeg import decode_jpeg
 from toonvid.live.controls import Controls
@@ -94,9 +95,17 @@ class Page:
         return self.request("/controls", given, "POST", body)[:2]
 
 
+STYLE_CONTROLS = {
+    "ink": Control(default=1, minimum=0, maximum=2, step=0.1),
+    "tones": Control(default=1, minimum=0, maximum=12, step=0.1),
+}
+
+
 @pytest.fixture
 def page() -> Iterator[Page]:
-    controls = Controls(StyleSettings("ink"), ("ink", "pepper"))
+    controls = Controls(
+        StyleSettings("ink"), ("ink", "pepper"), style_controls={"ink": STYLE_CONTROLS}
+    )
     frames: list[Pixels] = []
     with PageServer(controls, lambda: STATISTICS, frames.append, ServeOptions(port=0)) as server:
         yield Page(server, controls, frames)
@@ -183,6 +192,12 @@ def test_changes_are_applied_to_the_controls(page: Page) -> None:
         ({"mirror": 1}, "mirror is not true or false"),
         ({"keep_color": None}, "keep_color is not true or false"),
         ({"recording": "/tmp/film.mp4"}, "recording is not true or false"),
+        ({"ink": 2.1}, "ink is not in the range 0 to 2"),
+        ({"ink": True}, "ink is not in the range 0 to 2"),
+        ({"ink": "1"}, "ink is not in the range 0 to 2"),
+        ({"tones": float("nan")}, "tones is not in the range 0 to 12"),
+        ({"saturation": 1}, "the style has no control saturation"),
+        ({"style": "pepper", "ink": 1}, "the style has no control ink"),
         ({"source": "http://10.0.0.1/"}, "no such control"),
         (["style"], "not an object"),
         (float("nan"), "not an object"),
@@ -198,6 +213,21 @@ def test_invalid_changes_are_refused_as_a_whole(page: Page, asked: Any, line: st
     both = {"mirror": True, "strength": 7}
     assert page.change(both)[0] == 400
     assert page.controls.settings == StyleSettings("ink")
+
+
+def test_ink_and_tones_of_the_style_are_changed_and_reset(page: Page) -> None:
+    status, body = page.change({"ink": 0.5, "tones": 8})
+    assert status == 200
+    found = json.loads(body)["style_controls"]
+    ink = {"default": 1.0, "minimum": 0.0, "maximum": 2.0, "step": 0.1, "value": 0.5}
+    assert found == {"ink": ink, "tones": ink | {"maximum": 12.0, "value": 8.0}}
+    assert page.controls.settings.options == StylizeOptions(ink=0.5, tones=8)
+    assert page.change({"ink": None, "mirror": True})[0] == 200
+    assert page.controls.style_values() == {"ink": 1, "tones": 8}
+    status, body = page.change({"style": "pepper"})
+    assert (status, json.loads(body)["style_controls"]) == (200, {})
+    assert page.controls.settings == StyleSettings("pepper", mirror=True)
+    assert page.change({"ink": 1})[0] == 400
 
 
 def test_large_requests_are_refused(page: Page) -> None:

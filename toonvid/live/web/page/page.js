@@ -5,13 +5,15 @@
 const REFRESH_MS = 1000;
 const LONGEST_SIDE = 960; // pixels; larger frames of this device's camera are scaled down
 const JPEG_QUALITY = 0.85;
+const STYLE_CONTROLS = ["ink", "tones", "saturation"]; // a style has all, some or none of them
 const NO_ANSWER = "toonvid does not answer. Has it ended?";
 
 const byId = (id) => document.getElementById(id);
 let heldControl = null; // a slider under the pointer: the server's value must not move it
 let camera = null; // {stream, socket} while this device's camera is the source
 
-// Sends changes of the controls as JSON: style, strength, keep_color, mirror, wipe, recording.
+// Sends changes of the controls as JSON: style, strength, keep_color, mirror, wipe, recording, and
+// those of STYLE_CONTROLS.
 async function sendChanges(changes) {
   try {
     const response = await fetch("controls", {
@@ -49,6 +51,8 @@ function showState(state) {
   }
   setControl(select, "value", state.style);
   setControl(byId("strength"), "value", state.strength);
+  for (const name of STYLE_CONTROLS) showStyleControl(byId(name), state.style_controls[name]);
+  byId("reset").hidden = Object.keys(state.style_controls).length === 0;
   setControl(byId("wipe"), "value", state.wipe ?? 0);
   setControl(byId("keep-color"), "checked", state.keep_color);
   setControl(byId("mirror"), "checked", state.mirror);
@@ -66,12 +70,22 @@ function showState(state) {
   byId("source").textContent = byId("source").title = camera ? "this device" : statistics.source;
 }
 
+// Shows the slider of a control with the range of the present style; hides it if that has none.
+function showStyleControl(slider, range) {
+  slider.parentElement.hidden = range === undefined;
+  if (range === undefined || slider === heldControl) return;
+  // In this order: a value outside the slider's present range would be cut off.
+  [slider.min, slider.max, slider.step] = [range.minimum, range.maximum, range.step];
+  slider.value = range.value;
+}
+
 function setControl(control, property, value) {
   if (control !== heldControl) control[property] = value;
 }
 
 function showSliderValues() {
   byId("strength-shown").textContent = `${Math.round(byId("strength").value * 100)} %`;
+  for (const name of STYLE_CONTROLS) byId(`${name}-shown`).textContent = byId(name).value;
   const wipe = Number(byId("wipe").value);
   byId("wipe-shown").textContent = wipe ? `${Math.round(wipe * 100)} %` : "off";
 }
@@ -163,6 +177,13 @@ function stopCamera() {
 }
 
 sendWhileMoving("strength", () => ({ strength: Number(byId("strength").value) }));
+for (const name of STYLE_CONTROLS) {
+  sendWhileMoving(name, () => ({ [name]: Number(byId(name).value) }));
+}
+byId("reset").addEventListener("click", () => {
+  const own = STYLE_CONTROLS.filter((name) => !byId(name).parentElement.hidden);
+  sendChanges(Object.fromEntries(own.map((name) => [name, null])));
+});
 sendWhileMoving("wipe", () => ({ wipe: Number(byId("wipe").value) || null }));
 byId("style").addEventListener("change", () => sendChanges({ style: byId("style").value }));
 byId("keep-color").addEventListener("change", () => {
