@@ -77,6 +77,8 @@ class Controls:
         # Rounded, because a tenth has no exact float: 1.0 + 0.1 + 0.1 + 0.1 - 0.3 is not 1.0.
         moved = round(present + steps * control.step, 6)
         value = min(max(moved, control.minimum), control.maximum)
+        if value == present:
+            return True
         values = {**settings.options.controls, name: value}
         self.settings = replace(settings, options=settings.options.with_controls(values))
         return True

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -30,16 +30,17 @@ HELP = (
     ("r", "record, and stop"),
     ("p", "snapshot"),
     ("m", "mirror"),
-    ("i, I", "more ink, less ink"),
-    ("t, T", "more tones, fewer tones"),
-    ("c, C", "more color, less color"),
+    ("i t c", "choose ink, tones or color"),
+    ("+ -", "more, less of it"),
     ("0", "ink, tones and color of the style"),
     ("f", "full screen"),
     ("h", "this help"),
 )
 """Keys and what they do, as the help in the window shows them."""
+# Not capital letters for less: in OpenCV with Qt, they cannot be told from small ones.
 _STYLE_KEYS: dict[str, ControlName] = {"i": "ink", "t": "tones", "c": "saturation"}
-"""Key -> control of the style that it moves up; together with Shift, down."""
+"""Key -> control of the style that + and - move from then on."""
+_STEPS = {"+": 1, "=": 1, "-": -1}  # = is + without Shift on many keyboards
 _ESCAPE = 27
 _LARGEST_SIZE = (1280, 720)  # width and height in pixels of a window when it opens
 # Text is laid out in rows of the frame, because OpenCV scales the frame to the window.
@@ -83,6 +84,8 @@ class Window:
         self._controls = controls
         self._statistics = statistics
         self._on_notice = on_notice
+        self._chosen: ControlName = "ink"
+        self._shows_values = False
         self._shows_help = False
         self._is_full_screen = False
         self._frame: DisplayFrame | None = None
@@ -127,8 +130,8 @@ class Window:
     def _draw(self, frame: DisplayFrame) -> None:
         canvas = np.ascontiguousarray(frame.pixels[..., ::-1])  # OpenCV takes BGR
         self._write_row(canvas, _ROWS - 1, (statistics_line(self._statistics()),), _WHITE)
-        if self._controls.settings.options.controls:
-            self._write_row(canvas, _ROWS - 2, (style_line(self._controls),), _WHITE)
+        if self._shows_values and (values := self._controls.style_values()):
+            self._write_row(canvas, _ROWS - 2, (style_line(values, self._chosen),), _WHITE)
         if self._controls.recording:
             self._write_row(canvas, 0, ("REC",), _RED)
         if self._shows_help:
@@ -168,10 +171,12 @@ class Window:
         elif key == "m":
             settings = controls.settings
             controls.settings = replace(settings, mirror=not settings.mirror)
-        elif (name := _STYLE_KEYS.get(key.lower())) is not None:
-            if not controls.move_style_value(name, 1 if key.islower() else -1):
-                self._on_notice(f"style {controls.settings.style} has no control {name}")
+        elif key in _STYLE_KEYS:
+            self._move_style_value(_STYLE_KEYS[key], 0)
+        elif key in _STEPS:
+            self._move_style_value(self._chosen, _STEPS[key])
         elif key == "0":
+            self._shows_values = False
             controls.reset_style_values()
         elif key == "f":
             self._is_full_screen = not self._is_full_screen
@@ -182,6 +187,12 @@ class Window:
         # Drawn again at once: a slow camera may take seconds to deliver the next frame.
         if key and self._frame is not None:
             self._draw(self._frame)
+
+    def _move_style_value(self, name: ControlName, steps: int) -> None:
+        """Choose a control of the style, move it, and show all values from now on."""
+        self._chosen, self._shows_values = name, True
+        if not self._controls.move_style_value(name, steps):
+            self._on_notice(f"style {self._controls.settings.style} has no control {name}")
 
     def _save_snapshot(self) -> None:
         if self._frame is None:
@@ -199,9 +210,10 @@ class Window:
             self._controls.wipe = min(max(x / width, 0.0), 1.0)
 
 
-def style_line(controls: Controls) -> str:
-    """Return the line above the foot of the window, for values that are not the style's own."""
-    return "  ".join(f"{name} {value:g}" for name, value in controls.style_values().items())
+def style_line(values: Mapping[ControlName, float], chosen: ControlName) -> str:
+    """Return the line above the foot of the window: all values, the chosen one in brackets."""
+    words = {name: f"{name} {value:g}" for name, value in values.items()}
+    return "  ".join(f"[{text}]" if name == chosen else text for name, text in words.items())
 
 
 def statistics_line(statistics: LiveStatistics) -> str:

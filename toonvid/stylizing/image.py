@@ -149,7 +149,9 @@ def stylize(
         backend: As for `open_style`.
         strength: As for `open_style`.
         keep_color: As for `open_style`.
-        ink, tones, saturation: As for `open_style`.
+        ink: As for `open_style`.
+        tones: As for `open_style`.
+        saturation: As for `open_style`.
 
     Returns:
         A new array of the same shape and dtype.
