@@ -200,8 +200,8 @@ class TrainConfig:
     """Image that content, pixel and gradient difference losses compare G(p) with: p itself as in
     the paper, a drawing of p, its two layers, or a trained generator's output for p."""
     cartoon_colors: float = 0.0
-    """Degree to which drawings in the adversarial phase are recolored to the cartoons' palette, in
-    [0, 1]; default 0, the drawing's own colors."""
+    """Degree to which drawings are recolored to the cartoons' palette, in [0, 1]; default 0, the
+    drawing's own colors. Drawings without layers are recolored in the adversarial phase only."""
     look_ink: float = 1.0
     """Strength of the lines of `cel`, from 0: 0 has none, 1 is as drawn, above 1 they get wider.
     This and the next three options set how its layers are composed; they change no weight."""

@@ -8,7 +8,9 @@ there are depends on the build of the package: `onnxruntime`, `onnxruntime-gpu` 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import redirect_stdout
 from importlib import import_module
+from io import StringIO
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -122,6 +124,8 @@ class OnnxRuntimeBackend:
         options.enable_mem_pattern = self._device_kind != "dml"  # not supported by DirectML
         provider = DEVICES[self._device_kind]
         number = self.device.partition(":")[2]
+        if self._device_kind == "cuda":
+            _load_cuda_libraries(self._ort)
         try:
             session: ort.InferenceSession = self._ort.InferenceSession(
                 str(path),
@@ -172,6 +176,16 @@ def load_library() -> ModuleType:
             f"ONNX Runtime is installed but cannot be loaded ({one_line(error)}): {_INSTALL}"
         ) from error
     return library
+
+
+def _load_cuda_libraries(library: ModuleType) -> None:
+    """Load CUDA and cuDNN where they were installed by pip, which the system does not search.
+
+    What is missing is found when the session is opened; until then ONNX Runtime only prints it.
+    """
+    if preload := getattr(library, "preload_dlls", None):  # from 1.21 on
+        with redirect_stdout(StringIO()):
+            preload()
 
 
 def find_devices(library: ModuleType) -> list[str]:

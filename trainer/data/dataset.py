@@ -82,6 +82,7 @@ class Dataset:
         batch_size: int,
         adversarial: int,
         match_colors: ColorMatching | None = None,
+        first_matched: int | None = None,
     ) -> None:
         """Set up the batches; nothing is read yet.
 
@@ -90,14 +91,15 @@ class Dataset:
             cartoons: Crops for the batches of the adversarial phase; None without one.
             batch_size: Number of crops of each kind in a batch.
             adversarial: Number of the first batch with cartoons.
-            match_colors: How the drawings of those batches get the colors of the cartoons; None
-                for their own.
+            match_colors: How drawings get the colors of the cartoons; None for their own.
+            first_matched: Number of the first batch with these colors; None for `adversarial`.
         """
         self._photos = photos
         self._cartoons = cartoons
         self._batch_size = batch_size
         self._adversarial = adversarial
         self._match_colors = match_colors
+        self._first_matched = adversarial if first_matched is None else first_matched
 
     @property
     def skipped(self) -> dict[Path, str]:
@@ -144,12 +146,12 @@ class Dataset:
         photos = _stack(self._photos.crop, number * self._batch_size, self._batch_size)
         drawings = photos[1] if len(photos) > 1 else None
         ink = (photos[2][:, :1] + 1) / 2 if len(photos) > 2 else None
+        if drawings is not None and number >= self._first_matched and self._color_transfer:
+            drawings = self._color_transfer(drawings)
         if number < self._adversarial or not self._cartoons:
             return Batch(photos[0], drawings, ink=ink)
         first = (number - self._adversarial) * self._batch_size
         cartoons, smoothed = _stack(self._cartoons.crop, first, self._batch_size)
-        if drawings is not None and self._color_transfer:
-            drawings = self._color_transfer(drawings)
         return Batch(photos[0], drawings, cartoons, smoothed, ink)
 
     @cached_property

@@ -74,6 +74,8 @@ def open_dataset(
         batch_size=config.batch_size,
         adversarial=config.initialization.steps,
         match_colors=choose_color_matching(config),
+        # `cel` has all losses against the layers from the start, and the palette belongs to them.
+        first_matched=0 if config.content_target == "layers" else None,
     )
 
 

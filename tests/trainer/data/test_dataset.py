@@ -23,7 +23,12 @@ def dataset(photos: Path, cartoons: Path, tmp_path: Path) -> Dataset:
 
 
 def open_dataset(
-    photos: Path, cartoons: Path, cache: Path, seed: int = 1, cartoon_colors: float = 0.0
+    photos: Path,
+    cartoons: Path,
+    cache: Path,
+    seed: int = 1,
+    cartoon_colors: float = 0.0,
+    first_matched: int | None = None,
 ) -> Dataset:
     photo_crops = PhotoCrops(
         photos, cache, FLAT_DRAWING, frame_heights=(36, 48), crop=32, seed=seed
@@ -35,7 +40,7 @@ def open_dataset(
         return ColorTransfer.between(*statistics, cartoon_colors)
 
     match_colors = match if cartoon_colors else None
-    return Dataset(photo_crops, cartoon_crops, 4, FIRST_ADVERSARIAL, match_colors)
+    return Dataset(photo_crops, cartoon_crops, 4, FIRST_ADVERSARIAL, match_colors, first_matched)
 
 
 def unchanged(number: int, batch: Batch) -> Batch:
@@ -84,6 +89,18 @@ def test_drawings_get_the_colors_of_cartoons_in_the_adversarial_phase(
         for one in (before.drawings, after.drawings)
     )
     assert near < 0.7 * far  # not 0: values out of range are clamped
+
+
+def test_colors_can_be_matched_from_the_first_batch_on(
+    photos: Path, cartoons: Path, tmp_path: Path
+) -> None:
+    plain, late, early = (
+        open_dataset(photos, cartoons, tmp_path, 1, share, first).batch(0).drawings
+        for share, first in ((0.0, None), (1.0, None), (1.0, 0))
+    )
+    assert plain is not None and late is not None and early is not None
+    assert torch.equal(plain, late)
+    assert not torch.equal(plain, early)
 
 
 def test_cartoons_come_with_the_adversarial_phase(dataset: Dataset) -> None:
