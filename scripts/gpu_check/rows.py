@@ -29,7 +29,6 @@ WAYS = (
     "NVDEC and NVENC",
 )
 """Ways through the pipeline."""
-NULL_PIPELINE = "null pipeline: no cartoon, software"
 MACHINE = (
     *("GPU and driver", "CPU", "packages", "FFmpeg", "TensorRT", "ONNX Runtime"),
     *("NVDEC", "NVENC", "copies"),
@@ -50,7 +49,7 @@ def row_names(module: str, variant: str) -> list[str]:
         "one_frame": lambda: [one_frame_row(precision) for precision in PRECISIONS],
         "memory": lambda: [memory_row(variant, phase) for phase in PHASES],
         "stylize": lambda: [stylize_row(style, variant) for style in styles_of(variant)],
-        "pipeline": lambda: [NULL_PIPELINE, *map(pipeline_row, WAYS)],
+        "pipeline": lambda: [null_row(variant), *(pipeline_row(way, variant) for way in WAYS)],
         "tests": lambda: list(TEST_GROUPS),
         "kernels": lambda: [kernels_row(name) for name in PROFILED],
         "training": lambda: [training_row(variant)],
@@ -79,9 +78,14 @@ def stylize_row(style: str, library: str) -> str:
     return f"`{style}` in {library}, f16, stylize alone"
 
 
-def pipeline_row(way: str) -> str:
+def null_row(library: str) -> str:
+    """Name the row of the null pipeline that is measured beside a library's."""
+    return f"null pipeline beside {library}: no cartoon, software"
+
+
+def pipeline_row(way: str, library: str) -> str:
     """Name the row of a way through the pipeline."""
-    return f"`{STYLE}` pipeline in TensorRT, f16: {way}"
+    return f"`{STYLE}` pipeline in {library}, f16: {way}"
 
 
 def kernels_row(name: str) -> str:

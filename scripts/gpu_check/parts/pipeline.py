@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gpu_check.frames import shipped, sizes
 from gpu_check.report import Report, one_line
-from gpu_check.rows import FAST_PRESET, NULL_PIPELINE, STYLE, WAYS, pipeline_row
+from gpu_check.rows import FAST_PRESET, STYLE, WAYS, null_row, pipeline_row
 from gpu_check.steps import Settings
 from toonvid.backends import Backend, open_backend
 from toonvid.bench.null_pipeline import run_null_pipeline
@@ -65,9 +65,9 @@ def run(settings: Settings, report: Report, variant: str) -> None:
         except ToonvidError as error:
             reason = "skipped" if isinstance(error, DeviceMissingError) else "failed"
             for way in _WAYS:
-                report.add(pipeline_row(way.name), f"{reason}: {one_line(error)}")
+                report.add(pipeline_row(way.name, variant), f"{reason}: {one_line(error)}")
             backend = None
-        usable = [way for way in _WAYS if backend and not _report_problem(way, report)]
+        usable = [way for way in _WAYS if backend and not _report_problem(way, report, variant)]
         drawn: Path | None = None  # drawing takes longer than scaling what is drawn
         for size_name, size in sizes(settings.tiny).items():
             video, target = (settings.work / f"{size_name}-{role}.mp4" for role in ("in", "out"))
@@ -75,21 +75,23 @@ def run(settings: Settings, report: Report, variant: str) -> None:
             write_test_video(video, drawn, size, seconds)
             drawn = drawn or video
             work: dict[str, Callable[[], float]] = {
-                NULL_PIPELINE: lambda: run_null_pipeline(video, target).rate  # noqa: B023
+                null_row(variant): lambda: run_null_pipeline(video, target).rate  # noqa: B023
             }
             for way in usable:
-                work[pipeline_row(way.name)] = partial(_convert, video, target, backend, way)
+                work[pipeline_row(way.name, variant)] = partial(
+                    _convert, video, target, backend, way
+                )
             for row, measure in work.items():
                 if time.monotonic() > deadline:
                     return
                 _measure(report, row, size_name, measure, rates.setdefault(row, {}))
 
 
-def _report_problem(way: Way, report: Report) -> bool:
+def _report_problem(way: Way, report: Report, variant: str) -> bool:
     """Write why a way cannot be taken on this machine; whether it cannot."""
     problem = _problem(way)
     if problem:
-        report.add(pipeline_row(way.name), f"skipped: {problem}")
+        report.add(pipeline_row(way.name, variant), f"skipped: {problem}")
     return bool(problem)
 
 
