@@ -52,7 +52,6 @@ def list_styles(context: typer.Context) -> None:
     table.add_column("multiply-adds per pixel", justify="right")
     table.add_column("license")
     table.add_column("precisions")
-    table.add_column("controls")
     for engine in list_engines():
         card = engine.card
         size_bytes = sum((engine.folder / name).stat().st_size for name in card.sha256)
@@ -63,7 +62,6 @@ def list_styles(context: typer.Context) -> None:
             f"{card.multiply_adds_per_pixel:,}",
             card.license,
             " ".join(card.precisions),
-            " ".join(card.controls),
         )
     Console().print(table)
 

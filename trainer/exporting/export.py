@@ -108,7 +108,7 @@ def export(run: Run, text: EngineText, target: Path) -> Engine:
 def to_onnx(generator: nn.Module) -> bytes:
     """Traces a generator to ONNX: `frame` to `cartoon`, both uint8 (N, H, W, 3) RGB, any N, H, W.
 
-    ControlValues of the generator become inputs too, also in float16 as float32 of shape (1,).
+    Controls of the generator become inputs too, also in float16 as float32 of shape (1,).
 
     Args:
         generator: float32; or float16, for an engine that computes in float16.
@@ -140,13 +140,19 @@ def to_onnx(generator: nn.Module) -> bytes:
 
 
 def find_controls(generator: nn.Module) -> dict[ControlName, Control]:
-    """Return the controls that a generator's engine has; only `cel` has any."""
+    """Return the controls that a generator's engine has; only `cel` has any.
+
+    Their defaults are those of its look. A range that does not hold its default is widened to it.
+    """
     if not isinstance(generator, CelGenerator):
         return {}
-    return {
-        name: Control(getattr(generator.look, name), *CONTROL_RANGES[name], CONTROL_STEPS[name])
-        for name in CONTROLS
-    }
+    found: dict[ControlName, Control] = {}
+    for name in CONTROLS:
+        default, (smallest, largest) = getattr(generator.look, name), CONTROL_RANGES[name]
+        found[name] = Control(
+            default, min(smallest, default), max(largest, default), CONTROL_STEPS[name]
+        )
+    return found
 
 
 def compared_controls(card: EngineCard) -> list[dict[ControlName, float]]:
@@ -253,7 +259,7 @@ def _compare(
 class _FrameGenerator(nn.Module):
     """A generator between the input and output of an engine: uint8 (N, H, W, 3) RGB both.
 
-    ControlValues are further inputs, float32 of shape (1,), in the order of `find_controls`.
+    Controls are further inputs, float32 of shape (1,), in the order of `find_controls`.
     """
 
     def __init__(self, generator: nn.Module) -> None:

@@ -18,9 +18,9 @@ from toonvid.engine import DataSource, Engine, find_engine
 from toonvid.errors import TrainingError
 from toonvid.video import Pixels
 from trainer.config import TrainConfig, change_config
-from trainer.exporting.export import OPSET, EngineText, export, read_credits, to_onnx
+from trainer.exporting.export import OPSET, EngineText, export, find_controls, read_credits, to_onnx
 from trainer.networks.build import LiteGenerator, count_parameters
-from trainer.networks.cel import Look
+from trainer.networks.cel import CelGenerator, Look
 from trainer.training.run_folder import Run, Sources
 from trainer.training.sample_sheet import stylize
 from trainer.training.state import load_trained_generator
@@ -136,6 +136,13 @@ def test_the_controls_of_cel_are_inputs_with_the_look_as_defaults(
             drawn.append(backend.run(image, values))
             assert np.abs(drawn[-1][0].astype(int) - stylize(generator, image[0])).max() <= 1
     assert all(np.abs(drawn[0].astype(int) - other).max() > 20 for other in drawn[1:])
+
+
+def test_the_range_of_a_control_holds_the_look_of_the_run() -> None:
+    controls = find_controls(CelGenerator(8, 1, Look(ink=2.5, tones=1, saturation=1)))
+    found = {n: (c.default, c.minimum, c.maximum) for n, c in controls.items()}
+    assert found == {"ink": (2.5, 0, 2.5), "tones": (1, 1, 12), "saturation": (1, 0, 2)}
+    assert find_controls(LiteGenerator(width=6, blocks=1)) == {}
 
 
 @pytest.mark.parametrize("control", ["ink", "tones", "saturation"])
