@@ -5,6 +5,8 @@ The door is `stylizer` for the frames of a video, and `image` for single images.
 
 - stylizer: batches, padding, strength and color
 - steady: temporal consistency of the cartoons
+- motion: motion between two frames of the source
+- packed: frames that are moved and blended
 - compare: source and cartoon in one frame
 - image: `toonvid.stylize` and `toonvid.open_style`, for arrays
 - options: `StylizeOptions`

@@ -1,36 +1,51 @@
 """Temporal consistency: cartoon frames in, the same frames without their flicker out.
 
 A generator sees one frame at a time, so noise in the source moves its lines and borders. This stage
-keeps, pixel by pixel, what the last cartoon showed where the source has not changed, and lets go
-where it has. It needs no network and no optical flow. Batching, padding and blending with the
-source are in `toonvid.stylizing.stylizer`.
+follows the motion of the source (`toonvid.stylizing.motion`), keeps what the last cartoon showed
+where the moved source agrees with the present one, and lets go where it does not. It needs no
+network. Batching, padding and blending with the source are in `toonvid.stylizing.stylizer`.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from toonvid.stylizing.motion import CELL, Luma, find_motion
+from toonvid.stylizing.packed import PackedFrame, blend, blend_moved, move
 from toonvid.video import Pixels
 
 WARM_UP_FRAMES = 4
 """Frames at the end of a segment from which the state at the next one's start is made. More of them
 make the start smoother, and cost as many stylized frames when a conversion resumes."""
 
-_CHANGE_LEVELS = 7.0  # difference of the source, in levels of 255, at which 1/e of the hold is left
-_BOX = 3  # side of the mean over the halved difference: 6 pixels of the frame, against noise
+_CHANGE_LEVELS = 14.0  # change of the source, in levels of 255, at which 1/e of the hold is left
+_SLOPE_ALLOWANCE = 5  # sixteenths of the slope that are not a change: vectors are not exact
+_NEAR_CHANGE_LEVELS = 9  # levels by which a change nearby counts less than one at a pixel
+_ROWS_PER_REACH = (
+    240  # rows of the frame for each 2 pixels that a change reaches: half a thick line
+)
 _CUT_SHARE = 0.08  # below this mean share of held pixels, the frame begins a new scene
-_BAND_ROWS = 48  # rows blended at a time, so that intermediate values stay in the CPU's cache
+
+
+@dataclass(frozen=True)
+class _State:
+    """What is kept of the last frame; the source at half the size."""
+
+    luma: Luma
+    """The source's green channel, from which motion is found, (ceil(H / 2), ceil(W / 2))."""
+    kept_source: PackedFrame
+    """The source blended with the same weights as the cartoon. A slow change, such as dusk,
+    therefore adds up against it until the cartoon follows, instead of being held forever."""
+    cartoon: PackedFrame
+    """The steady cartoon."""
 
 
 class SteadyStage:
-    """State of the stage: the last cartoon, and the source frame at which it was drawn.
-
-    The kept source frame is blended with the same weights as the cartoon. A slow change, such as
-    dusk, therefore adds up against it until the cartoon follows, instead of being held forever.
-    """
+    """The stage and its state: the last cartoon, and the source from which it was drawn."""
 
     def __init__(self, steady: float) -> None:
         """Set how much of the last cartoon is kept.
@@ -41,8 +56,7 @@ class SteadyStage:
         """
         self._weights = _weight_table(steady)
         self._is_on = steady > 0
-        self._kept_source: Pixels | None = None  # (ceil(H / 2), ceil(W / 2), 3)
-        self._last_cartoon: Pixels | None = None  # (H, W, 3)
+        self._last: _State | None = None
         self._recent: deque[tuple[Pixels, Pixels]] = deque(maxlen=WARM_UP_FRAMES)
 
     def apply(self, source: Pixels, cartoon: Pixels) -> Pixels:
@@ -53,7 +67,7 @@ class SteadyStage:
             cartoon: What the generator made of it, same shape and type. Not changed.
 
         Returns:
-            The steady cartoon, same shape and type. The stage keeps it too: do not write to it.
+            The steady cartoon, same shape and type. It is `cartoon` itself where a scene begins.
         """
         if not self._is_on:
             return cartoon
@@ -68,69 +82,78 @@ class SteadyStage:
         """
         recent = list(self._recent)
         self._recent.clear()
-        self._kept_source = self._last_cartoon = None
+        self._last = None
         for source, cartoon in recent:
             self._apply(source, cartoon)
 
     def _apply(self, source: Pixels, cartoon: Pixels) -> Pixels:
-        halved = source[::2, ::2]
-        last, kept = self._last_cartoon, self._kept_source
-        if last is None or kept is None or last.shape != cartoon.shape:
-            return self._reset(halved, cartoon)
-        weights = self._weights[_mean_difference(halved, kept)]
+        halved, frame = PackedFrame.pack(source, step=2), PackedFrame.pack(cartoon)
+        luma = halved.channels()[..., 1].astype(np.float32)
+        last, self._last = self._last, _State(luma, halved, frame)
+        if last is None or (frame.height, frame.width) != (last.cartoon.height, last.cartoon.width):
+            return cartoon
+        vectors = find_motion(last.luma, luma)
+        moved_source = move(last.kept_source, vectors, CELL)
+        weights = self._weights.take(_find_changes(halved, moved_source))
         if weights.mean() < _CUT_SHARE * 256:
-            return self._reset(halved, cartoon)
-        self._kept_source = _blended(halved, kept, weights)
-        wide = weights.repeat(2, axis=0)[: cartoon.shape[0]].repeat(2, axis=1)
-        self._last_cartoon = _blended(cartoon, last, wide[:, : cartoon.shape[1]])
-        return self._last_cartoon
-
-    def _reset(self, halved: Pixels, cartoon: Pixels) -> Pixels:
-        """Begin a scene: nothing is kept of the frames before."""
-        self._kept_source, self._last_cartoon = halved.copy(), cartoon
-        return cartoon
+            return cartoon
+        # The cartoon has twice the size of the source in which motion was found.
+        steady = blend_moved(frame, last.cartoon, 2 * vectors, 2 * CELL, weights)
+        self._last = _State(luma, blend(halved, moved_source, weights), steady)
+        return steady.unpack()
 
 
 def _weight_table(steady: float) -> NDArray[np.uint16]:
-    """Weight of the last cartoon, in 1/256, for each difference of the source in levels."""
-    levels = np.arange(256)
+    """Weight of the last cartoon, in 1/256, for each change in 8/9 levels."""
+    levels = np.arange(256) * (8 / 9)
     weights = steady * np.exp(-((levels / _CHANGE_LEVELS) ** 2))
-    return np.round(256 * weights).astype(np.uint16)
+    table: NDArray[np.uint16] = np.round(256 * weights).astype(np.uint16)
+    return table
 
 
-def _mean_difference(frame: Pixels, kept: Pixels) -> Pixels:
-    """The largest difference of the three channels, as a mean over a box.
+def _find_changes(frame: PackedFrame, last: PackedFrame) -> NDArray[np.uint8]:
+    """How much a source changed around each pixel.
+
+    A change is the difference of the channel that differs most, less what a vector that is a third
+    of a pixel off makes of the slope there, as a mean over 3 x 3 pixels. Larger changes are found
+    around them as well: an outline covers pixels beside the edge, which did not change themselves.
 
     Args:
-        frame: Shape (H, W, 3), uint8.
-        kept: Same shape.
+        frame: The source at half the size.
+        last: The kept source, moved.
 
     Returns:
-        Levels, shape (H, W), uint8.
+        In 8/9 levels, (H, W).
     """
+    one, other = frame.channels(), last.channels()
     # uint8 has no sign: the larger value minus the smaller one is the difference.
-    difference = np.maximum(frame, kept) - np.minimum(frame, kept)
+    difference = np.maximum(one, other) - np.minimum(one, other)
     largest = np.maximum(np.maximum(difference[..., 0], difference[..., 1]), difference[..., 2])
-    margin = _BOX // 2
-    padded = np.pad(largest, margin, mode="edge").astype(np.uint16)
-    height, width = largest.shape
-    total = np.zeros((height, width), np.uint16)
-    for down in range(_BOX):
-        for right in range(_BOX):
-            total += padded[down : down + height, right : right + width]
-    return (total // _BOX**2).astype(np.uint8)
+    green = one[..., 1].astype(np.int16)
+    slope = np.zeros_like(green)
+    slope[:, :-1] = np.abs(green[:, 1:] - green[:, :-1])
+    slope[:-1] += np.abs(green[1:] - green[:-1])
+    slope *= _SLOPE_ALLOWANCE
+    slope >>= 4
+    changes = np.pad(largest - slope, 1, mode="edge")
+    rows = changes[:-2] + changes[1:-1] + changes[2:]
+    sums = rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]
+    sums >>= 3  # a division by 9 takes ten times as long
+    local = np.clip(sums, 0, 255, out=sums).astype(np.uint8)
+    near = _largest_near(local, max(2, 2 * frame.height // _ROWS_PER_REACH))
+    near = np.maximum(near, _NEAR_CHANGE_LEVELS) - np.uint8(_NEAR_CHANGE_LEVELS)
+    changed: NDArray[np.uint8] = np.maximum(local, near)
+    return changed
 
 
-def _blended(frame: Pixels, last: Pixels, weights: NDArray[np.uint16]) -> Pixels:
-    """frame + weights / 256 (last - frame), rounded; (H, W, 3) with weights (H, W)."""
-    blended = np.empty(frame.shape, np.uint8)
-    for top in range(0, frame.shape[0], _BAND_ROWS):
-        band = slice(top, top + _BAND_ROWS)
-        weight = weights[band].repeat(3, axis=1).reshape(*weights[band].shape, 3)
-        # 255 * 256 + 128 fits uint16, and the two weights add up to 256.
-        mixed = frame[band] * (256 - weight)
-        mixed += last[band] * weight
-        mixed += 128
-        mixed >>= 8
-        blended[band] = mixed
-    return blended
+def _largest_near(values: NDArray[np.uint8], reach: int) -> NDArray[np.uint8]:
+    """Largest value in a square of 2 reach + 1 pixels, same shape."""
+    for _ in range(2):  # rows, then columns; twice transposed is as before
+        values = np.pad(values, ((reach, reach), (0, 0)), mode="edge")
+        span, wanted = 1, 2 * reach + 1
+        while span < wanted:
+            step = min(span, wanted - span)
+            values = np.maximum(values[:-step], values[step:])
+            span += step
+        values = values.T
+    return values

@@ -140,7 +140,8 @@ def test_finished_segments_are_not_made_again(video, run, identity, tmp_path, mo
 @pytest.mark.parametrize("codec", sorted(JOINABLE_CODECS))
 def test_segments_of_every_joinable_codec_decode_like_their_source(codec, video, run, tmp_path):
     suffix = {"prores_ks": "mov", "libvpx-vp9": "webm"}.get(codec, "mkv")
-    fields = {}
+    # The steady stage stays behind frames that get brighter.
+    fields = {"stylizing": StylizeOptions(steady=0)}
     source = video
     if codec == "dnxhd":  # takes few sizes
         source = Clip(moving_frames(12, (1280, 720)), options={"g": "4"}).write(tmp_path / "hd.mp4")

@@ -51,6 +51,8 @@ def frames(images) -> list[Frame]:
 
 def stylized(engine: Engine, images, batch_size: int = 1, **options):
     backend = RecordingBackend(engine, batch_size)
+    # Without the steady stage, which would mix neighboring frames.
+    options = {"steady": 0, **options}
     stylizer = Stylizer(backend, StylizeOptions(**options))  # type: ignore[arg-type]
     return list(stylizer.stylize(frames(images))), backend
 

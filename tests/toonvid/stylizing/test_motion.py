@@ -1,0 +1,68 @@
+"""Motion between two frames: vectors point to where a cell was, to fractions of a pixel."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from toonvid.stylizing.motion import CELL, FRACTION, Luma, find_motion, keep_inside
+
+
+def scene(right: float = 0, down: float = 0, height: int = 96, width: int = 128) -> Luma:
+    """Waves of several lengths and directions, seen from so many pixels further right and down."""
+    rows, columns = np.indices((height, width)) + np.array([down, right])[:, None, None]
+    waves = [
+        np.sin(columns / 3.1) * np.cos(rows / 4.3),
+        np.sin((columns + rows) / 7.7),
+        np.sin((columns - 2 * rows) / 17.0),
+        np.cos(columns / 29.0 + rows / 23.0),
+    ]
+    return np.round(127 + 30 * sum(waves)).astype(np.float32)
+
+
+@pytest.mark.parametrize(("right", "down"), [(0.5, 0), (0, -0.25), (3, 2), (-1.75, 4.5), (9, -6)])
+def test_vectors_point_to_where_the_cells_were(right, down):
+    vectors = find_motion(scene(), scene(right, down)) / FRACTION
+    inner = vectors[4:-4, 4:-4]
+    assert np.abs(np.median(inner, axis=(0, 1)) - [right, down]).max() <= 0.125
+    assert (np.abs(inner - [right, down]).max(axis=2) <= 0.5).mean() > 0.9
+
+
+def test_two_parts_have_vectors_of_their_own():
+    after = scene()
+    after[:, 64:] = scene(4, 0)[:, 64:]
+    vectors = find_motion(scene(), after) / FRACTION
+    assert np.abs(vectors[3:-3, 2:12]).max() <= 0.25
+    assert np.abs(vectors[3:-3, 21:-4] - [4, 0]).max() <= 0.5
+
+
+def test_equal_frames_do_not_move():
+    assert not find_motion(scene(), scene()).any()
+
+
+def test_noise_alone_does_not_move_much():
+    noise = np.random.default_rng(1).integers(-3, 4, (2, 96, 128))
+    vectors = find_motion(scene() + noise[0].astype(np.float32), scene() + noise[1])
+    assert np.abs(vectors).max() <= FRACTION // 4
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 40), (4, 4), (5, 9), (23, 24), (31, 50)])
+def test_every_size_has_vectors(shape):
+    height, width = shape
+    before, after = (scene(right, 0, height, width) for right in (0, 1))
+    vectors = find_motion(before, after)
+    assert vectors.shape == (max(height // CELL, 1), max(width // CELL, 1), 2)
+
+
+def test_cells_are_fetched_from_inside_of_the_frame():
+    shape, cell = (21, 18), 8
+    vectors = np.full((2, 2, 2), 1000, np.int32)
+    # The last row of cells reaches from 8 to 20, the last column from 8 to 17.
+    assert keep_inside(vectors, cell, shape, unit=16).tolist() == [
+        [[10 * 16, 13 * 16], [0, 13 * 16]],
+        [[10 * 16, 0], [0, 0]],
+    ]
+    assert keep_inside(-vectors, cell, shape, unit=1).tolist() == [
+        [[0, 0], [-8, 0]],
+        [[0, -8], [-8, -8]],
+    ]
