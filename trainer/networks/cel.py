@@ -41,8 +41,9 @@ DARKEST = 0.05
 """Luminance of black without ink, so that lines show in shadows."""
 INK_COLOR = "120e12"
 """Default color of the ink, hexadecimal RGB: a warm black."""
-INK_SOFTNESS = 2.5
-"""Width in logits of the ramp from no ink to full ink: about one pixel at the rim of a line."""
+INK_SOFTNESS = 4.0
+"""Width in logits of the ramp from no ink to full ink: one to two pixels at the rim of a line. A
+steeper ramp makes jagged rims, and lines that flicker more; tonal steps hardly flicker."""
 
 INK_BIAS = 0.8
 """Added to the logits: a line that the network gives a probability of a third is drawn at half.
