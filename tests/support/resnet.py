@@ -22,3 +22,29 @@ def resnet_weights() -> dict[str, Tensor]:
                 shapes[f"{name}1"] = (inner * 4, before, 1, 1)
     weights = {f"{name}.weight": torch.zeros(shape) for name, shape in shapes.items()}
     return weights | {f"{name}.bias": torch.zeros(shape[0]) for name, shape in shapes.items()}
+
+
+def torchvision_weights() -> dict[str, Tensor]:
+    """Random weights of ResNet-50 with torchvision's names."""
+    random = torch.Generator().manual_seed(0)
+    weights: dict[str, Tensor] = {}
+
+    def add(convolution: str, norm: str, filters: int, channels: int, size: int) -> None:
+        deviation = (channels * size * size) ** -0.5
+        shape = (filters, channels, size, size)
+        weights[f"{convolution}.weight"] = torch.randn(shape, generator=random) * deviation
+        for part in ("weight", "bias", "running_mean", "running_var"):
+            weights[f"{norm}.{part}"] = torch.rand(filters, generator=random) + 0.5
+
+    add("conv1", "bn1", 64, 3, 7)
+    before = 64
+    for stage, (inner, blocks) in enumerate(((64, 3), (128, 4), (256, 6)), start=1):
+        for block in range(blocks):
+            name = f"layer{stage}.{block}"
+            add(f"{name}.conv1", f"{name}.bn1", inner, before, 1)
+            add(f"{name}.conv2", f"{name}.bn2", inner, inner, 3)
+            add(f"{name}.conv3", f"{name}.bn3", 4 * inner, inner, 1)
+            if block == 0:
+                add(f"{name}.downsample.0", f"{name}.downsample.1", 4 * inner, before, 1)
+            before = 4 * inner
+    return weights

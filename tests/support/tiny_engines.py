@@ -118,3 +118,13 @@ def controlled_engine(folder: Path, multiple_of: int = 1) -> Engine:
 def controlled_cartoon(frames: Pixels, ink: float = 1, tones: float = 4) -> Pixels:
     """Return what `controlled_engine` makes of frames."""
     return np.clip(frames * np.float32(ink) + 10 * np.float32(tones), 0, 255).astype(np.uint8)
+
+
+def doubling_engine(folder: Path) -> Engine:
+    """Write an engine that doubles values, for frames below 128: cartoon = 2 frame."""
+    nodes = [
+        helper.make_node("Cast", ["frame"], ["wide"], to=TensorProto.FLOAT),
+        helper.make_node("Add", ["wide", "wide"], ["bright"]),
+        helper.make_node("Cast", ["bright"], ["cartoon"], to=TensorProto.UINT8),
+    ]
+    return write_engine(folder, "doubling", nodes)

@@ -13,7 +13,7 @@ it, and blur is one of the things that are measured.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from toonvid.errors import TrainingError
 from toonvid.video import Pixels
-from trainer.data.images import IMAGE_SUFFIXES, UnusableImageError, read_image, resize_to
+from trainer.data.images import UnusableImageError, find_images, read_image, resize_to
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +31,9 @@ CROP = 160
 
 FRAME_HEIGHTS = (480, 576, 720)
 """Short sides in pixels that larger images are shrunk to; each region draws one."""
+
+WHOLE_HEIGHT = 480
+"""Short side in pixels that larger images are shrunk to where they are stylized whole."""
 
 REGION = 384
 """Longest side in pixels of a region, which an engine stylizes at once, however large its image."""
@@ -47,10 +50,21 @@ class Region:
 
     image: int
     """Number of the image."""
+    path: Path
+    """File of the image."""
+    whole_size: tuple[int, int]
+    """Height and width in pixels of the whole image, at the size of a video frame."""
+    corner: tuple[int, int]
+    """Top and left of the region in the whole image, in pixels."""
     pixels: Pixels
     """Shape (H, W, 3), uint8, RGB; H and W from `CROP` to `REGION`."""
     offsets: tuple[tuple[int, int], ...]
     """Top and left of each crop, in pixels."""
+
+    def cut(self, whole: Pixels) -> Pixels:
+        """Cuts the region out of an image of `whole_size`, or of what was made of it."""
+        (top, left), (height, width) = self.corner, self.pixels.shape[:2]
+        return np.ascontiguousarray(whole[top : top + height, left : left + width])
 
     def crop(self, pixels: Pixels, index: int) -> Pixels:
         """Cuts one crop out.
@@ -74,7 +88,13 @@ class CropFolder:
     """
 
     def __init__(
-        self, folder: Path, kind: str, crops: int, seed: int, first_number: int = 0
+        self,
+        folder: Path,
+        kind: str,
+        crops: int,
+        seed: int,
+        first_number: int = 0,
+        is_wanted: Callable[[Path], bool] = lambda _: True,
     ) -> None:
         """Lists the images; none is opened yet.
 
@@ -84,13 +104,14 @@ class CropFolder:
             crops: Number of crops from all images together.
             seed: Decides the scales and the places of the crops.
             first_number: Number of the first image.
+            is_wanted: Whether an image is used; the others are left out silently.
 
         Raises:
             TrainingError: There are fewer than two images.
         """
         self.folder = folder
         self.kind = kind
-        self.paths = _find_images(folder, kind)
+        self.paths = _find_images(folder, kind, is_wanted)
         self.skipped: dict[str, str] = {}
         """Path of an image that was left out -> the reason."""
         self._seed = seed
@@ -110,17 +131,11 @@ class CropFolder:
         """
         self.skipped.clear()
         used = 0
-        for index, path in enumerate(self.paths):
-            if not self._crops_per_image[index]:
-                continue
-            try:
-                image = _read(path)
-            except UnusableImageError as error:
-                log.warning("skipped %s: %s", path, error)
-                self.skipped[str(path)] = str(error)
-                continue
-            used += 1
-            yield from self._regions_of(image, index)
+        for index in np.flatnonzero(self._crops_per_image):
+            image = self._read(int(index))
+            if image is not None:
+                used += 1
+                yield from self._regions_of(image, int(index))
         if used < MIN_IMAGES:
             path, reason = next(iter(self.skipped.items()))
             raise TrainingError(
@@ -128,31 +143,69 @@ class CropFolder:
                 f" used; {Path(path).name}: {reason}"
             )
 
+    def whole_images(self, count: int) -> Iterator[Region]:
+        """Yields images, evenly spread over the folder, as regions without crops.
+
+        Args:
+            count: Largest number of images.
+        """
+        chosen = np.linspace(0, len(self.paths) - 1, min(count, len(self.paths)))
+        for index in np.unique(chosen.astype(int)):
+            image = self._read(int(index))
+            if image is None:
+                continue
+            pixels = _shrink(image, WHOLE_HEIGHT)
+            yield Region(
+                image=self._first_number + int(index),
+                path=self.paths[index],
+                whole_size=pixels.shape[:2],
+                corner=(0, 0),
+                pixels=pixels,
+                offsets=(),
+            )
+
+    def _read(self, index: int) -> Pixels | None:
+        """Reads an image, or notes why it is left out."""
+        path = self.paths[index]
+        try:
+            return _read(path)
+        except UnusableImageError as error:
+            if str(path) not in self.skipped:
+                log.warning("skipped %s: %s", path, error)
+            self.skipped[str(path)] = str(error)
+            return None
+
     def _regions_of(self, image: Pixels, index: int) -> Iterator[Region]:
         random = np.random.default_rng((self._seed, index))
         crops = int(self._crops_per_image[index])
         for first in range(0, crops, CROPS_IN_REGION):
-            pixels = _cut_region(_shrink(image, int(random.choice(FRAME_HEIGHTS))), random)
+            whole = _shrink(image, int(random.choice(FRAME_HEIGHTS)))
+            top, left = (int(random.integers(max(s - REGION, 0) + 1)) for s in whole.shape[:2])
+            pixels = np.ascontiguousarray(whole[top : top + REGION, left : left + REGION])
             count = min(CROPS_IN_REGION, crops - first)
             limits = [side - CROP + 1 for side in pixels.shape[:2]]
             offsets = random.integers(limits, size=(count, 2)).tolist()
             yield Region(
                 image=self._first_number + index,
+                path=self.paths[index],
+                whole_size=whole.shape[:2],
+                corner=(top, left),
                 pixels=pixels,
                 offsets=tuple((top, left) for top, left in offsets),
             )
 
 
-def _find_images(folder: Path, kind: str) -> list[Path]:
+def _find_images(folder: Path, kind: str, is_wanted: Callable[[Path], bool]) -> list[Path]:
     """Images in a folder and the folders in it, in order of their names."""
-    if not folder.is_dir():
-        raise TrainingError(f"{folder} is not a folder of {kind}")
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
-    paths = sorted(path for path in found if path.is_file())
-    if not paths:
-        raise TrainingError(f"no {kind} in {folder} (looked for jpg, png, webp, bmp and tiff)")
-    if len(paths) < MIN_IMAGES:
+    found = find_images(folder, kind)
+    if len(found) < MIN_IMAGES:
         raise TrainingError(f"evaluating takes two {kind} or more, and {folder} holds one")
+    paths = [path for path in found if is_wanted(path)]
+    if len(paths) < MIN_IMAGES:
+        raise TrainingError(
+            f"evaluating takes two {kind}, and every program has pictures of {len(paths)} in"
+            f" {folder}"
+        )
     return paths
 
 
@@ -173,8 +226,3 @@ def _read(path: Path) -> Pixels:
 def _shrink(image: Pixels, frame_height: int) -> Pixels:
     """Shrinks the short side to a frame height; a smaller image keeps its size."""
     return image if min(image.shape[:2]) <= frame_height else resize_to(image, frame_height)
-
-
-def _cut_region(image: Pixels, random: np.random.Generator) -> Pixels:
-    top, left = (int(random.integers(max(side - REGION, 0) + 1)) for side in image.shape[:2])
-    return np.ascontiguousarray(image[top : top + REGION, left : left + REGION])

@@ -1,6 +1,6 @@
-"""Figures of the pixels of an image alone: how much of it is flat, and how sharp its lines are.
+"""Figures of the pixels of an image alone: how flat it is, how sharp its lines, how hard its steps.
 
-An image goes in, a number comes out. Both figures are of the luma (BT.601, 0..255), and depend on
+An image goes in, a number comes out. All figures are of the luma (BT.601, 0..255), and depend on
 the image's size: `trainer.evaluation.crops` brings all images to the size of a video frame.
 """
 
@@ -17,6 +17,10 @@ PATCH = 7
 
 FLAT_BELOW = 3.0
 """Standard deviation in levels below which a patch is flat: grain and JPEG artifacts have less."""
+
+HARD_STEP = 24.0
+"""Gradient in levels per pixel from which an edge counts as a hard step: that of an edge of 48
+levels over one pixel. At 16, a slight blur would raise the figure of a photo."""
 
 LINE_PERCENTILE = 99
 """Percentile of the gradient that is taken for that of the lines, which cover a few percent of an
@@ -58,9 +62,41 @@ def line_sharpness(image: Pixels) -> float:
         Levels per pixel. The gradient is Sobel's, 3x3, over 8, so that a ramp of one level per
         pixel has 1.
     """
+    return float(np.percentile(luma_gradient(image), LINE_PERCENTILE))
+
+
+def tone_steps(image: Pixels) -> float:
+    """Share of flat patches times the share of the gradient that lies in hard steps.
+
+    High where an image is flat color with hard steps between, and little else. Blur makes more
+    patches flat, and loses the hard steps; sharpening, contrast and noise make hard steps, and
+    lose flat patches.
+
+    Args:
+        image: Shape (H, W, 3), uint8, RGB, both sides at least 7.
+
+    Returns:
+        In 0..1; 0 for an image of one color.
+    """
+    gradient = luma_gradient(image)
+    total = float(gradient.sum())
+    if not total:
+        return 0.0
+    return flat_patch_share(image) * float(gradient[gradient >= HARD_STEP].sum()) / total
+
+
+def luma_gradient(image: Pixels) -> NDArray[np.float32]:
+    """Magnitude of the luma gradient, in levels per pixel.
+
+    Args:
+        image: Shape (H, W, 3), uint8, RGB, both sides at least 3.
+
+    Returns:
+        Shape (H - 2, W - 2), without the rim, where the gradient is not defined.
+    """
     luma = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
     across, down = (cv2.Sobel(luma, cv2.CV_32F, x, y, scale=1 / 8) for x, y in ((1, 0), (0, 1)))
-    return float(np.percentile(np.hypot(across, down)[1:-1, 1:-1], LINE_PERCENTILE))
+    return np.hypot(across, down)[1:-1, 1:-1]
 
 
 def _patch_sums(luma: NDArray[np.float32]) -> NDArray[np.float32]:

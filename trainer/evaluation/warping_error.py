@@ -2,14 +2,17 @@
 
 A video and engines go in; root mean square errors come out. Motion in the source is followed by
 optical flow. What still changes from one frame to the next is flicker, noise or light. The source
-has some of it too, so the ratio of the two errors is what counts. Blur lowers the warping error:
-read it beside the line sharpness of `trainer.evaluation.sharpness`.
+has some of it too, so the ratio of the two errors is what counts.
+
+Two things change that ratio without flicker. Blur lowers it, and contrast raises it: where an edge
+of twice the height moves by a fraction of a pixel, the difference is twice as large. The ratio is
+therefore also given over the gain in gradient.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice, pairwise
 from pathlib import Path
 
@@ -19,8 +22,11 @@ from numpy.typing import NDArray
 
 from toonvid.errors import SourceError
 from toonvid.reading.decoder import VideoDecoder
+from toonvid.stylizing.options import StylizeOptions
+from toonvid.stylizing.steady import SteadyStage
 from toonvid.stylizing.stylizer import Stylizer
 from toonvid.video import Frame, Pixels
+from trainer.evaluation.sharpness import luma_gradient
 
 CONSISTENT_SHARE, CONSISTENT_PIXELS = 0.01, 0.5
 """Largest squared distance between the start and the end of flow there and back: a share of the
@@ -28,6 +34,22 @@ squared flow, plus squared pixels. Both constants are those of Sundaram et al., 
 
 Flow = NDArray[np.float32]
 """Shape (H, W, 2): displacement to the right and down, in pixels."""
+
+
+@dataclass(frozen=True)
+class CartoonVideo:
+    """Figures of the cartoon that one engine makes of a video."""
+
+    error: float
+    """Warping error, root mean square, in levels (0..255)."""
+    ratio: float | None
+    """`error` over the source's; None where the source has none."""
+    gradient_gain: float | None
+    """Mean gradient of the luma over the source's; None where the source has none."""
+    ratio_per_gain: float | None
+    """`ratio` over `gradient_gain`."""
+    change: float
+    """Mean absolute difference between a frame and its cartoon, in levels (0..255)."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +65,37 @@ class WarpingErrors:
     source: float
     """Error of the video itself."""
     cartoons: tuple[float, ...]
-    """Error of each engine's cartoon."""
+    """Error of each engine's cartoon, without the stage against flicker."""
     ratios: tuple[float | None, ...]
     """Errors of the cartoons over the source's; None where the source has none."""
+    plain: tuple[CartoonVideo, ...]
+    """All figures of each engine's cartoon, without the stage against flicker."""
+    steady: tuple[CartoonVideo, ...]
+    """The same with the stage, as `toonvid convert` writes it."""
+
+
+@dataclass
+class _Sums:
+    """Sums over the frames of a video, or of one of its cartoons."""
+
+    squares: float = 0.0
+    """Squared differences to the warped frame before, over the visible pixels."""
+    gradients: list[float] = field(default_factory=list)
+    """Mean gradient of each frame."""
+    changes: list[float] = field(default_factory=list)
+    """Mean absolute difference of each frame to the source."""
+
+    def figures(self, source: _Sums, visible: int) -> CartoonVideo:
+        ratio = (self.squares / source.squares) ** 0.5 if source.squares else None
+        own = float(np.mean(source.gradients))
+        gain = float(np.mean(self.gradients)) / own if own else None
+        return CartoonVideo(
+            error=(self.squares / visible) ** 0.5,
+            ratio=ratio,
+            gradient_gain=gain,
+            ratio_per_gain=None if ratio is None or not gain else ratio / gain,
+            change=float(np.mean(self.changes)),
+        )
 
 
 @dataclass(frozen=True)
@@ -63,6 +113,7 @@ def measure_warping_errors(
     stylizers: Sequence[Stylizer],
     max_frames: int,
     on_frame: Callable[[int], None] = lambda _: None,
+    steady: float = StylizeOptions.steady,
 ) -> WarpingErrors:
     """Measures the warping error of a video and of its cartoons, all by the motion of the source.
 
@@ -74,37 +125,43 @@ def measure_warping_errors(
 
     Args:
         video: Anything that FFmpeg opens.
-        stylizers: One for each engine.
+        stylizers: One for each engine, with its stage against flicker off.
         max_frames: Largest number of frames that are read, from the start.
         on_frame: Called with the number of frames done.
+        steady: Share of the last cartoon that the stage against flicker keeps, in 0..1.
 
     Raises:
         SourceError: The video cannot be read, or no two frames in a row show the same thing.
         BackendError: An engine fails.
     """
-    squares, pixels, visible, frames = np.zeros(1 + len(stylizers)), 0, 0, 1
+    sums = [_Sums() for _ in range(1 + 2 * len(stylizers))]
+    pixels, visible, frames = 0, 0, 1
     with VideoDecoder(video) as decoder:
-        stylized = _stylized_frames(islice(decoder.frames(), max_frames), stylizers)
-        for before, after in pairwise(stylized):
+        variants = _variants(islice(decoder.frames(), max_frames), stylizers, steady)
+        for before, after in pairwise(variants):
             motion = find_motion(before[0], after[0])
-            squares += [
-                squared_error(earlier, later, motion)
-                for earlier, later in zip(before, after, strict=True)
-            ]
+            for one, earlier, later in zip(sums, before, after, strict=True):
+                one.squares += squared_error(earlier, later, motion)
+                one.gradients.append(float(luma_gradient(later).mean()))
+                one.changes.append(float(cv2.absdiff(later, after[0]).mean()))
             pixels += motion.visible.size
             visible += int(motion.visible.sum())
             frames += 1
             on_frame(frames)
     if not visible:
         raise SourceError(f"{video} has no two frames in a row that show the same thing")
-    source, *cartoons = np.sqrt(squares / visible).tolist()
+    source, *others = sums
+    figures = [one.figures(source, visible) for one in others]
+    plain, kept = figures[: len(stylizers)], figures[len(stylizers) :]
     return WarpingErrors(
         video=Path(video).name,
         frames=frames,
         visible_share=visible / pixels,
-        source=source,
-        cartoons=tuple(cartoons),
-        ratios=tuple(error / source if source else None for error in cartoons),
+        source=(source.squares / visible) ** 0.5,
+        cartoons=tuple(each.error for each in plain),
+        ratios=tuple(each.ratio for each in plain),
+        plain=tuple(plain),
+        steady=tuple(kept),
     )
 
 
@@ -155,13 +212,18 @@ def warp(values: NDArray[np.float32], backward_flow: Flow) -> NDArray[np.float32
     return cv2.remap(values, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
-def _stylized_frames(
-    frames: Iterator[Frame], stylizers: Sequence[Stylizer]
+def _variants(
+    frames: Iterator[Frame], stylizers: Sequence[Stylizer], steady: float
 ) -> Iterator[tuple[Pixels, ...]]:
-    """Yields each frame of the source with its cartoons, one frame at a time."""
+    """Yields each frame: the source, each engine's cartoon, and each of these without flicker."""
+    stages = [SteadyStage(steady) for _ in stylizers]
     for frame in frames:
-        cartoons = (next(stylizer.stylize([frame])) for stylizer in stylizers)
-        yield (frame.pixels, *(cartoon.pixels for cartoon in cartoons))
+        cartoons = [next(stylizer.stylize([frame])).pixels for stylizer in stylizers]
+        kept = [
+            stage.apply(frame.pixels, cartoon)
+            for stage, cartoon in zip(stages, cartoons, strict=True)
+        ]
+        yield (frame.pixels, *cartoons, *kept)
 
 
 def _origins(backward_flow: Flow) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

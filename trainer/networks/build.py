@@ -1,21 +1,26 @@
 """Creation of the networks that a config names, and their cost.
 
-In: a `TrainConfig`. Out: a generator or a discriminator with random weights. Left out: the networks
-themselves, which are in `trainer.networks.paper`, `trainer.networks.cel` and
-`trainer.networks.lite`.
+In: a `TrainConfig`. Out: a generator or a discriminator with random weights, or a content network
+with pretrained ones. Left out: the networks themselves, which are in `trainer.networks.paper`,
+`trainer.networks.cel`, `trainer.networks.lite` and `trainer.networks.content_features`.
 """
 
 from __future__ import annotations
 
 from dataclasses import fields
+from pathlib import Path
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 
-from trainer.config import TrainConfig
+from toonvid.errors import TrainingError
+from trainer.config import PhaseName, TrainConfig, change_config
 from trainer.networks.cel import CelGenerator, Look
+from trainer.networks.content_features import ContentFeatures, load_content_features
 from trainer.networks.lite import LiteDiscriminator, LiteGenerator
 from trainer.networks.paper import Discriminator, Generator
+from trainer.networks.weights import DownloadError
 
 
 def make_generator(config: TrainConfig) -> nn.Module:
@@ -47,6 +52,35 @@ def make_discriminator(config: TrainConfig) -> nn.Module:
     else:
         discriminator = Discriminator(config.discriminator_width)
     return discriminator.to(memory_format=torch.channels_last)
+
+
+def make_content_features(config: TrainConfig, weights: Path | None) -> ContentFeatures | None:
+    """Load the content network of a config, or None if no loss of it needs one.
+
+    Args:
+        config: Config of a run.
+        weights: File of the network's weights; None downloads them.
+
+    Raises:
+        TrainingError: The weights cannot be downloaded or read, or belong to another network.
+    """
+    if not config.needs_content_network:
+        return None
+    try:
+        return load_content_features(config.content_network, weights)
+    except DownloadError as error:
+        raise TrainingError(f"{error}, or train without: {_options_without(config)}") from error
+
+
+def _options_without(config: TrainConfig) -> str:
+    """Options of `toonvid train` with which a config needs no content network."""
+    weights = [f"{phase}.content_weight=0" for phase in get_args(PhaseName)]
+    try:
+        if not change_config(config, weights).needs_content_network:
+            return "--content-weight 0"
+    except TrainingError:  # a phase of the paper's has no other loss
+        pass
+    return "--preset lite --content-weight 0"
 
 
 def count_parameters(network: nn.Module) -> int:

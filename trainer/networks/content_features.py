@@ -175,14 +175,33 @@ def load_content_features(network: ContentNetworkName, weights: Path | None) -> 
     try:
         if network == "vgg19":
             return VggFeatures(values)
-        if TORCHVISION_RESNET_WEIGHT not in values:
-            return ResNetFeatures(values)
-        return ResNetFeatures(fold_torchvision(values), mean=TORCHVISION_LEVELS, late_stride=True)
+        return make_resnet(values)
     except KeyError as error:
         wanted = "ResNet-50" if network == "resnet50" else "VGG-19"
         raise TrainingError(
             f"{weights} is not a {wanted} as toonvid reads it: no {error}"
         ) from error
+
+
+def make_resnet(values: dict[str, Tensor], last_stage: int = 3) -> ResNetFeatures:
+    """Make ResNet-50 of weights under torchvision's names or Caffe's.
+
+    Args:
+        values: Weights by name. torchvision's have BatchNorm apart, and Caffe's have it folded.
+        last_stage: Last stage that is computed, from 2 to 4.
+
+    Raises:
+        KeyError: A weight is missing.
+    """
+    if not is_torchvision(values):
+        return ResNetFeatures(values, last_stage)
+    folded = fold_torchvision(values)
+    return ResNetFeatures(folded, last_stage, mean=TORCHVISION_LEVELS, late_stride=True)
+
+
+def is_torchvision(values: dict[str, Tensor]) -> bool:
+    """Whether weights of ResNet-50 have torchvision's names; Caffe's are the others."""
+    return TORCHVISION_RESNET_WEIGHT in values
 
 
 def fold_torchvision(values: dict[str, Tensor]) -> dict[str, Tensor]:

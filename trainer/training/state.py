@@ -20,8 +20,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from toonvid.errors import TrainingError
 from trainer.config import PhaseConfig, TrainConfig
-from trainer.networks.build import make_discriminator, make_generator
-from trainer.networks.content_features import ContentFeatures, load_content_features
+from trainer.networks.build import make_content_features, make_discriminator, make_generator
+from trainer.networks.content_features import ContentFeatures
 from trainer.training.memory import MemoryManager, describe_plan, initial_plan
 from trainer.training.precision import Precision, choose_precision
 from trainer.training.state_file import SavedState, find_state, load_newest_state, load_state
@@ -205,9 +205,8 @@ def create_state(
     generator = make_generator(config).to(device)
     ema = AveragedModel(generator, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))
     discriminator = make_discriminator(config).to(device) if config.adversarial.steps else None
-    features = None
-    if config.needs_content_network:
-        features = load_content_features(config.content_network, content_weights)
+    features = make_content_features(config, content_weights)
+    if features:
         features = features.to(device, memory_format=torch.channels_last)
     networks = [generator, *([discriminator] if discriminator else [])]
     return TrainingState(

@@ -6,6 +6,7 @@ import importlib
 import json
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from support.drawn_images import draw_discs, write_image
+from support.resnet import torchvision_weights
 from support.run_toonvid import run_here
 from support.tiny_engines import identity_engine, negative_engine
 from support.tiny_resnet import write_resnet
@@ -22,26 +24,30 @@ from toonvid.backends import open_backend
 from toonvid.bench.demo_scene import write_scene
 from toonvid.engine import find_engine
 from toonvid.errors import SourceError, TrainingError
-from trainer.evaluation.evaluate import EvaluationProgress, evaluate
-from trainer.evaluation.feature_network import (
-    content_similarity,
-    feature_maps,
-    load_feature_network,
-)
+from trainer.data.images import read_image
+from trainer.evaluation.art import find_art
+from trainer.evaluation.edits import EDITS
+from trainer.evaluation.evaluate import EvaluationProgress, EvaluationSources, evaluate
+from trainer.evaluation.feature_network import content_similarity, load_feature_network
+from trainer.evaluation.programs import EngineProgram, PictureProgram, Program
 from trainer.evaluation.results import EvaluateOptions, Evaluation, ImageSet, Surface, to_json
+from trainer.networks.content_features import fold_torchvision
 
-FEW = EvaluateOptions(crops=24, frames=4)
+FEW = EvaluateOptions(crops=24, frames=4, whole_photos=3)
 Capsys = pytest.CaptureFixture[str]
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Photos, cartoons, a video, weights and the engines `identity` and `negative`."""
+    """Photos, cartoons, a video, weights and the engines `identity` and `negative`.
+
+    `other photos` are for the cartoon classifier, which learns to tell the cartoons from them.
+    """
     place = tmp_path_factory.mktemp("evaluate")
-    for kind, count in (("photos", 6), ("cartoons", 5)):
+    for kind, count in (("photos", 6), ("cartoons", 5), ("other photos", 4)):
         (place / kind).mkdir()
         for seed in range(count):
-            image = draw_discs(180, 200, seed + 100 * (kind == "cartoons"))
+            image = draw_discs(250, 260, seed + 100 * len(kind))
             if kind == "cartoons":
                 image = image // 64 * 64 * np.array([1, 0, 0], np.uint8)  # flat and red
             write_image(place / kind / f"{seed}.png", image)
@@ -52,24 +58,31 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+def sources_at(place: Path, videos: int = 0) -> EvaluationSources:
+    return EvaluationSources(
+        photos=place / "photos",
+        cartoons=place / "cartoons",
+        videos=[place / "scene.mp4"] * videos,
+        content_weights=place / "resnet.safetensors",
+        art=find_art([place / "cartoons"], [place / "other photos"], [], FEW.seed),
+    )
+
+
 def evaluated(
     place: Path,
     *styles: str,
+    sources: EvaluationSources | None = None,
     options: EvaluateOptions = FEW,
-    videos: int = 0,
+    pictures: tuple[PictureProgram, ...] = (),
     on_progress: Callable[[EvaluationProgress], None] = lambda _: None,
 ) -> Evaluation:
     with ExitStack() as stack:
         engines = [find_engine(str(place / "engines" / f"{s}.onnx")) for s in styles]
-        return evaluate(
-            [stack.enter_context(open_backend(engine, precision="f32")) for engine in engines],
-            place / "photos",
-            place / "cartoons",
-            [place / "scene.mp4"] * videos,
-            place / "resnet.safetensors",
-            options,
-            on_progress,
-        )
+        programs: list[Program] = [
+            EngineProgram(stack.enter_context(open_backend(engine, precision="f32")))
+            for engine in engines
+        ]
+        return evaluate([*pictures, *programs], sources or sources_at(place), options, on_progress)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +94,8 @@ def reported() -> list[EvaluationProgress]:
 @pytest.fixture(scope="module")
 def both(place: Path, reported: list[EvaluationProgress]) -> Evaluation:
     """The figures of `identity` and `negative`, side by side."""
-    return evaluated(place, "identity", "negative", videos=1, on_progress=reported.append)
+    sources = sources_at(place, videos=1)
+    return evaluated(place, "identity", "negative", sources=sources, on_progress=reported.append)
 
 
 def test_the_identity_engine_equals_its_input_and_the_negative_one_does_not(
@@ -105,10 +119,11 @@ def test_the_identity_engine_is_as_far_from_the_cartoons_as_the_photos(both: Eva
 
 
 def test_a_photo_and_a_cartoon_never_count_as_the_same_image(place: Path) -> None:
-    photos = place / "photos"
-    same = evaluate([], photos, photos, [], place / "resnet.safetensors", FEW)
+    sources = replace(sources_at(place), cartoons=place / "photos", art=None)
+    same = evaluate([], sources, FEW)
     # Pairs of an image with itself count here, as of two images that happen to be equal; were
     # they left out, the value would be 0.
+    assert same.photos_to_cartoons is not None
     assert same.photos_to_cartoons.kernel.value < -1e-6
 
 
@@ -135,7 +150,7 @@ def test_the_same_seed_gives_the_same_figures_whatever_other_engines_there_are(
     assert alone.engines[0].to_cartoons.frechet == pytest.approx(
         both.engines[1].to_cartoons.frechet, rel=1e-4
     )
-    other = evaluated(place, options=EvaluateOptions(crops=24, frames=4, seed=2))
+    other = evaluated(place, options=replace(FEW, seed=2))
     assert other.photos_to_cartoons != alone.photos_to_cartoons
 
 
@@ -144,6 +159,8 @@ def test_progress_reaches_every_total(both: Evaluation, reported: list[Evaluatio
         "scene.mp4": 4,
         "cartoons": 24,
         "photos": 24,
+        "art": 8,
+        "whole photos": 3,
     }
     assert all(one.done <= one.total for one in reported)
 
@@ -163,10 +180,25 @@ def test_weights_of_another_network_are_refused_in_one_line(place: Path, tmp_pat
         load_feature_network(tmp_path / "wrong")
 
 
+@pytest.mark.parametrize("name", ["resnet50-0676ba61.pth", "resnet50.safetensors"])
+def test_the_file_that_training_downloads_is_taken_as_it_is(tmp_path: Path, name: str) -> None:
+    """Under any name: the content of the file says what it is."""
+    torch.save(torchvision_weights(), tmp_path / name)
+    network = load_feature_network(tmp_path / name)
+    assert network.name == "ResNet-50 stage 4, torchvision"
+    images = np.stack([draw_discs(64, 96, seed) for seed in (1, 2)])
+    found = network.maps(images)
+    assert found.shape == (2, 1024, 4, 6)
+    save_file(fold_torchvision(torchvision_weights()), tmp_path / "folded")
+    other = load_feature_network(tmp_path / "folded")
+    assert other.name == "ResNet-50 stage 4"  # read as Caffe's, which has another mean and stride
+    assert not torch.allclose(found, other.maps(images), rtol=0.1)
+
+
 def test_content_similarity_does_not_depend_on_contrast(place: Path) -> None:
     network = load_feature_network(place / "resnet.safetensors")
     images = np.stack([draw_discs(64, 64, seed) for seed in (1, 2)])
-    maps = feature_maps(network, images)
+    maps = network.maps(images)
     assert maps.shape == (2, 32, 4, 4)
     assert content_similarity(maps, maps * 3).tolist() == pytest.approx([1, 1])
     assert content_similarity(maps[:1], maps[1:]).item() < 0.999
@@ -174,16 +206,9 @@ def test_content_similarity_does_not_depend_on_contrast(place: Path) -> None:
 
 def test_a_bad_video_is_found_before_the_work_begins(place: Path) -> None:
     reported: list[EvaluationProgress] = []
+    sources = replace(sources_at(place), videos=[place / "scene.mp4", place / "gone.mp4"])
     with pytest.raises(SourceError, match=r"gone\.mp4: no such file"):
-        evaluate(
-            [],
-            place / "photos",
-            place / "cartoons",
-            [place / "scene.mp4", place / "gone.mp4"],
-            place / "resnet.safetensors",
-            FEW,
-            reported.append,
-        )
+        evaluate([], sources, FEW, reported.append)
     assert reported == []
 
 
@@ -197,6 +222,9 @@ def arguments(place: Path, **changed: Path) -> list[str | Path]:
         "photos": place / "photos",
         "cartoons": place / "cartoons",
         "content-weights": place / "resnet.safetensors",
+        "art": place / "cartoons",
+        "art-photos": place / "other photos",
+        "whole-photos": 3,
     }
     options = (given | {name.replace("_", "-"): path for name, path in changed.items()}).items()
     return [part for name, path in options for part in (f"--{name}", path)]
@@ -219,23 +247,24 @@ def test_json_has_the_names_that_toonvid_0_1_wrote(both: Evaluation) -> None:
     assert list(found) == [
         *("feature_net", "options", "photos", "cartoons", "photos_to_cartoons"),
         *("unrelated_similarity", "engines", "films"),
+        *("whole_photos", "photos_whole", "classifier", "left_out"),
     ]
     assert list(found["photos"]) == ["pictures", "crops", "surface", "skipped"]
-    assert list(found["photos"]["surface"]) == ["flat_patch_share", "line_sharpness"]
+    assert list(found["photos"]["surface"]) == ["flat_patch_share", "line_sharpness", "tone_steps"]
     assert list(found["photos_to_cartoons"]) == ["kernel", "frechet"]
     assert list(found["photos_to_cartoons"]["kernel"]) == ["value", "spread"]
     assert list(found["engines"][0]) == [
         *("style", "runs_on", "to_cartoons", "to_photos", "kernel_share", "frechet_share"),
-        *("content_similarity", "surface", "change", "equals_input"),
+        *("content_similarity", "surface", "change", "equals_input", "whole"),
     ]
     assert list(found["films"][0]) == [
-        *("film", "frames", "visible_share", "source", "cartoons", "ratios"),
+        *("film", "frames", "visible_share", "source", "cartoons", "ratios", "plain", "steady"),
     ]
 
 
 def test_paths_of_skipped_images_are_not_renamed() -> None:
     skipped = {"images": "torn"}
-    assert to_json(ImageSet(1, 2, Surface(0.5, 1.0), skipped))["skipped"] == skipped
+    assert to_json(ImageSet(1, 2, Surface(0.5, 1.0, 0.1), skipped))["skipped"] == skipped
 
 
 def test_the_table_names_the_network_and_marks_an_engine_that_equals_its_input(
@@ -251,15 +280,96 @@ def test_the_table_names_the_network_and_marks_an_engine_that_equals_its_input(
         "Frechet distance (ResNet-50 stage 4)",
         "0.0 equals its input",
         "flat-patch share",
+        "cartoon share",
+        "Edited photos that it calls art: blurred",
     ):
         assert words in ended.out
     assert "Warping error" not in ended.out  # no video was given
 
 
+def test_the_cartoon_share_has_the_classifiers_accuracy_beside_it(both: Evaluation) -> None:
+    identity, negative = both.engines
+    assert identity.whole == both.photos_whole
+    assert negative.whole != both.photos_whole
+    classifier = both.classifier
+    assert classifier is not None and both.photos_whole.cartoon_share is not None
+    assert classifier.photo_accuracy == 1 - both.photos_whole.cartoon_share
+    assert (classifier.learned_art, classifier.learned_photos) == (4, 4)
+    assert classifier.held_out_art == 1
+    assert set(classifier.edited_photos) == set(EDITS)
+
+
+def test_without_weights_the_other_figures_are_printed_and_what_is_missing_is_said(
+    place: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))  # nothing has been downloaded
+    engine = place / "engines" / "negative.onnx"
+    given = ("--photos", place / "photos", "--crops", "12", "--whole-photos", "3")
+    more = ("--video", place / "scene.mp4", "--frames", "3")
+    ended = run_here(capsys, "evaluate", engine, *given, *more)
+    assert ended.code == 0, ended.err
+    for words in ("ink kept of the drawing", "tone steps", "change of the photo", "over gain"):
+        assert words in ended.out
+    assert "Left out: KID, Frechet distance, content similarity and cartoon share" in ended.out
+    assert "--content-weights FILE" in ended.out
+    assert "KID x 1000" not in ended.out
+    assert "cartoon share  " not in ended.out
+
+
+def test_weights_that_training_has_downloaded_are_found(
+    place: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
+    weights = tmp_path / "hub" / "checkpoints" / "resnet50-0676ba61.pth"
+    torch.save(torchvision_weights(), weights)
+    engine = place / "engines" / "identity.onnx"
+    given = ("--photos", place / "photos", "--crops", "2", "--whole-photos", "2")
+    ended = run_here(capsys, "evaluate", engine, *given, "--json")
+    assert ended.code == 0, ended.err
+    printed = json.loads(ended.out)
+    assert printed["feature_net"] == "ResNet-50 stage 4, torchvision"
+    assert printed["engines"][0]["content_similarity"] == pytest.approx(1, abs=1e-5)
+    assert printed["engines"][0]["to_cartoons"] is None
+
+
+def test_pictures_of_another_program_are_measured_like_an_engines(
+    place: Path, both: Evaluation, tmp_path: Path
+) -> None:
+    for path in (place / "photos").iterdir():
+        pixels = 255 - read_image(path)
+        write_image(tmp_path / f"{path.stem}_other.png", pixels)
+    pictures = PictureProgram("other", f"{tmp_path}/*_other.png")
+    found = evaluated(place, "identity", pictures=(pictures,))
+    identity, other = found.engines
+    assert (identity.style, other.style, other.runs_on) == ("identity", "other", "pictures")
+    negative = both.engines[1]
+    assert other.surface == negative.surface
+    assert other.whole == negative.whole
+    assert other.change == negative.change
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ((), "name an ENGINE, or give --pictures"),
+        (("x", "--art", "art"), "--art and --art-photos go together"),
+        (("x", "--held-out", "a*"), "--art and --art-photos go together"),
+    ],
+)
+def test_options_that_need_others_are_refused(
+    place: Path, capsys: Capsys, given: tuple[str, ...], message: str
+) -> None:
+    ended = run_here(capsys, "evaluate", "--photos", place / "photos", *given)
+    assert ended.code == 2
+    assert message in " ".join(ended.err.split())
+
+
 def test_skipped_images_are_named_and_counted(place: Path, tmp_path: Path, capsys: Capsys) -> None:
     (tmp_path / "photos").mkdir()
     for seed in range(2):
-        write_image(tmp_path / "photos" / f"{seed}.png", draw_discs(180, 200, seed))
+        write_image(tmp_path / "photos" / f"{seed}.png", draw_discs(250, 260, seed))
     (tmp_path / "photos" / "torn.jpg").write_bytes(b"torn")
     engine = place / "engines" / "identity.onnx"
     given = arguments(place, photos=tmp_path / "photos")
@@ -284,3 +394,4 @@ def test_the_command_takes_its_defaults_from_the_options() -> None:
     assert defaults.crops == command._CROPS
     assert defaults.frames == command._FRAMES
     assert defaults.seed == command._SEED
+    assert defaults.whole_photos == command._WHOLE_PHOTOS

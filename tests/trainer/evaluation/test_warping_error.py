@@ -11,11 +11,12 @@ import av
 import cv2
 import numpy as np
 import pytest
-from support.tiny_engines import identity_engine, negative_engine
+from support.tiny_engines import doubling_engine, identity_engine, negative_engine
 
 from toonvid.backends import open_backend
 from toonvid.engine import Engine
 from toonvid.errors import SourceError
+from toonvid.stylizing.options import StylizeOptions
 from toonvid.stylizing.stylizer import Stylizer
 from trainer.evaluation.warping_error import (
     find_motion,
@@ -54,7 +55,7 @@ def write_video(path: Path, frames: Iterable[np.ndarray]) -> Path:
 @contextmanager
 def stylizer(engine: Engine) -> Iterator[Stylizer]:
     with open_backend(engine, precision="f32") as backend:
-        yield Stylizer(backend)
+        yield Stylizer(backend, StylizeOptions(steady=0))
 
 
 def test_a_still_video_has_no_warping_error_and_no_ratio(tmp_path: Path) -> None:
@@ -83,6 +84,32 @@ def test_a_pan_through_the_identity_engine_has_ratio_one(tmp_path: Path) -> None
     assert errors.ratios[0] == 1
     assert errors.ratios[1] == pytest.approx(1, rel=1e-3)  # 255 - x changes as much as x
     assert 0 < errors.source < unwarped / 5  # the pan was followed
+
+
+def test_contrast_does_not_count_as_flicker(tmp_path: Path) -> None:
+    """Twice the contrast flickers twice as much, and has twice the gradient."""
+    frames = [frame_at(3 * n, n) for n in range(FRAMES)]
+    calm = [frame // 2 for frame in frames]  # below 128
+    with stylizer(doubling_engine(tmp_path)) as double:
+        errors = measure_warping_errors(write_video(tmp_path / "a.mkv", calm), [double], FRAMES)
+    [plain] = errors.plain
+    assert plain.ratio == pytest.approx(2, rel=0.02)
+    assert plain.gradient_gain == pytest.approx(2, rel=0.02)
+    assert plain.ratio_per_gain == pytest.approx(1, rel=0.02)
+    assert plain.change == pytest.approx(np.mean([frame.mean() for frame in calm]), rel=0.02)
+
+
+def test_the_stage_against_flicker_is_measured_apart(tmp_path: Path) -> None:
+    random = np.random.default_rng(1)
+    noisy = [frame_at(0) // 2 + random.integers(0, 3, (1, 1, 3), np.uint8) for _ in range(FRAMES)]
+    video = write_video(tmp_path / "noisy.mkv", noisy)
+    with stylizer(identity_engine(tmp_path)) as same:
+        errors = measure_warping_errors(video, [same], FRAMES)
+        off = measure_warping_errors(video, [same], FRAMES, steady=0)
+    assert errors.plain[0].ratio == errors.ratios[0] == 1
+    assert errors.plain[0].error == errors.cartoons[0]
+    assert errors.steady[0].ratio is not None and errors.steady[0].ratio < 0.5
+    assert off.steady == off.plain == errors.plain
 
 
 def test_flicker_that_an_engine_adds_shows_in_the_ratio() -> None:

@@ -20,6 +20,7 @@ from toonvid.errors import TrainingError
 from trainer.config import TrainConfig, change_config
 from trainer.data.images import find_images
 from trainer.data.photos import PhotoCrops
+from trainer.presets import PRESETS
 from trainer.training.run_folder import Run, Sources
 from trainer.training.state_file import load_newest_state, load_state
 from trainer.training.train import TrainingProgress, train
@@ -208,8 +209,24 @@ def test_content_weights_that_cannot_be_downloaded_are_an_error(
         raise OSError("no route")
 
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", fail)
-    with pytest.raises(TrainingError, match="give the weights by --content-weights FILE"):
-        start(tmp_path / "run", change_config(config, ["initialization.content_weight=1"]), photos)
+    config = change_config(config, ["initialization.content_weight=1"])
+    with pytest.raises(TrainingError, match="by --content-weights FILE, or train without: --con"):
+        start(tmp_path / "run", config, photos)
+    # What the message names works: it needs no download.
+    assert change_config(config, ["initialization.content_weight=0"]).needs_content_network is False
+
+
+def test_a_preset_that_cannot_do_without_the_content_loss_names_another(
+    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("no route")
+
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", fail)
+    with pytest.raises(TrainingError, match="or train without: --preset lite --content-weight 0"):
+        start(tmp_path / "run", change_config(PRESETS["paper"], ["adversarial.steps=0"]), photos)
+    without = [f"{phase}.content_weight=0" for phase in ("initialization", "adversarial")]
+    assert not change_config(PRESETS["lite"], without).needs_content_network
 
 
 def test_all_losses_are_computed_after_the_pixel_only_steps(

@@ -1,0 +1,149 @@
+"""Measurements on whole photos: how many cartoons look like art, and how much ink they keep.
+
+A folder of photos and programs go in; figures of the photos themselves, and of what each program
+makes of them, come out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from toonvid.errors import TrainingError
+from toonvid.video import Pixels
+from trainer.data.drawing import draw
+from trainer.data.images import UnusableImageError, read_image
+from trainer.evaluation.art import ArtSources
+from trainer.evaluation.cartoon_classifier import (
+    CartoonClassifier,
+    pool_features,
+    standard_view,
+    train_classifier,
+)
+from trainer.evaluation.crops import CropFolder
+from trainer.evaluation.edits import EDITS
+from trainer.evaluation.feature_network import FeatureNetwork
+from trainer.evaluation.ink_kept import InkCounts
+from trainer.evaluation.programs import Program
+from trainer.evaluation.results import ClassifierFigures, WholeFigures
+
+EDITED_PHOTOS = 60
+"""Number of photos that the classifier is checked with after each edit."""
+
+
+@dataclass(frozen=True)
+class TrainedClassifier:
+    """A classifier, and the network whose features it takes."""
+
+    network: FeatureNetwork
+    classifier: CartoonClassifier
+
+    def art_share(self, views: list[Pixels]) -> float:
+        """Share of views that are called art; `views` are not empty."""
+        return float(self.classifier.is_art(pool_features(self.network, views)).mean())
+
+
+@dataclass
+class _Measured:
+    """What was counted of the photos, or of the cartoons that one program made."""
+
+    ink: InkCounts = field(default_factory=InkCounts)
+    views: list[Pixels] = field(default_factory=list)
+
+    def figures(self, trained: TrainedClassifier | None) -> WholeFigures:
+        return WholeFigures(
+            cartoon_share=trained.art_share(self.views) if trained and self.views else None,
+            ink_kept=self.ink.kept_share,
+            foreign_ink=self.ink.foreign_share,
+        )
+
+
+def learn_art(
+    network: FeatureNetwork, art: ArtSources, on_progress: Callable[[int], None]
+) -> TrainedClassifier:
+    """Trains the classifier on the art and the photos that are not held out."""
+    classifier = train_classifier(network, art.art, art.photos, on_progress)
+    return TrainedClassifier(network, classifier)
+
+
+def measure_photos(
+    folder: CropFolder,
+    programs: Sequence[Program],
+    trained: TrainedClassifier | None,
+    count: int,
+    on_progress: Callable[[int], None],
+) -> list[WholeFigures]:
+    """Measures whole photos, and what each program makes of them.
+
+    Args:
+        folder: The photos.
+        programs: May be empty.
+        trained: None leaves the share of art out.
+        count: Largest number of photos.
+        on_progress: Called with the number of photos done.
+
+    Returns:
+        Figures of the photos themselves, then of each program.
+
+    Raises:
+        TrainingError: A picture is missing or has another shape than its photo.
+        BackendError: An engine fails.
+    """
+    measured = [_Measured() for _ in range(1 + len(programs))]
+    for done, region in enumerate(folder.whole_images(count), start=1):
+        ink = draw(region.pixels).ink
+        pictures = [region.pixels, *(program.cartoon(region) for program in programs)]
+        for one, picture in zip(measured, pictures, strict=True):
+            one.ink.add(picture, ink)
+            if trained and (view := _view(picture)) is not None:
+                one.views.append(view)
+        on_progress(done)
+    return [one.figures(trained) for one in measured]
+
+
+def check_classifier(
+    trained: TrainedClassifier, art: ArtSources, folder: CropFolder, own_share: float
+) -> ClassifierFigures:
+    """Measures a classifier on art and photos that it has not learned from.
+
+    Args:
+        trained: The classifier.
+        art: Held-out art is in it.
+        folder: Photos, none of which it has learned from.
+        own_share: Share of these photos that it calls art, from `measure_photos`.
+
+    Raises:
+        TrainingError: No image of the held-out art can be used.
+    """
+    held_out = list(_usable_views(art.held_out))
+    if not held_out:
+        raise TrainingError("none of the held-out art can be used: all images are too small")
+    photos = [region.pixels for region in folder.whole_images(EDITED_PHOTOS)]
+    edited = {}
+    for name, edit in EDITS.items():
+        views = [view for photo in photos if (view := _view(edit(photo))) is not None]
+        edited[name] = trained.art_share(views)
+    return ClassifierFigures(
+        learned_art=len(art.art),
+        learned_photos=len(art.photos),
+        held_out_art=len(held_out),
+        art_accuracy=trained.art_share(held_out),
+        photo_accuracy=1 - own_share,
+        edited_photos=edited,
+    )
+
+
+def _usable_views(paths: Sequence[Path]) -> Iterator[Pixels]:
+    for path in paths:
+        try:
+            yield standard_view(read_image(path))
+        except UnusableImageError:
+            continue
+
+
+def _view(picture: Pixels) -> Pixels | None:
+    try:
+        return standard_view(picture)
+    except UnusableImageError:
+        return None
