@@ -69,6 +69,11 @@ def _whole_rows(evaluation: Evaluation) -> Iterator[_Row]:
     yield "ink kept of the drawing", kept, own, ""
     *foreign, own = [_percent(each.foreign_ink) for each in whole]
     yield "lines that the drawing has not", foreign, own, ""
+    if evaluation.photos_whole.faces_found is not None:
+        *found, own = [_percent(each.faces_found) for each in whole]
+        yield "faces found", found, own, ""
+        *moved, own = [_percent(each.landmarks_moved) for each in whole]
+        yield "face landmarks moved (of the eyes' distance)", moved, own, ""
 
 
 def _surface_rows(evaluation: Evaluation) -> Iterator[_Row]:

@@ -6,6 +6,7 @@ In: a photo. Out: planes (H, W) float32 in [0, 1].
 from __future__ import annotations
 
 import functools
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -19,6 +20,16 @@ SMALLEST_FACE = 0.08  # of the short side
 LARGEST_FACE = 0.8
 LARGE_FACE = 0.25  # of the short side: from here on all detail is drawn
 SKIN_IN_FACE = 0.35  # smallest share of skin-colored pixels in a detected face
+_BOX_KEYS = ("r", "c", "height", "width")  # scikit-image's names of the fields of `FaceBox`
+
+
+class FaceBox(NamedTuple):
+    """A rectangle around a face, in pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
 
 
 def find_skin(lab: Lab, unit: float) -> Plane:
@@ -45,6 +56,20 @@ def find_faces(photo: Pixels, skin: Plane) -> Plane:
     """
     height, width = photo.shape[:2]
     side = min(height, width)
+    faces = np.zeros((height, width), np.float32)
+    for top, left, tall, wide in find_face_boxes(photo):
+        if skin[top : top + tall, left : left + wide].mean() < SKIN_IN_FACE:
+            continue
+        center = (int(left + wide / 2), int(top + tall * 0.52))
+        # A small face has room for few lines: with a low threshold they become a beard.
+        weight = float(np.clip(wide / (LARGE_FACE * side), 0.5, 1))
+        cv2.ellipse(faces, center, (int(0.52 * wide), int(0.66 * tall)), 0, 0, 360, weight, -1)
+    return blur(faces, 0.02 * side) if faces.any() else faces
+
+
+def find_face_boxes(photo: Pixels) -> list[FaceBox]:
+    """Find upright frontal faces in a photo, (H, W, 3) uint8 RGB; some are errors."""
+    side = min(photo.shape[:2])
     scale = min(1.0, 320 / side)  # a larger picture costs more and finds nothing else
     small = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     smallest, largest = (int(share * side * scale) for share in (SMALLEST_FACE, LARGEST_FACE))
@@ -56,16 +81,7 @@ def find_faces(photo: Pixels, skin: Plane) -> Plane:
         min_size=(max(smallest, 24),) * 2,
         max_size=(largest, largest),
     )
-    faces = np.zeros((height, width), np.float32)
-    for box in found:
-        top, left, tall, wide = (int(box[name] / scale) for name in ("r", "c", "height", "width"))
-        if skin[top : top + tall, left : left + wide].mean() < SKIN_IN_FACE:
-            continue
-        center = (int(left + wide / 2), int(top + tall * 0.52))
-        # A small face has room for few lines: with a low threshold they become a beard.
-        weight = float(np.clip(wide / (LARGE_FACE * side), 0.5, 1))
-        cv2.ellipse(faces, center, (int(0.52 * wide), int(0.66 * tall)), 0, 0, 360, weight, -1)
-    return blur(faces, 0.02 * side) if faces.any() else faces
+    return [FaceBox(*(int(box[name] / scale) for name in _BOX_KEYS)) for box in found]
 
 
 @functools.cache

@@ -15,6 +15,7 @@ Engines or pictures of other programs, a folder of photos, a folder of cartoons 
 - cartoon_classifier: tells art from photos
 - edits: simple edits of photos, with which the classifier is checked
 - ink_kept: how much of the drawing's ink a cartoon has
+- face_landmarks: how far the landmarks of faces are moved
 - warping_error: flicker and change of a video
 - results: the figures, and their JSON
 """

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from toonvid.reading.decoder import VideoDecoder
+from trainer.evaluation import face_landmarks
 from trainer.evaluation.art import ArtSources
 from trainer.evaluation.crops import CropFolder
 from trainer.evaluation.feature_network import WEIGHTS_URL, load_feature_network
@@ -129,7 +130,15 @@ def evaluate(
         trained = learn_art(network, sources.art, report)
     count = min(options.whole_photos, len(photo_crops.paths))
     report = _report("whole photos", count, on_progress)
-    photos_whole, *whole = measure_photos(photo_crops, engines_first, trained, count, report)
+    face_weights = face_landmarks.find_weights()
+    photos_whole, *whole = measure_photos(
+        photo_crops,
+        engines_first,
+        trained,
+        face_landmarks.load_network(face_weights) if face_weights else None,
+        count,
+        report,
+    )
     if trained and sources.art and photos_whole.cartoon_share is not None:
         share = photos_whole.cartoon_share
         classifier = check_classifier(trained, sources.art, photo_crops, share)
@@ -166,6 +175,8 @@ def _left_out(sources: EvaluationSources) -> tuple[str, ...]:
         found.append("distances to cartoons need --cartoons FOLDER")
     if not sources.art:
         found.append("the cartoon share needs --art FOLDER and --art-photos FOLDER to learn from")
+    if not face_landmarks.find_weights():
+        found.append(f"faces need a network's weights: {face_landmarks.INSTALL}")
     if not sources.videos:
         found.append("flicker needs --video FILE")
     return tuple(found)

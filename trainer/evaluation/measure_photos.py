@@ -1,4 +1,4 @@
-"""Measurements on whole photos: how many cartoons look like art, and how much ink they keep.
+"""Measurements on whole photos: how many cartoons look like art, and what they keep of the photo.
 
 A folder of photos and programs go in; figures of the photos themselves, and of what each program
 makes of them, come out.
@@ -23,6 +23,7 @@ from trainer.evaluation.cartoon_classifier import (
 )
 from trainer.evaluation.crops import CropFolder
 from trainer.evaluation.edits import EDITS
+from trainer.evaluation.face_landmarks import FaceCounts, RunNetwork, find_faces
 from trainer.evaluation.feature_network import FeatureNetwork
 from trainer.evaluation.ink_kept import InkCounts
 from trainer.evaluation.programs import Program
@@ -49,6 +50,7 @@ class _Measured:
     """What was counted of the photos, or of the cartoons that one program made."""
 
     ink: InkCounts = field(default_factory=InkCounts)
+    faces: FaceCounts = field(default_factory=FaceCounts)
     views: list[Pixels] = field(default_factory=list)
 
     def figures(self, trained: TrainedClassifier | None) -> WholeFigures:
@@ -56,6 +58,8 @@ class _Measured:
             cartoon_share=trained.art_share(self.views) if trained and self.views else None,
             ink_kept=self.ink.kept_share,
             foreign_ink=self.ink.foreign_share,
+            faces_found=self.faces.found_share,
+            landmarks_moved=self.faces.moved,
         )
 
 
@@ -71,6 +75,7 @@ def measure_photos(
     folder: CropFolder,
     programs: Sequence[Program],
     trained: TrainedClassifier | None,
+    face_network: RunNetwork | None,
     count: int,
     on_progress: Callable[[int], None],
 ) -> list[WholeFigures]:
@@ -80,6 +85,7 @@ def measure_photos(
         folder: The photos.
         programs: May be empty.
         trained: None leaves the share of art out.
+        face_network: None leaves faces out.
         count: Largest number of photos.
         on_progress: Called with the number of photos done.
 
@@ -93,9 +99,12 @@ def measure_photos(
     measured = [_Measured() for _ in range(1 + len(programs))]
     for done, region in enumerate(folder.whole_images(count), start=1):
         ink = draw(region.pixels).ink
+        faces = find_faces(region.pixels, face_network) if face_network else []
         pictures = [region.pixels, *(program.cartoon(region) for program in programs)]
         for one, picture in zip(measured, pictures, strict=True):
             one.ink.add(picture, ink)
+            if face_network:
+                one.faces.add(picture, faces, face_network)
             if trained and (view := _view(picture)) is not None:
                 one.views.append(view)
         on_progress(done)

@@ -75,6 +75,10 @@ class WholeFigures:
     """Share of the ink of the photos' drawings that is a dark line, 0..1; None without ink."""
     foreign_ink: float | None
     """Share of the dark lines that the drawings do not have, 0..1; None without lines."""
+    faces_found: float | None
+    """Share of the photos' faces that are found, 0..1; None without faces or their network."""
+    landmarks_moved: float | None
+    """Mean distance of landmarks to those in the photo, over the distance of the eyes."""
 
 
 @dataclass(frozen=True)
