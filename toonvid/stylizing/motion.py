@@ -36,6 +36,8 @@ _LARGEST_DIFFERENCE = 64.0  # levels that count; what has been hidden or uncover
 _PRIOR = 1.0  # squared levels per pixel; weight of the coarser vector where there is little texture
 _LARGEST_STEP = 1.5  # pixels by which a vector may differ from the coarser one
 _DEAD_ZONE = 1 / 16  # pixels; less is noise, and moving by it would only blur
+_STILL_FACTOR = 0.7  # a window stays if its error there is below this share of the moved one's,
+_STILL_ERROR = 0.1  # and squared levels; below 1, because vectors are compared in whole pixels
 _WINDOW_PIXELS = 9 * CELL**2
 
 
@@ -56,8 +58,10 @@ def find_motion(before: Luma, after: Luma) -> Vectors:
     while len(sizes) < _SIZES and min(sizes[-1][1].shape) >= 2 * CELL * _FEWEST_CELLS:
         sizes.append((_halve(sizes[-1][0]), _halve(sizes[-1][1])))
     across, down = _search(*sizes[-1])
-    for smaller_before, smaller_after in reversed(sizes):
+    for smaller_before, smaller_after in reversed(sizes[1:]):
         across, down = _refine(smaller_before, smaller_after, across, down)
+        across, down = _keep_still(smaller_before, smaller_after, across, down)
+    across, down = _refine(before, after, across, down)
     vectors = np.stack([across, down], axis=2)
     vectors[(np.abs(vectors) < _DEAD_ZONE).all(axis=2)] = 0
     return np.rint(vectors * FRACTION).astype(np.int32)
@@ -164,10 +168,30 @@ def _refine(before: Luma, after: Luma, across: Luma, down: Luma) -> tuple[Luma, 
     )
 
 
+def _keep_still(before: Luma, after: Luma, across: Luma, down: Luma) -> tuple[Luma, Luma]:
+    """Set vectors to 0 where a window fits better without them.
+
+    Vectors of a moving object reach into backgrounds with little texture, where they would drag
+    along what the cartoon shows there.
+    """
+    covered = np.s_[: across.shape[0] * CELL, : across.shape[1] * CELL]
+    before, after = before[covered], after[covered]
+    whole = np.rint(np.stack([across, down], axis=2)).astype(np.int32)
+    whole = keep_inside(whole, CELL, after.shape, unit=1)
+    still, moved = (
+        _window_sums(_cell_sums(difference * difference))
+        for difference in (before - after, _fetch_cells(before, whole) - after)
+    )
+    allowed = moved * np.float32(_STILL_FACTOR) + np.float32(_STILL_ERROR * _WINDOW_PIXELS)
+    stays = (still <= allowed) & whole.any(axis=2)
+    return np.where(stays, np.float32(0), across), np.where(stays, np.float32(0), down)
+
+
 def _fetch_cells(before: Luma, whole: Vectors) -> Luma:
     """The frame before, moved by whole pixels; sides are multiples of a cell."""
     offsets = cell_offsets(whole, CELL, before.shape[1])[:, None]
-    index = offsets + np.arange(before.size).reshape(len(whole), CELL, -1)
+    index = np.arange(before.size).reshape(len(whole), CELL, -1)
+    index += offsets
     return before.ravel().take(index, mode="clip").reshape(before.shape)
 
 

@@ -18,9 +18,9 @@ from toonvid.video import Pixels
 
 _WHOLE = 256  # sum of the weights of a blend: 255 * 256 + 128 fits 16 bits
 _FRACTION_BITS = 4  # FRACTION is 2 to the power of this
-_BAND_PIXELS = 20_000  # moved at a time, so that intermediate values stay in the CPU's cache
+_BAND_PIXELS = 40960  # moved at a time, so that intermediate values stay in the CPU's cache
 _NEAR_PIXELS = 2  # distance at which a color has to be found in the present frame
-_NEAR_LEVELS = 16  # levels by which a moved color may be beyond those near it
+_NEAR_LEVELS = 8  # levels by which a moved color may be beyond those near it
 
 
 @dataclass(frozen=True)
@@ -126,9 +126,9 @@ def blend_moved(
 ) -> PackedFrame:
     """frame + weights / 256 (moved - frame), rounded, where moved is the last frame as in `move`.
 
-    Where a band moves, what the last frame shows there is brought into the range of the colors that
-    the present frame has around a pixel (Karis, 2014, does so against ghosts in games): a line
-    that moves with the wrong cell would be seen where there is none.
+    Where a cell or one beside it moves, what the last frame shows there is brought into the range
+    of the colors that the present frame has around a pixel (Karis, 2014, does so against ghosts in
+    games): a line that moves with the wrong cell would be seen where there is none.
 
     Args:
         frame: The present frame.
@@ -138,108 +138,105 @@ def blend_moved(
         weights: In 1/256, for squares of 2 x 2 pixels, (ceil(H / 2), ceil(W / 2)).
     """
     result = PackedFrame.empty(frame.height, frame.width)
-    for rows, moved, is_moving in _moved_bands(last, vectors, cell):
+    for rows, moved, near_motion in _moved_bands(last, vectors, cell):
+        count = rows.stop - rows.start
         share = weights[rows.start // 2 : -(-rows.stop // 2)].repeat(8, axis=1)
-        share = share[:, : 4 * frame.width].repeat(2, axis=0)[: rows.stop - rows.start]
-        if is_moving:
-            _clip_to_near_colors(moved, frame, rows)
-        result.rows(rows)[...] = _mix(frame.rows(rows), moved, share)
+        share = share[:, : 4 * frame.width]
+        if near_motion is not None:
+            moved = _clip_to_near_colors(moved, frame, rows, cell, near_motion)
+        pairs = (count // 2, 2, 4 * frame.width) if count % 2 == 0 else (count, 1, 4 * frame.width)
+        share = share[:, None] if count % 2 == 0 else share.repeat(2, axis=0)[:count, None]
+        mixed = _mix(frame.rows(rows).reshape(pairs), moved.reshape(pairs), share)
+        result.rows(rows)[...] = mixed.reshape(count, -1)
     return result
 
 
-def _mix(frame: Pixels, last: NDArray[np.unsignedinteger], share: NDArray[np.uint16]) -> Pixels:
-    """frame + share / 256 (last - frame), rounded; `share` is overwritten."""
+def _mix(frame: Pixels, last: Pixels, share: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """frame + share / 256 (last - frame), rounded."""
     mixed = last * share
-    np.subtract(_WHOLE, share, out=share)
-    share *= frame
-    mixed += share
+    mixed += frame * (_WHOLE - share)
     mixed += _WHOLE // 2
     mixed >>= 8
-    return mixed.astype(np.uint8)
-
-
-@dataclass(frozen=True)
-class _Memory:
-    """Intermediate values of a band. Reused, because fresh memory costs more than arithmetic."""
-
-    index: NDArray[np.intp]
-    neighbor: NDArray[np.uint32]
-    moved: NDArray[np.uint16]
-    part: NDArray[np.uint16]
-
-    @classmethod
-    def allocate(cls, pixels: int) -> _Memory:
-        return cls(
-            index=np.empty(pixels, np.intp),
-            neighbor=np.empty(pixels, np.uint32),
-            moved=np.empty(4 * pixels, np.uint16),
-            part=np.empty(4 * pixels, np.uint16),
-        )
+    return mixed
 
 
 def _moved_bands(
     last: PackedFrame, vectors: Vectors, cell: int
-) -> Iterator[tuple[slice, NDArray[np.unsignedinteger], bool]]:
+) -> Iterator[tuple[slice, Pixels, NDArray[np.bool_] | None]]:
     """Yields the moved frame by bands, from the top to the bottom.
 
     Yields:
-        Which rows they are; their bytes, (rows, 4 W), valid until the next band; and whether any of
-        them moves.
+        Which rows they are; their bytes, (rows, 4 W), not to be changed; and which cells move or
+        are beside one that does, (rows of cells, columns), or None where there is none.
     """
     height, width = last.height, last.width
     vectors = keep_inside(vectors, cell, (height, width), FRACTION)
     offsets = cell_offsets(vectors >> _FRACTION_BITS, cell, width)
-    shares = _neighbor_shares((vectors & (FRACTION - 1)).astype(np.uint16))
+    fractions = (vectors & (FRACTION - 1)).astype(np.uint16)
+    near_motion = _beside((vectors != 0).any(axis=2))
     bytes_of_cells = 4 * column_repeats(vectors.shape[1], cell, width)
     # The last row of cells may be higher than the others, and is a band of its own.
     regular = len(vectors) - 1
     group = max(1, _BAND_PIXELS // (cell * width))
     starts = [*range(0, regular, group), regular]
-    memory = _Memory.allocate(max(group * cell, height - regular * cell) * width)
     for start, stop in zip(starts, [*starts[1:], len(vectors)], strict=True):
         rows = slice(start * cell, height if stop > regular else stop * cell)
         if not vectors[start:stop].any():
-            yield rows, last.rows(rows), False
+            is_near = near_motion[start:stop].any()
+            yield rows, last.rows(rows), near_motion[start:stop] if is_near else None
             continue
-        first = np.arange(rows.start * width, rows.stop * width, width)
-        first = first.reshape(stop - start, -1, 1)
-        index = memory.index[: first.size * width].reshape(*first.shape[:2], width)
-        np.add(offsets[start:stop, None] + np.arange(width), first, out=index)
-        moved = memory.moved[: 4 * index.size].reshape(*first.shape[:2], 4 * width)
-        part = memory.part[: moved.size].reshape(moved.shape)
-        neighbor = memory.neighbor[: index.size].reshape(index.shape)
-        for (below, right), share in shares.items():
-            is_first = below == right == 0
-            if not is_first and not share[start:stop].any():
-                continue
-            last.values[below * width + right :].take(index, mode="clip", out=neighbor)
-            wide = share[start:stop].repeat(bytes_of_cells, axis=1)[:, None]
-            np.multiply(neighbor.view(np.uint8), wide, out=moved if is_first else part)
-            if not is_first:
-                moved += part
-        moved += _WHOLE // 2
-        moved >>= 8
-        yield rows, moved.reshape(-1, 4 * width), True
+        # Each row of cells with the row below it, to which its last pixels may be interpolated.
+        cell_rows = (rows.stop - rows.start) // (stop - start) + 1
+        first = np.arange(start, stop)[:, None] * (cell * width) + np.arange(cell_rows) * width
+        index = (offsets[start:stop, None] + np.arange(width)) + first[:, :, None]
+        across, down = (
+            fractions[start:stop, None, :, axis].repeat(bytes_of_cells, axis=2) for axis in (0, 1)
+        )
+        moved = _interpolate(last.values, index, across, down)
+        yield rows, moved.reshape(-1, 4 * width), near_motion[start:stop]
 
 
-def _neighbor_shares(
-    fractions: NDArray[np.uint16],
-) -> dict[tuple[int, int], NDArray[np.uint16]]:
-    """Bilinear weights of the neighbor so many rows below and columns right, in 1/256, by cell."""
-    across, down = fractions[..., 0], fractions[..., 1]
-    return {
-        (0, 0): (FRACTION - across) * (FRACTION - down),
-        (0, 1): across * (FRACTION - down),
-        (1, 0): (FRACTION - across) * down,
-        (1, 1): across * down,
-    }
+def _beside(moving: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Cells that are set, and the eight around each."""
+    padded = np.pad(moving, 1)
+    rows = padded[:-2] | padded[1:-1] | padded[2:]
+    beside: NDArray[np.bool_] = rows[:, :-2] | rows[:, 1:-1] | rows[:, 2:]
+    return beside
+
+
+def _interpolate(
+    values: NDArray[np.uint32],
+    index: NDArray[np.intp],
+    across: NDArray[np.uint16],
+    down: NDArray[np.uint16],
+) -> Pixels:
+    """Fetch pixels and interpolate them, to the right first and then down.
+
+    Args:
+        values: Those of a packed frame.
+        index: Where pixels are fetched, (rows of cells, cell + 1, W).
+        across, down: In 1 / FRACTION pixels, for each byte, (rows of cells, 1, 4 W).
+
+    Returns:
+        Bytes, (rows of cells, cell, 4 W).
+    """
+    row: Pixels = values.take(index, mode="clip").view(np.uint8)
+    wide = row * (FRACTION - across)
+    if across.any():
+        wide += values[1:].take(index, mode="clip").view(np.uint8) * across
+    moved = wide[:, :-1] * (FRACTION - down)
+    if down.any():
+        moved += wide[:, 1:] * down
+    moved += _WHOLE // 2
+    moved >>= 8
+    return moved.astype(np.uint8)
 
 
 def _clip_to_near_colors(
-    moved: NDArray[np.unsignedinteger], frame: PackedFrame, rows: slice
-) -> None:
+    moved: Pixels, frame: PackedFrame, rows: slice, cell: int, near_motion: NDArray[np.bool_]
+) -> Pixels:
     """Bring moved bytes, (rows, 4 W), between those near them in the present frame, channel by
-    channel.
+    channel, in the cells that move and those beside them.
 
     Near are 6 rows, and every second one of 5 columns: the lines of a cartoon are wider than one.
     """
@@ -247,17 +244,32 @@ def _clip_to_near_colors(
     wanted = np.arange(rows.start - _NEAR_PIXELS, rows.stop + count % 2 + _NEAR_PIXELS)
     pixels = frame.values[: frame.height * frame.width].reshape(frame.height, -1)
     near = pixels.take(wanted, axis=0, mode="clip").view(np.uint8)
-    lowest, highest = (_extremes(near, extreme) for extreme in (np.minimum, np.maximum))
-    lowest = np.maximum(lowest, _NEAR_LEVELS) - np.uint8(_NEAR_LEVELS)
-    highest = np.minimum(highest, 255 - _NEAR_LEVELS) + np.uint8(_NEAR_LEVELS)
-    np.maximum(moved, lowest.repeat(2, axis=0)[:count], out=moved)
-    np.minimum(moved, highest.repeat(2, axis=0)[:count], out=moved)
+    lowest, highest = _extremes(near, np.minimum), _extremes(near, np.maximum)
+    # Arrays, because NumPy compares bytes with a scalar one by one.
+    margin = np.full_like(lowest, _NEAR_LEVELS)
+    np.maximum(lowest, margin, out=lowest)
+    lowest -= margin
+    np.minimum(highest, ~margin, out=highest)
+    highest += margin
+    if not near_motion.all():
+        repeats = 4 * column_repeats(near_motion.shape[1], cell, frame.width)
+        still = np.uint8(255) * ~near_motion.repeat(repeats, axis=1)[:, None]
+        for_cells = (len(near_motion), -1, 4 * frame.width)
+        lowest.reshape(for_cells)[...] &= ~still
+        highest.reshape(for_cells)[...] |= still
+    if count % 2 == 0:
+        pairs = moved.reshape(count // 2, 2, -1)
+        clipped = np.minimum(np.maximum(pairs, lowest[:, None]), highest[:, None])
+        return clipped.reshape(count, -1)
+    lowest, highest = (each.repeat(2, axis=0)[:count] for each in (lowest, highest))
+    return np.minimum(np.maximum(moved, lowest), highest)
 
 
 def _extremes(near: Pixels, extreme: np.ufunc) -> Pixels:
     """Lowest or highest bytes around each pair of rows, (rows / 2 - 2, 4 W)."""
     pairs: Pixels = extreme(near[::2], near[1::2])
-    high: Pixels = extreme(extreme(pairs[:-2], pairs[1:-1]), pairs[2:])
+    high: Pixels = extreme(pairs[:-2], pairs[1:-1])
+    extreme(high, pairs[2:], out=high)
     wide = high.copy()
     reach = 4 * _NEAR_PIXELS
     extreme(wide[:, reach:], high[:, :-reach], out=wide[:, reach:])

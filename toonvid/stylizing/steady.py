@@ -22,9 +22,9 @@ WARM_UP_FRAMES = 4
 """Frames at the end of a segment from which the state at the next one's start is made. More of them
 make the start smoother, and cost as many stylized frames when a conversion resumes."""
 
-_CHANGE_LEVELS = 14.0  # change of the source, in levels of 255, at which 1/e of the hold is left
-_SLOPE_ALLOWANCE = 5  # sixteenths of the slope that are not a change: vectors are not exact
-_NEAR_CHANGE_LEVELS = 9  # levels by which a change nearby counts less than one at a pixel
+_CHANGE_LEVELS = 16.0  # change of the source, in levels of 255, at which 1/e of the hold is left
+_SLOPE_ALLOWANCE = 6  # sixteenths of the slope that are not a change: vectors are not exact
+_NEAR_CHANGE_LEVELS = 12  # levels by which a change nearby counts less than one at a pixel
 _ROWS_PER_REACH = (
     240  # rows of the frame for each 2 pixels that a change reaches: half a thick line
 )
@@ -140,8 +140,9 @@ def _find_changes(frame: PackedFrame, last: PackedFrame) -> NDArray[np.uint8]:
     sums = rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]
     sums >>= 3  # a division by 9 takes ten times as long
     local = np.clip(sums, 0, 255, out=sums).astype(np.uint8)
-    near = _largest_near(local, max(2, 2 * frame.height // _ROWS_PER_REACH))
-    near = np.maximum(near, _NEAR_CHANGE_LEVELS) - np.uint8(_NEAR_CHANGE_LEVELS)
+    near = _largest_near(local, max(3, 2 * frame.height // _ROWS_PER_REACH))
+    margin = np.full_like(near, _NEAR_CHANGE_LEVELS)
+    near = np.maximum(near, margin) - margin
     changed: NDArray[np.uint8] = np.maximum(local, near)
     return changed
 

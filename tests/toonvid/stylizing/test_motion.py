@@ -36,6 +36,20 @@ def test_two_parts_have_vectors_of_their_own():
     assert np.abs(vectors[3:-3, 21:-4] - [4, 0]).max() <= 0.5
 
 
+def test_a_moving_object_does_not_drag_a_faint_background_along():
+    rows = np.indices((128, 160))[0]
+    background = 200 + 2 * (rows % 32 > 15)  # faint steps, which every vector nearly fits
+
+    def object_at(left: int) -> Luma:
+        frame = background.astype(np.float32)
+        frame[40:90, left : left + 40] = scene()[:50, :40]
+        return frame
+
+    vectors = find_motion(object_at(60), object_at(65)) / FRACTION
+    assert np.abs(np.median(vectors[13:20, 20:24], axis=(0, 1)) - [-5, 0]).max() <= 0.25
+    assert np.abs(vectors[:, 32:]).max() <= 0.5
+
+
 def test_equal_frames_do_not_move():
     assert not find_motion(scene(), scene()).any()
 

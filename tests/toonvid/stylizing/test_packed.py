@@ -101,4 +101,14 @@ def test_a_moved_line_is_not_seen_where_no_line_is_near():
         weights=held,
     ).unpack()
     assert (blended[20:23, 8:22] == 0).all()
-    assert (blended[20:23, 28:56] == 200 - 16).all()
+    moving = vectors(1, 0, 48, 64)
+    moving[:, 4:] = 0
+    blended_right = blend_moved(
+        frame=PackedFrame.pack(frame),
+        last=PackedFrame.pack(last),
+        vectors=moving,
+        cell=CELL,
+        weights=held,
+    ).unpack()
+    assert (blended_right[20:23, 40:] == 0).all()  # other cells keep what they showed
+    assert (blended[20:23, 28:56] == 200 - 8).all()

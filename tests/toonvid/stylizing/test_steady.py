@@ -46,13 +46,14 @@ def test_flicker_over_a_still_source_is_mostly_gone():
 
 def test_a_part_that_changes_is_drawn_anew_and_the_rest_is_kept():
     stage = SteadyStage(0.85)
-    stage.apply(plain(100), plain(50))
-    source, cartoon = plain(100), plain(60)
-    source[:, :20], cartoon[:, :20] = 200, 220
+    source, cartoon = texture(96, 160), np.full((96, 160, 3), 60, np.uint8)
+    stage.apply(source.copy(), cartoon - 10)
+    source[:, :40] = 255 - source[:, :40]
+    cartoon[:, :40] = 220
     steady = stage.apply(source, cartoon)
-    assert (steady[:, :16] == 220).all()
+    assert (steady[:, :36] == 220).all()
     # 60 - 0.85 * 10, except beside the change, where outlines are drawn anew as well.
-    assert (np.abs(steady[:, 28:].astype(int) - 51.5) <= 1).all()
+    assert (np.abs(steady[:, 80:].astype(int) - 51.5) <= 1).all()
 
 
 @pytest.mark.parametrize("pixels_per_frame", [1, 3, 9])
