@@ -178,7 +178,8 @@ def _refine(before: Luma, after: Luma, across: Luma, down: Luma) -> tuple[Luma, 
     gained -= xx * new_across**2 + 2 * xy * new_across * new_down + yy * new_down**2
     is_noise = gained < _NOISE_SHARE * error + np.float32(_NOISE_ERROR * _WINDOW_PIXELS)
     is_noise &= np.maximum(np.abs(new_across), np.abs(new_down)) < _SHORT
-    return np.where(is_noise, 0, new_across), np.where(is_noise, 0, new_down)
+    zero = np.float32(0)
+    return np.where(is_noise, zero, new_across), np.where(is_noise, zero, new_down)
 
 
 def _keep_still(before: Luma, after: Luma, across: Luma, down: Luma) -> tuple[Luma, Luma]:
