@@ -102,9 +102,9 @@ def test_a_photo_with_a_simple_edit_stays_a_photo(
 
 
 def bordered_jpeg(image: Pixels) -> Pixels:
-    """Three times as large, within a thin white border."""
+    """Three times as large, within a white border."""
     large = cv2.resize(image, None, fx=3, fy=3, interpolation=cv2.INTER_CUBIC)
-    large[:8] = large[-8:] = large[:, :8] = large[:, -8:] = 255
+    large[:24] = large[-24:] = large[:, :24] = large[:, -24:] = 255
     return large
 
 

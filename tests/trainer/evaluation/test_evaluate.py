@@ -350,6 +350,17 @@ def test_pictures_of_another_program_are_measured_like_an_engines(
     assert other.change == negative.change
 
 
+def test_photos_without_a_picture_are_left_out_for_all(place: Path, tmp_path: Path) -> None:
+    for path in sorted((place / "photos").iterdir())[:2]:
+        write_image(tmp_path / f"{path.stem}.png", read_image(path))
+    sources = replace(sources_at(place), content_weights=None, art=None, cartoons=None)
+    pictures = (PictureProgram("other", str(tmp_path)),)
+    found = evaluated(place, "identity", sources=sources, pictures=pictures)
+    assert (found.photos.images, found.whole_photos) == (2, 2)
+    identity, other = found.engines
+    assert identity.surface == other.surface == found.photos.surface
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
