@@ -40,7 +40,12 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         # weights_only, because a pickle could run code.
         with path.open("rb") as file:
             values = torch.load(file, map_location="cpu", weights_only=True)
-    except (OSError, SafetensorError, RuntimeError, ValueError, EOFError) as error:
+    except SafetensorError as error:
+        raise TrainingError(
+            f"cannot read the content weights {path}: neither PyTorch's format nor whole"
+            f" safetensors ({error})"
+        ) from error
+    except (OSError, RuntimeError, ValueError, EOFError) as error:
         raise TrainingError(f"cannot read the content weights {path}: {error}") from error
     except pickle.UnpicklingError as error:
         raise TrainingError(f"{path} is not a file of weights") from error
