@@ -1,32 +1,31 @@
-"""Train the shipped styles; docs/research/styles.md describes them and their images.
+"""Train and export the shipped styles; docs/research/styles.md describes them and their pictures.
 
-    python scripts/train_styles.py --photos DIR --pepper DIR --wiehan DIR \
-        --content-weights FILE -o runs [STYLE...]
+    python scripts/train_styles.py train --photos DIR --cartoons DIR -o runs [STYLE...]
+    python scripts/train_styles.py export --photos DIR -o runs --engines engines [STYLE...]
 
-In: folders with the same images as those of the shipped styles, which is checked by a hash. Out: a
-run for each style, and engines in `runs/engines`. Each style is a run of `toonvid train`, so that
-the same command resumes where it stopped.
+In: photos, and a folder with `glitch/`, `storybook/` and `pepper/`. Out: a run of `toonvid train`
+for each style, which the same command resumes, and engines. `ink` is trained first; the others
+begin with its generator. `manga` and `poster` are `ink` with another look, and need no training.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
-import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import msgspec
-from torch import Tensor
 
 from toonvid.engine import DataSource
-from trainer.training.state_file import find_state, load_state, save_state
+from trainer.config import TrainConfig, change_config
+from trainer.training.run_folder import RunRecord
 
-PHOTO_SOURCES = (
+PHOTOS = (
     DataSource(
         "nips2017, its CC BY 2.0 part",
         "584 photographers on Flickr, each named in ink.credits.csv",
@@ -40,474 +39,231 @@ PHOTO_SOURCES = (
         images=172,
     ),
     DataSource("photostream", "not stated by the set", "MIT", images=59),
-)
-
-
-@dataclass(frozen=True)
-class Cartoons:
-    """Images of one artist, and how they are used."""
-
-    source: DataSource
-    """Entry of the engine's card."""
-    sha256: str
-    """Hash of the folder; see `folder_sha256`."""
-    held_out: str
-    """Regular expression for the names of images that are not trained on."""
-    doubled: str
-    """Regular expression for the names of images that are used twice as often."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How one style is made: trained, or averaged from other styles."""
-
-    style: str
-    """Name of the style."""
-    description: str
-    """Description on the engine's card."""
-    license: str
-    """License of the engine."""
-    cartoons: Cartoons | None
-    """Cartoons of the adversarial phase; None if there is no such phase."""
-    start_from: str | None
-    """Style whose generator the training starts from; None starts at random."""
-    settings: tuple[str, ...] = ()
-    """Options of `toonvid train --set`, on top of the preset."""
-    preset: str = "lite"
-    """Preset of `toonvid train`."""
-    averaged: tuple[tuple[str, float], ...] = ()
-    """Styles and their shares in a weighted mean of weights; nothing is trained then."""
-    contrast: float = 1.0
-    """Factor on the contrast of the cartoons, for averaged weights only."""
-
-
-PHOTOS_SHA256 = "8bc282aeb1584c0e3bbbfe2efdb34e7feb5b6bb135962d3596977c1c69dfb368"
-
-PEPPER = Cartoons(
     DataSource(
-        "Pepper&Carrot, panels and covers of episodes 1 to 7, 9 to 18 and 20 to 23",
-        "David Revoy",
+        "frames of the clips butterfly and bee",
+        "Flutter documentation assets",
+        "CC0-1.0",
+        "https://github.com/flutter/assets-for-api-docs",
+        images=52,
+    ),
+    DataSource(
+        "frames of the clips car-detection, one-by-one-person-detection and person_asl",
+        "Intel sample videos",
         "CC-BY-4.0",
-        "https://www.peppercarrot.com",
-        images=414,
+        "https://github.com/intel-iot-devkit/sample-videos",
+        images=96,
     ),
-    sha256="18fefedc43003e4bdfa412c369467f7c92d9f17da3fdd4677de9bc6a861eacfe",
-    held_out=r"e(08|19)p",
-    doubled=r"e(1\d|2\d)p",  # later episodes have more ink and a more uniform style
 )
 
-WIEHAN = Cartoons(
-    DataSource(
-        "African Storybook, 38 stories with Wiehan de Jager's pictures",
-        "Wiehan de Jager",
-        "CC-BY",
-        "https://www.africanstorybook.org",
-        images=338,
+GLITCH = DataSource(
+    "Glitch, backgrounds of the game; hubs 64, 71, 88 and 116 left out",
+    "Tiny Speck",
+    "CC0-1.0",
+    images=110,
+)
+STORYBOOK = DataSource(
+    "African Storybook; stories 0014, 0121, 0216, 0235 and 0311 left out",
+    "15 illustrators, each named in storybook.credits.csv",
+    "CC-BY",
+    "https://www.africanstorybook.org",
+    images=110,
+)
+PEPPER = DataSource(
+    "Pepper&Carrot, panels and covers; episodes 8 and 19 left out",
+    "David Revoy",
+    "CC-BY-4.0",
+    "https://www.peppercarrot.com",
+    images=110,
+)
+
+
+@dataclass(frozen=True)
+class Style:
+    """A style: how its generator is trained, and how its layers are composed."""
+
+    title: str
+    """Title on the card."""
+    description: str
+    """Description on the card."""
+    look: tuple[str, ...]
+    """Options `look_*`, which change no weight."""
+    license: str = "MIT"
+    """License of the engine."""
+    cartoons: DataSource | None = None
+    """Art of the adversarial phase, in the folder of the style's name; None: no such phase."""
+    drawing: tuple[str, ...] = ()
+    """Options that change the drawing."""
+    trained: bool = True
+    """Whether the style has weights of its own; False: those of `ink`."""
+
+
+STYLES = {
+    "ink": Style(
+        "Ink",
+        "A line comic: flat colors in a few tones, and ink at full opacity along the edges.",
+        look=(),
     ),
-    sha256="7d47c06e1b6fa45b84d4e2584dbea2a49c67695a6014be2fd949225917d2eadd",
-    held_out=r"(0072|0115|0202|0289)_",
-    doubled=r"$^",
-)
-
-STABLE = (
-    "initialization.pixel_only_steps=0",
-    "initialization.equivariance_weight=600",
-    "sheet_every=400",
-)
-"""Settings of runs that start from trained lines: all losses are used from the first step."""
-
-WITH_CARTOONS = (
-    "initialization.steps=0",
-    "adversarial.learning_rate_schedule=cosine",
-    "adversarial.ink_weight=10",
-    "sheet_every=500",
-)
-"""Settings of runs with cartoons. The ink weight is that of the initialization phase, so that lines
-are kept."""
-
-PAPER_LOSSES = (
-    "content_target=photo",
-    "objective=bce",
-    "initialization.steps=500",
-    "initialization.pixel_only_steps=0",
-    "initialization.pixel_weight=0",
-    "initialization.gradient_difference_weight=0",
-    "initialization.stability_weight=0",
-    "initialization.equivariance_weight=0",
-    "initialization.content_weight=10",
-    "adversarial.steps=5500",
-    "adversarial.learning_rate=4e-4",
-    "adversarial.learning_rate_schedule=cosine",
-    "adversarial.smoothed_weight=1",
-    "adversarial.content_weight=10",
-    "adversarial.pixel_weight=0",
-    "adversarial.gradient_difference_weight=0",
-    "adversarial.color_weight=0",
-    "adversarial.stability_weight=0",
-    "adversarial.equivariance_weight=0",
-    "sheet_every=1000",
-)
-"""Settings for the losses of the paper with the networks of `lite`, as a baseline."""
-
-RECIPES = {
-    recipe.style: recipe
-    for recipe in (
-        Recipe(
-            "ink-lines",
-            "First step of ink: bolder lines and colors.",
-            "MIT",
-            cartoons=None,
-            start_from=None,
-            settings=("sheet_every=1000",),
+    "manga": Style(
+        "Manga",
+        "Black-and-white manga: ink, white, and grays in shadows.",
+        look=("look_saturation=0", "look_tones=3", "look_exposure=1.6", "look_ink=1.1"),
+        trained=False,
+    ),
+    "poster": Style(
+        "Poster",
+        "A screen print in four inks: navy, teal, red and cream.",
+        look=(
+            "look_tones=4",
+            "look_exposure=1.15",
+            "look_ink_color=0a2338",
+            "look_palette=0a2a43,0f4c6b,d2382f,8fb8b0,fbe6bb",
+            "look_palette_share=0.9",
         ),
-        Recipe(
-            "ink-calm",
-            "Second step of ink: the same lines, less saturated areas.",
-            "MIT",
-            cartoons=None,
-            start_from="ink-lines",
-            settings=(
-                *STABLE,
-                "initialization.steps=800",
-                "initialization.learning_rate=1e-3",
-                "initialization.gradient_difference_weight=16",
-                "initialization.stability_weight=70",
-                "initialization.color_weight=6",
-            ),
+        trained=False,
+    ),
+    "glitch": Style(
+        "Glitch",
+        "A painted background of an animated film: hard-edged color without lines.",
+        look=(
+            "look_ink=0",
+            "look_tones=5",
+            "look_sharpness=6",
+            "look_saturation=2.2",
+            "look_exposure=1.05",
+            "look_ink_color=33204d",
+            "look_palette=1b1040,5a3d8c,3fa89a,e8d86a,fff6d8",
+            "look_palette_share=0.18",
         ),
-        Recipe(
-            "ink-settled",
-            "Third step of ink: colors closer to the photo's.",
-            "MIT",
-            cartoons=None,
-            start_from="ink-calm",
-            settings=(
-                *STABLE,
-                "initialization.steps=500",
-                "initialization.learning_rate=8e-4",
-                "initialization.gradient_difference_weight=22",
-                "initialization.stability_weight=50",
-                "initialization.color_weight=24",
-            ),
+        cartoons=GLITCH,
+        drawing=("cartoon_colors=0.7", "color_rounding=3"),
+    ),
+    "storybook": Style(
+        "Storybook",
+        "A picture book: bold outlines and bright flat fills.",
+        license="CC-BY-4.0",
+        look=(
+            "look_tones=3",
+            "look_saturation=1.8",
+            "look_exposure=1.25",
+            "look_ink_color=170a05",
+            "look_palette=3a1a10,b5532a,f2a93b,ffe2a0,fff8f0",
+            "look_palette_share=0.08",
         ),
-        Recipe(
-            "ink",
-            "A line comic: flat colors in a few tones, and ink at full opacity along the edges.",
-            "MIT",
-            cartoons=None,
-            start_from=None,
-            preset="cel",
+        cartoons=STORYBOOK,
+        drawing=("cartoon_colors=0.5", "ink_growth=1", "color_rounding=2"),
+    ),
+    "pepper": Style(
+        "Pepper",
+        "Brown lines over soft paint on warm paper, after David Revoy's Pepper&Carrot.",
+        license="CC-BY-4.0",
+        look=(
+            "look_tones=12",
+            "look_sharpness=1.5",
+            "look_saturation=1.0",
+            "look_exposure=1.1",
+            "look_ink_color=432112",
+            "look_palette=12262b,2f5f5e,a98f66,ecd9a8,fff7e3",
+            "look_palette_share=0.3",
         ),
-        Recipe(
-            "manga",
-            "Black-and-white manga: ink, white, and grays in shadows.",
-            "MIT",
-            cartoons=None,
-            start_from=None,
-            preset="cel",
-            settings=(
-                "look_saturation=0",
-                "look_tones=3",
-                "look_exposure=1.6",
-                "look_ink=1.1",
-            ),
-        ),
-        Recipe(
-            "pepper-palette",
-            "First step: the artist's colors, with flicker.",
-            "CC-BY-4.0",
-            PEPPER,
-            start_from="ink-lines",
-            settings=(
-                *WITH_CARTOONS,
-                "adversarial.steps=2600",
-                "adversarial.learning_rate=4e-4",
-                "adversarial.adversarial_weight=6",
-                "adversarial.gradient_difference_weight=3",
-                "adversarial.equivariance_weight=100",
-                "adversarial.stability_weight=10",
-            ),
-        ),
-        Recipe(
-            "pepper-lively",
-            "Second step of pepper: stable edges, colors of the palette.",
-            "CC-BY-4.0",
-            PEPPER,
-            start_from="pepper-palette",
-            settings=(
-                *WITH_CARTOONS,
-                "adversarial.steps=400",
-                "adversarial.learning_rate=3e-4",
-                "adversarial.adversarial_weight=6",
-                "adversarial.gradient_difference_weight=7",
-                "adversarial.equivariance_weight=400",
-                "adversarial.stability_weight=18",
-            ),
-        ),
-        Recipe(
-            "pepper-strange",
-            "Trained by the discriminator mostly: the artist's colors in unusual places.",
-            "CC-BY-4.0",
-            PEPPER,
-            start_from="ink-lines",
-            settings=(
-                *WITH_CARTOONS,
-                "adversarial.steps=3800",
-                "adversarial.learning_rate=4e-4",
-                "adversarial.adversarial_weight=6",
-                "adversarial.gradient_difference_weight=6",
-                "adversarial.equivariance_weight=400",
-                "adversarial.stability_weight=24",
-            ),
-        ),
-        Recipe(
-            "pepper-drawn",
-            "Trained further on drawings in the artist's colors.",
-            "CC-BY-4.0",
-            PEPPER,
-            start_from="pepper-strange",
-            settings=(
-                *WITH_CARTOONS,
-                "adversarial.steps=1500",
-                "adversarial.learning_rate=4e-4",
-                "adversarial.adversarial_weight=4",
-                "adversarial.pixel_weight=3",
-                "adversarial.gradient_difference_weight=4",
-                "adversarial.equivariance_weight=400",
-                "adversarial.stability_weight=24",
-                "adversarial.color_weight=0",
-                "cartoon_colors=1",
-            ),
-        ),
-        Recipe(
-            "pepper",
-            "Warm paper, teal shadows and soft paint, after the art of Pepper&Carrot.",
-            "CC-BY-4.0",
-            PEPPER,
-            start_from=None,
-            averaged=(("pepper-drawn", 0.25), ("pepper-lively", 0.75)),
-            contrast=1.035,
-        ),
-        Recipe(
-            "wiehan-palette",
-            "First step: the artist's colors, with flicker.",
-            "CC-BY-4.0",
-            WIEHAN,
-            start_from="ink-lines",
-            settings=(
-                *WITH_CARTOONS,
-                "adversarial.steps=3000",
-                "adversarial.learning_rate=4e-4",
-                "adversarial.adversarial_weight=4",
-                "adversarial.gradient_difference_weight=3",
-                "adversarial.equivariance_weight=600",
-                "adversarial.stability_weight=45",
-                "adversarial.color_weight=0.15",
-            ),
-        ),
-        Recipe(
-            "wiehan-lively",
-            "Second step of wiehan: sharp, with flicker on dark gray.",
-            "CC-BY-4.0",
-            WIEHAN,
-            start_from="wiehan-palette",
-            settings=(
-                *WITH_CARTOONS,
-                "adversarial.steps=400",
-                "adversarial.learning_rate=3e-4",
-                "adversarial.adversarial_weight=5",
-                "adversarial.gradient_difference_weight=6",
-                "adversarial.equivariance_weight=400",
-                "adversarial.stability_weight=70",
-                "adversarial.color_weight=0.2",
-            ),
-        ),
-        Recipe(
-            "wiehan-strange",
-            "Trained by the discriminator mostly: the artist's colors in unusual places.",
-            "CC-BY-4.0",
-            WIEHAN,
-            start_from="ink-lines",
-            settings=(
-                *WITH_CARTOONS,
-                "adversarial.steps=3800",
-                "adversarial.learning_rate=4e-4",
-                "adversarial.adversarial_weight=5",
-                "adversarial.gradient_difference_weight=6",
-                "adversarial.equivariance_weight=400",
-                "adversarial.stability_weight=80",
-                "adversarial.color_weight=0.15",
-            ),
-        ),
-        Recipe(
-            "wiehan-drawn",
-            "Trained further on drawings in the artist's colors.",
-            "CC-BY-4.0",
-            WIEHAN,
-            start_from="wiehan-strange",
-            settings=(
-                *WITH_CARTOONS,
-                "adversarial.steps=1500",
-                "adversarial.learning_rate=4e-4",
-                "adversarial.adversarial_weight=4",
-                "adversarial.pixel_weight=3",
-                "adversarial.gradient_difference_weight=5",
-                "adversarial.equivariance_weight=400",
-                "adversarial.stability_weight=60",
-                "adversarial.color_weight=0",
-                "cartoon_colors=0.6",
-            ),
-        ),
-        Recipe(
-            "wiehan",
-            "Saturated colors and yellow light, after Wiehan de Jager's picture books.",
-            "CC-BY-4.0",
-            WIEHAN,
-            start_from=None,
-            averaged=(("wiehan-drawn", 0.5), ("wiehan-lively", 0.5)),
-        ),
-        Recipe(
-            "pepper-baseline",
-            "The generator of pepper trained with the paper's losses, as a baseline.",
-            "CC-BY-4.0",
-            PEPPER,
-            start_from=None,
-            settings=PAPER_LOSSES,
-        ),
-        Recipe(
-            "wiehan-baseline",
-            "The generator of wiehan trained with the paper's losses, as a baseline.",
-            "CC-BY-4.0",
-            WIEHAN,
-            start_from=None,
-            settings=PAPER_LOSSES,
-        ),
-    )
+        cartoons=PEPPER,
+        drawing=("cartoon_colors=0.6",),
+    ),
 }
 
+TRAINING = (
+    *("batch_size=32", "content_images=10", "ema_decay=0.9995"),
+    *("initialization.learning_rate=1e-3", "initialization.stability_weight=0.5"),
+    *("initialization.warmup_steps=200", "initialization.pixel_only_steps=0"),
+    *("adversarial.stability_weight=0.5", "adversarial.adversarial_weight=0.25"),
+)
+"""Options of all trained styles, beside the preset `cel`."""
+FIRST_STEPS = 24_000
+"""Steps of `ink` from random weights."""
+NEXT_STEPS = (2_000, 1_200)
+"""Steps of the initialization and the adversarial phase of the styles that begin with `ink`."""
 
-def folder_sha256(folder: Path) -> str:
-    """SHA-256 over the names and the SHA-256 of all JPEG files in a folder, in order of names."""
-    files = sorted(folder.rglob("*.jpg"))
-    lines = (
-        f"{file.relative_to(folder).as_posix()} {hashlib.sha256(file.read_bytes()).hexdigest()}\n"
-        for file in files
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name in ("train", "export"):
+        command = commands.add_parser(name)
+        command.add_argument("--photos", type=Path, required=True)
+        command.add_argument("-o", "--runs", type=Path, default=Path("runs"))
+        command.add_argument("styles", nargs="*", metavar="STYLE", help=", ".join(STYLES))
+        if name == "train":
+            command.add_argument("--cartoons", type=Path, required=True)
+        else:
+            command.add_argument("--engines", type=Path, default=Path("engines"))
+    options = parser.parse_args()
+    if unknown := set(options.styles) - set(STYLES):
+        parser.error(f"no style {min(unknown)}; there are: {', '.join(STYLES)}")
+    for name in options.styles or STYLES:
+        if options.command == "export":
+            export(name, options)
+        elif STYLES[name].trained:
+            train(name, options)
 
 
-def check(folder: Path, wanted: str) -> None:
-    """Exit if a folder does not contain the images that the styles were trained on."""
-    if (found := folder_sha256(folder)) != wanted:
-        sys.exit(f"{folder} contains other images: its hash is {found}, not {wanted}")
+def train(name: str, options: argparse.Namespace) -> None:
+    """Train one style, or go on with it."""
+    style = STYLES[name]
+    first, second = (FIRST_STEPS, 0) if name == "ink" else NEXT_STEPS
+    settings = (*TRAINING, *style.drawing, *style.look)
+    steps = (f"initialization.steps={first}", f"adversarial.steps={second}")
+    run(
+        *("train", "-o", options.runs / name, "--preset", "cel", "--photos", options.photos),
+        *(["--cartoons", options.cartoons / name] if style.cartoons else []),
+        *(["--start-from", options.runs / "ink"] if name != "ink" else []),
+        *set_options((*settings, *steps)),
+    )
 
 
-def select(cartoons: Cartoons, folder: Path, target: Path) -> Path:
-    """Copy the images of a folder to `target/train`, and those not to train on to `target/held`."""
-    for file in sorted(folder.rglob("*.jpg")):
-        held = re.match(cartoons.held_out, file.name) is not None
-        place = target / ("held" if held else "train")
-        place.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, place / file.name)
-        if not held and re.match(cartoons.doubled, file.name):
-            shutil.copyfile(file, place / f"again_{file.name}")
-    return target / "train"
+def export(name: str, options: argparse.Namespace) -> None:
+    """Export one style; a style without weights of its own is a copy of the run of `ink`."""
+    style, folder = STYLES[name], options.runs / name
+    if not style.trained:
+        shutil.copytree(options.runs / "ink", folder, dirs_exist_ok=True)
+    change_look(folder / "run.json", style)
+    sources = (*PHOTOS, *([style.cartoons] if style.cartoons else []))
+    credits = folder / "credits.json"
+    credits.write_bytes(msgspec.json.encode(sources))
+    run(
+        *("export", folder, "--style", name, "-o", options.engines, "--title", style.title),
+        *("--description", style.description, "--license", style.license),
+        *("--credits", credits, "--calibration", options.photos),
+    )
+
+
+def change_look(path: Path, style: Style) -> None:
+    """Give the record of a run the look of a style; its weights are good for every look."""
+    values = json.loads(path.read_text())
+    config = change_config(TrainConfig.from_values(values.pop("config")), default_look())
+    record = RunRecord(config=change_config(config, style.look), **values)
+    path.write_text(json.dumps(asdict(replace(record)), indent=2))
+
+
+def default_look() -> Iterator[str]:
+    """Settings of the default of each option `look_*`."""
+    for field in TrainConfig.__dataclass_fields__.values():
+        if field.name.startswith("look_"):
+            yield f"{field.name}={'' if field.default == () else field.default}"
+
+
+def set_options(settings: tuple[str, ...]) -> list[str]:
+    """Arguments of `toonvid train` for settings `name=value`."""
+    return [part for setting in settings for part in ("--set", setting)]
 
 
 def run(*arguments: str | Path) -> None:
     """Run `toonvid`; exit if it fails."""
-    command = [sys.executable, "-m", "toonvid", *map(str, arguments)]
-    print("$ toonvid", *command[3:], flush=True)
-    if code := subprocess.run(command).returncode:
-        sys.exit(code)
+    done = subprocess.run([sys.executable, "-m", "toonvid", *map(str, arguments)])
+    if done.returncode:
+        sys.exit(done.returncode)
 
 
-def average(recipe: Recipe, runs: Path, folder: Path) -> None:
-    """Create a run whose generator has the weighted mean of the weights of other runs.
-
-    Runs that start from the same weights end in one basin of the loss, and the mean of their
-    weights combines their properties (Wortsman et al., "Model Soups", 2022).
-    """
-    states = [load_state(find_state(runs / name)) for name, _ in recipe.averaged]
-    shares = [share for _, share in recipe.averaged]
-    emas = [state.values["ema"] for state in states]
-    mean = {
-        name: sum(share * one[name] for share, one in zip(shares, emas, strict=True))
-        if value.is_floating_point()
-        else value
-        for name, value in emas[0].items()
-    }
-    scale_contrast(mean, recipe.contrast)
-    (folder / "states").mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(runs / recipe.averaged[0][0] / "run.json", folder / "run.json")
-    save_state(folder / "states", replace(states[0], values=states[0].values | {"ema": mean}))
-
-
-def scale_contrast(weights: dict[str, Tensor], factor: float) -> None:
-    """Change the weights of a `LiteGenerator`, in place, so that its output is multiplied.
-
-    The output, in [-1, 1], is (1 + gain) * photo + offset. A multiple of it has the same form, with
-    another gain and another offset.
-
-    Args:
-        weights: Weights of the EMA by name.
-        factor: Factor on the output.
-    """
-    for name, constant in (("gain", factor - 1), ("offset", 0.0)):
-        weights[f"module.{name}.color.weight"] *= factor
-        bias = weights[f"module.{name}.color.bias"]
-        weights[f"module.{name}.color.bias"] = bias * factor + constant
-
-
-def training_arguments(recipe: Recipe, options: argparse.Namespace) -> list[str | Path]:
-    """Return the arguments of `toonvid train` for a style, and copy its cartoons into place."""
-    runs: Path = options.runs
-    arguments: list[str | Path] = ["train", "--preset", recipe.preset, "--photos", options.photos]
-    arguments += ["--content-weights", options.content_weights, "--cache", runs / "cache"]
-    arguments += ["-o", runs / recipe.style, "--engines", runs / "trials", "--style", recipe.style]
-    if options.holdout:
-        arguments += ["--holdout", options.holdout]
-    if recipe.cartoons:
-        artist = recipe.style.partition("-")[0]
-        folder: Path = getattr(options, artist)
-        check(folder, recipe.cartoons.sha256)
-        arguments += ["--cartoons", select(recipe.cartoons, folder, runs / "cartoons" / artist)]
-    if recipe.start_from:
-        arguments += ["--start-from", runs / recipe.start_from]
-    for setting in recipe.settings:
-        arguments += ["--set", setting]
-    return arguments
-
-
-def train(recipe: Recipe, options: argparse.Namespace) -> None:
-    """Train or average one style, and export its engine to `runs/engines`."""
-    runs: Path = options.runs
-    folder = runs / recipe.style
-    if recipe.averaged:
-        average(recipe, runs, folder)
-    else:
-        run(*training_arguments(recipe, options))
-
-    sources = (*PHOTO_SOURCES, *([recipe.cartoons.source] if recipe.cartoons else []))
-    credits = folder / "credits.json"
-    credits.write_text(json.dumps(msgspec.to_builtins(sources)), encoding="utf-8")
-    words = ("--description", recipe.description, "--license", recipe.license)
-    given = ("--credits", credits, "--calibration", options.photos)
-    run("export", folder, "--style", recipe.style, "-o", runs / "engines", *words, *given)
-
-
-def main() -> None:
-    """Train the styles that are named on the command line, or all."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("styles", nargs="*", choices=[*RECIPES, []], metavar="STYLE")
-    for name in ("photos", "pepper", "wiehan", "content-weights"):
-        parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--holdout", type=Path, help="folder of photos for contact sheets")
-    parser.add_argument("-o", dest="runs", type=Path, required=True)
-    options = parser.parse_args()
-    check(options.photos, PHOTOS_SHA256)
-    for style in options.styles or RECIPES:
-        train(RECIPES[style], options)
-
-
-main()
+if __name__ == "__main__":
+    main()

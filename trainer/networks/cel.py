@@ -273,7 +273,8 @@ def compose_shares(
     painted = (stairs + (color - luminance) * gain).clamp(0, 1)
     if palette_share:
         painted = painted + palette_share * (_tint(stairs, palette) - painted)
-    return painted * (1 - cover) + color.new_tensor(parse_color(ink_color)).view(1, 3, 1, 1) * cover
+    line = _constant(parse_color(ink_color), color).view(1, 3, 1, 1)
+    return painted * (1 - cover) + line * cover
 
 
 def grade(color: Tensor, look: Look) -> Tensor:
@@ -331,10 +332,16 @@ def _luminance(color: Tensor) -> Tensor:
     return LUMINANCE[0] * red + LUMINANCE[1] * green + LUMINANCE[2] * blue
 
 
+def _constant(values: Sequence[float] | Sequence[Sequence[float]], like: Tensor) -> Tensor:
+    """A tensor of the device and dtype of another, in a form that `torch.compile` can trace."""
+    return torch.tensor(values, dtype=like.dtype, device=like.device)
+
+
 def _tint(luminance: Tensor, palette: Sequence[str]) -> Tensor:
     """Luminance (N, 1, H, W) in [0, 1] to colors between those of a palette, (N, 3, H, W)."""
-    colors = luminance.new_tensor([parse_color(text) for text in palette])
-    rises = [(luminance * (len(colors) - 1) - k).clamp(0, 1) for k in range(len(colors) - 1)]
+    count = len(palette) - 1
+    colors = _constant([parse_color(text) for text in palette], luminance)
+    rises = [(luminance * count - k).clamp(0, 1) for k in range(count)]
     # A 1 x 1 convolution adds up the rises, one of each color over the one before.
     weight, bias = colors.diff(dim=0).T[..., None, None], colors[0]
     return F.conv2d(torch.cat(rises, dim=1), weight, bias)
