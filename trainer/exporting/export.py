@@ -127,7 +127,7 @@ def to_onnx(generator: nn.Module) -> bytes:
         warnings.filterwarnings("ignore", message=".*instance_norm", category=UserWarning)
         warnings.filterwarnings("ignore", message="Constant folding", category=UserWarning)
         # And that the colors of a look become constants, which is meant too.
-        warnings.filterwarnings("ignore", message=".*registered as constants", category=UserWarning)
+        warnings.filterwarnings("ignore", message=".*constants", category=torch.jit.TracerWarning)
         torch.onnx.export(
             _FrameGenerator(fold_upsampling(generator)).eval(),
             (torch.zeros(1, 64, 64, 3, dtype=torch.uint8), *defaults),
