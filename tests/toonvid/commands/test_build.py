@@ -66,10 +66,12 @@ def test_all_styles_are_built_when_none_is_named(cache, capsys: Capsys, engines_
     for style in (
         "identity f32",
         "negative f32",
+        "glitch f16",
         "ink f16",
         "manga f16",
         "pepper f16",
-        "wiehan f16",
+        "poster f16",
+        "storybook f16",
     ):
         assert f"Wrote {style} for RTX 30 and newer, 1280x720: " in ended.out
 

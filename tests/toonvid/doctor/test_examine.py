@@ -59,7 +59,8 @@ def test_json_has_the_documented_shape(doctor: Callable[..., Ended]) -> None:
     for name in ("processor", "openvino", "auto", "encoders", "decoders", "engines", "plans"):
         assert checks[name]["state"] == "ok", checks[name]
     assert set(checks["auto"]["facts"]) == {"backend", "device", "precision", "reason"}
-    assert checks["engines"]["facts"]["styles"] == ["ink", "manga", "pepper", "wiehan"]
+    styles = ["glitch", "ink", "manga", "pepper", "poster", "storybook"]
+    assert checks["engines"]["facts"]["styles"] == styles
 
 
 def test_the_table_fits_80_columns_and_says_how_to_fix_things(
