@@ -124,6 +124,8 @@ class CelGenerator(nn.Module):
         self.up_again = nn.Conv2d(width, 4 * half, kernel_size=1)
         self.mix = nn.Conv2d(half, half, kernel_size=3, padding=1)
         self.leave = nn.Conv2d(half, 3 + 1 + 4, kernel_size=3, padding=1)
+        means = torch.eye(3).repeat_interleave(4, dim=1)[..., None, None] / 4  # (3, 12, 1, 1)
+        self.register_buffer("means", means, persistent=False)
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, a=LEAK)
@@ -167,7 +169,8 @@ class CelGenerator(nn.Module):
 
     def layers(self, photos: Tensor) -> Layers:
         """Photos (N, 3, H, W) in [-1, 1] to flat color and ink."""
-        half = _activate(self.enter(F.pixel_unshuffle(photos, 2)))  # (N, 16, H/2, W/2)
+        pixels = F.pixel_unshuffle(photos, 2)  # (N, 12, H/2, W/2)
+        half = _activate(self.enter(pixels))  # (N, 16, H/2, W/2)
         quarter = _activate(self.down(half))  # (N, 32, H/4, W/4)
         eighth = _activate(self.down_again(quarter))  # (N, 48, H/8, W/8)
         eighth = _activate(self.eighth_blocks(eighth))
@@ -176,7 +179,8 @@ class CelGenerator(nn.Module):
         half = _activate(half + F.pixel_shuffle(self.up_again(quarter), 2))
         half = _activate(half + self.mix(half))
         change, gate, ink = self.leave(half).split((3, 1, 4), dim=1)
-        blurred = F.avg_pool2d(photos, 2)
+        # Means of 2 x 2 pixels. An average pool would do the same, but in OpenVINO it takes longer.
+        blurred = F.conv2d(pixels, self.means.to(pixels.dtype))
         coarse = torch.cat([blurred, blurred + change, torch.sigmoid(gate)], dim=1)
         coarse = F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)
         blurred, flat, gate = coarse.split((3, 3, 1), dim=1)  # (N, C, H, W)
