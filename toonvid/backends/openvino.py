@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
+from openvino import opset13
 
 from toonvid.backends.contract import (
     ControlValues,
@@ -35,6 +36,9 @@ _MAX_COMPILED_SHAPES = 2  # for each hint; the smaller batch at a video's end is
 # every layer. Each frame in flight holds all its feature maps, so beyond this number threads share
 # frames instead.
 _MAX_IN_FLIGHT = 4
+
+_ON_SINGLE_VALUES = ("Add", "Clamp", "Convert", "Maximum", "Minimum", "Multiply", "Round")
+"""Types of operations whose result for a value depends on no other one."""
 
 _Hint: TypeAlias = Literal["LATENCY", "THROUGHPUT"]
 _Inputs: TypeAlias = dict[str, NDArray[Any]]
@@ -63,6 +67,7 @@ class OpenVINOBackend:
         except RuntimeError as error:
             raise BackendError(f"OpenVINO cannot read {path}: {one_line(error, 'last')}") from error
         self._check_contract()
+        _transpose_last(self._model)
         self._compiled: dict[_Hint, dict[tuple[int, ...], deque[ov.InferRequest]]] = {
             "LATENCY": {},
             "THROUGHPUT": {},
@@ -204,6 +209,36 @@ class OpenVINOBackend:
 
     def _failure(self, shape: tuple[int, ...], error: RuntimeError) -> BackendError:
         return frames_failed(f"OpenVINO on {self.device}", shape, one_line(error, "last"))
+
+
+def _transpose_last(model: ov.Model) -> None:
+    """Move the transposition of the result behind the operations on single values that follow it.
+
+    It then moves bytes instead of numbers of four bytes. Engines have it before them, because
+    TensorRT wants the conversion to bytes last. The result is the same, bit for bit.
+    """
+    (result,) = model.get_results()
+    last = port = result.input(0).get_source_output()
+    while port.get_node().get_type_name() in _ON_SINGLE_VALUES:
+        variable = [
+            source
+            for source in (each.get_source_output() for each in port.get_node().inputs())
+            if source.get_node().get_type_name() != "Constant" or any(side > 1 for side in source.shape)
+        ]
+        if len(variable) != 1 or len(variable[0].get_target_inputs()) != 1:
+            return
+        port = variable[0]
+    transposition = port.get_node()
+    if transposition.get_type_name() != "Transpose" or port == last:
+        return
+    source, order = (each.get_source_output() for each in transposition.inputs())
+    for each in list(port.get_target_inputs()):
+        each.replace_source_output(source)
+    model.validate_nodes_and_infer_types()
+    transposed = opset13.transpose(last, order).output(0)
+    transposed.set_names(last.get_names())
+    result.input(0).replace_source_output(transposed)
+    model.validate_nodes_and_infer_types()
 
 
 def _name(port: ov.Output, known: set[str]) -> str:
