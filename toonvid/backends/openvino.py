@@ -223,7 +223,8 @@ def _transpose_last(model: ov.Model) -> None:
         variable = [
             source
             for source in (each.get_source_output() for each in port.get_node().inputs())
-            if source.get_node().get_type_name() != "Constant" or any(side > 1 for side in source.shape)
+            if source.get_node().get_type_name() != "Constant"
+            or any(side > 1 for side in source.shape)
         ]
         if len(variable) != 1 or len(variable[0].get_target_inputs()) != 1:
             return
