@@ -18,4 +18,5 @@ In: an open backend and a frame size. Out: measurements as values. The door is
     work_time           wall-clock and CPU time of some work
     test_video          the video that is measured with
     demo_scene          a drawn scene with sound, for demo, bench and tests
+    canvas              what it is painted with: soft shapes, textures of noise
 """
