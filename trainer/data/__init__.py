@@ -14,5 +14,8 @@ are turned into images by `trainer.prepare`.
 - `flat_drawing`: the drawing of a photo in one image, the target of `lite`.
 - `edge_smoothing`: cartoons without clear edges, for the edge-promoting adversarial loss.
 - `color`: YUV and luminance of tensors.
-- `color_transfer`: gives drawings the colors of the cartoons.
+- `color_transfer`: gives drawings the mean and the contrast of the cartoons' colors.
+- `palette`: gives drawings with layers the palette of the cartoons.
+- `layer_changes`: wider lines and rounder shapes for a style's own hand; crops with faces.
+- `tile_memory`: decoded images that stay in memory.
 """
