@@ -70,14 +70,14 @@ def write_model(
     return Engine(card, folder)
 
 
-def identity_engine(folder: Path, multiple_of: int = 1) -> Engine:
+def identity_engine(folder: Path, multiple_of: int = 1, style: str = "identity") -> Engine:
     """Write an engine that returns every frame unchanged."""
     # By way of int32, because some backends refuse a graph whose output is its input.
     nodes = [
         helper.make_node("Cast", ["frame"], ["wide"], to=TensorProto.INT32),
         helper.make_node("Cast", ["wide"], ["cartoon"], to=TensorProto.UINT8),
     ]
-    return write_engine(folder, "identity", nodes, multiple_of=multiple_of)
+    return write_engine(folder, style, nodes, multiple_of=multiple_of)
 
 
 def negative_engine(folder: Path, multiple_of: int = 1) -> Engine:

@@ -175,7 +175,7 @@ def test_one_bad_source_does_not_stop_the_rest(
 @pytest.mark.parametrize(
     ("arguments", "code", "line"),
     [
-        (["--style", "nobody"], 1, "no style named 'nobody'; there are: identity,"),
+        (["--style", "nobody"], 1, "no style named 'nobody'; there are: glitch, identity,"),
         (["--device", "TOASTER"], 3, "finds no device 'TOASTER'"),
         (["--precision", "int8"], 1, "style negative has no int8 engine (it has f32)"),
         (["-o", "film.txt"], 1, "cannot write film.txt: toonvid writes .mp4"),
@@ -358,10 +358,10 @@ def test_try_draws_every_style_on_one_sheet(
     sheet = tmp_path / "sheet.png"
     ended = run_here(capsys, "styles", "try", scene_video, "--at", "0.5", "-o", sheet)
     assert ended.code == 0
-    assert "the source, identity," in ended.out
+    assert "the source, glitch, identity," in ended.out
     [image] = frames_of(sheet)
-    assert image.shape[0] == 64 * 3 + 8 * 2  # the source, two styles of the tests, four that ship
-    assert np.abs(image[:64, :96].astype(int) - image[:64, 104:200]).max() <= 1
+    assert image.shape[0] == 64 * 3 + 8 * 2  # the source, two styles of the tests, six that ship
+    assert np.abs(image[:64, :96].astype(int) - image[:64, 208:304]).max() <= 1
     assert run_here(capsys, "styles", "try", scene_video, "--at", "9", "-o", sheet).code == 1
 
 

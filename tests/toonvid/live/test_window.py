@@ -17,7 +17,7 @@ import av
 import numpy as np
 import pytest
 from support.run_toonvid import run_here, start_subprocess
-from support.tiny_engines import controlled_engine
+from support.tiny_engines import controlled_engine, identity_engine, negative_engine
 from support.virtual_display import virtual_display
 
 from toonvid.errors import CameraError
@@ -192,16 +192,20 @@ def test_f_toggles_full_screen(window: LiveWindow) -> None:
     window.wait_for(lambda p: p[340:, 620:].max() == 0)
 
 
-def test_s_changes_the_style_m_mirrors_and_h_toggles_the_help(window: LiveWindow) -> None:
-    window.xdotool("key", "s")
-    window.wait_for(lambda p: level(p) == 64)
-    window.xdotool("key", "h")
-    rows = len(HELP)
-    window.wait_for(lambda p: level(p, 310, 18 + rows * 9 // 2) == 64 // 3)
-    window.xdotool("key", "h")
-    window.wait_for(lambda p: level(p, 310, 18 + rows * 9 // 2) == 64)
-    window.xdotool("key", "m")
-    window.wait_for(lambda p: level(p) == 64)
+def test_s_changes_the_style_m_mirrors_and_h_toggles_the_help(tmp_path: Path) -> None:
+    engines = tmp_path / "engines"
+    negative_engine(engines)
+    identity_engine(engines, style="next")  # after "negative", whatever else is shipped
+    with live_window(tmp_path, engines, "negative", 191) as window:
+        window.xdotool("key", "s")
+        window.wait_for(lambda p: level(p) == 64)
+        window.xdotool("key", "h")
+        rows = len(HELP)
+        window.wait_for(lambda p: level(p, 310, 18 + rows * 9 // 2) == 64 // 3)
+        window.xdotool("key", "h")
+        window.wait_for(lambda p: level(p, 310, 18 + rows * 9 // 2) == 64)
+        window.xdotool("key", "m")
+        window.wait_for(lambda p: level(p) == 64)
 
 
 def test_plus_and_minus_move_the_chosen_control_and_0_resets_all(tmp_path: Path) -> None:
