@@ -195,7 +195,7 @@ def test_f_toggles_full_screen(window: LiveWindow) -> None:
 def test_s_changes_the_style_m_mirrors_and_h_toggles_the_help(tmp_path: Path) -> None:
     engines = tmp_path / "engines"
     negative_engine(engines)
-    identity_engine(engines, style="next")  # after "negative", whatever else is shipped
+    identity_engine(engines, style="first")  # the next in the list
     with live_window(tmp_path, engines, "negative", 191) as window:
         window.xdotool("key", "s")
         window.wait_for(lambda p: level(p) == 64)

@@ -36,7 +36,7 @@ EDGES = """(() => {
 def address(tmp_path: Path) -> Iterator[str]:
     """Address of the page of a live session: the negative of a frame of two halves."""
     negative_engine(tmp_path / "engines")
-    identity_engine(tmp_path / "engines", style="next")  # after "negative", whatever is shipped
+    identity_engine(tmp_path / "engines", style="first")  # the next in the list
     with live_page(tmp_path, tmp_path / "engines", "negative") as address:
         yield address
 
@@ -113,7 +113,7 @@ def test_each_control_changes_the_cartoon(address: str, tmp_path: Path) -> None:
         browser.wait_until("document.getElementById('style').value === 'negative'")
         browser.press("#style", "ArrowDown")
         browser.wait_until(edges_are(BROWN, GRAY))
-        assert browser.evaluate("document.getElementById('style').value") == "next"
+        assert browser.evaluate("document.getElementById('style').value") == "first"
         assert browser.problems == []
 
 
