@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import logging
 import re
-import subprocess
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
 
 from toonvid.errors import DeviceMissingError, TrainingError
+from trainer.gpu_memory import find_own_memory, read_gpu_use
 
 log = logging.getLogger(__name__)
 
@@ -124,11 +124,13 @@ def cap_memory(device: torch.device, limit: int | None) -> None:
     if device.type != "cuda":
         log.warning("the memory limit is for GPUs; training on the CPU is not limited")
         return
-    before = _used_by_all()
+    before = read_gpu_use()
     _load_libraries(device)
     free, total = torch.cuda.mem_get_info(device)
-    used = _used_by_all() if before is not None else total - free
-    overhead = used - (before or 0) - torch.cuda.memory_reserved(device)
+    own = find_own_memory(before, read_gpu_use())
+    # Where the driver says nothing, the memory of all processes counts as this one's.
+    used = own.size if own else total - free
+    overhead = used - torch.cuda.memory_reserved(device)
     cap = allocator_cap(limit, overhead + LATER_BYTES, total)
     torch.cuda.set_per_process_memory_fraction(cap / total, device)
     log.info("of %d MB, %d MB are left beside CUDA's own", limit // MB, cap // MB)
@@ -178,16 +180,3 @@ def _load_libraries(device: torch.device) -> None:
     torch.nn.functional.conv2d(image, weight).sum().backward()
     torch.ones(64, 64, device=device) @ torch.ones(64, 64, device=device)
     torch.cuda.synchronize(device)
-
-
-def _used_by_all() -> int | None:
-    """Ask nvidia-smi for the memory in use on the first GPU, in bytes; None without that tool.
-
-    Unlike `torch.cuda.mem_get_info`, it needs no CUDA context, which would itself take memory.
-    """
-    command = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits", "--id=0"]
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
-        return int(answer.stdout.split()[0]) * MB
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
-        return None

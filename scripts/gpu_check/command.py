@@ -49,7 +49,8 @@ def _run_all(options: argparse.Namespace) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="toonvid-gpu-") as work:
         options.work = Path(work)
-        steps = choose_steps(_parse_parts(options.parts), options.training_minutes)
+        parts = _parse_parts(options.parts)
+        steps = choose_steps(parts, options.training_minutes, options.tiny)
         rows = run_steps(steps, _settings(options), options.minutes, Environment(site))
     if any(row.result.startswith(("failed", "stopped")) for row in rows):
         sys.exit(1)
@@ -81,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--parts", default="", help=f"parts to measure, such as 1,3,4; default all: {parts}")
     add("--minutes", type=float, default=9.0, help="time for everything; default 9")
-    add("--training-minutes", type=float, default=2.0, help="time for part 5; default 2")
+    add("--training-minutes", type=float, default=0.8, help="time for part 5; default 0.8")
     add("--out", type=Path, default=default_out, help="folder of the results; default $OUT")
     add("--device", choices=("cuda", "cpu"), default="cuda", help="cpu tries the script itself")
     add("--tiny", action="store_true", help="sizes so small that a CPU is done in two minutes")

@@ -31,7 +31,7 @@ WAYS = (
 """Ways through the pipeline."""
 MACHINE = (
     *("GPU and driver", "CPU", "packages", "FFmpeg", "TensorRT", "ONNX Runtime"),
-    *("NVDEC", "NVENC", "copies"),
+    *("NVDEC", "NVENC", "page fault", "steady stage at 720p", "copies"),
 )
 TEST_GROUPS = {
     "TensorRT: the suite of all backends": "backends/test_conformance.py",

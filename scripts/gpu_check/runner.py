@@ -63,9 +63,10 @@ def run_steps(
     began = time.monotonic()
     found: dict[str, list[Row]] = {}
     try:
-        for step in steps:
+        for number, step in enumerate(steps):
             left = 60 * minutes - (time.monotonic() - began)
-            found[step.name] = _run_step(step, settings, left, environment)
+            seconds = time_for(step, left, sum(later.seconds for later in steps[number + 1 :]))
+            found[step.name] = _run_step(step, settings, seconds, environment)
             rows = _all_rows(found)
             write_results(settings, rows, time.monotonic() - began)
     finally:  # an interruption too leaves a table
@@ -94,10 +95,22 @@ def empty_table() -> str:
     return format_table(_all_rows({}), PARTS)
 
 
-def _run_step(step: Step, settings: Settings, left: float, environment: Environment) -> list[Row]:
+def time_for(step: Step, left: float, reserved: float) -> float:
+    """Return how long a step may take, in seconds.
+
+    Args:
+        step: The step.
+        left: Time left for it and all later steps.
+        reserved: Time that the later steps may take in any case.
+    """
+    return min(left, max(step.seconds, min(step.longest, left - reserved)))
+
+
+def _run_step(
+    step: Step, settings: Settings, seconds: float, environment: Environment
+) -> list[Row]:
     """Run one step; return its rows, and a reason for each one that it did not write."""
     expected = row_names(step.module, step.variant)
-    seconds = min(step.seconds, left)
     if seconds < LEAST_SECONDS:
         return [Row(step.part, name, "skipped: no time left") for name in expected]
     print(f"{step.name}: up to {seconds:.0f} s", flush=True)

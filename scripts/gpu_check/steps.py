@@ -63,7 +63,10 @@ class Step:
     variant: str
     """What the module measures; empty where it has no variants."""
     seconds: float
-    """Largest time that it may take."""
+    """Time that it may take in any case."""
+    longest: float = 0
+    """Time that it may take where earlier steps left some; 0: no more than `seconds`. Steps that
+    measure until their time is over have none."""
 
     @property
     def name(self) -> str:
@@ -77,33 +80,40 @@ class Step:
 
 
 STEPS = (
-    Step(1, "machine", "", 45),
-    Step(0, "one_frame", "", 75),
-    Step(4, "memory", "mixed", 32),
-    Step(4, "memory", "mixed, checkpointed", 26),
-    Step(4, "memory", "mixed, one image at a time", 26),
-    Step(4, "memory", "float32", 26),
-    Step(4, "memory", "float32, checkpointed", 26),
-    Step(3, "stylize", "tensorrt", 75),
-    Step(3, "pipeline", "tensorrt", 85),
-    Step(3, "stylize", "torch eager", 40),
-    Step(3, "stylize", "torch compile", 70),
-    Step(3, "stylize", "onnxruntime", 40),
-    Step(3, "pipeline", "onnxruntime", 60),
-    Step(2, "tests", "", 90),
-    Step(6, "kernels", "", 45),
-    Step(5, "training", "cel", 80),
-    Step(5, "training", "cel-hq", 80),
+    Step(1, "machine", "", 25),
+    Step(0, "one_frame", "", 40),
+    Step(4, "memory", "mixed", 28),
+    Step(4, "memory", "mixed, one image at a time", 22),
+    Step(3, "stylize", "tensorrt", 40, longest=60),
+    Step(3, "pipeline", "tensorrt", 52, longest=90),
+    Step(3, "stylize", "onnxruntime", 36, longest=60),
+    Step(3, "pipeline", "onnxruntime", 40, longest=90),
+    Step(6, "kernels", "", 36, longest=60),
+    Step(2, "tests", "", 37, longest=90),
+    Step(3, "stylize", "torch eager", 20),
+    Step(3, "stylize", "torch compile", 36, longest=90),
+    Step(4, "memory", "mixed, checkpointed", 20),
+    Step(4, "memory", "float32", 20),
+    Step(5, "training", "cel", 44),
+    Step(5, "training", "cel-hq", 44),
 )
-"""All steps, the most important ones first."""
+"""All steps, the most important ones first. Their times add up to nine minutes, so that none is
+left out because of the others."""
+
+_TINY_FACTOR = 3  # by which steps of tiny sizes may take longer
 
 
-def choose_steps(parts: set[int], training_minutes: float) -> list[Step]:
-    """Return the steps of some parts, in order, with the time for training shared out."""
+def choose_steps(parts: set[int], training_minutes: float, tiny: bool = False) -> list[Step]:
+    """Return the steps of some parts, in order, with the time for training shared out.
+
+    Where sizes are tiny, no step measures until its time is over, so that more of it only helps a
+    busy machine.
+    """
     training = [step for step in STEPS if step.module == "training"]
     each = 60 * training_minutes / len(training) + 20  # the rest is for start and states
     steps = [replace(s, seconds=each) if s in training else s for s in STEPS]
-    return [step for step in steps if step.part in parts]
+    factor = _TINY_FACTOR if tiny else 1
+    return [replace(s, seconds=factor * s.seconds) for s in steps if s.part in parts]
 
 
 def find_step(name: str) -> Step:

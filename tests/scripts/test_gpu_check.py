@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from gpu_check import frames, pack, runner
+from gpu_check.command import _parser
 from gpu_check.parts import memory, one_frame
 from gpu_check.report import NOT_RUN, Report, format_table, read_rows
 from gpu_check.rows import PRECISIONS, one_frame_row, row_names
@@ -24,6 +25,8 @@ from toonvid.backends.tensorrt import backend as backend_module
 from toonvid.backends.tensorrt import cuda
 from toonvid.backends.tensorrt.library import load_tensorrt
 from toonvid.ffmpeg.nvidia import Gpu, NvidiaInfo
+from trainer.device import MB
+from trainer.gpu_memory import OwnMemory
 
 ROOT = Path(__file__).resolve().parents[2]
 GPU = Gpu(0, "NVIDIA GeForce RTX 3050 Laptop GPU", (8, 6), 4 * 2**30)
@@ -39,7 +42,7 @@ def settings(tmp_path: Path) -> Settings:
 
 def test_every_part_runs_to_its_end_on_the_cpu(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "scripts" / "gpu_check"), "--device", "cpu", "--tiny"]
-    command += ["--out", str(tmp_path), "--training-minutes", "2"]
+    command += ["--out", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True)
     table = (tmp_path / "table.md").read_text()
     assert done.returncode == 0, table
@@ -97,6 +100,23 @@ def test_training_gets_the_time_that_is_asked_for() -> None:
     assert [step.seconds for step in steps[1:]] == [50, 50]
 
 
+def test_every_step_has_its_time_within_nine_minutes() -> None:
+    parser_default = _parser().parse_args([])
+    steps = choose_steps(set(PARTS), parser_default.training_minutes)
+    assert [step.name for step in steps] == [step.name for step in STEPS]
+    assert sum(step.seconds for step in steps) <= 60 * parser_default.minutes
+    assert min(step.seconds for step in steps) > runner.LEAST_SECONDS
+
+
+def test_what_earlier_steps_left_goes_to_steps_that_need_it() -> None:
+    step = Step(3, "pipeline", "onnxruntime", 40, longest=90)
+    assert runner.time_for(step, left=300, reserved=260) == 40
+    assert runner.time_for(step, left=300, reserved=230) == 70
+    assert runner.time_for(step, left=300, reserved=0) == 90
+    assert runner.time_for(step, left=30, reserved=100) == 30
+    assert runner.time_for(replace(step, longest=0), left=300, reserved=0) == 40
+
+
 def test_the_page_holds_the_table_of_the_script() -> None:
     page = (ROOT / "docs" / "research" / "gpu.md").read_text(encoding="utf-8")
     for line in empty_table().splitlines():
@@ -145,13 +165,17 @@ def test_one_frame_runs_on_the_simulated_gpu(
     assert set(results) == {one_frame_row(precision) for precision in PRECISIONS}
 
 
-def test_the_memory_of_the_process_is_what_was_added(monkeypatch: pytest.MonkeyPatch) -> None:
-    """NVML does not name processes in all containers."""
-    import pynvml
-
-    monkeypatch.setattr(memory, "used_by_all", lambda: 3000)
-    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByIndex", lambda index: "handle")
-    monkeypatch.setattr(pynvml, "nvmlDeviceGetComputeRunningProcesses", lambda handle: [])
-    assert memory.process_memory(before=1000) == 2000
-    monkeypatch.setattr(memory, "used_by_all", lambda: None)
-    assert memory.process_memory(before=None) == 0
+def test_the_row_says_how_the_memory_of_the_process_is_known() -> None:
+    small, large = 1000 * MB, 4000 * MB
+    texts = {
+        "whole process 1000 MB, within 3277": [OwnMemory(small, True)],
+        "whole process 4000 MB, ABOVE 3277": [OwnMemory(small, True), OwnMemory(large, True)],
+        "whole process 1000 MB, within 3277, as what was added": [OwnMemory(small, False)],
+        "whole process unknown: with what others took, 4000 MB were added": [
+            OwnMemory(small, False, others_changed=True),
+            OwnMemory(large, False),
+        ],
+        "whole process unknown: NVML does not answer": [],
+    }
+    for text, measured in texts.items():
+        assert memory.describe_process(measured)[0] == text

@@ -17,6 +17,7 @@ from trainer.device import (
     open_device,
     parse_memory,
 )
+from trainer.gpu_memory import GpuUse
 from trainer.training.precision import choose_precision
 
 BUILD = ["sm_75", "sm_80", "sm_86", "sm_90", "sm_120", "compute_120"]
@@ -111,11 +112,10 @@ def test_the_allocator_gets_what_cuda_leaves() -> None:
 
 
 def test_the_memory_of_the_libraries_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    used = iter(
-        [1000 * MB, 1500 * MB]
-    )  # before and after CUDA is loaded; other processes use 1,000
+    # Before and after CUDA is loaded; other processes use 1,000.
+    used = iter([GpuUse(1000 * MB), GpuUse(1500 * MB)])
     fractions: list[float] = []
-    monkeypatch.setattr(trainer.device, "_used_by_all", lambda: next(used))
+    monkeypatch.setattr(trainer.device, "read_gpu_use", lambda: next(used))
     monkeypatch.setattr(trainer.device, "_load_libraries", lambda device: None)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (5000 * MB, 8000 * MB))
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 20 * MB)

@@ -9,7 +9,11 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from toonvid.backends.tensorrt.library import OLDEST_CAPABILITY, TENSORRT_INSTALL, TENSORRT_PACKAGES
+from toonvid.backends.tensorrt.library import (
+    OLDEST_CAPABILITY,
+    TENSORRT_PACKAGES,
+    tensorrt_install,
+)
 from toonvid.choices import BackendName, RequestedPrecision
 from toonvid.errors import DeviceMissingError
 from toonvid.ffmpeg.nvidia import NvidiaInfo, find_nvidia
@@ -44,7 +48,7 @@ def candidates(
     elif gpu.capability < OLDEST_CAPABILITY:
         reasons.append(f"{gpu.name} is too old for TensorRT")
     elif not is_tensorrt_installed():
-        reasons.append(f"{gpu.name} is idle without TensorRT: {TENSORRT_INSTALL}")
+        reasons.append(f"{gpu.name} is idle without TensorRT: {tensorrt_install(gpu.capability)}")
     else:
         names.append("tensorrt")
     if precision != "bf16" and _is_onnxruntime_built_for_cuda():

@@ -14,7 +14,7 @@ import numpy as np
 
 from toonvid.backends import open_backend
 from toonvid.backends.choice import is_tensorrt_installed
-from toonvid.backends.tensorrt.library import TENSORRT_INSTALL
+from toonvid.backends.tensorrt.library import TENSORRT_INSTALL, tensorrt_install
 from toonvid.choices import BackendName
 from toonvid.doctor.check_result import CheckResult
 from toonvid.doctor.gpu import check_intel_gpu
@@ -63,7 +63,7 @@ def check_tensorrt() -> list[CheckResult]:
     if not is_tensorrt_installed():
         if problem:
             return [_missing("tensorrt", f"not installed, and {problem}")]
-        return [_missing("tensorrt", "not installed", TENSORRT_INSTALL)]
+        return [_missing("tensorrt", "not installed", tensorrt_install(nvidia.gpus[0].capability))]
     from toonvid.backends.tensorrt.library import load_tensorrt
 
     try:
@@ -101,7 +101,8 @@ def _run_engine(
                 "reason": opened.reason,
             }
     except ToonvidError as error:
-        message = f"{found}: {error}" if found else str(error)
+        # An error of the library may name it already.
+        message = f"{found}: {error}" if found and found not in str(error) else str(error)
         return CheckResult("backends", name, "broken", message, facts={**(facts or {})})
     device = f"{opened.device}, {opened.precision}"
     message = f"{found}; ran {DEFAULT_STYLE} on {device}" if found else f"{opened.name} on {device}"

@@ -1,17 +1,29 @@
-"""Which GPU, driver and libraries there are, and what the bus and the memory can do."""
+"""Which GPU, driver and libraries there are, and what bus, memory and CPU can do.
+
+A page fault and the stage against flicker are measured before CUDA is loaded and without other
+threads, to be compared with the pipelines of part 3.
+"""
 
 from __future__ import annotations
 
+import mmap
+import os
 import platform
+import resource
 import sys
+import time
 from collections.abc import Callable
 from importlib import metadata
+
+import numpy as np
 
 from gpu_check.report import Report, one_line
 from gpu_check.rows import MACHINE
 from gpu_check.steps import Settings
 
 _COPY_BYTES = 2**28
+_FAULT_BYTES = 2**26
+_STEADY_FRAMES, _STEADY_SHIFT = 24, 3  # frames, and pixels by which each moves
 _PACKAGES = ("numpy", "torch", "onnx", "onnxruntime", "openvino", "opencv-python-headless")
 _MORE_PACKAGES = ("tensorrt-rtx-cu13-libs", "tensorrt", "cuda-bindings", "nvidia-ml-py")
 
@@ -92,6 +104,51 @@ def _nvenc() -> str:
     return "; ".join(f"{name}: {problem or 'works'}" for name, problem in results.items())
 
 
+def _page_fault() -> str:
+    """Time of the first write to a page, and what decides how often the allocator asks for one."""
+    pages = _FAULT_BYTES // mmap.PAGESIZE
+    times = []
+    for _ in range(3):
+        with mmap.mmap(-1, _FAULT_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
+            began = time.perf_counter()
+            np.frombuffer(memory, np.uint8)[:: mmap.PAGESIZE] = 1
+            times.append(time.perf_counter() - began)
+    tuned = [name for name in os.environ if name.startswith(("MALLOC_", "GLIBC_TUNABLES"))]
+    preloaded = os.environ.get("LD_PRELOAD")
+    return (
+        f"{min(times) / pages * 1e6:.2f} µs; {' '.join(platform.libc_ver()) or 'C library unknown'}"
+        f", {', '.join(tuned) or 'default allocator settings'}"
+        + (f", LD_PRELOAD={preloaded}" if preloaded else "")
+    )
+
+
+def _steady() -> str:
+    """Cost of `--steady` for a frame of 1280 x 720 whose scene moves."""
+    from gpu_check.frames import scene_frame
+    from toonvid.stylizing.options import StylizeOptions
+    from toonvid.stylizing.steady import SteadyStage
+
+    [scene] = scene_frame(1280, 720)
+    frames = [np.roll(scene, _STEADY_SHIFT * each, axis=1) for each in range(_STEADY_FRAMES)]
+    stage = SteadyStage(StylizeOptions.steady)
+    for frame in frames[:4]:  # the allocator learns sizes
+        stage.apply(frame, frame)
+    before, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+    for frame in frames[4:]:
+        stage.apply(frame, frame)
+    milliseconds = 1000 * (time.perf_counter() - began) / (_STEADY_FRAMES - 4)
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    cpu, system = (
+        1000 * (getattr(after, name) - getattr(before, name)) / (_STEADY_FRAMES - 4)
+        for name in ("ru_utime", "ru_stime")
+    )
+    faults = (after.ru_minflt - before.ru_minflt) / (_STEADY_FRAMES - 4)
+    return (
+        f"{milliseconds:.1f} ms a frame, {cpu:.1f} of CPU and {system:.1f} in the kernel, "
+        f"{faults:.0f} page faults"
+    )
+
+
 def _copies() -> str:
     import torch
 
@@ -132,6 +189,8 @@ _CHECKS: dict[str, Callable[[], str]] = dict(
             _onnxruntime,
             _nvdec,
             _nvenc,
+            _page_fault,
+            _steady,
             _copies,
         ),
         strict=True,

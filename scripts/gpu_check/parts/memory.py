@@ -8,7 +8,6 @@ that does not fit gets gradient checkpointing, then smaller parts, as in a real 
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from toonvid.errors import TrainingError
 from trainer.config import TrainConfig
 from trainer.data.dataset import Batch
 from trainer.device import MB, cap_memory, open_device, parse_memory
+from trainer.gpu_memory import GpuUse, OwnMemory, find_own_memory, read_gpu_use
 from trainer.networks.content_features import VGG_LAYERS
 from trainer.presets import find_preset
 from trainer.training.dry_run import last_steps
@@ -38,7 +38,7 @@ def run(settings: Settings, report: Report, variant: str) -> None:
     """Train both phases for a while, and write what they took."""
     deadline = time.monotonic() + (0 if settings.tiny else settings.seconds * _SHARE_OF_TIME)
     config = make_config(variant, settings.tiny)
-    before = used_by_all()
+    before = read_gpu_use()
     weights = settings.work / "vgg19.safetensors"
     if not weights.is_file():
         write_random_vgg(weights)
@@ -74,7 +74,7 @@ def make_config(variant: str, tiny: bool) -> TrainConfig:
 
 
 def measure_phase(
-    state: TrainingState, step: int, first_plan: MemoryPlan, seconds: float, before: int | None
+    state: TrainingState, step: int, first_plan: MemoryPlan, seconds: float, before: GpuUse | None
 ) -> tuple[str, dict[str, object]]:
     """Do steps of one phase for some seconds.
 
@@ -84,7 +84,7 @@ def measure_phase(
         first_plan: How the batch is processed at first. A batch that does not fit gets a plan that
             takes less.
         seconds: Time to spend, in seconds.
-        before: GPU memory in use before this process used the GPU, in bytes; None: unknown.
+        before: The GPU's use before this process used it; None: unknown.
 
     Returns:
         The row in words and in values.
@@ -102,7 +102,7 @@ def measure_phase(
         torch.cuda.reset_peak_memory_stats(device)
     batch = noise_batch(config, device, with_cartoons=step >= config.initialization.steps)
     times: list[float] = []
-    highest = 0
+    measured: list[OwnMemory | None] = []
     until = time.monotonic() + seconds
     # The first steps find the plan and the fastest convolutions; they are not counted.
     while len(times) < 3 or time.monotonic() < until:
@@ -112,7 +112,7 @@ def measure_phase(
             torch.cuda.synchronize(device)
         times.append(time.monotonic() - began)
         if len(times) % 20 == 3:
-            highest = max(highest, process_memory(before))
+            measured.append(find_own_memory(before, read_gpu_use()))
     if not all(loss.isfinite() for loss in losses.values()):
         raise TrainingError(f"losses are not finite: {losses}")
     counted = times[2:]
@@ -134,14 +134,35 @@ def measure_phase(
         allocated = torch.cuda.max_memory_allocated(device) / MB
         reserved = torch.cuda.max_memory_reserved(device) / MB
         values |= {"allocated_mb": round(allocated), "reserved_mb": round(reserved)}
-        values["process_mb"] = round(highest / MB)
-        limit = parse_memory(MEMORY_LIMIT) / MB
-        fits = "within" if highest / MB <= limit else "ABOVE"
-        text += (
-            f"; peak {allocated:.0f} MB allocated, {reserved:.0f} reserved; whole process "
-            f"{highest / MB:.0f} MB, {fits} {limit:.0f}"
-        )
+        process, process_values = describe_process([each for each in measured if each])
+        values |= process_values
+        text += f"; peak {allocated:.0f} MB allocated, {reserved:.0f} reserved; {process}"
     return text, values
+
+
+def describe_process(measured: list[OwnMemory]) -> tuple[str, dict[str, object]]:
+    """Say how much GPU memory the process took at most, and how that is known.
+
+    Args:
+        measured: Its memory at several moments; none where the driver does not tell.
+    """
+    if not measured:
+        return "whole process unknown: NVML does not answer", {}
+    highest = max(measured, key=lambda each: each.size)
+    limit = parse_memory(MEMORY_LIMIT) / MB
+    size = highest.size / MB
+    values: dict[str, object] = {
+        "process_mb": round(size),
+        "counted_by_process": highest.is_counted_by_process,
+    }
+    if highest.is_counted_by_process:
+        fits = "within" if size <= limit else "ABOVE"
+        return f"whole process {size:.0f} MB, {fits} {limit:.0f}", values
+    if any(each.others_changed for each in measured):
+        values["others_changed"] = True
+        return f"whole process unknown: with what others took, {size:.0f} MB were added", values
+    fits = "within" if size <= limit else "ABOVE"
+    return f"whole process {size:.0f} MB, {fits} {limit:.0f}, as what was added", values
 
 
 def noise_batch(config: TrainConfig, device: torch.device, with_cartoons: bool) -> Batch:
@@ -168,34 +189,3 @@ def write_random_vgg(path: Path) -> None:
         weights[f"features.{number}.bias"] = torch.zeros(outputs)
         inputs = outputs
     save_file(weights, str(path))
-
-
-def used_by_all() -> int | None:
-    """Return the memory in use on the first GPU, in bytes, from outside CUDA; None: unknown."""
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-        handle = pynvml.nvmlDeviceGetHandleByIndex(0)
-        return int(pynvml.nvmlDeviceGetMemoryInfo(handle).used)
-    except pynvml.NVMLError:
-        return None
-
-
-def process_memory(before: int | None) -> int:
-    """Return the GPU memory of this process in bytes: as NVML says, else what was added since.
-
-    Args:
-        before: Memory in use on the GPU before this process used it, in bytes; None: unknown.
-    """
-    import pynvml
-
-    if (used := used_by_all()) is None:
-        return 0
-    handle = pynvml.nvmlDeviceGetHandleByIndex(0)
-    try:
-        processes = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
-    except pynvml.NVMLError:
-        processes = []
-    own = [found.usedGpuMemory or 0 for found in processes if found.pid == os.getpid()]
-    return max([used - (before or 0), *own])

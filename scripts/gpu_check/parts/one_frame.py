@@ -21,7 +21,6 @@ from toonvid.errors import DeviceMissingError, ToonvidError
 def run(settings: Settings, report: Report, variant: str) -> None:
     """Build or load the plan of a style, run one frame, and compare it with the CPU's."""
     frame = scene_frame(*sizes(settings.tiny)["720p"])
-    wanted = cpu_cartoons(STYLE, frame)
     name, device = ("tensorrt", None) if settings.device == "cuda" else ("onnxruntime", "cpu")
     for precision in PRECISIONS:
         try:
@@ -36,7 +35,7 @@ def run(settings: Settings, report: Report, variant: str) -> None:
             word = "skipped" if isinstance(error, DeviceMissingError) else "failed"
             report.add(one_frame_row(precision), f"{word}: {one_line(error)}")
             continue
-        text, levels = describe_difference(cartoon, wanted)
+        text, levels = describe_difference(cartoon, cpu_cartoons(STYLE, frame))
         times = {
             "open_seconds": round(opened - began, 2),
             "first_frame_seconds": round(first - opened, 3),

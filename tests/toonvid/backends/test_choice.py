@@ -14,6 +14,7 @@ from toonvid.errors import BackendError, DeviceMissingError, EngineError, Unsupp
 from toonvid.ffmpeg.nvidia import Gpu, NvidiaInfo, find_nvidia
 
 LAPTOP = Gpu(0, "NVIDIA GeForce RTX 3050 Laptop GPU", (8, 6), 4 * 2**30)
+HOPPER = Gpu(0, "NVIDIA H200", (9, 0), 140 * 2**30)
 OLD = Gpu(0, "NVIDIA GeForce GTX 1060", (6, 1), 6 * 2**30)
 
 
@@ -48,6 +49,12 @@ def test_a_gpu_without_tensorrt_is_given_as_a_reason(installed):
     names, [reason] = candidates(None, "auto", nvidia(LAPTOP))
     assert names == ["openvino"]
     assert reason == f"{LAPTOP.name} is idle without TensorRT: pip install 'toonvid[tensorrt]'"
+
+
+def test_a_data_center_gpu_needs_the_other_tensorrt(installed):
+    installed()
+    _, [reason] = candidates(None, "auto", nvidia(HOPPER))
+    assert reason == "NVIDIA H200 is idle without TensorRT: pip install tensorrt"
 
 
 def test_a_gpu_that_is_too_old_is_given_as_a_reason(installed):

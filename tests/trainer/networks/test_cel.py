@@ -220,3 +220,15 @@ def test_a_color_needs_six_digits() -> None:
     assert parse_color("ff8000") == pytest.approx((1, 128 / 255, 0))
     with pytest.raises(ValueError, match="six hexadecimal digits, not 'red'"):
         parse_color("red")
+
+
+def test_torch_compile_traces_the_generator_in_one_graph() -> None:
+    """A part that falls back to Python would split the graph, and is an error here."""
+    torch.manual_seed(3)
+    look = Look(palette=("000000", "a04020", "ffffff"), palette_share=0.5)
+    generator = CelGenerator(width=8, blocks=1, look=look).eval()
+    photos = torch.rand(1, 3, 16, 24) * 2 - 1
+    compiled = torch.compile(generator, backend="aot_eager", fullgraph=True)
+    with torch.inference_mode():
+        difference = (compiled(photos) - generator(photos)).abs().max()
+    assert difference <= 1 / 127.5  # one level

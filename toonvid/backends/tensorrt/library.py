@@ -16,13 +16,12 @@ from toonvid.errors import DeviceMissingError
 
 OLDEST_CAPABILITY = (7, 5)
 """Compute capability of the oldest GPUs that TensorRT supports: RTX 20 and GTX 16."""
-DATA_CENTER_CAPABILITIES = ((9, 0), (12, 0))
-"""Compute capabilities from the first to before the second, Hopper and data-center Blackwell, which
-TensorRT-RTX does not support: TensorRT-RTX 1.7 refused an H200, and named 8.0 to 8.9 and 12.0 on.
-"""
+_RTX_CAPABILITIES = (OLDEST_CAPABILITY, (8, 0), (8, 6), (8, 9))
+_RTX_CAPABILITIES_FROM = (12, 0)
 TENSORRT_PACKAGES = ("tensorrt", "tensorrt_rtx")
 """Packages with a TensorRT, in the order in which they are tried."""
 TENSORRT_INSTALL = "pip install 'toonvid[tensorrt]'"
+"""Installs TensorRT-RTX."""
 
 _OLD_DRIVER = "driver version is insufficient"
 _OUT_OF_MEMORY = ("out of memory", "outofmemory", "cudaerrormemoryallocation")
@@ -67,6 +66,20 @@ class TensorRTLibrary:
         """Whether one of `errors` is about too little GPU memory."""
         text = " ".join(self.errors).lower()
         return any(words in text for words in _OUT_OF_MEMORY)
+
+
+def is_supported_by_rtx(capability: tuple[int, int]) -> bool:
+    """Whether TensorRT-RTX runs on GPUs of a compute capability.
+
+    It does not on data-center GPUs from Hopper on (9.0, 10.0) and on Jetson. Version 1.7.1 named
+    those that it supports when it refused an H200.
+    """
+    return capability in _RTX_CAPABILITIES or capability >= _RTX_CAPABILITIES_FROM
+
+
+def tensorrt_install(capability: tuple[int, int]) -> str:
+    """Return the command that installs a TensorRT for GPUs of a compute capability."""
+    return TENSORRT_INSTALL if is_supported_by_rtx(capability) else "pip install tensorrt"
 
 
 @cache

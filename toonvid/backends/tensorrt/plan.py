@@ -12,10 +12,11 @@ from pathlib import Path
 
 from toonvid.backends.tensorrt.build_plan import AMPERE_AND_NEWER, build_plan
 from toonvid.backends.tensorrt.library import (
-    DATA_CENTER_CAPABILITIES,
     OLDEST_CAPABILITY,
     TensorRTLibrary,
+    is_supported_by_rtx,
     load_tensorrt,
+    tensorrt_install,
 )
 from toonvid.backends.tensorrt.plan_cache import PlanCache, PlanKey, PlanPrecision
 from toonvid.engine import Engine
@@ -176,12 +177,11 @@ def plan_target(library: TensorRTLibrary, gpu: Gpu, nvidia: NvidiaInfo) -> str:
         )
     if not library.is_portable:
         return gpu_and_driver(gpu, nvidia)
-    first, end = DATA_CENTER_CAPABILITIES
-    if first <= gpu.capability < end:
+    if not is_supported_by_rtx(gpu.capability):
         major, minor = gpu.capability
         raise DeviceMissingError(
             f"{library.name} does not support {gpu.name} (compute capability {major}.{minor}):"
-            " install NVIDIA's package tensorrt, or use --backend onnxruntime or openvino"
+            f" {tensorrt_install(gpu.capability)}, or use --backend onnxruntime or openvino"
         )
     return TURING if gpu.capability == OLDEST_CAPABILITY else AMPERE_AND_NEWER
 

@@ -280,10 +280,10 @@ def test_a_gpu_that_is_too_old_is_refused_and_other_backends_are_named():
     assert refused.value.exit_code == 3
 
 
-@pytest.mark.parametrize("capability", [(9, 0), (10, 0), (11, 0)])
-def test_tensorrt_rtx_refuses_data_center_gpus_before_it_builds_anything(capability) -> None:
+@pytest.mark.parametrize("capability", [(8, 7), (9, 0), (10, 0), (11, 0)])
+def test_tensorrt_rtx_refuses_gpus_that_it_does_not_support_before_it_builds(capability) -> None:
     gpu = Gpu(0, "NVIDIA H200", capability, 2**37)
-    with pytest.raises(DeviceMissingError, match=r"does not support NVIDIA H200 .* tensorrt"):
+    with pytest.raises(DeviceMissingError, match=r"support NVIDIA H200 .*: pip install tensorrt,"):
         plan_target(load_tensorrt(), gpu, NO_GPU)
     library = replace(load_tensorrt(), package="tensorrt")
     assert plan_target(library, gpu, NO_GPU).startswith("NVIDIA H200, driver")
