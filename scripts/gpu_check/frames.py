@@ -156,15 +156,16 @@ class TorchStream:
 
 
 def cel_generator(style: str) -> nn.Module:
-    """Return a `cel` generator with the weights of a shipped style, and with the default look.
-
-    Only `ink` has that look, so only its cartoons equal those of its engine.
-    """
+    """Return the generator of a shipped `cel` style: its look, and the weights of its engine."""
     import onnx
     import torch
     from onnx import numpy_helper
+    from train_styles import STYLES, default_look
 
+    from trainer.config import change_config
+    from trainer.networks.build import make_look
     from trainer.networks.cel import CelGenerator
+    from trainer.presets import find_preset
 
     model = onnx.load(str(shipped(style).path("f32")))
     prefix = "generator."
@@ -173,6 +174,8 @@ def cel_generator(style: str) -> nn.Module:
         for tensor in model.graph.initializer
         if tensor.name.startswith(prefix)
     }
-    generator = CelGenerator()
+    settings = (*default_look(), *STYLES[style].look)
+    look = make_look(change_config(find_preset("cel"), settings))
+    generator = CelGenerator(look=look)
     generator.load_state_dict(weights)
     return generator.eval()

@@ -117,6 +117,15 @@ def test_what_earlier_steps_left_goes_to_steps_that_need_it() -> None:
     assert runner.time_for(replace(step, longest=0), left=300, reserved=0) == 40
 
 
+@pytest.mark.parametrize("style", ["ink", "poster"])
+def test_the_generator_in_pytorch_is_the_one_of_the_engine(style: str) -> None:
+    frame = frames.scene_frame(96, 56)
+    stream = frames.TorchStream(frames.cel_generator(style), "cpu", compiled=False)
+    [cartoon] = stream([frame])
+    _, values = frames.describe_difference(cartoon, frames.cpu_cartoons(style, frame))
+    assert values["max_levels"] <= 1
+
+
 def test_the_page_holds_the_table_of_the_script() -> None:
     page = (ROOT / "docs" / "research" / "gpu.md").read_text(encoding="utf-8")
     for line in empty_table().splitlines():
