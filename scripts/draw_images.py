@@ -1,9 +1,10 @@
-"""Draw the images in docs/images in each shipped style, from a generated scene and open clips.
+"""Draw the images in docs/images in each shipped style, from open clips and the demo scene.
 
-    python scripts/draw_images.py [FOLDER]
+    python scripts/draw_images.py FOLDER
 
-In: FOLDER with the clips of `CLIPS`, whose authors docs/research/styles.md names; without it only
-the scene is drawn. Out: JPEG files in docs/images.
+In: FOLDER with the clips of `FRAMES`, whose authors docs/styles.md names. Out: JPEG files in
+docs/images, for each style: `grid-STYLE`, four cartoons; `before-after-STYLE`, frames above their
+cartoons; `sheet-STYLE`, cartoons of all frames.
 """
 
 from __future__ import annotations
@@ -21,33 +22,29 @@ from toonvid.reading.decoder import VideoDecoder
 from toonvid.stylizing.options import StylizeOptions
 from toonvid.stylizing.stylizer import Stylizer
 from toonvid.video import Frame, Pixels
-from toonvid.writing.contact_sheet import contact_sheet, write_image
+from toonvid.writing.contact_sheet import contact_sheet
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
-WIDTH, HEIGHT, SECONDS = 800, 450, 2.0
-"""Size in pixels of the image of the scene, and its time in the scene."""
+JPEG_QUALITY = 80
 
-CLIPS = {
-    "butterfly_720p.mp4": (5, 40, 75, 110, 150, 180),
-    "bee_720p.mp4": (5, 30, 60, 90),
-    "car-detection.mp4": (75, 194, 200, 215, 330),
-    "one-by-one-person-detection.mp4": (150, 400, 700),
-    "person_asl_480p_noaudio.mkv": (5, 40, 70),
+FRAMES = {
+    "person_asl_480p_noaudio.mkv": (5, 40),
+    "one-by-one-person-detection.mp4": (150, 400),
+    "swans_720p.mp4": (5, 60),
+    "car-detection.mp4": (200, 215),
+    "butterfly_720p.mp4": (75,),
+    "bee_720p.mp4": (60,),
 }
-"""Clip -> indices of the frames on the sheet, from 0."""
-SCENE_SECONDS = (0.5, 2.0, 3.5)
-"""Times of the scene on the sheet."""
-SHEET_COLUMNS = 4
-SHEET_CELL = (480, 270)
-"""Width and height in pixels; frames are stylized at their own size and downscaled afterwards."""
-FULL_SIZE = ("butterfly_720p.mp4", 75)
-"""Clip and index of the frame that is also written at its own size."""
-BEFORE_AFTER = (
-    ("person_asl_480p_noaudio.mkv", 40),
-    ("car-detection.mp4", 200),
-    ("butterfly_720p.mp4", 75),
-)
-"""Clips and indices of the frames that are shown above their cartoons."""
+"""Clip -> indices of frames, from 0."""
+SCENE_SECONDS = (3.5, 12.0)
+"""Times of the demo scene, whose frames follow those of the clips."""
+SCENE_SIZE = (1280, 720)
+SHEET_COLUMNS, SHEET_CELL = 3, (480, 270)
+"""Width and height of a cell in pixels, as below."""
+BEFORE_AFTER, BEFORE_AFTER_CELL = (0, 3, 4, 6), (400, 225)
+"""Positions in the list of frames: a person, somebody in a room, a lake, cars."""
+GRID, GRID_CELL = (0, 3, 4, 8), (288, 162)
+"""The same with a butterfly in place of the cars."""
 
 
 def stylize(backend: Backend, pixels: Pixels) -> Pixels:
@@ -56,50 +53,43 @@ def stylize(backend: Backend, pixels: Pixels) -> Pixels:
     return cartoon.pixels
 
 
-def read_frames(clip: Path, indices: tuple[int, ...]) -> dict[int, Pixels]:
-    """Read frames of a clip: index -> (H, W, 3) uint8 RGB."""
+def read_frames(clip: Path, indices: tuple[int, ...]) -> list[Pixels]:
+    """Read frames of a clip, (H, W, 3) uint8 RGB."""
     with VideoDecoder(clip) as decoder:
         frames = zip(range(max(indices) + 1), decoder.frames(), strict=False)
-        return {index: frame.pixels for index, frame in frames if index in indices}
+        return [frame.pixels for index, frame in frames if index in indices]
 
 
-def fit_into_cell(image: Pixels) -> Pixels:
-    """Downscale an image to fit into `SHEET_CELL`, centered on gray."""
-    width, height = SHEET_CELL
-    scale = min(width / image.shape[1], height / image.shape[0])
-    fitted = tuple(round(side * scale) for side in image.shape[1::-1])
-    small = cv2.resize(image, fitted, interpolation=cv2.INTER_AREA)
-    right, below = width - fitted[0], height - fitted[1]
-    edges = (below // 2, below - below // 2, right // 2, right - right // 2)
-    return cv2.copyMakeBorder(small, *edges, cv2.BORDER_CONSTANT, value=(224, 224, 224))
+def fill_cell(image: Pixels, cell: tuple[int, int]) -> Pixels:
+    """Crop an image to the shape of a cell, less at its top than at its bottom, and downscale."""
+    height = min(image.shape[0], round(image.shape[1] * cell[1] / cell[0]))
+    top = (image.shape[0] - height) // 4
+    return cv2.resize(image[top : top + height], cell, interpolation=cv2.INTER_AREA)
+
+
+def write_sheet(name: str, images: list[Pixels], columns: int, cell: tuple[int, int]) -> None:
+    """Write images of any size as a contact sheet."""
+    sheet = contact_sheet([fill_cell(image, cell) for image in images], columns)
+    path = str(IMAGES / f"{name}.jpg")
+    cv2.imwrite(path, sheet[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
 
 
 def main() -> None:
-    """Write the images of each style: scene, sheet, frames above cartoons, one at full size."""
-    clips = Path(sys.argv[1]) if len(sys.argv) > 1 else None
-    found = {name: read_frames(clips / name, CLIPS[name]) for name in CLIPS} if clips else {}
-    scene = draw_scene(WIDTH, HEIGHT, SECONDS)
+    """Write the images of each style; every frame is stylized at its own size."""
+    clips = Path(sys.argv[1])
+    sources = [frame for name, at in FRAMES.items() for frame in read_frames(clips / name, at)]
+    sources += [draw_scene(*SCENE_SIZE, seconds) for seconds in SCENE_SECONDS]
     for card in sorted(shipped_engines().glob("*.json")):
         engine = read_engine(card)
         style = engine.card.style
         # float32, so that every machine draws the same images.
         with open_backend(engine, precision="f32") as backend:
-            pair = contact_sheet([scene, stylize(backend, scene)], columns=2)
-            write_image(IMAGES / f"scene-{style}.jpg", pair, overwrite=True)
-            if not found:
-                continue
-            sources = [frame for frames in found.values() for frame in frames.values()]
-            sources += [draw_scene(1280, 720, seconds) for seconds in SCENE_SECONDS]
-            cells = [fit_into_cell(stylize(backend, source)) for source in sources]
-            sheet = contact_sheet(cells, SHEET_COLUMNS)
-            write_image(IMAGES / f"sheet-{style}.jpg", sheet, overwrite=True)
-            before = [found[clip][index] for clip, index in BEFORE_AFTER]
-            cells = [fit_into_cell(frame) for frame in before]
-            cells += [fit_into_cell(stylize(backend, frame)) for frame in before]
-            sheet = contact_sheet(cells, len(BEFORE_AFTER))
-            write_image(IMAGES / f"before-after-{style}.jpg", sheet, overwrite=True)
-            cartoon = stylize(backend, found[FULL_SIZE[0]][FULL_SIZE[1]])
-            write_image(IMAGES / f"butterfly-{style}.jpg", cartoon, overwrite=True)
+            cartoons = [stylize(backend, source) for source in sources]
+        write_sheet(f"sheet-{style}", cartoons, SHEET_COLUMNS, SHEET_CELL)
+        pairs = [images[i] for images in (sources, cartoons) for i in BEFORE_AFTER]
+        write_sheet(f"before-after-{style}", pairs, len(BEFORE_AFTER), BEFORE_AFTER_CELL)
+        write_sheet(f"grid-{style}", [cartoons[i] for i in GRID], 2, GRID_CELL)
 
 
-main()
+if __name__ == "__main__":
+    main()
