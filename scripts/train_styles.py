@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import msgspec
@@ -243,7 +243,7 @@ def change_look(path: Path, style: Style) -> None:
     values = json.loads(path.read_text())
     config = change_config(TrainConfig.from_values(values.pop("config")), default_look())
     record = RunRecord(config=change_config(config, style.look), **values)
-    path.write_text(json.dumps(asdict(replace(record)), indent=2))
+    path.write_text(json.dumps(asdict(record), indent=2))
 
 
 def default_look() -> Iterator[str]:

@@ -269,12 +269,9 @@ def compose_shares(
     """
     color = color.clamp(0, 1)
     luminance = _luminance(color)
-    bright = luminance + BRIGHTENING * luminance * (1 - luminance)
-    bright = (exposure * bright).clamp(max=1)
+    bright = _brighten(luminance, exposure)
     stairs = DARKEST + (1 - DARKEST) * _soft_staircase(bright, tones, sharpness)
-    # Chroma grows with luminance, else what is brightened turns gray.
-    gain = saturation * (stairs + CHROMA_TOE) / (luminance + CHROMA_TOE)
-    painted = (stairs + (color - luminance) * gain).clamp(0, 1)
+    painted = _relight(color, luminance, stairs, saturation).clamp(0, 1)
     if palette_share:
         painted = painted + palette_share * (_tint(stairs, palette) - painted)
     line = _constant(parse_color(ink_color), color).view(1, 3, 1, 1)
@@ -289,10 +286,8 @@ def grade(color: Tensor, look: Look) -> Tensor:
     """
     color = (color + 1) / 2
     luminance = _luminance(color)
-    bright = (look.exposure * (luminance + BRIGHTENING * luminance * (1 - luminance))).clamp(max=1)
-    shown = DARKEST + (1 - DARKEST) * bright
-    gain = look.saturation * (shown + CHROMA_TOE) / (luminance + CHROMA_TOE)
-    return (shown + (color - luminance) * gain) * 2 - 1
+    shown = DARKEST + (1 - DARKEST) * _brighten(luminance, look.exposure)
+    return _relight(color, luminance, shown, look.saturation) * 2 - 1
 
 
 def ungrade(shown: Tensor, look: Look) -> Tensor:
@@ -340,6 +335,19 @@ def _luminance(color: Tensor) -> Tensor:
 def _constant(values: Sequence[float] | Sequence[Sequence[float]], like: Tensor) -> Tensor:
     """A tensor of the device and dtype of another, in a form that `torch.compile` can trace."""
     return torch.tensor(values, dtype=like.dtype, device=like.device)
+
+
+def _brighten(luminance: Tensor, exposure: float | Tensor) -> Tensor:
+    """Luminance in [0, 1] after the curve of `BRIGHTENING` and the exposure, at most 1."""
+    return (exposure * (luminance + BRIGHTENING * luminance * (1 - luminance))).clamp(max=1)
+
+
+def _relight(
+    color: Tensor, luminance: Tensor, wanted: Tensor, saturation: float | Tensor
+) -> Tensor:
+    """A color with another luminance. Chroma grows with it, else what is brightened turns gray."""
+    gain = saturation * (wanted + CHROMA_TOE) / (luminance + CHROMA_TOE)
+    return wanted + (color - luminance) * gain
 
 
 def _tint(luminance: Tensor, palette: Sequence[str]) -> Tensor:
