@@ -12,10 +12,11 @@ import json
 import math
 import os
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import Annotated, Literal, TypeAlias, get_args
 
 import msgspec
 from platformdirs import user_data_path
@@ -33,8 +34,17 @@ FILE_SUFFIXES: dict[Precision, str] = {"f32": ".onnx", "f16": ".f16.onnx", "int8
 """Suffix of an engine's file of each precision. bf16 has no file: backends convert f32."""
 STYLE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
+# JSON's numbers have no limit, but those that print them, and other languages, have: 2**53 is the
+# largest integer that all of them hold exactly.
+_LARGEST_NUMBER = 2**53
+_Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=_LARGEST_NUMBER)]
+_Integer: TypeAlias = Annotated[int, msgspec.Meta(ge=-_LARGEST_NUMBER, le=_LARGEST_NUMBER)]
+
 _MAX_ENGINE_BYTES = 2**30  # half of the 2 GiB that one ONNX file (a protobuf message) can hold
 _MAX_CARD_BYTES = 2**20
+# Frames are padded to multiples: of a large one, most of each frame would be padding. The deepest
+# networks in use halve their input five to seven times.
+_LARGEST_MULTIPLE = 256
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -48,7 +58,7 @@ class DataSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     license: str = msgspec.field(name="licence")
     """SPDX identifier, or the author's own words."""
     url: str = ""
-    images: int = msgspec.field(default=0, name="pictures")
+    images: _Count = msgspec.field(default=0, name="pictures")
     """Number of images that were used. 0: not counted."""
 
 
@@ -88,22 +98,22 @@ class EngineCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     description: str
     sha256: dict[str, str]
     """File name -> SHA-256 in hexadecimal, one entry for each file of the engine."""
-    parameters: int
+    parameters: _Count
     """Number of weights of the generator."""
-    multiply_adds_per_pixel: int
+    multiply_adds_per_pixel: _Count
     """Multiply-add operations for one frame, divided by the number of its pixels."""
     license: str = msgspec.field(name="licence")
     """License of the engine: SPDX identifier, or the author's own words."""
     trained_on: tuple[DataSource, ...] = ()
     recipe: str = ""
     """Description of the training: preset, phases, steps, seed."""
-    training_step: int = 0
+    training_step: _Count = 0
     """Step of the training state that was exported."""
-    metrics: dict[str, int | float] = msgspec.field(default_factory=dict)
+    metrics: dict[str, _Integer | float] = msgspec.field(default_factory=dict)
     """Measured values by name, for instance `warping_error_ratio`."""
     source_commit: str = ""
     """Git commit of the code that trained it; empty: not known."""
-    tolerance: dict[str, int] = msgspec.field(default_factory=lambda: {"f32": 1})
+    tolerance: dict[str, _Count] = msgspec.field(default_factory=lambda: {"f32": 1})
     """Precision -> largest difference, in levels of 0..255, between a backend and the generator."""
     input: str = "frame"
     """Name of the graph's input: (N, H, W, 3) uint8, RGB."""
@@ -113,7 +123,7 @@ class EngineCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Further inputs of the graph, by name: float32, shape (1,). Most engines have none."""
     multiple_of: int = 1
     """H and W of the input must be multiples of this number of pixels."""
-    opset: int = 17
+    opset: _Count = 17
     """Version of the ONNX operator set."""
     card_version: int = CARD_VERSION
     """Version of the card's format."""
@@ -124,8 +134,8 @@ class EngineCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         # The name becomes part of paths: nothing in it may lead out of the folder.
         if not STYLE_NAME.fullmatch(self.style):
             raise ValueError(f"style name {self.style!r}: use a-z, 0-9, - and _")
-        if self.multiple_of < 1:
-            raise ValueError(f"{self.multiple_of = }")
+        if not 1 <= self.multiple_of <= _LARGEST_MULTIPLE:
+            raise ValueError(f"{self.multiple_of = }; it is 1 to {_LARGEST_MULTIPLE}")
         known = {self.file_name(precision) for precision in FILE_SUFFIXES}
         if unknown := sorted(set(self.sha256) - known):
             raise ValueError(f"unknown file {unknown[0]!r}")
@@ -216,7 +226,7 @@ class Engine:
             raise EngineError(f"style {self.card.style} has no {precision} engine (it has {have})")
         path = self.folder / name
         try:
-            refuse_huge(path, _MAX_ENGINE_BYTES)
+            refuse_unreadable(path, _MAX_ENGINE_BYTES)
             found = file_sha256(path)
         except OSError as error:
             raise EngineError(f"cannot read {path}: {error.strerror}") from error
@@ -253,14 +263,24 @@ def find_engine(style: str) -> Engine:
 
 def list_engines() -> list[Engine]:
     """List the engines that can be found by name, sorted by name; broken cards are left out."""
+    return find_engines()[0]
+
+
+def find_engines() -> tuple[list[Engine], list[str]]:
+    """Find all engines that can be found by name.
+
+    Returns:
+        The engines, sorted by name, and one line for each card that cannot be read.
+    """
     found: dict[str, Engine] = {}
+    problems: list[str] = []
     for card in (card for folder in engine_folders() for card in sorted(folder.glob("*.json"))):
         try:
             # An engine in an earlier folder hides those of the same name, as in `find_engine`.
             found.setdefault(card.stem, read_engine(card))
-        except EngineError:
-            continue
-    return [found[name] for name in sorted(found)]
+        except EngineError as error:
+            problems.append(str(error))
+    return [found[name] for name in sorted(found)], problems
 
 
 def read_engine(path: Path) -> Engine:
@@ -274,7 +294,7 @@ def read_engine(path: Path) -> Engine:
     """
     card_path = path.with_name(path.name.split(".", 1)[0] + ".json")
     try:
-        refuse_huge(card_path, _MAX_CARD_BYTES)
+        refuse_unreadable(card_path, _MAX_CARD_BYTES)
         card = EngineCard.from_json(card_path.read_text(encoding="utf-8"))
     except OSError as error:
         raise EngineError(f"cannot read the engine card {card_path}: {error.strerror}") from error
@@ -312,16 +332,20 @@ def shipped_engines() -> Path:
     return installed if installed.is_dir() else _PACKAGE.parent / "engines"
 
 
-def refuse_huge(path: Path, max_bytes: int) -> None:
-    """Refuse a file that is too large to be an engine or a card, before it is read.
+def refuse_unreadable(path: Path, max_bytes: int) -> None:
+    """Refuse what cannot be an engine or a card, before it is opened.
+
+    Reading a pipe or a device, or a link to one, may never end.
 
     Raises:
-        EngineError: It is larger than `max_bytes`.
+        EngineError: It is not a file, or larger than `max_bytes`.
         OSError: There is no such file.
     """
-    size = path.stat().st_size
-    if size > max_bytes:
-        raise EngineError(f"{path} has {size} bytes; at most {max_bytes} are allowed")
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise EngineError(f"{path} is not a file")
+    if status.st_size > max_bytes:
+        raise EngineError(f"{path} has {status.st_size} bytes; at most {max_bytes} are allowed")
 
 
 def file_sha256(path: Path) -> str:

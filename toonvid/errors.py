@@ -1,6 +1,7 @@
 """The errors that toonvid raises deliberately, as one tree.
 
-Each message is one line that says what happened, to which file, and what to do.
+Each message is one line that says what happened, to which file, and what to do. Passwords of
+addresses are left out of all messages here, when an error is made.
 
     Exception
     └── ToonvidError                    exit code 1
@@ -20,7 +21,31 @@ Only `toonvid.cli` catches them; it prints a red line and exits with the error's
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
+
+# User name and password of an address. A password may hold "@" and "/", which FFmpeg wants as %40
+# and %2F, so everything up to the last "@" is left out wherever a user name or a password can begin
+# before it. One with spaces ends at the last "@" of the line, unless it may be a port.
+_USER_INFO = re.compile(
+    r"(?i)\b([a-z][a-z0-9+.-]*:/{2,})"
+    r"(?:[^/?#@\s]*:\S*@|[^/?#@\s]*:(?!\d{1,5}(?:[/?#\s]|$)).*@|[^/?#@\s]*@)"
+)
+_ADDRESS = re.compile(r"(?i)\b[a-z][a-z0-9+.-]*:/{2,}\S+")
+# Values of a query or a fragment: any of them may be a password or a token.
+_QUERY_VALUE = re.compile(r"""([?&;#][^=&;#\s]*=)[^&;#\s]*?(?=[:,.)'"]*(?:[&;#\s]|$))""")
+
+
+def without_secrets(text: str) -> str:
+    """Return a text whose addresses have no user name and password, and no values in a query.
+
+    Every error goes through it, and so does all that is printed or stored with an address in it.
+
+    Args:
+        text: Any text, with any number of addresses in it.
+    """
+    shown = _USER_INFO.sub(r"\1", text)
+    return _ADDRESS.sub(lambda found: _QUERY_VALUE.sub(r"\1***", found[0]), shown)
 
 
 class ToonvidError(Exception):
@@ -28,6 +53,10 @@ class ToonvidError(Exception):
 
     exit_code: ClassVar[int] = 1
     """Exit code of the process when this error reaches the command line."""
+
+    def __init__(self, message: str = "") -> None:
+        """Store the message, without passwords of addresses in it."""
+        super().__init__(without_secrets(message))
 
 
 class SourceError(ToonvidError):

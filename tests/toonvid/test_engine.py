@@ -207,6 +207,12 @@ def test_shipped_cards_are_written_back_byte_for_byte():
         ({"controls": {"ink": control(3, 0, 2)}}, "default 3 is not in 0 to 2"),
         ({"controls": {"ink": control(1, 2, 0)}}, "default 1 is not in 2 to 0"),
         ({"controls": {"ink": control(1, 0, 2, step=0)}}, "step = 0"),
+        ({"multiple_of": 10**9}, "multiple_of = 1000000000; it is 1 to 256"),
+        ({"parameters": 10**400}, r"Expected `int` <= 9007199254740992 - at `\$\.parameters`"),
+        ({"parameters": -1}, r"Expected `int` >= 0 - at `\$\.parameters`"),
+        ({"metrics": {"fid": None}}, r"Expected `int \| float`, got `null` - at `\$\.metrics"),
+        ({"metrics": {"fid": 10**400}}, r"Expected `int` <= .* - at `\$\.metrics"),
+        ({"title": "\ud800"}, "JSON is malformed"),
         ({"multiple_of": "4"}, r"Expected `int`, got `str` - at `\$\.multiple_of`"),
     ],
 )
@@ -291,3 +297,21 @@ def test_a_file_too_large_for_an_engine_is_refused_before_it_is_read(tmp_path):
         file.truncate(2**20 + 1)
     with pytest.raises(EngineError, match="1048577 bytes; at most 1048576 are allowed"):
         engine_module.read_engine(engine.card_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("name", ["ink.json", "ink.onnx"])
+@pytest.mark.parametrize("kind", ["pipe", "link to a device", "folder"])
+def test_what_is_not_a_file_is_refused_before_it_is_opened(kind, name, tmp_path):
+    """A pipe that nobody writes to is silent for ever, and /dev/zero never ends."""
+    (tmp_path / "ink.onnx").write_bytes(b"x")
+    (tmp_path / "ink.json").write_text(CARD.to_json())
+    (tmp_path / name).unlink()
+    if kind == "pipe":
+        os.mkfifo(tmp_path / name)
+    elif kind == "folder":
+        (tmp_path / name).mkdir()
+    else:
+        (tmp_path / name).symlink_to("/dev/zero")
+    with pytest.raises(EngineError, match=rf"{name.replace('.', '[.]')} is not a file"):
+        find_engine(str(tmp_path / "ink.onnx")).path()

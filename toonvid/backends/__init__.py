@@ -48,18 +48,22 @@ def open_backend(
     Raises:
         EngineError: The engine cannot be trusted, or has no file of this precision.
         DeviceMissingError: The device or the library is not on this machine.
-        UnsupportedEngineError: The named backend refuses the engine.
-        BackendError: With `auto`, every backend refuses the engine.
+        UnsupportedEngineError: The backend that was named, or the one of the device that was named,
+            refuses the engine.
+        BackendError: With `auto` and no device, every backend refuses the engine.
     """
     if name not in BACKENDS:
         raise ValueError(f"{name = }")
-    if name == "auto":
-        return _open_best(engine, device, precision)
+    is_named = name != "auto" or device is not None  # a device's name decides the backend
     try:
+        if name == "auto":
+            return _open_best(engine, device, precision)
         return _open(engine, name, device, precision)
     except DeviceMissingError:
         raise
     except BackendError as error:
+        if not is_named:
+            raise
         raise UnsupportedEngineError(str(error)) from error
 
 

@@ -17,6 +17,8 @@ from toonvid.engine import Engine, Precision
 from toonvid.errors import BackendError
 from toonvid.video import Pixels
 
+_PROBE_SIDES = (64, 96)  # height and width in pixels: two sides that cannot be mistaken
+
 ControlValues: TypeAlias = Mapping[ControlName, float]
 """Values of an engine's controls, by name. Those that are missing have the card's default."""
 
@@ -134,10 +136,38 @@ def _check_image(
         )
 
 
+def probe_shape(engine: Engine) -> tuple[int, int, int, int]:
+    """Return a shape, (1, H, W, 3), with which a graph is asked for the size of its output."""
+    step = engine.card.multiple_of
+    height, width = (-(-side // step) * step for side in _PROBE_SIDES)
+    return (1, height, width, 3)
+
+
+def check_cartoons(engine: Engine, frames: Sequence[int], cartoons: Sequence[int]) -> None:
+    """Check that cartoons have the number and the size of their frames.
+
+    Args:
+        engine: The engine that made them.
+        frames: Shape of the frames, (N, H, W, 3).
+        cartoons: Shape of what the graph gave for them.
+
+    Raises:
+        BackendError: The shapes differ.
+    """
+    if tuple(cartoons) != tuple(frames):
+        raise BackendError(
+            f"engine {engine.card.style}: of {_size(frames)} it makes {_size(cartoons)};"
+            " cartoons must have the number and the size of their frames"
+        )
+
+
 def frames_failed(library: str, shape: Sequence[int], reason: str) -> BackendError:
     """Return the error to raise when a library fails with frames of a shape, (N, H, W, 3)."""
-    size = "x".join(str(side) for side in shape)
-    return BackendError(f"{library} failed with frames of {size}: {reason}")
+    return BackendError(f"{library} failed with frames of {_size(shape)}: {reason}")
+
+
+def _size(shape: Sequence[int]) -> str:
+    return "x".join(str(side) for side in shape)
 
 
 def one_line(error: Exception | str, which: Literal["first", "last"] = "first") -> str:

@@ -20,10 +20,12 @@ from numpy.typing import NDArray
 from toonvid.backends.contract import (
     ControlValues,
     Port,
+    check_cartoons,
     check_inputs,
     check_outputs,
     frames_failed,
     one_line,
+    probe_shape,
 )
 from toonvid.choices import RequestedPrecision
 from toonvid.engine import Engine, Precision
@@ -82,6 +84,7 @@ class OnnxRuntimeBackend:
         except Exception as error:  # its error classes share no other base
             library = f"ONNX Runtime on {self.device}"
             raise frames_failed(library, frames.shape, one_line(error)) from error
+        check_cartoons(self.engine, frames.shape, np.shape(cartoons))
         return np.asarray(cartoons, np.uint8)
 
     def stream(
@@ -149,6 +152,19 @@ class OnnxRuntimeBackend:
         check_inputs(self.engine, {port.name: _port(port) for port in inputs})
         # An output's shape may be unknown until the input's is; an input must state its own.
         check_outputs(self.engine, {p.name: _port(p, may_be_unknown=True) for p in outputs})
+        self._check_output_size()
+
+    def _check_output_size(self) -> None:
+        """Run a small frame, because ONNX Runtime tells no output's shape without running."""
+        card, shape = self.engine.card, probe_shape(self.engine)
+        inputs: dict[str, NDArray[Any]] = {card.input: np.zeros(shape, np.uint8)}
+        for name, value in card.control_values().items():
+            inputs[name] = np.array([value], np.float32)
+        try:
+            [cartoons] = self._session.run([card.output], inputs)
+        except Exception:  # that the library fails is said with the first frame, and its size
+            return
+        check_cartoons(self.engine, shape, np.shape(cartoons))
 
 
 def _port(node: ort.NodeArg, may_be_unknown: bool = False) -> Port:

@@ -19,10 +19,12 @@ from openvino import opset13
 from toonvid.backends.contract import (
     ControlValues,
     Port,
+    check_cartoons,
     check_inputs,
     check_outputs,
     frames_failed,
     one_line,
+    probe_shape,
 )
 from toonvid.choices import RequestedPrecision
 from toonvid.engine import Engine, Precision
@@ -79,7 +81,7 @@ class OpenVINOBackend:
         try:
             request = self._requests("LATENCY", frames.shape)[0]
             request.infer({self.engine.card.input: frames, **inputs}, share_inputs=True)
-            return np.array(request.get_output_tensor(0).data)
+            return self._cartoons(request, frames.shape)
         except RuntimeError as error:
             raise self._failure(frames.shape, error) from error
 
@@ -152,6 +154,18 @@ class OpenVINOBackend:
         # An output's shape may be unknown until the input's is; an input must state its own.
         outputs = {_name(p, known): _port(p, may_be_unknown=True) for p in self._model.outputs}
         check_outputs(self.engine, outputs)
+        self._check_output_size()
+
+    def _check_output_size(self) -> None:
+        """Infer the shape of the output for a small frame, which compiles nothing."""
+        shape = probe_shape(self.engine)
+        try:
+            self._model.reshape({self.engine.card.input: ov.PartialShape(list(shape))})
+        except RuntimeError:  # that the library fails is said with the first frame, and its size
+            return
+        found = self._model.outputs[0].get_partial_shape()
+        if found.is_static:  # else it depends on the pixels, and is checked with every frame
+            check_cartoons(self.engine, shape, tuple(found.to_shape()))
 
     def _start(self, inputs: _Inputs, free: deque[ov.InferRequest], in_flight: _InFlight) -> None:
         """Start the next free request. It reads its inputs in place, without a copy."""
@@ -167,11 +181,17 @@ class OpenVINOBackend:
         request, free, inputs = in_flight.popleft()
         try:
             request.wait()
-            return np.array(request.get_output_tensor(0).data)
+            return self._cartoons(request, inputs[self.engine.card.input].shape)
         except RuntimeError as error:
             raise self._failure(inputs[self.engine.card.input].shape, error) from error
         finally:
             free.append(request)
+
+    def _cartoons(self, request: ov.InferRequest, shape: tuple[int, ...]) -> Pixels:
+        """Return a copy of the result of a request for frames of a shape."""
+        cartoons = request.get_output_tensor(0).data
+        check_cartoons(self.engine, shape, cartoons.shape)
+        return np.array(cartoons)
 
     def _control_inputs(self, controls: ControlValues | None) -> _Inputs:
         # They stay inputs of the compiled model: as constants they would save no time that could be

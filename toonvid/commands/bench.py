@@ -6,7 +6,6 @@ tables are laid out in `toonvid.commands.bench_tables`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -27,7 +26,7 @@ from toonvid.commands.arguments import (
     parse_size,
     parse_sizes,
 )
-from toonvid.commands.messages import count
+from toonvid.commands.messages import count, print_json
 from toonvid.commands.options import AsJson, BackendChoice, Device, Precision, Style
 from toonvid.commands.trainer_package import require_trainer
 from toonvid.engine import DEFAULT_STYLE
@@ -251,7 +250,7 @@ def _bench_sizes(backend: Backend, sizes: list[Size], options: BenchOptions, as_
         "still_picture_seconds": image_seconds,
         "sizes": [result.to_json() for result in results],
     }
-    typer.echo(json.dumps(record))
+    print_json(record)
 
 
 def _show_step(show: Callable[[str], None], size: str, step: str) -> None:
@@ -278,7 +277,7 @@ def _bench_side_by_side(
             low, high = found.spread
             ratios = {"ratio": found.ratio, "lowest": low, "highest": high}
             record = {"size": format_size(size), "compared": names}
-            typer.echo(json.dumps(record | asdict(found) | ratios))
+            print_json(record | asdict(found) | ratios)
         else:
             print_side_by_side(names, format_size(size), found)
 
@@ -294,7 +293,7 @@ def _bench_cores(
             show(f"{format_size(size)} with fewer cores")
             rates = measure_rates_by_cores(counts, size, options)
         if as_json:
-            typer.echo(json.dumps({"size": format_size(size), "rates": rates}))
+            print_json({"size": format_size(size), "rates": rates})
         else:
             print_cores(format_size(size), rates)
 
@@ -314,7 +313,7 @@ def _bench_live(asked: _Asked, sizes: list[Size], seconds: float, as_json: bool)
         print_latencies(title, results)
         return
     for result in results:
-        typer.echo(json.dumps({"style": asked.style, "runs_on": runs_on} | asdict(result)))
+        print_json({"style": asked.style, "runs_on": runs_on} | asdict(result))
 
 
 def _bench_training(
@@ -330,7 +329,7 @@ def _bench_training(
     for trial in measure_training(find_preset(preset), content_weights, machine):
         if as_json:
             speed = {"preset": preset, "pictures_per_second": trial.images_per_second}
-            typer.echo(json.dumps(trial.json_values() | speed))
+            print_json(trial.json_values() | speed)
         else:
             typer.echo(f"{title}, {trial.describe()}")
 

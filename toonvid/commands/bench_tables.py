@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 
-from toonvid.commands.messages import error_console, output_console, say
+from toonvid.commands.messages import error_console, output_console, say, table_console
 
 if TYPE_CHECKING:
     from toonvid.bench.live_latency import Latency
@@ -40,7 +39,7 @@ def print_sizes(title: str, results: list[SizeResults], image_seconds: float | N
         results: One for each size.
         image_seconds: Time of a whole run with a still image; None if it was not measured.
     """
-    console = Console(highlight=False)
+    console = table_console()
     table = Table(title=title, title_justify="left")
     table.add_column("frames per second")
     for result in results:
@@ -78,7 +77,7 @@ def print_side_by_side(names: tuple[str, str], size: str, found: SideBySide) -> 
     table.add_column("frames per second, turn by turn", justify="right")
     for name, rates in zip(names, (found.first, found.second), strict=True):
         table.add_row(name, "  ".join(f"{rate:.1f}" for rate in rates))
-    console = Console(highlight=False)
+    console = table_console()
     console.print(table)
     low, high = found.spread
     say(
@@ -101,7 +100,7 @@ def print_cores(size: str, rates: dict[int, float]) -> None:
     first = next(iter(rates.values()))
     for core_count, rate in rates.items():
         table.add_row(str(core_count), f"{rate:.1f}", f"{rate / first:.2f}x")
-    Console(highlight=False).print(table)
+    table_console().print(table)
 
 
 def print_latencies(title: str, results: list[Latency]) -> None:
@@ -117,7 +116,7 @@ def print_latencies(title: str, results: list[Latency]) -> None:
             f"{result.delay_95_ms:.0f}",
             f"{result.dropped}",
         )
-    console = Console(highlight=False)
+    console = table_console()
     console.print(table)
     console.print(
         "The delay is read from a clock that is drawn into the camera's frames and read from the"

@@ -5,7 +5,6 @@ Messages go to standard error; JSON and `--status` go to standard output. Nothin
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,7 +15,16 @@ from typing import TYPE_CHECKING
 import typer
 
 from toonvid.commands.interrupt import finish_segment_first
-from toonvid.commands.messages import count, describe_backend, error_console, format_duration, say
+from toonvid.commands.messages import (
+    PrintableFormatter,
+    count,
+    describe_backend,
+    error_console,
+    format_duration,
+    output_console,
+    print_json,
+    say,
+)
 from toonvid.commands.progress import conversion_bar
 from toonvid.errors import ToonvidError
 
@@ -51,7 +59,9 @@ class ConversionReport:
         self._finished_before = 0
         self._console = error_console()
         if level == VERBOSE:
-            logging.basicConfig(level=logging.DEBUG, format="%(name)s: %(message)s")
+            handler = logging.StreamHandler()
+            handler.setFormatter(PrintableFormatter("%(name)s: %(message)s"))
+            logging.basicConfig(level=logging.DEBUG, handlers=[handler])
 
     def show_backend(self, backend: Backend) -> None:
         """Print what runs the engine."""
@@ -137,7 +147,7 @@ class ConversionReport:
         if self.as_json:
             values = asdict(done) | {"slowest_stage": done.slowest_stage}
             values["film_seconds"] = values.pop("video_seconds")  # the key of toonvid 0.1
-            typer.echo(json.dumps(values))
+            print_json(values)
         for notice in done.notices:
             self._say(f"note: {notice}", "yellow")
         if done.damage:
@@ -158,7 +168,7 @@ class ConversionReport:
         self._finished_before += 1
         if self.as_json:
             record = {"source": job.source, "target": job.target, "done_before": True}
-            typer.echo(json.dumps(record))
+            print_json(record)
         if self.level == VERBOSE:
             self._say(f"{job.target} was finished before", "dim")
 
@@ -176,7 +186,7 @@ class ConversionReport:
     def show_failure(self, job: PlannedConversion, error: ToonvidError) -> None:
         """Print why one of several sources was not converted."""
         if self.as_json:
-            typer.echo(json.dumps({"source": job.source, "error": str(error)}))
+            print_json({"source": job.source, "error": str(error)})
         say(self._console, f"toonvid: {error}", "red")
 
     def _say(self, line: str, style: str | None = None) -> None:
@@ -193,6 +203,7 @@ def show_status(target: str, as_json: bool) -> None:
     from toonvid.resume.job_state import read_job_state
 
     state = read_job_state(Path(target))
+    console = output_console()
     is_finished = state is None and Path(target).is_file()
     if as_json:
         record: dict[str, object] = {"target": target, "finished": is_finished}
@@ -205,19 +216,20 @@ def show_status(target: str, as_json: bool) -> None:
                 "whole_seconds": state.job.duration_seconds,
                 "command": state.job.command,
             }
-        typer.echo(json.dumps(record))
+        print_json(record)
     elif state is None:
-        typer.echo(f"{target}: {'finished' if is_finished else 'no conversion to it is known'}")
+        say(console, f"{target}: {'finished' if is_finished else 'no conversion to it is known'}")
     else:
         total = state.job.duration_seconds
         of_total = "" if total is None else f" of {format_duration(total)}"
-        typer.echo(
+        say(
+            console,
             f"{target}: {format_duration(state.finished_seconds)}{of_total} finished,"
-            f" {count(state.frames, 'frame')} in {count(state.segments, 'segment')}"
+            f" {count(state.frames, 'frame')} in {count(state.segments, 'segment')}",
         )
         if state.process_id is not None:
-            typer.echo(f"process {state.process_id} is working on it")
+            say(console, f"process {state.process_id} is working on it")
         else:
-            typer.echo(f"no process is working on it; resume with\n  {state.job.command}")
+            say(console, f"no process is working on it; resume with\n  {state.job.command}")
     if state is None and not is_finished:
         raise typer.Exit(FAILED)

@@ -5,18 +5,16 @@ The checks are run by `toonvid.doctor.examine`.
 
 from __future__ import annotations
 
-import json
 from itertools import groupby
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from toonvid.choices import REQUIRABLE_CHECKS
-from toonvid.commands.messages import error_console
+from toonvid.commands.messages import error_console, print_json, table_console
 from toonvid.commands.options import AsJson
 from toonvid.errors import DeviceMissingError
 
@@ -54,11 +52,11 @@ def doctor(
     with error_console().status("Checking this machine …"):
         report = examine()
     if as_json:
-        typer.echo(json.dumps(report.to_json(), indent=2))
+        print_json(report.to_json(), indent=2)
     else:
-        console = Console(highlight=False)
+        console = table_console()
         console.print(_table(report))
-        console.print(_summary(report), markup=False)
+        console.print(_summary(report))
     for name in require or ():
         check = report.find(name)
         if check is None or check.state != "ok":

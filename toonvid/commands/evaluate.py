@@ -6,18 +6,16 @@ The figures are computed by `trainer.evaluation.evaluate`, and laid out as table
 
 from __future__ import annotations
 
-import json
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from toonvid.choices import REQUESTED_PRECISIONS, RequestedPrecision
 from toonvid.commands.evaluate_tables import print_evaluation, print_skipped
 from toonvid.commands.help import BACKEND_PANEL, SOURCE_PANEL
-from toonvid.commands.messages import error_console
+from toonvid.commands.messages import error_console, print_json, table_console
 from toonvid.commands.options import (
     AsJson,
     BackendChoice,
@@ -189,6 +187,6 @@ def evaluate(
         evaluation = measure(programs, sources, options, progress)
     print_skipped(messages, evaluation)
     if as_json:
-        typer.echo(json.dumps(to_json(evaluation)))
+        print_json(to_json(evaluation))
     else:
-        print_evaluation(Console(highlight=False), evaluation)
+        print_evaluation(table_console(), evaluation)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, TypeAlias
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from toonvid.commands.messages import say
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 _TO_CARTOONS, _SHARE, _TO_PHOTOS = "  to the cartoons", "  share of the photos'", "  to the photos"
 
-_Row: TypeAlias = tuple[str, list[str], str, str]
+_Row: TypeAlias = tuple[str, Sequence[str | Text], str, str]
 """Name of a figure, its value for each engine, for the photos and for the cartoons."""
 
 
@@ -29,7 +30,7 @@ def print_evaluation(console: Console, evaluation: Evaluation) -> None:
         for index in range(len(evaluation.videos[0].plain)):
             console.print(_video_table(evaluation, index))
     for line in _notes(evaluation):
-        console.print(line, style="dim", markup=False)
+        console.print(line, style="dim")
 
 
 def print_skipped(console: Console, evaluation: Evaluation) -> None:
@@ -78,7 +79,7 @@ def _whole_rows(evaluation: Evaluation) -> Iterator[_Row]:
 
 def _surface_rows(evaluation: Evaluation) -> Iterator[_Row]:
     changes = [
-        f"{engine.change:.1f}" + (" [red]equals its input[/]" if engine.equals_input else "")
+        Text(f"{engine.change:.1f}").append(" equals its input" * engine.equals_input, style="red")
         for engine in evaluation.engines
     ]
     yield "change of the photo (levels)", changes, "", ""

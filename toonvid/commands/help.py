@@ -6,10 +6,15 @@ Which options there are is left to the commands and to `toonvid.commands.options
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rich.markup import escape
 from typer.core import TyperCommand, TyperGroup
+
+from toonvid.commands.messages import printable
+from toonvid.errors import without_secrets
 
 # Panels of the options; a command uses those that it needs.
 OUTPUT_PANEL = "Output"
@@ -68,9 +73,9 @@ class _PlainHelp:
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments of the command line, with old option names replaced."""
         known = {name for param in self.params for name in param.opts}
-        rest: list[str] = super().parse_args(  # type: ignore[misc]
-            ctx, [_current_name(word, known) for word in args]
-        )
+        words = [_current_name(word, known) for word in args]
+        with _printable_errors():
+            rest: list[str] = super().parse_args(ctx, words)  # type: ignore[misc]
         return rest
 
 
@@ -80,6 +85,25 @@ class PlainCommand(_PlainHelp, TyperCommand):
 
 class PlainGroup(_PlainHelp, TyperGroup):
     """A group of commands with a plain help page."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command that is named."""
+        with _printable_errors():
+            return super().resolve_command(ctx, args)
+
+
+@contextmanager
+def _printable_errors() -> Iterator[None]:
+    """Escape control characters in messages of Typer, which repeat words of the command line.
+
+    The words may be file names: `toonvid convert *` takes a file named `--x` for an option.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(message := getattr(error, "message", None), str):
+            error.message = printable(without_secrets(message))  # type: ignore[attr-defined]
+        raise
 
 
 def _current_name(word: str, known: set[str]) -> str:

@@ -6,7 +6,6 @@ given, and messages are printed.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -19,7 +18,7 @@ import typer
 
 from toonvid.commands.arguments import parse_size
 from toonvid.commands.help import OUTPUT_PANEL, SOURCE_PANEL
-from toonvid.commands.messages import count, describe_backend, error_console, say
+from toonvid.commands.messages import count, describe_backend, error_console, print_json, say
 from toonvid.commands.options import (
     AsJson,
     BackendChoice,
@@ -37,7 +36,7 @@ from toonvid.commands.options import (
     Tones,
 )
 from toonvid.engine import DEFAULT_STYLE
-from toonvid.errors import CameraError
+from toonvid.errors import CameraError, without_secrets
 from toonvid.stylizing.options import StylizeOptions
 
 if TYPE_CHECKING:
@@ -230,7 +229,7 @@ def live(
         statistics = session.run(seconds)
     report.show_end(statistics)
     if as_json:
-        typer.echo(json.dumps(asdict(statistics)))
+        print_json(asdict(statistics))
     if recorder.failure is not None:
         raise recorder.failure
 
@@ -250,14 +249,14 @@ def _load_opencv() -> None:
 
 def _camera(source: str, options: CameraOptions, on_notice: Callable[[str], None]) -> Camera:
     from toonvid.live.camera import Camera
-    from toonvid.live.ffmpeg_feed import open_ffmpeg_feed, without_password
+    from toonvid.live.ffmpeg_feed import open_ffmpeg_feed
     from toonvid.live.webcam import is_webcam, open_webcam
 
     if source == _BROWSER:
         return Camera("a browser's camera", None, on_notice)
     if is_webcam(source):
         return Camera(f"camera {source}", lambda: open_webcam(source, options), on_notice)
-    return Camera(without_password(source), lambda: open_ffmpeg_feed(source, options), on_notice)
+    return Camera(without_secrets(source), lambda: open_ffmpeg_feed(source, options), on_notice)
 
 
 class _LiveReport:
@@ -275,7 +274,8 @@ class _LiveReport:
 
     def show_page(self, page: PageServer) -> None:
         """Print the page's address, with --quiet too: without it the page is of no use."""
-        say(self._console, f"open {page.address}")
+        # Not `say`, which leaves tokens of addresses out: this one is for the user.
+        self._console.print(f"open {page.address}")
         if page.fingerprint is not None:
             say(
                 self._console,
@@ -292,7 +292,7 @@ class _LiveReport:
             now = time.perf_counter()
             if now >= self._status_shown + _STATUS_SECONDS:
                 self._status_shown = now
-                self._console.print(f"{_status_line(statistics())}   ", end="\r", markup=False)
+                self._console.print(f"{_status_line(statistics())}   ", end="\r")
 
         return show if self._console.is_terminal and not self.quiet else lambda _: None
 

@@ -5,7 +5,6 @@ The work is done by `trainer.prepare`, which needs no PyTorch.
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from toonvid.commands.help import OUTPUT_PANEL
-from toonvid.commands.messages import count, error_console, say
+from toonvid.commands.messages import count, error_console, print_json, say
 from toonvid.commands.options import AsJson, Quiet
 from toonvid.commands.progress import preparation_bar
 from toonvid.commands.trainer_package import require_own_trainer
@@ -164,7 +163,7 @@ def prepare(
     with preparation_bar(console) as show:
         report = prepare_folder(sources, output, options, show)
     if as_json:
-        typer.echo(json.dumps(asdict(report)))
+        print_json(asdict(report))
     _print_report(console, report)
 
 

@@ -25,6 +25,7 @@ from rich.progress import Progress as Bar
 
 from toonvid.commands.messages import count, shorten
 from toonvid.commands.trainer_package import trainer_log
+from toonvid.errors import without_secrets
 
 if TYPE_CHECKING:
     from toonvid.pipeline import Progress as ConversionProgress
@@ -56,8 +57,9 @@ def conversion_bar(console: Console, source: str) -> Iterator[Callable[[Conversi
         TimeRemainingColumn(),
     )
     started = time.perf_counter()
+    shown = without_secrets(source)
     with Bar(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(shorten(PurePath(source).name or source), total=None, figures="")
+        task = bar.add_task(shorten(PurePath(shown).name or shown), total=None, figures="")
 
         def show(progress: ConversionProgress) -> None:
             elapsed = time.perf_counter() - started

@@ -10,17 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from toonvid.commands.arguments import parse_time
 from toonvid.commands.help import OUTPUT_PANEL, PlainCommand, PlainGroup, split_docstring
-from toonvid.commands.messages import output_console, say
+from toonvid.commands.messages import error_console, output_console, printable, say, table_console
 from toonvid.commands.options import Overwrite, complete_style
 from toonvid.engine import (
     Engine,
     engine_folders,
     find_engine,
+    find_engines,
     list_engines,
     read_engine,
     user_engines,
@@ -52,9 +53,14 @@ def list_styles(context: typer.Context) -> None:
     table.add_column("multiply-adds per pixel", justify="right")
     table.add_column("license")
     table.add_column("precisions")
-    for engine in list_engines():
+    engines, problems = find_engines()
+    for engine in engines:
         card = engine.card
-        size_bytes = sum((engine.folder / name).stat().st_size for name in card.sha256)
+        try:
+            size_bytes = sum((engine.folder / name).stat().st_size for name in card.sha256)
+        except OSError as error:
+            problems.append(f"{card.style}: cannot read {error.filename}: {error.strerror}")
+            continue
         table.add_row(
             card.style,
             card.title,
@@ -63,7 +69,9 @@ def list_styles(context: typer.Context) -> None:
             card.license,
             " ".join(card.precisions),
         )
-    Console().print(table)
+    table_console().print(table)
+    for problem in problems:
+        say(error_console(), problem, "yellow")
 
 
 def show(
@@ -84,7 +92,7 @@ def show(
     engine = find_engine(style)
     card = engine.card
     lines = [
-        f"[bold]{card.title}[/] ({card.style}, step {card.training_step:,})",
+        f" ({card.style}, step {card.training_step:,})",
         card.description,
         "",
         f"parameters: {card.parameters:,}",
@@ -100,7 +108,9 @@ def show(
         *(f"{name}: sha256 {digest}" for name, digest in card.sha256.items()),
         f"folder: {engine.folder}",
     ]
-    output_console().print("\n".join(lines))
+    output_console().print(
+        Text(printable(card.title), "bold").append(printable("\n".join(lines)), "not bold")
+    )
 
 
 def verify(
@@ -125,7 +135,7 @@ def verify(
             engine = read_engine(card_path)
             for precision in engine.card.precisions:
                 engine.path(precision)
-            console.print(f"{engine.card.style}: {' '.join(engine.card.precisions)} good")
+            say(console, f"{engine.card.style}: {' '.join(engine.card.precisions)} good")
         except EngineError as error:
             has_failed = True
             say(console, f"{card_path.stem}: {error}", "red")

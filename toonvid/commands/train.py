@@ -15,7 +15,7 @@ from rich.console import Console
 from toonvid.commands.build import build_where_possible
 from toonvid.commands.help import OUTPUT_PANEL
 from toonvid.commands.interrupt import record_signals
-from toonvid.commands.messages import count, say
+from toonvid.commands.messages import count, say, table_console
 from toonvid.commands.options import complete_style, listed
 from toonvid.commands.progress import memory_and_losses, training_bar
 from toonvid.commands.trainer_package import require_trainer, trainer_log
@@ -289,7 +289,7 @@ def train(
         raise TrainingError(f"the preset {preset} has no teacher; --preset distilled has one")
     text = EngineText(style or output.resolve().name)
     machine = Machine(device, parse_memory(memory_limit) if memory_limit else None, workers)
-    console = Console()
+    console = table_console()
     with trainer_log(console):
         photos = dataset_folder(photos, output / "photos", config.crop)
         cartoons = dataset_folder(cartoons, output / "cartoons", config.crop) if cartoons else None

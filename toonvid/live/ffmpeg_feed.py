@@ -6,7 +6,6 @@ opened by `toonvid.live.webcam`; the screen is captured by `toonvid.live.screen_
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from urllib.parse import urlsplit
@@ -15,7 +14,7 @@ import av
 from av.container import InputContainer
 from av.error import FFmpegError
 
-from toonvid.errors import CameraError
+from toonvid.errors import CameraError, without_secrets
 from toonvid.live.feed import CameraOptions, Feed
 from toonvid.live.screen_capture import open_screen_capture
 from toonvid.reading.container import remote_protocols
@@ -35,7 +34,6 @@ _NETWORK_OPTIONS = {
     "rtsp_transport": "tcp",  # over UDP a busy network loses packets, which damages frames
 }
 _CONTAINERS_WITHOUT_TIMES = {"mpjpeg", "mjpeg"}  # their pts are made up from a nominal rate
-_USER_INFO = re.compile(r"//[^/@]*@")
 
 
 @contextmanager
@@ -62,7 +60,7 @@ def open_ffmpeg_feed(source: str, options: CameraOptions | None = None) -> Itera
                 return _open(source.removeprefix(LAVFI), "lavfi", {}, source)
             # A playlist on a server must not lead to files of this machine.
             limits = {"protocol_whitelist": remote_protocols(source)}
-            return _open(source, None, _NETWORK_OPTIONS | limits, without_password(source))
+            return _open(source, None, _NETWORK_OPTIONS | limits, without_secrets(source))
 
         # stall_seconds=0: a pipe may be silent for as long as it likes; the user ends it.
         # decode="software": a hardware decoder adds frames of delay.
@@ -87,11 +85,6 @@ def open_ffmpeg_feed(source: str, options: CameraOptions | None = None) -> Itera
             has_clock=info.container not in _CONTAINERS_WITHOUT_TIMES,
             auxiliary=decoder.auxiliary,
         )
-
-
-def without_password(source: str) -> str:
-    """Return a source's name for messages: a URL without its user name and password."""
-    return _USER_INFO.sub("//", source, count=1) if "://" in source else source
 
 
 def _open(

@@ -16,7 +16,7 @@ import av
 from toonvid._version import __version__
 from toonvid.backends import Backend
 from toonvid.choices import CONTROLS
-from toonvid.errors import SourceError
+from toonvid.errors import SourceError, without_secrets
 from toonvid.ffmpeg.hardware import NVENC, ActiveDecoder, encoding_gpu
 from toonvid.pipeline import ConvertOptions
 from toonvid.reading.stall_guard import run_with_timeout
@@ -84,7 +84,7 @@ class Job:
             | _coders(options.encoding.codec, decoded_by)
             | {"a segment": f"{options.segment_seconds} s"},
             versions=_versions(backend),
-            command=options.command,
+            command=without_secrets(options.command),
             duration_seconds=duration_seconds,
         )
 
@@ -171,6 +171,7 @@ def _named_options(backend: Backend, options: ConvertOptions) -> dict[str, str]:
         | {f"--{name}": str(value) for name, value in controls.items()}
         | {
             "--style": card.style,
+            "the multiple of its sides": str(card.multiple_of),
             "the engine": hashlib.sha256(repr(sorted(card.sha256.items())).encode()).hexdigest()[
                 :16
             ],

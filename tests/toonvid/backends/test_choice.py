@@ -112,17 +112,19 @@ def test_a_file_that_cannot_be_trusted_stops_the_search(tmp_path, monkeypatch):
         open_backend(engine)
 
 
-def test_a_named_backend_that_refuses_ends_with_exit_code_3(tmp_path):
+def test_a_backend_or_device_that_was_named_and_refuses_ends_with_exit_code_3(tmp_path):
     strange = write_engine(
         tmp_path, "strange", [helper.make_node("Cartoonize", ["frame"], ["cartoon"])]
     )
     with pytest.raises(UnsupportedEngineError) as asked:
         open_backend(strange, "openvino")
     assert asked.value.exit_code == 3
-    with pytest.raises(BackendError) as chosen:
+    with pytest.raises(UnsupportedEngineError) as of_device:
         open_backend(strange, device="CPU")
+    with pytest.raises(BackendError) as chosen:
+        open_backend(strange)
     assert chosen.value.exit_code == 1
-    assert str(chosen.value) == str(asked.value)
+    assert str(chosen.value) == str(of_device.value) == str(asked.value)
 
 
 @pytest.mark.skipif(find_spec("onnxruntime") is None, reason="needs onnxruntime")

@@ -27,7 +27,13 @@ from support.tiny_engines import (
 from toonvid.backends import Backend, open_backend
 from toonvid.choices import BACKENDS
 from toonvid.engine import Control, Engine
-from toonvid.errors import BackendError, ControlError, DeviceMissingError, EngineError
+from toonvid.errors import (
+    BackendError,
+    ControlError,
+    DeviceMissingError,
+    EngineError,
+    UnsupportedEngineError,
+)
 
 NAMES = [name for name in BACKENDS if name != "auto"]
 SHAPE = ["N", "H", "W", 3]
@@ -364,6 +370,49 @@ def test_frames_of_a_size_outside_the_graph_are_a_backend_error(name, tmp_path):
         with pytest.raises(BackendError, match="1x5x5x3") as failed:
             backend.run(make_frames(1, 5, 5))
         assert "\n" not in str(failed.value)
+
+
+def resizing_model(scales: tuple[float, ...]) -> onnx.ModelProto:
+    """A graph that claims to keep the contract, and resizes (N, H, W, 3) by these factors."""
+    nodes = [
+        helper.make_node("Cast", ["frame"], ["wide"], to=TensorProto.FLOAT),
+        helper.make_node("Resize", ["wide", "", "scales"], ["other"], mode="nearest"),
+        helper.make_node("Cast", ["other"], ["cartoon"], to=TensorProto.UINT8),
+    ]
+    factors = helper.make_tensor("scales", TensorProto.FLOAT, [4], scales)
+    return model(nodes, initializers=[factors])
+
+
+@pytest.mark.parametrize(
+    "scales", [(1, 0.5, 0.5, 1), (1, 2, 2, 1), (1, 1, 0.5, 1)], ids=["half", "double", "narrow"]
+)
+def test_a_cartoon_of_another_size_is_refused_when_the_engine_is_opened(scales, name, tmp_path):
+    engine = write_model(tmp_path, "resizing", resizing_model(scales))
+    with pytest.raises(
+        UnsupportedEngineError, match=r"of 1x64x96x3 it makes 1x\d+x\d+x3"
+    ) as refused:
+        open_backend(engine, name, precision="f32")
+    assert refused.value.exit_code == 3
+
+
+def first_frame_only() -> onnx.ModelProto:
+    """A graph that returns the first frame of a batch alone."""
+    nodes = [
+        helper.make_node("Slice", ["frame", "begin", "end", "axes"], ["first"]),
+        helper.make_node("Cast", ["first"], ["wide"], to=TensorProto.INT32),
+        helper.make_node("Cast", ["wide"], ["cartoon"], to=TensorProto.UINT8),
+    ]
+    values = {"begin": 0, "end": 1, "axes": 0}
+    constants = [helper.make_tensor(n, TensorProto.INT64, [1], [v]) for n, v in values.items()]
+    return model(nodes, initializers=constants)
+
+
+def test_fewer_cartoons_than_frames_are_refused(name, tmp_path):
+    with open_backend(write_model(tmp_path, "first", first_frame_only()), name) as backend:
+        assert backend.run(make_frames(1, 8, 6)).shape == (1, 6, 8, 3)
+        for run in (backend.run, lambda frames: list(backend.stream([frames] * 3))):
+            with pytest.raises(BackendError, match="of 2x6x8x3 it makes 1x6x8x3"):
+                run(make_frames(2, 8, 6))
 
 
 def test_a_changed_file_is_refused_by_every_backend(name, tmp_path):

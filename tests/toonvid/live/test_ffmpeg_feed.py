@@ -25,7 +25,7 @@ from toonvid.live import camera as camera_module
 from toonvid.live import ffmpeg_feed
 from toonvid.live.camera import Camera
 from toonvid.live.feed import CameraOptions
-from toonvid.live.ffmpeg_feed import open_ffmpeg_feed, without_password
+from toonvid.live.ffmpeg_feed import open_ffmpeg_feed
 from toonvid.reading.decoder import VideoDecoder
 
 
@@ -222,18 +222,6 @@ def test_captured_frames_follow_what_moves_on_the_screen(monkeypatch: pytest.Mon
         else:
             pytest.fail("the window that is captured stayed empty, five times for 30 s")
     assert levels > 5
-
-
-@pytest.mark.parametrize(
-    ("source", "shown"),
-    [
-        ("rtsp://me:secret@box/1", "rtsp://box/1"),
-        ("rtsp://box/1@2", "rtsp://box/1@2"),
-        ("//odd@name.mp4", "//odd@name.mp4"),
-    ],
-)
-def test_user_and_password_are_left_out_of_names(source: str, shown: str) -> None:
-    assert without_password(source) == shown
 
 
 def test_one_command_captures_the_screen_shows_a_window_and_records(

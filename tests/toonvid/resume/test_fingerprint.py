@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.tiny_engines import controlled_engine
+from support.tiny_engines import controlled_engine, identity_engine
 
 from toonvid.backends import Backend, open_backend
 from toonvid.errors import SourceError
@@ -86,3 +86,21 @@ def test_a_difference_names_what_differs():
     assert job.difference(replace(job, source="b.mp4")) is None
     assert job.difference(replace(job, options={"--crf": "20"})) == "--crf was 18, is 20"
     assert job.difference(replace(job, versions={})) == "toonvid's version was 1, is not there"
+
+
+def test_the_multiple_of_an_engine_belongs_to_the_job(source, tmp_path):
+    """Frames are padded to it, so the cartoon's right and lower edges depend on it."""
+    jobs = []
+    for multiple_of in (1, 8):
+        engine = identity_engine(tmp_path / str(multiple_of), multiple_of)
+        with open_backend(engine, precision="f32") as backend:
+            jobs.append(Job.describe(source, backend, ConvertOptions()))
+    assert jobs[0].identity != jobs[1].identity
+    assert jobs[0].difference(jobs[1]) == "the multiple of its sides was 1, is 8"
+
+
+def test_a_stored_command_has_no_passwords(source, tmp_path):
+    with open_backend(identity_engine(tmp_path), precision="f32") as backend:
+        options = ConvertOptions(command="toonvid convert film.mp4 rtsp://me:secret@box/1")
+        job = Job.describe(source, backend, options)
+    assert job.command == "toonvid convert film.mp4 rtsp://box/1"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from toonvid.backends.contract import check_cartoons, probe_shape
 from toonvid.backends.tensorrt.cuda import Cuda, OutOfMemoryError
 from toonvid.backends.tensorrt.library import TensorRTLibrary
 from toonvid.choices import ControlName
@@ -67,7 +68,7 @@ class Inference:
         """Prepare; GPU memory is allocated by `open` and by the first frame."""
         self.shape: tuple[int, ...] = ()
         """(H, W, 3) of the frames that memory is allocated for; empty if for none."""
-        self._library, self._cuda = library, cuda
+        self._library, self._cuda, self._engine = library, cuda, engine
         self._names = (engine.card.input, engine.card.output)
         # Name of each control -> its memory: a value, (1,) float32, that all slots share.
         self._controls: dict[ControlName, _ControlMemory] = {}
@@ -103,6 +104,7 @@ class Inference:
             if context is None:
                 raise self._failure("create an execution context")
             self._slots.append(_Slot(self._cuda, context))
+        self._check_output_size()
         self._streams = [self._cuda.make_stream() for _ in range(3)]
         for name in self._control_names:
             self._allocate_control(name)
@@ -239,11 +241,13 @@ class Inference:
         if not slot.context.set_input_shape(self._names[0], (1, *shape)):
             raise self._failure(f"take frames of {size}")
         needed = int(slot.context.update_device_memory_size_for_shapes())
-        if tuple(slot.context.get_tensor_shape(self._names[1])) != (1, *shape):
-            raise BackendError(
-                f"TensorRT failed with frames of {size}: the engine's output has another size"
-            )
+        found = tuple(slot.context.get_tensor_shape(self._names[1]))
+        check_cartoons(self._engine, (1, *shape), found)
         return needed
+
+    def _check_output_size(self) -> None:
+        """Ask for the shape of the output for a small frame, before there is any memory for it."""
+        self._scratch_size(self._slots[0], probe_shape(self._engine)[1:])
 
     def _allocate_control(self, name: ControlName) -> None:
         """Allocate the memory of a control, and tell all contexts its address."""
