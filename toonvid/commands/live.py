@@ -217,7 +217,11 @@ def live(
             from toonvid.live.web.server import PageServer, ServeOptions
 
             page = PageServer(
-                controls, session.statistics, camera.put_browser_frame, ServeOptions(host, port)
+                controls,
+                session.statistics,
+                camera.put_browser_frame,
+                ServeOptions(host, port),
+                report.say,
             )
             session.outputs.append(stack.enter_context(page).show)
             report.show_page(page)

@@ -11,6 +11,7 @@ The door is `server.PageServer`.
     access        checks the token, Host and Origin headers of each request
     certificate   makes the self-signed certificate for HTTPS
     mjpeg         the live cartoon as a Motion JPEG stream
+    request_log   reports failed requests, one line a minute for each kind
     controls_api  the JSON of the controls: reports them, checks and applies changes
     page/         HTML, JavaScript and CSS
 """

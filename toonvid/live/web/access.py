@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import re
 import secrets
 import socket
 from typing import TYPE_CHECKING
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from aiohttp import web
 
 LOOPBACK = "127.0.0.1"
+# A name or an address, and a port. What follows a slash or a semicolon would be taken for the path,
+# and yet be repeated in the content security policy.
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]*)(:[0-9]{1,5})?")
 _ALL_INTERFACES = {"0.0.0.0", "::"}
 _LOCAL_NAMES = (LOOPBACK, "localhost", "::1")
 
@@ -53,7 +57,13 @@ class AccessControl:
         )
 
     def refusal(self, request: web.Request) -> str | None:
-        """Return why a request is refused; None if it is to be answered."""
+        """Return why a request is refused; None if it is to be answered.
+
+        Raises:
+            ValueError, CookieError: A header is not what a browser sends.
+        """
+        if not _HOST.fullmatch(request.host):
+            raise ValueError("not a host name with a port")
         if not self._is_own_host(request):
             return "This is not the address of toonvid."
         origin = request.headers.get("Origin")

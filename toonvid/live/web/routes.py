@@ -10,6 +10,7 @@ import asyncio
 import json
 import socket
 from collections.abc import Awaitable, Callable
+from http.cookies import CookieError
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +67,16 @@ class PageRoutes:
         self._put_browser_frame = put_browser_frame
         self._camera_socket: web.WebSocketResponse | None = None
 
-    def application(self) -> web.Application:
-        """Return the application with all routes, each behind access control."""
+    def application(self, report: Callable[[BaseException], None]) -> web.Application:
+        """Return the application with all routes, each behind access control.
+
+        Args:
+            report: Called with the error of a request that could not be understood.
+        """
         app = web.Application(
-            middlewares=[self._access_middleware()], client_max_size=_LARGEST_REQUEST_BYTES
+            middlewares=[self._access_middleware(report)], client_max_size=_LARGEST_REQUEST_BYTES
         )
+        app.on_response_prepare.append(_add_headers)
         app.add_routes(
             [
                 web.get("/", self._get_page),
@@ -83,18 +89,22 @@ class PageRoutes:
         )
         return app
 
-    def _access_middleware(self) -> Any:  # aiohttp gives what its decorator returns no type
+    def _access_middleware(
+        self, report: Callable[[BaseException], None]
+    ) -> Any:  # aiohttp gives what its decorator returns no type
         @web.middleware
         async def check_access(
             request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
         ) -> web.StreamResponse:
-            refusal = self._access.refusal(request)
+            try:
+                refusal = self._access.refusal(request)
+            except (ValueError, CookieError) as error:
+                # Host names, ports and cookies are parsed when they are first looked at.
+                report(error)
+                return web.Response(status=400, text="This is not how a browser asks.")
             if refusal is not None:
-                return web.Response(status=403, text=refusal, headers=_HEADERS)
-            response = await handler(request)
-            if not response.prepared:  # streams have sent their headers already
-                response.headers.update(_HEADERS)
-            return response
+                return web.Response(status=403, text=refusal)
+            return await handler(request)
 
         return check_access
 
@@ -123,7 +133,7 @@ class PageRoutes:
 
     async def _get_cartoon(self, request: web.Request) -> web.StreamResponse:
         """The live cartoon; each part is made when the one before it was sent."""
-        response = web.StreamResponse(headers=_HEADERS | {"Content-Type": CONTENT_TYPE})
+        response = web.StreamResponse(headers={"Content-Type": CONTENT_TYPE})
         await response.prepare(request)
         transport = _limit_send_buffers(request)
         try:
@@ -143,6 +153,8 @@ class PageRoutes:
         try:
             changes = json.loads(await request.text())
             apply_changes(self._controls, changes)
+        except (LookupError, web.RequestPayloadError):  # text in an encoding that nobody knows
+            return web.Response(status=400, text="cannot read that")
         except (ValueError, TypeError, RecursionError) as error:
             return web.Response(status=400, text=f"cannot do that: {error}")
         return await self._get_state(request)
@@ -175,6 +187,11 @@ class PageRoutes:
             self._put_browser_frame(pixels)
             await current.send_str("next")
         return current
+
+
+async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
+    """Add the security headers to every answer, errors included."""
+    response.headers.update(_HEADERS)
 
 
 def _limit_send_buffers(request: web.Request) -> asyncio.WriteTransport:

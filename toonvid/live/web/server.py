@@ -7,6 +7,7 @@ its camera. `toonvid.live.web.access` refuses all others, `toonvid.live.web.rout
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,7 +20,10 @@ from toonvid.live.session import DisplayFrame
 from toonvid.live.web.access import LOOPBACK, AccessControl
 from toonvid.live.web.certificate import create_certificate
 from toonvid.live.web.mjpeg import MjpegStream
+from toonvid.live.web.request_log import RequestLog
 from toonvid.video import Pixels
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_PORT = 8180
 _SHUTDOWN_SECONDS = 0.5  # for clients that are still connected
@@ -45,6 +49,7 @@ class PageServer:
         statistics: Callable[[], LiveStatistics],
         put_browser_frame: Callable[[Pixels], None],
         options: ServeOptions | None = None,
+        on_notice: Callable[[str], None] | None = None,
     ) -> None:
         """Store the parts; the server starts on entry.
 
@@ -54,6 +59,8 @@ class PageServer:
             put_browser_frame: Takes frames of a browser's camera, (H, W, 3) uint8 RGB, on the
                 server's thread.
             options: Who can reach the page; None for this computer only.
+            on_notice: Called with one line, on the server's thread, when a request fails, at most
+                once a minute for each kind. None writes the line to the log.
 
         Raises:
             TargetError: The packages of the extra `live` are not installed.
@@ -74,6 +81,7 @@ class PageServer:
         self._statistics = statistics
         self._put_browser_frame = put_browser_frame
         self._access = AccessControl(self.options.host)
+        self._log = RequestLog(on_notice or logger.info)
         self._failure: BaseException | None = None
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._run, name="server", daemon=True)
@@ -130,6 +138,7 @@ class PageServer:
         from toonvid.live.web.routes import PageRoutes  # imported here: it needs aiohttp
 
         self._loop, self._closing = asyncio.get_running_loop(), asyncio.Event()
+        self._loop.set_exception_handler(self._log.report_of_loop)
         self._stream = MjpegStream()
         routes = PageRoutes(
             self._access, self._stream, self._controls, self._statistics, self._put_browser_frame
@@ -138,7 +147,10 @@ class PageServer:
         if self.options.host is not None:
             tls_context, self.fingerprint = create_certificate(self._access.host_names)
         runner = web.AppRunner(
-            routes.application(), access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS
+            routes.application(self._log.report),
+            logger=self._log.logger,
+            access_log=None,
+            shutdown_timeout=_SHUTDOWN_SECONDS,
         )
         await runner.setup()
         try:

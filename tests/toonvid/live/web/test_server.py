@@ -27,6 +27,7 @@ from toonvid.live.feed import LIVE_TIME_BASE
 from toonvid.live.live_stylizer import StyleSettings, StylizedFrame
 from toonvid.live.meter import LiveStatistics
 from toonvid.live.session import DisplayFrame
+from toonvid.live.web import request_log
 from toonvid.live.web.controls_api import apply_changes
 from toonvid.live.web.server import PageServer, ServeOptions
 from toonvid.stylizing.options import StylizeOptions
@@ -53,6 +54,8 @@ class Page:
     controls: Controls
     browser_frames: list[Pixels] = field(default_factory=list)
     """Frames that the server passed on from a browser's camera."""
+    notices: list[str] = field(default_factory=list)
+    """Lines for the user."""
 
     @property
     def port(self) -> int:
@@ -107,8 +110,10 @@ def page() -> Iterator[Page]:
         StyleSettings("ink"), ("ink", "pepper"), style_controls={"ink": STYLE_CONTROLS}
     )
     frames: list[Pixels] = []
-    with PageServer(controls, lambda: STATISTICS, frames.append, ServeOptions(port=0)) as server:
-        yield Page(server, controls, frames)
+    notices: list[str] = []
+    options = ServeOptions(port=0)
+    with PageServer(controls, lambda: STATISTICS, frames.append, options, notices.append) as server:
+        yield Page(server, controls, frames, notices)
 
 
 def test_token_in_the_address_becomes_a_cookie_that_opens_the_page(page: Page) -> None:
@@ -387,3 +392,80 @@ def test_missing_library_is_an_error_with_the_command_to_install_it(
     monkeypatch.setitem(sys.modules, "aiohttp", None)
     with pytest.raises(TargetError, match=r"needs aiohttp.*pip install 'toonvid\[live\]'"):
         PageServer(Controls(StyleSettings("ink"), ()), lambda: STATISTICS, print)
+
+
+SECURITY_HEADERS = {
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+def answer_to(page: Page, head: bytes) -> tuple[int, bytes]:
+    """Send the bytes of a request; returns status and all of the answer."""
+    with socket.create_connection(("127.0.0.1", page.port), timeout=60) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nConnection: close\r\n" + head + b"\r\n\r\n")
+        answer = b"".join(iter(lambda: connection.recv(4096), b""))
+    return int(answer.split()[1]), answer
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *(b"127.0.0.1:99999", b"127.0.0.1:abc", b"127.0.0.1:-1", b"[::1", b"\xff\xfe", b"a@b"),
+        *(b"127.0.0.1/x", b"localhost/; script-src *", b"xn--\xc3\xa4.example", b"a b"),
+    ],
+)
+def test_a_host_that_no_browser_sends_gets_400(
+    host: bytes, page: Page, capfd: pytest.CaptureFixture[str]
+) -> None:
+    cookie = page.cookie["Cookie"].encode()
+    status, answer = answer_to(page, b"Host: " + host + b"\r\nCookie: " + cookie)
+    assert (status, b"Traceback" in answer) == (400, False)
+    for name, value in SECURITY_HEADERS.items():
+        assert f"{name}: {value}".encode() in answer
+    assert "".join(capfd.readouterr()) == ""
+
+
+@pytest.mark.parametrize("value", [b"\xff\xfe", b'"\\377"', b"a[b=c;;;=;\xff", b"=" * 3000])
+def test_odd_cookies_are_refused_without_a_traceback(
+    value: bytes, page: Page, capfd: pytest.CaptureFixture[str]
+) -> None:
+    cookie = b"Cookie: toonvid-%d=%b" % (page.port, value)
+    status, answer = answer_to(page, b"Host: 127.0.0.1\r\n" + cookie)
+    assert (status in (400, 403), b"Traceback" in answer) == (True, False)
+    assert "".join(capfd.readouterr()) == ""
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "status"),
+    [("/", "GET", 200), ("/none", "GET", 404), ("/", "PUT", 405), ("/camera", "GET", 400)],
+)
+def test_every_answer_has_the_security_headers(
+    path: str, method: str, status: int, page: Page
+) -> None:
+    found, _, headers = page.request(path, page.cookie | page.origin, method)
+    assert found == status
+    assert SECURITY_HEADERS.items() <= dict(headers.items()).items()
+
+
+def test_failed_requests_get_one_line_a_minute_for_each_kind(
+    page: Page, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(5):
+        answer_to(page, b"Host: 127.0.0.1:99999")
+        answer_to(page, b"Host: 127.0.0.1\r\nX: " + b"\x1b[2J" * 2)
+    assert len(page.notices) == 2
+    assert all("\x1b" not in line and "\n" not in line for line in page.notices)
+    monkeypatch.setattr(request_log, "_QUIET_SECONDS", 0.0)
+    answer_to(page, b"Host: 127.0.0.1:99999")
+    assert len(page.notices) == 3
+    assert "".join(capfd.readouterr()) == ""
+
+
+def test_text_in_an_unknown_encoding_gets_400(page: Page) -> None:
+    headers = page.cookie | page.origin | {"Content-Type": "text/plain; charset=klingon"}
+    assert page.change({}, headers)[0] == 400
+    assert page.change({}, page.cookie | page.origin | {"Content-Encoding": "gzip"})[0] == 400
+    assert page.change({})[0] == 200
