@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import pytest
 from support.clips import Clip, Tone, frame_times, moving_frames, only, video_end
 
@@ -59,12 +60,19 @@ SOURCES = {
 def test_frame_times_survive_exactly(kind, tmp_path, toon):
     suffix, film = SOURCES[kind]
     source = film.write(tmp_path / f"source.{suffix}")
-    times = frame_times(source)
+    times = [time - begin(source) for time in frame_times(source)]
     for target in ("target.mp4", "target.mov", f"again.{suffix}"):
         done = toon(source, target)
         assert frame_times(done.target) == times, target
         assert done.frames == len(times)
         assert done.damage is None
+
+
+def begin(source: Path) -> F:
+    """Return the time at which a source begins, in whole units of its video."""
+    with av.open(str(source)) as container:
+        unit = container.streams.video[0].time_base
+        return F(container.start_time or 0, av.time_base) // unit * unit
 
 
 def test_frame_times_of_avi_survive(tmp_path, toon):

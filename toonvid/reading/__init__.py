@@ -9,6 +9,7 @@ is `decoder.VideoDecoder`. Cameras are read by `toonvid.live`.
 - `container`: opens a source so that it cannot open other files.
 - `probe`: finds the streams of a container and describes them.
 - `demuxer`: packets in the order of the source, across damage.
+- `clock`: times that begin at 0 and rise, whatever those of the source are.
 - `decoder_choice`: software or NVDEC.
 - `frames`: decoded frames become RGB arrays.
 - `rotation`: reads the display matrix and rotates the pixels.

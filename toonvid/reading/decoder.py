@@ -4,8 +4,8 @@ In: the name of a source and `DecodeOptions`. Out: frames rotated for display, a
 auxiliary streams, which are handed on undecoded in `AuxiliaryStreams`. Cameras are not read here.
 
 The steps are in modules of their own: `container` opens the source, `probe` describes it,
-`decoder_choice` picks the decoder, `demuxer` reads packets, `frames` converts and rotates, `trim`
-keeps the requested part.
+`decoder_choice` picks the decoder, `demuxer` reads packets, `clock` gives packets and frames times
+that begin at 0 and rise, `frames` converts and rotates, `trim` keeps the requested part.
 """
 
 from __future__ import annotations
@@ -25,7 +25,16 @@ from av.packet import Packet
 from av.stream import Stream
 from av.video.frame import VideoFrame
 
+from toonvid.errors import SourceError
 from toonvid.ffmpeg.hardware import ActiveDecoder
+from toonvid.reading.clock import (
+    FrameClock,
+    SourceClock,
+    clock_start,
+    has_times,
+    restarts_by_design,
+    stream_start,
+)
 from toonvid.reading.container import SourceContainer, frame_too_large_error
 from toonvid.reading.decoder_choice import choose_accelerator, identify_decoder
 from toonvid.reading.demuxer import Demuxer
@@ -36,9 +45,9 @@ from toonvid.reading.probe import (
     find_auxiliary_streams,
     find_video_stream,
     is_image,
-    requested_range,
 )
 from toonvid.reading.rotation import Orientation
+from toonvid.reading.trim import TimeRange
 from toonvid.video import PIPE, AuxiliaryStreams, Frame, VideoInfo, is_cover
 
 logger = logging.getLogger(__name__)
@@ -83,7 +92,6 @@ class VideoDecoder:
         self.notices: list[str] = []
         """Conversions on the way that the user should know of, one line each."""
         self._source: SourceContainer | None = None
-        self._repeated = 0
 
     def __enter__(self) -> VideoDecoder:
         """Open the source and decode its first frame.
@@ -92,7 +100,8 @@ class VideoDecoder:
             SourceError: The source cannot be opened or contains no video.
             DeviceMissingError: NVDEC was requested and cannot decode the source.
         """
-        self._source = self._open(None if self._opener else self._choose_accelerator())
+        self._accelerator = None if self._opener else self._choose_accelerator()
+        self._source = self._open(self._accelerator)
         try:
             self._prepare(self._source)
             self._source.raise_pending()
@@ -121,20 +130,14 @@ class VideoDecoder:
         A damaged source ends early or has gaps; that raises nothing, but sets `damage`.
         """
         rotated = rotated_rgb_frames(self._decoded, self.info, self._orientation)
-        last: Fraction | None = None
-        for frame in self._range.trim_frames(rotated):
-            # Encoders and muxers reject frames whose time does not increase.
-            if last is not None and frame.seconds <= last and not self.options.low_delay:
-                self._repeated += 1
-                continue
-            last = frame.seconds
-            yield frame
+        yield from self._range.trim_frames(rotated)
         # Ctrl-C during a blocking read looks like the end of the source until here.
         self._opened.raise_pending()
         self.damage = ", ".join(filter(None, (self._demuxer.damage(), self.trouble))) or None
-        if self._repeated:
+        if moved := self._frame_clock.moved:
             self.notices.append(
-                f"{self._repeated} frames shown at no later time than the last were left out"
+                f"{moved} frame{'s' * (moved > 1)} with no later time than the frame before"
+                f" {'are' if moved > 1 else 'is'} shown right behind it"
             )
 
     @property
@@ -144,9 +147,9 @@ class VideoDecoder:
 
     @property
     def is_whole(self) -> bool:
-        """Whether nothing was lost or left out so far."""
-        lost = self._demuxer.lost_packets or self._demuxer.is_timed_out or self.trouble
-        return not lost and self._repeated == 0
+        """Whether nothing was lost so far, and no frame got another time than its own."""
+        lost = self._demuxer.damaged_packets or self._demuxer.is_timed_out or self.trouble
+        return not lost and self._frame_clock.moved == 0
 
     def packet_times(self) -> Iterator[Fraction | None]:
         """Read without decoding, as an alternative to `frames`.
@@ -170,7 +173,8 @@ class VideoDecoder:
         Args:
             seconds: Time on the clock of the frames that are yielded.
         """
-        _, self._decoded = self._start_reading(self._opened, seconds + (self._range.start or 0))
+        start = seconds + (self._range.start or 0)
+        _, self._decoded = self._start_reading(self._opened, start, can_seek=True)
 
     @property
     def _opened(self) -> SourceContainer:
@@ -201,8 +205,14 @@ class VideoDecoder:
         """Find the video stream, configure its decoder and decode the first frame."""
         self._stream = find_video_stream(source)
         self._configure_codec()
-        self._range = requested_range(source.container, self.options)
-        first, self._decoded = self._start_reading(source, self._range.start)
+        self._range = TimeRange(self.options.start, self.options.end)
+        self._clock_start = clock_start(source.container)
+        start, can_seek = self._range.start, self._can_seek(source.container)
+        first, self._decoded = self._start_reading(source, start, can_seek)
+        if start is not None and can_seek and self._time(first) > start:
+            # The video begins behind the start, and seeking has passed over the audio before it.
+            source = self._reopen()
+            first, self._decoded = self._start_reading(source, start, can_seek=False)
         self.decoded_by, notice = identify_decoder(
             self._stream, first, name=self.source, options=self.options
         )
@@ -216,6 +226,14 @@ class VideoDecoder:
             options=self.options,
         )
         self._add_notice(notice)
+
+    def _reopen(self) -> SourceContainer:
+        """Open the source once more, to read from its beginning."""
+        self._opened.close()
+        self._source = self._open(self._accelerator)
+        self._stream = find_video_stream(self._source)
+        self._configure_codec()
+        return self._source
 
     def _configure_codec(self) -> None:
         context, options = self._stream.codec_context, self.options
@@ -234,8 +252,23 @@ class VideoDecoder:
         if options.key_frames_only:
             context.skip_frame = "NONKEY"
 
+    def _can_seek(self, container: InputContainer) -> bool:
+        """Whether the start of the requested part is reached by seeking, not by reading to it."""
+        start, begin = self._range.start, self._video_begin()
+        if start is None or self.source == PIPE or is_image(container):
+            return False
+        if not has_times(container) or (restarts_by_design(container) and "://" not in self.source):
+            return False
+        # Seeking goes to a frame: before the first one, it would pass over the audio there.
+        return begin is None or begin <= start
+
+    def _video_begin(self) -> Fraction | None:
+        """Return the time of the first frame on the clock of the frames; None when not stated."""
+        begin = stream_start(self._stream)
+        return None if begin is None else begin - self._clock_start
+
     def _start_reading(
-        self, source: SourceContainer, start: Fraction | None
+        self, source: SourceContainer, start: Fraction | None, can_seek: bool
     ) -> tuple[VideoFrame, Iterator[VideoFrame]]:
         """Decode the first frame at or before `start`.
 
@@ -243,32 +276,44 @@ class VideoDecoder:
             That frame, and an iterator over it and all later frames.
 
         Raises:
-            SourceError: No frame can be decoded.
+            SourceError: No frame can be decoded, or the video begins behind the requested part.
         """
         container = source.container
-        can_seek = start is not None and self.source != PIPE and not is_image(container)
         first = None
         for margin in _SEEK_MARGINS if can_seek else _SEEK_MARGINS[:1]:
             if start is not None and can_seek:
-                self._seek(container, start - margin)
+                self._seek(container, start + self._clock_start - margin)
             self.auxiliary = AuxiliaryStreams()
             if self.with_auxiliary:
-                self.auxiliary = find_auxiliary_streams(source, self._stream, self._range)
+                self.auxiliary = find_auxiliary_streams(
+                    source, self._stream, self._range, self._clock_start
+                )
             self._demuxer = Demuxer(
                 container,
                 video=self._stream,
                 auxiliary=self.auxiliary.streams,
                 time_range=self._range,
+                clock=None if self.options.low_delay else SourceClock(container),
             )
             self._packets = self._demuxer.packets()
-            decoded = self._decoded_frames()
+            self._frame_clock = FrameClock(self._stream, container)
+            decoded = self._timed_frames(None if can_seek else start)
             first = next(decoded, None)
             # A seek may land after `start`; then the next margin seeks further back.
             if first is not None and (start is None or self._time(first) <= start):
                 break
         if first is None:
-            raise source.decode_error()
+            raise self._no_frame_error(source)
         return first, chain([first], decoded)
+
+    def _no_frame_error(self, source: SourceContainer) -> SourceError:
+        begin, end = self._demuxer.video_begin, self._range.end
+        if begin is not None and end is not None and begin >= end and source.trouble is None:
+            return SourceError(
+                f"{self.source} shows nothing before {float(end):.1f} seconds: its video begins at"
+                f" {float(begin):.1f}"
+            )
+        return source.decode_error()
 
     def _time(self, frame: VideoFrame) -> Fraction:
         """Return the presentation time in seconds; 0 when the source does not state it."""
@@ -282,9 +327,37 @@ class VideoDecoder:
         except FFmpegError as error:
             logger.debug("%s cannot seek: %s", self.source, error)
 
-    def _decoded_frames(self) -> Iterator[VideoFrame]:
+    def _timed_frames(self, start: Fraction | None) -> Iterator[VideoFrame]:
+        """Yield decoded frames with times that rise, from a key frame at or before `start` on."""
+        packets = self._packets
+        if start is not None and self._video_begin() is not None:
+            packets = self._from_key_frame(packets, start)
+        decoded = self._decoded_frames(packets)
+        # Live sources may set their clock back; their frames are shown when they come.
+        return decoded if self.options.low_delay else self._frame_clock.timed(decoded)
+
+    def _from_key_frame(
+        self, packets: Iterator[Packet[Stream]], start: Fraction
+    ) -> Iterator[Packet[Stream]]:
+        """Pass over the video up to the last key frame at or before `start`, without decoding."""
+        held: list[Packet[Stream]] = []  # packets of the video since a key frame
+        for packet in packets:
+            if packet.stream_index != self._stream.index:
+                yield packet
+                continue
+            shown = packet.pts if packet.pts is not None else packet.dts
+            time = None if shown is None else shown * packet.time_base
+            if packet.is_keyframe and time is not None and time <= start:
+                held = []
+            held.append(packet)
+            if packet.dts is not None and packet.dts * packet.time_base > start:
+                break
+        yield from held
+        yield from packets
+
+    def _decoded_frames(self, packets: Iterator[Packet[Stream]]) -> Iterator[VideoFrame]:
         """Yield decoded frames; packets that cannot be decoded are counted and skipped."""
-        for packet in chain(self._packets, [None]):  # None flushes the decoder
+        for packet in chain(packets, [None]):  # None flushes the decoder
             if packet is not None and packet.stream_index != self._stream.index:
                 self._keep(packet)
                 continue

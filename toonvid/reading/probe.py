@@ -50,23 +50,22 @@ def is_image(container: InputContainer) -> bool:
     return name == "image2" or name.endswith("_pipe")
 
 
-def requested_range(container: InputContainer, options: DecodeOptions) -> TimeRange:
-    """Return the requested part in seconds on the source's clock."""
-    return TimeRange(
-        start=_on_source_clock(options.start, container),
-        end=_on_source_clock(options.end, container),
-    )
-
-
 def find_auxiliary_streams(
-    source: SourceContainer, video: VideoStream, time_range: TimeRange
+    source: SourceContainer, video: VideoStream, time_range: TimeRange, clock_start: Fraction
 ) -> AuxiliaryStreams:
-    """Return everything but the video stream, before any packet is read."""
+    """Return everything but the video stream, before any packet is read.
+
+    Args:
+        source: The open source.
+        video: The video stream that is read.
+        time_range: Requested part.
+        clock_start: Time of the source, in seconds, that is 0 on the clock of the packets.
+    """
     container = source.container
     return AuxiliaryStreams(
         streams=tuple(s for s in container.streams if s.index != video.index),
         packets=PacketQueue(source.name),
-        chapters=time_range.trim_chapters(container.chapters()),
+        chapters=time_range.trim_chapters(container.chapters(), clock_start),
         metadata=dict(container.metadata),
         video_metadata=dict(video.metadata),
         video_disposition=int(video.disposition),
@@ -118,20 +117,6 @@ def describe(
         is_image=is_image(container),
     )
     return info, notice
-
-
-def _on_source_clock(time: Fraction | None, container: InputContainer) -> Fraction | None:
-    """Convert seconds from the beginning to seconds on the source's clock."""
-    if time is None:
-        return None
-    # The container's start is rounded to microseconds; the stream that starts there has it exactly.
-    start = Fraction(container.start_time or 0, av.time_base)
-    exact = (
-        s.start_time * s.time_base
-        for s in container.streams
-        if s.start_time is not None and s.time_base is not None
-    )
-    return time + next((e for e in exact if abs(e - start) * av.time_base < 1), start)
 
 
 def _duration_seconds(

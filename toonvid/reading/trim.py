@@ -1,7 +1,7 @@
 """Trimming: frames, packets and chapters of the requested time range, moved to begin at 0.
 
-In: frames, packets and chapters on the source's clock. Out: those inside the range, with new times.
-Seeking is done by `toonvid.reading.decoder`.
+In: frames and packets on the clock of `toonvid.reading.clock`, and chapters on the source's own.
+Out: those inside the range, with new times. Seeking is done by `toonvid.reading.decoder`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TimeRange:
-    """A range of time in seconds on the source's clock, which need not begin at 0."""
+    """A range of time in seconds from the beginning of the source."""
 
     start: Fraction | None = None
     """Start (inclusive); None for the beginning of the source, and times are not moved."""
@@ -75,9 +75,17 @@ class TimeRange:
         packet.dts = None if packet.dts is None else packet.dts + shift
         return packet
 
-    def trim_chapters(self, chapters: Iterable[Chapter]) -> tuple[Chapter, ...]:
-        """Return the chapters inside, cut to the range."""
-        return tuple(filter(None, map(self._moved_chapter, chapters)))
+    def trim_chapters(
+        self, chapters: Iterable[Chapter], clock_start: Fraction
+    ) -> tuple[Chapter, ...]:
+        """Return the chapters inside, cut to the range.
+
+        Args:
+            chapters: With the times of the source.
+            clock_start: Time of the source that is 0 here, in seconds.
+        """
+        moved = (self._moved_chapter(chapter, clock_start) for chapter in chapters)
+        return tuple(chapter for chapter in moved if chapter is not None)
 
     def _moved_frame(self, frame: Frame) -> Frame:
         if self.start is None and self.end is None:
@@ -89,11 +97,11 @@ class TimeRange:
             end = min(end, round(self.end / frame.time_base))
         return replace(frame, pts=begin - start, duration=max(end - begin, 0))
 
-    def _moved_chapter(self, chapter: Chapter) -> Chapter | None:
+    def _moved_chapter(self, chapter: Chapter, clock_start: Fraction) -> Chapter | None:
         unit = chapter["time_base"] or Fraction(1)
-        start = round((self.start or 0) / unit)
-        begin, end = chapter["start"], chapter["end"]
-        if self.start is not None:
+        start, shift = round((self.start or 0) / unit), round(clock_start / unit)
+        begin, end = chapter["start"] - shift, chapter["end"] - shift
+        if self.start is not None or shift > 0:
             begin = max(begin, start)
         if self.end is not None:
             end = min(end, round(self.end / unit))

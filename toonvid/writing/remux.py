@@ -11,6 +11,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import chain
 
 import av
@@ -18,6 +19,7 @@ from av.audio.stream import AudioStream
 from av.codec.context import CodecContext
 from av.container import OutputContainer
 from av.error import FFmpegError, InvalidDataError
+from av.format import Flags as FormatFlags
 from av.packet import Packet
 from av.stream import Stream
 from av.subtitles.stream import SubtitleStream
@@ -42,6 +44,7 @@ _MPEGTS_CODECS = {
     "klv",
 }
 _COVER_TYPES = {"mjpeg": "image/jpeg", "png": "image/png"}
+_LARGEST_OVERLAP_SECONDS = Fraction(1)  # by how much packets may lie before the end of the last
 _MOV_TEXT_FILLER = b"\0\0"  # a text of length 0, which fills a gap between two texts
 # Tags that describe the source's own file or streams. In the target they would be false, or FFmpeg
 # writes its own.
@@ -68,13 +71,39 @@ class _Route:
     finish: Callable[[], Iterable[Packet[Stream]]]
     """Returns the packets that are left when the source has ended."""
     last_dts: int | None = None
-    """dts of the last packet, in units of its time base; None before the first."""
+    """dts of the last packet, in units of the target's time base; None before the first."""
 
-    def can_follow(self, dts: int) -> bool:
-        """Whether a container takes this dts next. Two subtitles may begin at the same time."""
-        if self.last_dts is None or self.stream.type == "subtitle":
-            return self.last_dts is None or dts >= self.last_dts
-        return dts > self.last_dts
+    def place(self, packet: Packet[Stream], shares_ticks: bool) -> bool:
+        """Give a packet a dts that a container takes next, in place.
+
+        A packet that shares its tick with the last, or begins a little before its end where a
+        source was put together, comes one tick later.
+
+        Args:
+            packet: With times in any time base.
+            shares_ticks: Whether the container takes several packets of one dts.
+
+        Returns:
+            Whether the packet has a place; if not, its time lies too far back.
+        """
+        if packet.dts is None:  # nothing here has B-frames: it is decoded when it is shown
+            packet.dts = packet.pts
+        if packet.dts is None:
+            return False
+        tick = self.stream.time_base or packet.time_base
+        dts = _rescaled(packet.dts, packet.time_base, tick)
+        # Two subtitles may begin at the same time.
+        step = 0 if shares_ticks or self.stream.type == "subtitle" else 1
+        if self.last_dts is not None and dts < self.last_dts + step:
+            if (self.last_dts - dts) * tick > _LARGEST_OVERLAP_SECONDS:
+                return False
+            dts = self.last_dts + step
+            duration = _rescaled(packet.duration or 0, packet.time_base, tick)
+            packet.time_base = tick
+            packet.pts = packet.dts = dts
+            packet.duration = duration
+        self.last_dts = dts
+        return True
 
 
 class Remuxer:
@@ -106,6 +135,7 @@ class Remuxer:
             if wanted.get(stream.type, True):
                 self._add(stream)
         self._covers = [cover for cover in auxiliary.covers if cover.stream_index in self._routes]
+        self._shares_ticks = FormatFlags.ts_nonstrict in FormatFlags(target.format.flags)
         target.metadata.update(kept_tags(auxiliary.metadata))
         if auxiliary.chapters:
             target.set_chapters(list(auxiliary.chapters))
@@ -132,12 +162,9 @@ class Remuxer:
 
     def _mux(self, route: _Route, packets: Iterable[Packet[Stream]]) -> None:
         for packet in packets:
-            if packet.dts is None:  # nothing here has B-frames: it is decoded when it is shown
-                packet.dts = packet.pts
-            if packet.dts is None or not route.can_follow(packet.dts):
+            if not route.place(packet, self._shares_ticks):
                 self._disordered += 1
                 continue
-            route.last_dts = packet.dts
             packet.stream = route.stream
             try:
                 self._target.mux(packet)
@@ -247,6 +274,13 @@ def _header_takes(source: Stream, container: str) -> bool:
         logger.debug("%s cannot be copied to %s: %s", _describe(source), container, error)
         return False
     return True
+
+
+def _rescaled(time: int, unit: Fraction, tick: Fraction) -> int:
+    """Convert a time to another time base, halves away from 0 as FFmpeg does when it muxes."""
+    exact = abs(time) * Fraction(unit) / Fraction(tick)
+    rounded = int(exact + Fraction(1, 2))
+    return rounded if time >= 0 else -rounded
 
 
 def _codec_name(stream: Stream) -> str:

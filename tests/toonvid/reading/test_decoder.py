@@ -221,7 +221,7 @@ def test_size_applies_to_the_rotated_frames(tmp_path):
 # Times.
 
 
-def test_frames_without_a_later_time_are_left_out_and_counted(tmp_path, toon):
+def test_frames_without_a_later_time_are_shown_right_behind_the_last_and_counted(tmp_path, toon):
     source = tmp_path / "source.mkv"
     video = Clip(moving_frames(10), options={"bf": "0"}).write(tmp_path / "good.mkv")
     with av.open(str(video)) as good, av.open(str(source), "w") as target:
@@ -231,8 +231,10 @@ def test_frames_without_a_later_time_are_left_out_and_counted(tmp_path, toon):
             packet.stream = copy
             target.mux(packet)
     done = toon(source)
-    assert frame_times(done.target) == [F(n, 25) for n in (0, 3, 6, 9)]
-    assert done.notices == ("6 frames shown at no later time than the last were left out",)
+    shared = [F(n, 25) + F(tick, 1000) for n in (0, 3, 6) for tick in (0, 1, 2)]
+    assert frame_times(done.target) == [*shared, F(9, 25)]
+    (notice,) = done.notices
+    assert notice == "6 frames with no later time than the frame before are shown right behind it"
 
 
 # Interlacing.
