@@ -23,6 +23,24 @@ CONTROLS: tuple[ControlName, ...] = get_args(ControlName)
 DecoderName: TypeAlias = Literal["auto", "software", "nvdec"]
 DECODERS: tuple[DecoderName, ...] = get_args(DecoderName)
 
+FamilyName: TypeAlias = Literal[
+    "animeganv3",
+    "animeganv2",
+    "face-paint",
+    "whitebox",
+    "cartoongan",
+    "cartoongan-tf",
+    "fast-neural-style",
+]
+FAMILIES: tuple[FamilyName, ...] = get_args(FamilyName)
+"""Families of cartoonizers that `toonvid styles add --as` knows."""
+
+ColorOrder: TypeAlias = Literal["rgb", "bgr"]
+ValueRange: TypeAlias = Literal["-1..1", "0..1", "0..255"]
+COLOR_ORDERS: tuple[ColorOrder, ...] = get_args(ColorOrder)
+VALUE_RANGES: tuple[ValueRange, ...] = get_args(ValueRange)
+"""Ranges of the values that a cartoonizer takes and gives for the levels 0 to 255."""
+
 REQUIRABLE_CHECKS = (
     *("openvino", "tensorrt", "onnxruntime", "torch"),
     *("nvdec", "nvenc", "camera", "virtual-camera", "display"),

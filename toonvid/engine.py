@@ -32,6 +32,10 @@ CARD_VERSION = 1
 DEFAULT_STYLE = "ink"
 FILE_SUFFIXES: dict[Precision, str] = {"f32": ".onnx", "f16": ".f16.onnx", "int8": ".int8.onnx"}
 """Suffix of an engine's file of each precision. bf16 has no file: backends convert f32."""
+OPENVINO_SUFFIXES = (".xml", ".bin")
+"""Suffixes of the two files of an engine that was imported for OpenVINO alone: graph, weights."""
+IMPORTED = "imported: "
+"""Beginning of the recipe of an engine that was made of another program's file."""
 STYLE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 # JSON's numbers have no limit, but those that print them, and other languages, have: 2**53 is the
@@ -115,6 +119,9 @@ class EngineCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Git commit of the code that trained it; empty: not known."""
     tolerance: dict[str, _Count] = msgspec.field(default_factory=lambda: {"f32": 1})
     """Precision -> largest difference, in levels of 0..255, between a backend and the generator."""
+    unfit: tuple[Precision, ...] = ()
+    """Precisions into which backends must not convert the float32 file: they were not tried, or the
+    cartoon was wrong."""
     input: str = "frame"
     """Name of the graph's input: (N, H, W, 3) uint8, RGB."""
     output: str = "cartoon"
@@ -137,15 +144,26 @@ class EngineCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if not 1 <= self.multiple_of <= _LARGEST_MULTIPLE:
             raise ValueError(f"{self.multiple_of = }; it is 1 to {_LARGEST_MULTIPLE}")
         known = {self.file_name(precision) for precision in FILE_SUFFIXES}
-        if unknown := sorted(set(self.sha256) - known):
+        of_openvino = {self.style + suffix for suffix in OPENVINO_SUFFIXES}
+        if unknown := sorted(set(self.sha256) - known - of_openvino):
             raise ValueError(f"unknown file {unknown[0]!r}")
-        if self.file_name("f32") not in self.sha256:
+        if self.file_name("f32") not in self.sha256 and set(self.sha256) != of_openvino:
             raise ValueError("no SHA-256 of the float32 file")
 
     @property
     def precisions(self) -> tuple[Precision, ...]:
         """Precisions that have a file of their own."""
         return tuple(p for p in FILE_SUFFIXES if self.file_name(p) in self.sha256)
+
+    @property
+    def is_imported(self) -> bool:
+        """Whether the engine was made of another program's file."""
+        return self.recipe.startswith(IMPORTED)
+
+    @property
+    def is_openvino_only(self) -> bool:
+        """Whether the engine has the two files of OpenVINO instead of an ONNX file."""
+        return self.file_name("f32") not in self.sha256
 
     def file_name(self, precision: Precision) -> str:
         """Return the name of the engine's file of one precision."""
@@ -154,8 +172,9 @@ class EngineCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def to_json(self) -> str:
         """Return the content of the `.json` file that lies beside the `.onnx`."""
         values = msgspec.to_builtins(self)
-        if not self.controls:  # as in cards that were written before there were controls
-            del values["controls"]
+        for name in ("controls", "unfit"):  # as in cards that were written before there were any
+            if not values[name]:
+                del values[name]
         # Not msgspec's encoder, which writes numbers otherwise: 1e-05 as 0.00001.
         return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
 
@@ -222,8 +241,35 @@ class Engine:
         """
         name = self.card.file_name(precision)
         if name not in self.card.sha256:
-            have = ", ".join(self.card.precisions)
+            have = ", ".join(self.card.precisions) or "files for OpenVINO alone"
             raise EngineError(f"style {self.card.style} has no {precision} engine (it has {have})")
+        path = self._checked_path(name)
+        # The hash shows only that file and card belong together; both may come from a stranger.
+        refuse_foreign_parts(path)
+        return path
+
+    def openvino_path(self) -> Path:
+        """Return the path of the graph of an engine for OpenVINO alone, after checking its files.
+
+        Raises:
+            EngineError: As `path`.
+        """
+        graph, _ = [self._checked_path(self.card.style + suffix) for suffix in OPENVINO_SUFFIXES]
+        return graph
+
+    def check_files(self) -> None:
+        """Check all files of the engine.
+
+        Raises:
+            EngineError: As `path`.
+        """
+        if self.card.is_openvino_only:
+            self.openvino_path()
+        for precision in self.card.precisions:
+            self.path(precision)
+
+    def _checked_path(self, name: str) -> Path:
+        """Return the path of a file of the engine, after comparing its hash with the card."""
         path = self.folder / name
         try:
             refuse_unreadable(path, _MAX_ENGINE_BYTES)
@@ -232,8 +278,6 @@ class Engine:
             raise EngineError(f"cannot read {path}: {error.strerror}") from error
         if found != self.card.sha256[name]:
             raise EngineError(f"{path} is not the file its card describes (SHA-256 differs)")
-        # The hash shows only that file and card belong together; both may come from a stranger.
-        refuse_foreign_parts(path)
         return path
 
 

@@ -5,6 +5,7 @@ shape and type. The door is `open_backend`.
 
     contract        `Backend`, the interface of all backends; checks of an engine's graph
     choice          which backends `auto` tries, and in which order
+    cartoon_check   what goes wrong without an error: black frames, one color, far from f32
     openvino        CPUs and Intel GPUs; part of the base installation
     onnxruntime     older NVIDIA GPUs, CoreML, DirectML, CPUs; the extra `onnxruntime`
     tensorrt/       NVIDIA GPUs from RTX 20 and GTX 16 on; the extra `tensorrt`
@@ -70,6 +71,10 @@ def open_backend(
 def _open(
     engine: Engine, name: BackendName, device: str | None, precision: RequestedPrecision
 ) -> Backend:
+    if engine.card.is_openvino_only and name != "openvino":
+        raise BackendError(
+            f"style {engine.card.style} was made for OpenVINO alone; use --backend openvino"
+        )
     # Imported here, because importing OpenVINO takes 0.1 s, which `--help` would pay too, and the
     # other libraries need not be installed.
     if name == "tensorrt":

@@ -63,7 +63,10 @@ class OpenVINOBackend:
         self._core = ov.Core()
         self.device = self._check_device(device or _DEFAULT_DEVICE)
         self.precision, self.reason = self._choose_precision(precision)
-        path = engine.path("int8" if self.precision == "int8" else "f32")
+        if engine.card.is_openvino_only and self.precision != "int8":
+            path = engine.openvino_path()
+        else:
+            path = engine.path("int8" if self.precision == "int8" else "f32")
         try:
             self._model = self._core.read_model(path)
         except RuntimeError as error:
@@ -132,7 +135,10 @@ class OpenVINOBackend:
     def _choose_precision(self, asked: RequestedPrecision) -> tuple[Precision, str]:
         # Only what the hardware has counts: emulated, a lower precision gains nothing.
         capabilities = self._core.get_property(self.device, "OPTIMIZATION_CAPABILITIES")
-        self._has_bf16 = "BF16" in capabilities
+        unfit = self.engine.card.unfit
+        self._has_bf16 = "BF16" in capabilities and "bf16" not in unfit
+        if asked in unfit:
+            raise BackendError(f"style {self.engine.card.style} is not for {asked}; ask for f32")
         if asked == "int8" or asked == "f32":
             return asked, ""
         if asked != "auto":
@@ -141,8 +147,10 @@ class OpenVINOBackend:
             return asked, ""
         if "int8" in self.engine.card.precisions and "INT8" in capabilities:
             return "int8", "the engine has int8, the fastest here"
-        if "BF16" in capabilities:
+        if self._has_bf16:
             return "bf16", f"{self.device} has bf16 arithmetic"
+        if "bf16" in unfit:
+            return "f32", "the style is not for bf16"
         return "f32", f"{self.device} has no bf16 arithmetic"
 
     def _check_contract(self) -> None:

@@ -49,6 +49,9 @@ def build(
     engines = [find_engine(name) for name in names] if names else list_engines()
     frame_size = wide_frame_size(parse_size(size))
     for engine in engines:
+        if engine.card.is_openvino_only and not names:
+            say(console, f"No plan of {engine.card.style}, which is for OpenVINO alone")
+            continue
         for plan in build_plans(engine, frame_size):
             say(console, _describe(plan))
 

@@ -19,6 +19,7 @@ from toonvid.commands.messages import (
     PrintableFormatter,
     count,
     describe_backend,
+    describe_license,
     error_console,
     format_duration,
     output_console,
@@ -64,8 +65,10 @@ class ConversionReport:
             logging.basicConfig(level=logging.DEBUG, handlers=[handler])
 
     def show_backend(self, backend: Backend) -> None:
-        """Print what runs the engine."""
+        """Print what runs the engine; with -v also the license of the style."""
         self._say(describe_backend(backend), "dim")
+        if self.level == VERBOSE:
+            self._say(describe_license(backend.engine), "dim")
 
     def show_decoding(self, decoding: Decoding) -> None:
         """Print the decoder, where there was a choice. A source that needs another gets a note."""

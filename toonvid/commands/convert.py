@@ -25,7 +25,7 @@ from toonvid.commands.conversion_report import (
     ConversionReport,
     show_status,
 )
-from toonvid.commands.help import ENCODING_PANEL, MESSAGES_PANEL, OUTPUT_PANEL, SOURCE_PANEL
+from toonvid.commands.help import ENCODING_PANEL, OUTPUT_PANEL, SOURCE_PANEL
 from toonvid.commands.options import (
     AsJson,
     BackendChoice,
@@ -41,6 +41,7 @@ from toonvid.commands.options import (
     Strength,
     Style,
     Tones,
+    Verbose,
     listed,
 )
 from toonvid.engine import DEFAULT_STYLE
@@ -206,10 +207,7 @@ def convert(
     precision: Precision = "auto",
     as_json: AsJson = False,
     quiet: Quiet = False,
-    verbose: Annotated[
-        bool,
-        typer.Option("--verbose", "-v", help="Print more.", rich_help_panel=MESSAGES_PANEL),
-    ] = False,
+    verbose: Verbose = False,
 ) -> None:
     """Turn videos and images into cartoons, with their audio, subtitles and frame times.
 

@@ -18,7 +18,14 @@ import typer
 
 from toonvid.commands.arguments import parse_size
 from toonvid.commands.help import OUTPUT_PANEL, SOURCE_PANEL
-from toonvid.commands.messages import count, describe_backend, error_console, print_json, say
+from toonvid.commands.messages import (
+    count,
+    describe_backend,
+    describe_license,
+    error_console,
+    print_json,
+    say,
+)
 from toonvid.commands.options import (
     AsJson,
     BackendChoice,
@@ -34,6 +41,7 @@ from toonvid.commands.options import (
     Strength,
     Style,
     Tones,
+    Verbose,
 )
 from toonvid.engine import DEFAULT_STYLE
 from toonvid.errors import CameraError, without_secrets
@@ -160,6 +168,7 @@ def live(
     precision: Precision = "auto",
     as_json: AsJson = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Show a camera as a cartoon, live. In the window, h lists the keys.
 
@@ -198,6 +207,8 @@ def live(
     def open_style(name: str) -> Backend:
         opened = open_backend(find_engine(name), backend, device, precision)
         report.say(describe_backend(opened))
+        if verbose:
+            report.say(describe_license(opened.engine))
         return opened
 
     with ExitStack() as stack:

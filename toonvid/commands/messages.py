@@ -22,6 +22,7 @@ from toonvid.errors import without_secrets
 
 if TYPE_CHECKING:
     from toonvid.backends import Backend
+    from toonvid.engine import Engine
 
 _NAME_WIDTH = 32  # characters of a file name beside a progress bar
 
@@ -143,4 +144,12 @@ def describe_backend(backend: Backend) -> str:
     return (
         f"{backend.engine.card.title}: {backend.name} on {backend.device},"
         f" {backend.precision}{reason}"
+    )
+
+
+def describe_license(engine: Engine) -> str:
+    """Describe the license of a style, and where an imported one comes from."""
+    card = engine.card
+    return f"License of style {card.style}: {card.license}" + (
+        f" ({card.recipe})" if card.is_imported else ""
     )

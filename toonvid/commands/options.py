@@ -160,3 +160,12 @@ Quiet = Annotated[
     bool,
     typer.Option("--quiet", "-q", help="Print nothing but errors.", rich_help_panel=MESSAGES_PANEL),
 ]
+Verbose = Annotated[
+    bool,
+    typer.Option(
+        "--verbose",
+        "-v",
+        help="Print more, the license of the style too.",
+        rich_help_panel=MESSAGES_PANEL,
+    ),
+]

@@ -1,4 +1,4 @@
-"""`toonvid styles`: list, show, verify, try and add engines.
+"""`toonvid styles`: list, show, verify and try engines; `add` is in `toonvid.commands.styles_add`.
 
 Engines are found and read by `toonvid.engine`.
 """
@@ -17,6 +17,7 @@ from toonvid.commands.arguments import parse_time
 from toonvid.commands.help import OUTPUT_PANEL, PlainCommand, PlainGroup, split_docstring
 from toonvid.commands.messages import error_console, output_console, printable, say, table_console
 from toonvid.commands.options import Overwrite, complete_style
+from toonvid.commands.styles_add import add
 from toonvid.engine import (
     Engine,
     engine_folders,
@@ -24,10 +25,8 @@ from toonvid.engine import (
     find_engines,
     list_engines,
     read_engine,
-    user_engines,
 )
-from toonvid.errors import EngineError, SourceError, TargetError
-from toonvid.files import write_atomically
+from toonvid.errors import EngineError, SourceError
 
 if TYPE_CHECKING:
     from toonvid.video import Frame
@@ -67,7 +66,7 @@ def list_styles(context: typer.Context) -> None:
             f"{size_bytes / 1e6:.1f} MB",
             f"{card.multiply_adds_per_pixel:,}",
             card.license,
-            " ".join(card.precisions),
+            _precisions(engine),
         )
     table_console().print(table)
     for problem in problems:
@@ -133,9 +132,8 @@ def verify(
     for card_path in _card_paths(names or []):
         try:
             engine = read_engine(card_path)
-            for precision in engine.card.precisions:
-                engine.path(precision)
-            say(console, f"{engine.card.style}: {' '.join(engine.card.precisions)} good")
+            engine.check_files()
+            say(console, f"{engine.card.style}: {_precisions(engine)} good")
         except EngineError as error:
             has_failed = True
             say(console, f"{card_path.stem}: {error}", "red")
@@ -180,26 +178,8 @@ def try_styles(
     say(output_console(), f"Wrote {output}: {', '.join(names)}, row by row from the left.")
 
 
-def add(
-    path: Annotated[
-        Path, typer.Argument(metavar="ENGINE", help="The engine's .onnx or .json file.")
-    ],
-    overwrite: Overwrite = False,
-) -> None:
-    """Copy an engine and its card to your own styles.
-
-    Examples:
-        toonvid styles add mine.onnx
-    """
-    engine = read_engine(path)
-    folder = user_engines()
-    if (folder / engine.card_path.name).exists() and not overwrite:
-        raise TargetError(f"{folder} has a style {engine.card.style} (--overwrite replaces it)")
-    try:
-        _copy(engine, folder)
-    except OSError as error:
-        raise TargetError(f"cannot write to {folder}: {error.strerror}") from error
-    say(output_console(), f"Added {engine.card.style} to {folder}")
+def _precisions(engine: Engine) -> str:
+    return " ".join(engine.card.precisions) or "OpenVINO alone"
 
 
 def _card_paths(names: list[str]) -> list[Path]:
@@ -219,14 +199,6 @@ def _frame_at(source: str, at: Fraction) -> Frame:
     if frame is None:
         raise SourceError(f"{source} has no frame at {float(at):g} seconds")
     return frame
-
-
-def _copy(engine: Engine, folder: Path) -> None:
-    """Copy the files of an engine. The card goes last: without it the others are no engine yet."""
-    folder.mkdir(parents=True, exist_ok=True)
-    sources = [engine.path(precision) for precision in engine.card.precisions]
-    for source in [*sources, engine.card_path]:
-        write_atomically(folder / source.name, source.read_bytes())
 
 
 _HELP, _EPILOG = split_docstring(list_styles.__doc__)

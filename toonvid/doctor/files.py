@@ -40,9 +40,8 @@ def check_engines(folders: Iterable[Path] | None = None) -> list[CheckResult]:
         seen.add(path.stem)
         try:
             engine = read_engine(path)
-            for precision in engine.card.precisions:
-                engine.path(precision)
-                file_count += 1
+            engine.check_files()
+            file_count += len(engine.card.sha256)
             good.append(engine.card.style)
         except EngineError as error:
             broken.append(CheckResult("files", "engine", "broken", str(error), _engine_fix(path)))

@@ -1,0 +1,333 @@
+"""`toonvid styles add`: an engine with its card is copied; anybody else's file becomes an engine.
+
+Questions and messages are here; the work is done by `toonvid.importing`.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from toonvid.choices import (
+    COLOR_ORDERS,
+    FAMILIES,
+    VALUE_RANGES,
+    ColorOrder,
+    FamilyName,
+    ValueRange,
+)
+from toonvid.commands.help import OUTPUT_PANEL, SOURCE_PANEL, STYLE_PANEL
+from toonvid.commands.messages import error_console, output_console, say
+from toonvid.commands.options import Overwrite, listed
+from toonvid.engine import Engine, read_engine, user_engines
+from toonvid.errors import EngineError, TargetError
+from toonvid.files import write_atomically
+
+if TYPE_CHECKING:
+    from toonvid.importing.candidate import Candidate
+    from toonvid.importing.import_style import ImportedStyle
+    from toonvid.importing.network import Reading
+    from toonvid.video import Pixels
+
+T = TypeVar("T", bound=str)
+
+_SMOOTH_RATE = 10.0  # frames per second below which a smaller size is suggested
+_SHORT_SIDES = (720, 540, 480, 360, 240)  # in pixels
+_ASPECT = 16 / 9
+_SCENE_SIZE = (384, 216)  # (width, height) in pixels of the scene on a sheet
+_SCENE_SECONDS = 2.0
+
+
+def add(
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="An engine (.onnx or .json, with its card), any cartoonizer's .onnx, or a .tflite"
+            " or SavedModel.",
+        ),
+    ],
+    family: Annotated[
+        FamilyName | None,
+        typer.Option(
+            "--as",
+            metavar="FAMILY",
+            help=f"What kind of network it is: {listed(FAMILIES)}.",
+            rich_help_panel=SOURCE_PANEL,
+        ),
+    ] = None,
+    order: Annotated[
+        ColorOrder | None,
+        typer.Option(
+            metavar="ORDER",
+            help=f"Order of its color channels: {listed(COLOR_ORDERS)}.",
+            rich_help_panel=SOURCE_PANEL,
+        ),
+    ] = None,
+    value_range: Annotated[
+        ValueRange | None,
+        typer.Option(
+            "--range",
+            metavar="RANGE",
+            help=f"Range of the values that it takes: {listed(VALUE_RANGES)}.",
+            rich_help_panel=SOURCE_PANEL,
+        ),
+    ] = None,
+    output_range: Annotated[
+        ValueRange | None,
+        typer.Option(
+            metavar="RANGE",
+            help="Range of the values that it gives, if it is another one.",
+            rich_help_panel=SOURCE_PANEL,
+        ),
+    ] = None,
+    multiple_of: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=256,
+            help="Pixels of which the sides of its frames must be multiples.",
+            rich_help_panel=SOURCE_PANEL,
+        ),
+    ] = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="TARGET",
+            help="Write a picture of all orders and ranges side by side, to choose by eye.",
+            rich_help_panel=SOURCE_PANEL,
+        ),
+    ] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Image or video whose first frame is on the sheet.",
+            show_default="toonvid's own scene",
+            rich_help_panel=SOURCE_PANEL,
+        ),
+    ] = None,
+    name: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Name of the new style.",
+            show_default="made from the file's",
+            rich_help_panel=STYLE_PANEL,
+        ),
+    ] = "",
+    title: Annotated[
+        str,
+        typer.Option(metavar="TEXT", help="Title for its card.", rich_help_panel=STYLE_PANEL),
+    ] = "",
+    license: Annotated[
+        str,
+        typer.Option(
+            metavar="TEXT",
+            help="License of its weights, for its card.",
+            show_default="not stated",
+            rich_help_panel=STYLE_PANEL,
+        ),
+    ] = "",
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Also make an int8 file, calibrated with the images in this folder.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Add a style: an engine with its card, or another program's cartoonizer.
+
+    Another program's network is wrapped, checked on a frame, and kept only if its cartoon is one.
+
+    Examples:
+        toonvid styles add mine.onnx
+        toonvid styles add Hayao.onnx --as animeganv2
+        toonvid styles add strange.onnx --sheet choices.png
+        toonvid styles add strange.onnx --order bgr --range 0..1 --name strange
+    """
+    is_described = any((family, order, value_range, output_range, multiple_of, sheet, name, title))
+    if path.suffix == ".json" or (_has_card(path) and not is_described):
+        _add_engine(read_engine(path), overwrite)
+        return
+    if picture is not None and sheet is None:
+        raise typer.BadParameter("is shown on a sheet: give --sheet too", param_hint="--picture")
+    if find_spec("onnx") is None:
+        raise EngineError(
+            f"{path} has no card of toonvid; other programs' files need: pip install"
+            " 'toonvid[import]'"
+        )
+    from toonvid.importing.families import FAMILIES as known_families
+    from toonvid.importing.import_style import ImportOptions, import_style, style_name
+    from toonvid.importing.read_candidate import read_candidate
+
+    folder = user_engines()
+    style = name or style_name(path)
+    if not overwrite:
+        _refuse_existing(folder, style)
+    candidate = read_candidate(path)
+    _show_candidate(candidate)
+    if sheet is not None:
+        _write_sheet(candidate, sheet, _first_frame(picture), overwrite)
+    known = known_families[family] if family else None
+    reading, missing = candidate.guess_reading(known, order, value_range, output_range)
+    if reading is None:
+        if sheet is not None and not _can_ask():
+            say(output_console(), f"Nothing was added yet: give {_options(missing)}, or --as.")
+            return
+        order = order or (known.order if known else None)
+        order = order or _ask("order", COLOR_ORDERS, path)
+        value_range = _ask("range", VALUE_RANGES, path) if "range" in missing else value_range
+        reading, _ = candidate.guess_reading(known, order, value_range, output_range)
+        assert reading is not None
+    options = ImportOptions(
+        family=family,
+        name=style,
+        title=title,
+        license=license,
+        multiple_of=multiple_of,
+        calibration=calibration,
+    )
+    added = import_style(candidate, reading, options, folder, lambda line: _note(line))
+    _show_added(added, candidate, reading)
+
+
+def _has_card(path: Path) -> bool:
+    return path.suffix == ".onnx" and path.with_name(f"{path.name.split('.')[0]}.json").is_file()
+
+
+def _add_engine(engine: Engine, overwrite: bool) -> None:
+    """Copy an engine and its card. The card goes last: without it the others are no engine yet."""
+    folder = user_engines()
+    if not overwrite:
+        _refuse_existing(folder, engine.card.style)
+    engine.check_files()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in [*engine.card.sha256, engine.card_path.name]:
+            write_atomically(folder / name, (engine.folder / name).read_bytes())
+    except OSError as error:
+        raise TargetError(f"cannot write to {folder}: {error.strerror}") from error
+    say(output_console(), f"Added {engine.card.style} to {folder}")
+
+
+def _refuse_existing(folder: Path, style: str) -> None:
+    if (folder / f"{style}.json").exists():
+        raise TargetError(f"{folder} has a style {style} (--overwrite replaces it)")
+
+
+def _show_candidate(candidate: Candidate) -> None:
+    """Print what the file says about itself."""
+    sizes = candidate.sizes
+    if sizes.fixed is not None:
+        height, width = sizes.fixed
+        _note(
+            f"It works at {width}x{height} only: every frame is resized to that size and back,"
+            f" which costs detail; --size {min(height, width)}p loses least"
+        )
+    elif sizes.was_freed and candidate.facts.fixed_size is not None:
+        height, width = candidate.facts.fixed_size
+        _note(f"It states {width}x{height}, and works at other sizes too")
+    if candidate.model is None:
+        _note("It is read by OpenVINO, and runs on the backend openvino alone")
+
+
+def _write_sheet(candidate: Candidate, target: Path, picture: Pixels, overwrite: bool) -> None:
+    from toonvid.importing.sheet import draw_sheet
+    from toonvid.writing.contact_sheet import write_image
+
+    drawn = draw_sheet(
+        candidate.network,
+        candidate.layout,
+        candidate.sizes,
+        candidate.facts.output_range,
+        picture,
+    )
+    write_image(target, drawn, overwrite)
+    ranges = ", ".join(VALUE_RANGES)
+    say(
+        output_console(),
+        f"Wrote {target}: upper row RGB, lower row BGR; in each the source, then {ranges}.",
+    )
+
+
+def _first_frame(picture: Path | None) -> Pixels:
+    if picture is None:
+        from toonvid.bench.demo_scene import draw_scene
+
+        return draw_scene(*_SCENE_SIZE, _SCENE_SECONDS)
+    from toonvid.reading.decoder import VideoDecoder
+    from toonvid.reading.options import DecodeOptions
+
+    with VideoDecoder(str(picture), DecodeOptions()) as decoder:
+        frame = next(decoder.frames(), None)
+    if frame is None:
+        raise typer.BadParameter(f"{picture} has no frame", param_hint="--picture")
+    return frame.pixels
+
+
+def _can_ask() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def _ask(what: str, values: tuple[T, ...], path: Path) -> T:
+    """Ask for a value that the graph does not say; where nobody can answer, name the option."""
+    if not _can_ask():
+        raise typer.BadParameter(
+            f"{path.name} does not say its {what}: give --{what} {listed(values)}, or --as FAMILY;"
+            " --sheet choices.png shows them side by side",
+            param_hint=f"--{what}",
+        )
+    while True:
+        answer: str = typer.prompt(f"{path.name} does not say its {what} ({listed(values)})")
+        for value in values:
+            if answer.strip().lower() == value:
+                return value
+
+
+def _options(missing: list[str]) -> str:
+    return " and ".join(f"--{name}" for name in missing)
+
+
+def _show_added(added: ImportedStyle, candidate: Candidate, reading: Reading) -> None:
+    """Print what was added, what it costs and how fast it will be."""
+    from toonvid.importing.import_style import describe_reading
+
+    card = added.engine.card
+    precisions = " ".join(card.precisions) or "for OpenVINO alone"
+    console = output_console()
+    say(
+        console,
+        f"Added {card.style} to {added.engine.folder} ({precisions}):"
+        f" {describe_reading(candidate, reading)}, multiples of {card.multiple_of}."
+        f" License: {card.license}.",
+    )
+    say(console, _describe_rate(added))
+
+
+def _describe_rate(added: ImportedStyle) -> str:
+    """Say multiply-adds and the expected rate, and which size would be smooth."""
+    card = added.engine.card
+    cost = f"{card.multiply_adds_per_pixel:,} multiply-adds per pixel"
+    rate = added.frames_per_second
+    if added.is_fixed_size:
+        return f"{cost} of its own size: about {rate:.1f} frames per second here at any --size."
+    pixel_rate = rate * added.measured_pixels
+    rates = {side: pixel_rate / (side * side * _ASPECT) for side in _SHORT_SIDES}
+    line = f"{cost}: about {rates[720]:.1f} frames per second at 1280x720 here, without the rest"
+    if rates[720] >= _SMOOTH_RATE:
+        return f"{line}."
+    fast = next((side for side in _SHORT_SIDES if rates[side] >= _SMOOTH_RATE), _SHORT_SIDES[-1])
+    return f"{line}. That is slow: --size {fast}p makes it about {rates[fast]:.1f}."
+
+
+def _note(line: str) -> None:
+    say(error_console(), f"note: {line}", "yellow")
