@@ -158,7 +158,7 @@ def _multiply_adds(node: ov.Node) -> int:
         return 0
     # Weights: (C_out, C_in, ...), transposed (C_in, C_out, ...), each within a group if there are
     # groups. A value of the one side meets all of the other and of the kernel.
-    weights = list(node.input(1).get_shape())[2 if kind.startswith("Group") else 1 :]
+    weights: list[int] = list(node.input(1).get_shape())[2 if kind.startswith("Group") else 1 :]
     port = node.output(0) if kind in _CONVOLUTIONS else node.input(0)
     return _values(port) * math.prod(weights)
 
