@@ -102,6 +102,14 @@ class VideoInfo:
     """Tags for the target: the source's own, or the nearest ones that the target can hold."""
     is_image: bool = False
     """Whether the source is a still image."""
+    is_animated_image: bool = False
+    """Whether the source is an animated image: GIF, APNG, WebP or AVIF."""
+    loop_count: int = 0
+    """How often an animated image is shown; 0 without end."""
+    has_alpha: bool = False
+    """Whether the source's pixels have an opacity, even where all of them are opaque."""
+    exif: bytes = b""
+    """EXIF data of an image that its target keeps, from the TIFF header on; empty for none."""
 
 
 class PacketQueue:

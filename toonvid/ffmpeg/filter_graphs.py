@@ -29,23 +29,34 @@ _CORES_PER_GRAPH_THREAD = 8
 Filter = tuple[str, str]  # name and arguments
 
 
-def rgb_graph(kind: FrameFormat, time_base: Fraction, width: int, height: int) -> Graph:
-    """Build a graph from decoded frames to RGB: deinterlaced, scaled, tone-mapped.
+def rgb_graph(
+    kind: FrameFormat,
+    time_base: Fraction,
+    width: int,
+    height: int,
+    shown: tuple[int, int] | None = None,
+) -> Graph:
+    """Build a graph from decoded frames to RGB: deinterlaced, cropped, scaled, tone-mapped.
 
     Args:
         kind: Format of the frames that are pushed.
         time_base: Seconds per unit of their pts.
         width: Width of the frames that come out, in pixels, before rotation.
         height: Height of the frames that come out, in pixels, before rotation.
+        shown: Width and height of the picture inside of them, with black bars around; None to fill
+            them.
 
     Returns:
         A graph whose frames are rgba where `kind` has alpha, else rgb24.
     """
     matrix = MATRIX_NAMES[kind.color.matrix] if kind.is_yuv else "gbr"
-    range_name = "pc" if kind.full_range or not kind.is_yuv else "tv"
-    scale = [f"w={width}:h={height}", "out_range=pc", _SCALE_FLAGS]
+    range_name = "pc" if kind.full_range or not (kind.is_yuv or kind.is_gray) else "tv"
+    inner_width, inner_height = shown or (width, height)
+    scale = [f"w={inner_width}:h={inner_height}", "out_range=pc", _SCALE_FLAGS]
     if kind.is_yuv:
         scale += [f"in_color_matrix={matrix}", f"in_range={range_name}"]
+    elif kind.is_gray:
+        scale += [f"in_range={range_name}"]
     if kind.exceeds_bt709:
         # swscale maps tones and gamut itself once the output is named (FFmpeg 7.1 and later).
         scale += ["out_primaries=bt709", "out_transfer=bt709", "intent=perceptual"]
@@ -53,12 +64,24 @@ def rgb_graph(kind: FrameFormat, time_base: Fraction, width: int, height: int) -
         kind.width, kind.height, kind.pix_fmt, time_base, matrix=matrix, range_name=range_name
     )
     deinterlace = [("bwdif", "mode=send_frame:deint=interlaced")] if kind.interlaced else []
-    steps = [*deinterlace, ("scale", ":".join(scale))]
+    steps = [*deinterlace, *_crop(kind), ("scale", ":".join(scale))]
     if kind.is_yuv and not kind.has_alpha:
         # swscale has vector code for planar RGB and none for rgb24: the detour over gbrp gives the
         # same levels in a third of the time.
         steps += [("format", "gbrp"), ("scale", "")]
-    return linked_graph(source, *steps, ("format", "rgba" if kind.has_alpha else "rgb24"))
+    steps.append(("format", "rgba" if kind.has_alpha else "rgb24"))
+    if (inner_width, inner_height) != (width, height):
+        left, top = (width - inner_width) // 2, (height - inner_height) // 2
+        steps.append(("pad", f"w={width}:h={height}:x={left}:y={top}:color=black"))
+    return linked_graph(source, *steps)
+
+
+def _crop(kind: FrameFormat) -> list[Filter]:
+    left, top, right, bottom = kind.crop
+    width, height = kind.width - left - right, kind.height - top - bottom
+    if (width, height) == (kind.width, kind.height):
+        return []
+    return [("crop", f"w={width}:h={height}:x={left}:y={top}:exact=1")]
 
 
 def encoder_graph(

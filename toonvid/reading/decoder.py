@@ -26,6 +26,7 @@ from av.stream import Stream
 from av.video.frame import VideoFrame
 
 from toonvid.errors import SourceError
+from toonvid.ffmpeg.color import StatedColor
 from toonvid.ffmpeg.hardware import ActiveDecoder
 from toonvid.reading.clock import (
     FrameClock,
@@ -36,15 +37,23 @@ from toonvid.reading.clock import (
     stream_start,
 )
 from toonvid.reading.container import SourceContainer, frame_too_large_error
-from toonvid.reading.decoder_choice import choose_accelerator, identify_decoder
+from toonvid.reading.container_header import HeaderFacts
+from toonvid.reading.decoder_choice import (
+    choose_accelerator,
+    decoding_context,
+    identify_decoder,
+)
 from toonvid.reading.demuxer import Demuxer
 from toonvid.reading.frames import rotated_rgb_frames
+from toonvid.reading.image_file import StillOrAnimation, open_image_file
 from toonvid.reading.options import DecodeOptions
 from toonvid.reading.probe import (
     describe,
+    describe_image,
     find_auxiliary_streams,
     find_video_stream,
     is_image,
+    read_stream_header,
 )
 from toonvid.reading.rotation import Orientation
 from toonvid.reading.trim import TimeRange
@@ -92,6 +101,8 @@ class VideoDecoder:
         self.notices: list[str] = []
         """Conversions on the way that the user should know of, one line each."""
         self._source: SourceContainer | None = None
+        self._image: StillOrAnimation | None = None
+        self._header = HeaderFacts()
 
     def __enter__(self) -> VideoDecoder:
         """Open the source and decode its first frame.
@@ -100,6 +111,11 @@ class VideoDecoder:
             SourceError: The source cannot be opened or contains no video.
             DeviceMissingError: NVDEC was requested and cannot decode the source.
         """
+        if self._opener is None:
+            self._image = open_image_file(self.source, self.options)
+        if self._image is not None:
+            self._prepare_image(self._image)
+            return self
         self._accelerator = None if self._opener else self._choose_accelerator()
         self._source = self._open(self._accelerator)
         try:
@@ -129,8 +145,17 @@ class VideoDecoder:
 
         A damaged source ends early or has gaps; that raises nothing, but sets `damage`.
         """
-        rotated = rotated_rgb_frames(self._decoded, self.info, self._orientation)
+        rotated = rotated_rgb_frames(
+            self._decoded,
+            self.info,
+            self._orientation,
+            header=self._header,
+            pixel_aspect=self._pixel_aspect,
+        )
         yield from self._range.trim_frames(rotated)
+        if self._image is not None:
+            self.damage = self._image.damage
+            return
         # Ctrl-C during a blocking read looks like the end of the source until here.
         self._opened.raise_pending()
         self.damage = ", ".join(filter(None, (self._demuxer.damage(), self.trouble))) or None
@@ -148,6 +173,8 @@ class VideoDecoder:
     @property
     def is_whole(self) -> bool:
         """Whether nothing was lost so far, and no frame got another time than its own."""
+        if self._image is not None:
+            return self._image.damage is None
         lost = self._demuxer.damaged_packets or self._demuxer.is_timed_out or self.trouble
         return not lost and self._frame_clock.moved == 0
 
@@ -158,6 +185,8 @@ class VideoDecoder:
             For each packet of the video its decoding time in seconds; for each packet of another
             stream None, once it is in `auxiliary.packets`.
         """
+        if self._image is not None:
+            return  # an image has no other streams
         for packet in self._packets:
             time = packet.pts if packet.dts is None else packet.dts
             if packet.stream_index != self._stream.index:
@@ -204,6 +233,7 @@ class VideoDecoder:
     def _prepare(self, source: SourceContainer) -> None:
         """Find the video stream, configure its decoder and decode the first frame."""
         self._stream = find_video_stream(source)
+        self._header = read_stream_header(source, self._stream)
         self._configure_codec()
         self._range = TimeRange(self.options.start, self.options.end)
         self._clock_start = clock_start(source.container)
@@ -218,14 +248,25 @@ class VideoDecoder:
         )
         self._add_notice(notice)
         self._orientation = Orientation.from_frame(first)
-        self.info, notice = describe(
+        self.info, notices = describe(
             source,
             video=self._stream,
             first=first,
             orientation=self._orientation,
+            header=self._header,
             options=self.options,
         )
-        self._add_notice(notice)
+        self.notices += notices
+
+    def _prepare_image(self, image: StillOrAnimation) -> None:
+        """Describe an image, which has one stream and no packets."""
+        self.auxiliary = AuxiliaryStreams()
+        self.decoded_by = "software"
+        self._range = TimeRange(self.options.start, self.options.end)
+        self._orientation = Orientation()  # an image file is turned already
+        self._decoded = image.frames()
+        self.info = describe_image(self.source, image, self.options)
+        self.notices += image.notices
 
     def _reopen(self) -> SourceContainer:
         """Open the source once more, to read from its beginning."""
@@ -236,7 +277,9 @@ class VideoDecoder:
         return self._source
 
     def _configure_codec(self) -> None:
-        context, options = self._stream.codec_context, self.options
+        options = self.options
+        self._stated_color = StatedColor.from_context(self._stream.codec_context)
+        context = self._context = decoding_context(self._stream)
         if context.width * context.height > options.max_pixels:
             raise frame_too_large_error(
                 self.source,
@@ -246,7 +289,7 @@ class VideoDecoder:
             )
         context.options = {"max_pixels": str(options.max_pixels)}
         # With frame threading each thread holds one frame back.
-        self._stream.thread_type = "SLICE" if options.low_delay else "AUTO"
+        context.thread_type = "SLICE" if options.low_delay else "AUTO"
         if options.low_delay:
             context.flags |= Flags.low_delay
         if options.key_frames_only:
@@ -315,6 +358,13 @@ class VideoDecoder:
             )
         return source.decode_error()
 
+    def _pixel_aspect(self) -> Fraction | None:
+        """Return width over height of a pixel in the last decoded frame; None for unknown."""
+        if self._image is not None:
+            return None
+        aspect = self._context.sample_aspect_ratio
+        return aspect if aspect and aspect > 0 else None
+
     def _time(self, frame: VideoFrame) -> Fraction:
         """Return the presentation time in seconds; 0 when the source does not state it."""
         # Not the frame's own time base: PyAV sets none on the last frames of a stream.
@@ -324,6 +374,8 @@ class VideoDecoder:
         """Seek to the key frame before a time; without seeking, reading starts where it is."""
         try:
             container.seek(int(time * av.time_base), backward=True)
+            if self._context is not self._stream.codec_context:  # which PyAV has flushed
+                self._context.flush_buffers()
         except FFmpegError as error:
             logger.debug("%s cannot seek: %s", self.source, error)
 
@@ -362,13 +414,13 @@ class VideoDecoder:
                 self._keep(packet)
                 continue
             try:
-                frames = self._stream.decode(packet)
+                frames = self._context.decode(packet)
             except FFmpegError as error:
                 logger.debug("%s: packet lost: %s", self.source, error)
                 self._demuxer.lost_packets += 1
                 continue
             self._demuxer.lost_packets += sum(frame.is_corrupt for frame in frames)
-            yield from frames
+            yield from map(self._stated_color.tag, frames)
 
     def _keep(self, packet: Packet[Stream]) -> None:
         """Hand on a packet of an auxiliary stream."""

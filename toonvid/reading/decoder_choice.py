@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import closing
 
+import av
+from av.codec.codec import UnknownCodecError
 from av.codec.hwaccel import HWAccel
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -25,6 +28,9 @@ from toonvid.reading.container import SourceContainer
 from toonvid.reading.options import DecodeOptions
 from toonvid.reading.probe import find_video_stream, is_image
 from toonvid.video import PIPE
+
+# Codec that stores opacity beside its packets -> FFmpeg's name of the decoder that reads it.
+_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
 def choose_accelerator(
@@ -88,11 +94,32 @@ def identify_decoder(
     return decoded_by, f"{reason}: software does"
 
 
+def decoding_context(video: VideoStream) -> VideoCodecContext:
+    """Return the context that decodes a stream: its own, or one that decodes its opacity too.
+
+    VP8 and VP9 store the opacity as a second picture beside each packet. FFmpeg's own decoders,
+    which streams get, leave it out; libvpx's decode it.
+    """
+    own = video.codec_context
+    name = _ALPHA_DECODERS.get(own.codec.canonical_name)
+    if name is None or video.metadata.get("alpha_mode") != "1":
+        return own
+    try:
+        context = av.CodecContext.create(name, "r")
+    except UnknownCodecError:
+        return own
+    assert isinstance(context, VideoCodecContext)
+    context.width, context.height = own.width, own.height
+    return context
+
+
 def _fits_nvdec(source: SourceContainer) -> tuple[bool, str | None]:
     """Decide whether `auto` uses NVDEC for a source; the notice says why not, for videos."""
     if is_image(source.container):
         return False, None
     video = find_video_stream(source)
+    if decoding_context(video) is not video.codec_context:
+        return False, None  # the GPU does not decode opacity
     if fits_nvdec(video):
         return True, None
     codec = video.codec_context.codec.canonical_name

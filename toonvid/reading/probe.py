@@ -7,19 +7,26 @@ and decoding are done elsewhere.
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 
 import av
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
+from PIL import GifImagePlugin
 
 from toonvid.errors import SourceError
-from toonvid.ffmpeg.color import target_color
+from toonvid.ffmpeg.color import has_alpha, target_color
 from toonvid.reading.container import SourceContainer
+from toonvid.reading.container_header import HeaderFacts, read_header_facts
+from toonvid.reading.image_file import TIME_BASE, StillOrAnimation
 from toonvid.reading.options import DecodeOptions, fitted
 from toonvid.reading.rotation import Orientation
 from toonvid.reading.trim import TimeRange
 from toonvid.video import AuxiliaryStreams, PacketQueue, VideoInfo, is_cover
+
+_MOST_ASPECT = 16  # of a pixel; anamorphic lenses and DVDs stay below 2
+_ANIMATIONS = {"gif", "apng"}  # FFmpeg's names of the formats of animated images
 
 
 def find_video_stream(source: SourceContainer) -> VideoStream:
@@ -77,8 +84,9 @@ def describe(
     video: VideoStream,
     first: VideoFrame,
     orientation: Orientation,
+    header: HeaderFacts,
     options: DecodeOptions,
-) -> tuple[VideoInfo, str | None]:
+) -> tuple[VideoInfo, list[str]]:
     """Describe a source before its frames are read.
 
     Args:
@@ -86,21 +94,31 @@ def describe(
         video: Its video stream.
         first: The first frame of the stream, as decoded.
         orientation: How that frame is rotated.
+        header: What the container's header states of the stream.
         options: Requested part and size.
 
     Returns:
-        The description, and a notice for the user when colors are mapped to BT.709, else None.
+        The description, and notices for the user of what the target will not have.
     """
     container = source.container
-    width, height = first.width, first.height
+    crop = header.crop_of(first.width, first.height)
+    width = first.width - crop.left - crop.right
+    height = first.height - crop.top - crop.bottom
+    notices = _lost_properties(header)
     # Not every container states an aspect ratio, and some state a negative one.
     aspect = video.sample_aspect_ratio or Fraction(1)
+    if header.display_size is not None and any(crop.edges):
+        aspect = Fraction(*header.display_size) * height / width
     if aspect <= 0:
+        aspect = Fraction(1)
+    if not 1 / _MOST_ASPECT <= aspect <= _MOST_ASPECT:
+        notices.append(f"pixels of {aspect} are not believed: they are taken to be square")
         aspect = Fraction(1)
     if orientation.transposed:
         width, height, aspect = height, width, 1 / aspect
     width, height = fitted(width, height, options)
     color, notice = target_color(first)
+    notices += [notice] if notice else []
     duration = _duration_seconds(container, video, options)
     rate = video.average_rate or video.guessed_rate
     info = VideoInfo(
@@ -115,8 +133,77 @@ def describe(
         sample_aspect_ratio=aspect,
         color=color,
         is_image=is_image(container),
+        is_animated_image=container.format.name in _ANIMATIONS,
+        loop_count=_gif_loop_count(source.name) if container.format.name == "gif" else 0,
+        has_alpha=has_alpha(first.format),
     )
-    return info, notice
+    return info, notices
+
+
+def read_stream_header(source: SourceContainer, video: VideoStream) -> HeaderFacts:
+    """Read what the container's header states of a stream.
+
+    Raises:
+        SourceError: Its colors cannot be decoded.
+    """
+    container = source.container
+    place = [s for s in container.streams.video if not is_cover(s)].index(video)
+    header = read_header_facts(source.name, container.format.name, video.id, place)
+    if header.dolby_vision_profile == 5:
+        raise SourceError(
+            f"{source.name} is Dolby Vision profile 5, whose colors no decoder here understands:"
+            " red would be purple; convert it to HDR10 first, for example with FFmpeg's libplacebo"
+        )
+    return header
+
+
+def _lost_properties(header: HeaderFacts) -> list[str]:
+    lost = []
+    if header.is_spherical:
+        lost.append("it is a 360 degree video; the target does not say so, and is shown flat")
+    if header.is_stereo:
+        lost.append("it holds two eyes' views; the target does not say so, and shows both")
+    return lost
+
+
+def _gif_loop_count(name: str) -> int:
+    """Return how often a GIF is shown; 0 without end, and where that cannot be read from a file."""
+    try:
+        if not Path(name).is_file():
+            return 0
+        with GifImagePlugin.GifImageFile(name) as gif:
+            repetitions = gif.info.get("loop")
+    except (OSError, SyntaxError, ValueError):  # FFmpeg reads more than Pillow does
+        return 0
+    return 1 if repetitions is None else int(repetitions) and int(repetitions) + 1
+
+
+def describe_image(name: str, image: StillOrAnimation, options: DecodeOptions) -> VideoInfo:
+    """Describe an image file before its frames are read.
+
+    Args:
+        name: The source as the user named it.
+        image: Open.
+        options: Requested size.
+    """
+    first, properties = image.first, image.properties
+    width, height = fitted(first.width, first.height, options)
+    rate = 1 / (first.duration * TIME_BASE) if properties.is_animated else None
+    return VideoInfo(
+        name=name,
+        container=properties.format,
+        width=width,
+        height=height,
+        time_base=TIME_BASE,
+        frame_rate=rate,
+        frame_count=properties.frame_count,
+        color=target_color(first)[0],
+        is_image=not properties.is_animated,
+        is_animated_image=properties.is_animated,
+        loop_count=properties.loop_count,
+        has_alpha=first.format.name == "rgba",
+        exif=properties.exif,
+    )
 
 
 def _duration_seconds(

@@ -1,25 +1,27 @@
 """Rotation: how decoded frames are turned, as their display matrix asks, and turning them.
 
-Phones record sideways and store a display matrix; JPEGs store an EXIF orientation, which FFmpeg
-translates into one. The pixels are turned here and the matrix is dropped, so that no later stage
-has to know of it.
+Phones record sideways and store a display matrix; JPEGs from pipes store an EXIF orientation, which
+FFmpeg translates into one. The pixels are turned here and the matrix is dropped, so that no later
+stage has to know of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import struct
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import cast
 
+import av
 import numpy as np
-from av.buffer import Buffer
+from av.error import FFmpegError
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
 from toonvid.ffmpeg.filter_graphs import buffer_filter, linked_graph
 from toonvid.video import Pixels
 
-_KINDS_UNKNOWN_TO_PYAV = (29, 30, 31)  # of FFmpeg 8: view id, reference displays, EXIF
+_ORIENTATION = 0x0112  # tag of TIFF and EXIF
+_TRIAL_SIDE = 16  # pixels
 
 
 @dataclass(frozen=True)
@@ -37,16 +39,13 @@ class Orientation:
     def from_frame(cls, frame: VideoFrame) -> Orientation:
         """Read a frame's display matrix; without one the frame is displayed as it is stored.
 
-        FFmpeg's matrix maps x' = a x + c y, y' = b x + d y, in 16.16 fixed point. Only quarter
-        turns and mirroring are applied; any other angle is rounded to the nearest of them.
+        Only quarter turns and mirroring are applied; any other angle is rounded to the nearest
+        quarter turn.
         """
-        matrix = _side_data(frame).get("DISPLAYMATRIX")
-        if matrix is None:
-            return cls()
-        a, b, _, c, d = (int(value) for value in np.frombuffer(bytes(matrix), "=i4")[:5])
-        if abs(b) > abs(a):
-            return cls(transposed=True, flipped_x=c < 0, flipped_y=b < 0)
-        return cls(flipped_x=a < 0, flipped_y=d < 0)
+        orientation = _tiff_orientation(frame)
+        if orientation == 1 and frame.rotation:
+            orientation = (1, 8, 3, 6)[round(frame.rotation / 90) % 4]
+        return _ORIENTATIONS[orientation]
 
     # In NumPy, not as a filter of FFmpeg: transposing views costs one copy, whatever the rotation.
     def rotate(self, pixels: Pixels) -> Pixels:
@@ -60,21 +59,59 @@ class Orientation:
         return np.ascontiguousarray(pixels)
 
 
-def _side_data(frame: VideoFrame) -> Mapping[str, Buffer]:
-    """Return the frame's side data without the kinds on which PyAV raises `ValueError`."""
+# Orientation of EXIF -> what turns the stored pixels upright.
+_ORIENTATIONS = {
+    1: Orientation(),
+    2: Orientation(flipped_x=True),
+    3: Orientation(flipped_x=True, flipped_y=True),
+    4: Orientation(flipped_y=True),
+    5: Orientation(transposed=True),
+    6: Orientation(transposed=True, flipped_x=True),
+    7: Orientation(transposed=True, flipped_x=True, flipped_y=True),
+    8: Orientation(transposed=True, flipped_y=True),
+}
+
+
+def _tiff_orientation(frame: VideoFrame) -> int:
+    """Return a frame's display matrix as an orientation of EXIF, 1 to 8; 1 without a matrix.
+
+    PyAV's `frame.side_data` would give the matrix itself, but frees the metadata of ICC profiles a
+    second time, which ends the process (docs/research/upstream.md), and `frame.rotation` does not
+    tell mirroring. FFmpeg's TIFF encoder writes the matrix as a tag, whatever it came from.
+    """
+    trial = (("scale", f"w={_TRIAL_SIDE}:h={_TRIAL_SIDE}"), ("format", "rgb24"))
+    source = buffer_filter(
+        frame.width,
+        frame.height,
+        frame.format.name,
+        Fraction(1),
+        matrix="gbr" if frame.format.is_rgb else "bt709",
+        range_name="pc",
+    )
+    context = av.CodecContext.create("tiff", "w")
+    assert isinstance(context, VideoCodecContext)
+    context.width = context.height = _TRIAL_SIDE
+    context.pix_fmt, context.time_base = "rgb24", Fraction(1)
     try:
-        # PyAV's annotations promise a dictionary; it returns a mapping by type or name.
-        return cast("Mapping[str, Buffer]", frame.side_data)
-    except ValueError:
-        source = buffer_filter(
-            frame.width,
-            frame.height,
-            frame.format.name,
-            Fraction(1),
-            matrix="gbr",
-            range_name="pc",
-        )
-        deletions = [("sidedata", f"mode=delete:type={kind}") for kind in _KINDS_UNKNOWN_TO_PYAV]
-        graph = linked_graph(source, *deletions)
+        graph = linked_graph(source, *trial)
         graph.vpush(frame)
-        return cast("Mapping[str, Buffer]", graph.vpull().side_data)
+        small = graph.vpull()
+        small.pts = 0
+        packets = [*context.encode(small), *context.encode(None)]
+    except (FFmpegError, ValueError):
+        return 1
+    orientation = _read_tag(b"".join(bytes(packet) for packet in packets), _ORIENTATION)
+    return orientation if orientation in _ORIENTATIONS else 1
+
+
+def _read_tag(tiff: bytes, wanted: int) -> int:
+    """Return a 16-bit value from the first directory of a little-endian TIFF file; 1 without it."""
+    if not tiff.startswith(b"II*\0"):
+        return 1
+    (offset,) = struct.unpack_from("<I", tiff, 4)
+    (count,) = struct.unpack_from("<H", tiff, offset)
+    for place in range(offset + 2, offset + 2 + 12 * count, 12):
+        tag, _, _, value = struct.unpack_from("<HHIH", tiff, place)
+        if tag == wanted:
+            return int(value)
+    return 1

@@ -39,11 +39,22 @@ _OPTIONS = {
     # Without a bit rate: the default of 2 Mbit/s would rule. A key frame as often as x264's.
     **{name: {"rc": "vbr", "b": "0", "g": "250"} for name in NVENC},
     "png": {"pred": "mixed"},
+    "apng": {"pred": "mixed"},
 }
 # No lookahead and no B-frames. A key frame that is forced is one that decoding can begin at.
 _LOW_LATENCY_X264 = {"tune": "zerolatency", "forced-idr": "1"}
-_IMAGE_FORMATS = {"mjpeg": "yuvj444p", "png": "rgb24", "libwebp": "yuv420p"}
-_ALPHA_FORMATS = {"png": "rgba", "libwebp": "yuva420p"}
+_IMAGE_FORMATS = {"mjpeg": "yuvj444p", "png": "rgb24", "apng": "rgb24", "libwebp": "yuv420p"}
+_ALPHA_FORMATS = {
+    "png": "rgba",
+    "apng": "rgba",
+    "libwebp": "yuva420p",
+    "gif": "pal8",
+    "libvpx": "yuva420p",
+    "libvpx-vp9": "yuva420p",
+    "prores_ks": "yuva444p10le",
+    "ffv1": "yuva420p",
+    "qtrle": "argb",
+}
 # Encoders, or their first letters, that write the pixel aspect ratio into the stream.
 _KEEPING_ASPECT = ("libx264", "libx265", "h264_", "hevc_", "mpeg4", "mpeg2video")
 _QUIET_SVT = (

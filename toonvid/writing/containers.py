@@ -18,7 +18,7 @@ from av.format import ContainerFormat
 from av.format import Flags as FormatFlags
 
 from toonvid.errors import TargetError
-from toonvid.video import PIPE
+from toonvid.video import PIPE, VideoInfo
 
 IMAGE_CODECS = {".jpg": "mjpeg", ".jpeg": "mjpeg", ".png": "png", ".webp": "libwebp"}
 """Suffix of an image -> FFmpeg's name of its encoder."""
@@ -32,8 +32,11 @@ VIDEO_CONTAINERS = {
     ".gif": "gif",
 }
 """Suffix of a video -> FFmpeg's name of its container format."""
+ANIMATION_CONTAINERS = {".png": "apng", ".webp": "webp", ".gif": "gif"}
+"""Suffix of an animated image -> FFmpeg's name of its container format."""
 
-_DEFAULT_CODECS = {"webm": "libvpx-vp9", "gif": "gif"}  # else libx264
+# Else libx264. Not libwebp_anim, which FFmpeg lets draw over the frame before without its opacity.
+_DEFAULT_CODECS = {"webm": "libvpx-vp9", "gif": "gif", "apng": "apng", "webp": "libwebp"}
 _IMAGE_CONTAINER = "image2"
 _PIPE_SUFFIX = ".mkv"  # Matroska can be written without seeking back, and holds every stream
 _LARGEST_TIMESCALE = 2**31 - 1
@@ -59,16 +62,26 @@ class TargetFormat:
         return FormatFlags.global_header in flags
 
 
-def target_format(target: str) -> TargetFormat:
+def target_format(target: str, info: VideoInfo | None = None) -> TargetFormat:
     """Look up the format of a target.
 
     Args:
         target: A file name, or `-` for standard output.
+        info: The source: animated images become animated images, and opacity asks for a codec that
+            holds it. None for a video without opacity.
 
     Raises:
-        TargetError: toonvid writes no such files.
+        TargetError: toonvid writes no such files, or none that hold an animation.
     """
     suffix = _PIPE_SUFFIX if target == PIPE else Path(target).suffix.lower()
+    if info is not None and info.is_animated_image and suffix in IMAGE_CODECS:
+        if suffix not in ANIMATION_CONTAINERS:
+            raise TargetError(
+                f"{info.name} is animated and {target} can hold one image: name"
+                f" {', '.join(ANIMATION_CONTAINERS)} or a video"
+            )
+        container = ANIMATION_CONTAINERS[suffix]
+        return TargetFormat(suffix, container, _DEFAULT_CODECS[container], is_image=False)
     if suffix in IMAGE_CODECS:
         return TargetFormat(suffix, _IMAGE_CONTAINER, IMAGE_CODECS[suffix], is_image=True)
     if suffix not in VIDEO_CONTAINERS:
@@ -76,11 +89,17 @@ def target_format(target: str) -> TargetFormat:
         raise TargetError(f"cannot write {target}: toonvid writes {known}")
     container = VIDEO_CONTAINERS[suffix]
     codec = _DEFAULT_CODECS.get(container, "libx264")
+    if container == "mov" and info is not None and info.has_alpha and info.container != "gif":
+        codec = "prores_ks"  # H.264 has no opacity
     return TargetFormat(suffix, container, codec, is_image=False)
 
 
 def muxer_options(
-    container: OutputContainer, name: str, time_base: Fraction, tags: Iterable[str]
+    container: OutputContainer,
+    name: str,
+    time_base: Fraction,
+    tags: Iterable[str],
+    loop_count: int = 0,
 ) -> dict[str, str]:
     """Return FFmpeg's options for writing a container.
 
@@ -89,7 +108,14 @@ def muxer_options(
         name: FFmpeg's name of its format.
         time_base: Time base of the video's frames.
         tags: Names of the metadata that the target takes from its source.
+        loop_count: How often an animated image is shown; 0 without end.
     """
+    if name == "gif":  # counts repetitions: -1 for none, 0 without end
+        return {"loop": str(loop_count - 1 if loop_count != 1 else -1) if loop_count else "0"}
+    if name == "apng":
+        return {"plays": str(loop_count)}
+    if name == "webp":
+        return {"loop": str(loop_count)}
     if name in ("mp4", "mov"):
         # Edit lists, which say when a stream starts, count in this scale. FFmpeg's default is
         # milliseconds, which would move a start that falls between two of them.

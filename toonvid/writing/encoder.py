@@ -24,7 +24,7 @@ from toonvid.errors import TargetError
 from toonvid.ffmpeg.filter_graphs import encoder_graph, ready_frames
 from toonvid.video import Frame, VideoInfo
 from toonvid.writing.codec import Codec
-from toonvid.writing.containers import target_format
+from toonvid.writing.containers import ANIMATION_CONTAINERS, target_format
 from toonvid.writing.options import EncodeOptions
 from toonvid.writing.rgb_input import is_full_range, rgb_image, tag_colors, written_color
 
@@ -61,7 +61,7 @@ class Encoder:
         self.target = str(target)
         self.info = info
         self.options = options or EncodeOptions()
-        self.format = target_format(self.target)
+        self.format = target_format(self.target, info)
         self.codec = codec or Codec(
             name=self.options.codec or self.format.default_codec,
             crf=self.options.crf,
@@ -74,12 +74,20 @@ class Encoder:
         """Frames encoded so far."""
         self.times: tuple[Fraction, Fraction] | None = None
         """Times of the first and the last frame, in seconds; None before the first."""
+        self.last_duration_seconds = Fraction(0)
+        """How long the last frame is shown; 0 before the first and where it is not known."""
         self._context: VideoCodecContext | None = None
+        self._with_alpha = self._is_alpha_lost = False
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """Promises of toonvid that the codec does not keep, for the user."""
-        return (self.codec.notice,) if self.codec.notice else ()
+        """Promises of toonvid that the codec does not keep, for the user. Known at the end."""
+        alpha = None
+        if self._is_alpha_lost:
+            alpha = f"{self.codec.name} holds no opacity: transparent parts are laid on white"
+            if not self.format.is_image:
+                alpha += " (.webm, .mov, .png, .webp and .gif hold it)"
+        return tuple(filter(None, (self.codec.notice, alpha)))
 
     @property
     def time_base(self) -> Fraction:
@@ -123,6 +131,8 @@ class Encoder:
         with write_errors(self.target):
             packets = self._encode(frame, force_key_frame)
         self.frame_count += 1
+        self.last_duration_seconds = frame.duration * frame.time_base
+        self._is_alpha_lost |= frame.alpha is not None and not self._with_alpha
         self.times = (self.times[0] if self.times else frame.seconds, frame.seconds)
         return packets
 
@@ -133,9 +143,10 @@ class Encoder:
             return self._context.encode(None)
 
     def _open(self, first: Frame, context: VideoCodecContext) -> None:
-        has_alpha = first.alpha is not None
+        has_alpha = first.alpha is not None or self._may_become_transparent()
         pix_fmt = self.codec.pixel_format(with_alpha=has_alpha)
         self._with_alpha = has_alpha and self.codec.keeps_alpha(pix_fmt)
+        self._is_alpha_lost = first.alpha is not None and not self._with_alpha
         height, width = first.pixels.shape[:2]
         aspect = self.info.sample_aspect_ratio
         size, self._padding = self.codec.coded_size(width, height, aspect, pix_fmt)
@@ -171,6 +182,16 @@ class Encoder:
             full_range=full_range,
             with_alpha=self._with_alpha,
         )
+
+    def _may_become_transparent(self) -> bool:
+        """Whether later frames may be transparent though the first is not.
+
+        Images have one frame. FFmpeg gives every GIF an opacity; only animated images, which store
+        it at no cost, take its word.
+        """
+        info = self.info
+        is_animation = self.format.container in ANIMATION_CONTAINERS.values()
+        return info.has_alpha and not info.is_image and (info.container != "gif" or is_animation)
 
     def _new_context(self) -> VideoCodecContext:
         context = av.CodecContext.create(self.codec.name, "w")

@@ -23,8 +23,15 @@ from av.video.stream import VideoStream
 
 from toonvid.errors import TargetError
 from toonvid.video import PIPE, AuxiliaryStreams, Frame, VideoInfo, is_cover
-from toonvid.writing.containers import cannot_hold, muxer_options, write_header
+from toonvid.writing.animation import finish_animation, verify_webp
+from toonvid.writing.containers import (
+    ANIMATION_CONTAINERS,
+    cannot_hold,
+    muxer_options,
+    write_header,
+)
 from toonvid.writing.encoder import Encoder, write_errors
+from toonvid.writing.exif import add_exif
 from toonvid.writing.options import EncodeOptions
 from toonvid.writing.part_folder import PartFolder
 from toonvid.writing.provenance import TAG_KEY, image_tag, tag_image, video_tag
@@ -141,6 +148,7 @@ class Muxer:
             name=encoder.format.container,
             time_base=first.time_base,
             tags=self._auxiliary.metadata,
+            loop_count=encoder.info.loop_count,
         )
         container.container_options.update(options)
         write_header(container, encoder.format.suffix, encoder.codec.name)
@@ -168,7 +176,14 @@ class Muxer:
             self.notices += self._remuxer.notices
             self.damage = self._remuxer.damage
             if self._file is not None:
-                if encoder.format.is_image or encoder.format.container == "gif":
+                if (
+                    encoder.format.is_image
+                    or encoder.format.container in ANIMATION_CONTAINERS.values()
+                ):
+                    if (notice := add_exif(self._file, encoder.info.exif)) is not None:
+                        self.notices.append(notice)
+                    if not encoder.format.is_image:
+                        finish_animation(self._file, encoder.last_duration_seconds)
                     tag_image(self._file, self._style, self._job)
                 self._verify(self._file)
                 self._part.publish()
@@ -180,6 +195,9 @@ class Muxer:
         """
         encoder = self.encoder
         times = encoder.times or self._shown
+        if encoder.format.container == "webp":
+            verify_webp(file, encoder.target, encoder.frame_count)  # FFmpeg cannot read it
+            return
         if encoder.format.is_image or not encoder.info.frame_rate:
             times = None  # a single frame, or a clock that the container need not share
         frame_count = encoder.frame_count or self._packet_count

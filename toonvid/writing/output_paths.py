@@ -22,12 +22,22 @@ from toonvid.writing.provenance import has_provenance_tag
 VIDEO_SUFFIXES = {
     *VIDEO_CONTAINERS,
     *(".mpg", ".mpeg", ".m2ts", ".mts", ".wmv", ".flv", ".3gp", ".ogv", ".vob", ".y4m"),
+    *(".avi", ".dv", ".mxf", ".asf", ".m2v", ".3g2", ".nut"),
 }
-IMAGE_SUFFIXES = {*IMAGE_CODECS, ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".ppm", ".tga"}
+IMAGE_SUFFIXES = {
+    *IMAGE_CODECS,
+    *(".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif", ".jp2", ".ppm", ".tga"),
+    *(".apng", ".jfif", ".jpe", ".pgm", ".pnm"),
+}
 # Containers that can hold every stream of their sources. All others become mp4, but webm becomes
 # mkv: few players take webm's Opus and Vorbis audio in mp4.
-_KEPT_SUFFIXES = {".mp4", ".m4v", ".mov", ".mkv", *IMAGE_CODECS}
-_CHANGED_SUFFIXES = {".webm": ".mkv"}
+_KEPT_SUFFIXES = {".mp4", ".m4v", ".mov", ".mkv", ".gif", *IMAGE_CODECS}
+_CHANGED_SUFFIXES = {
+    ".webm": ".mkv",
+    # Photos stay photos: a PNG of one is ten times as large.
+    **dict.fromkeys((".heic", ".heif", ".jfif", ".jpe"), ".jpg"),
+    ".avif": ".webp",  # holds opacity and animations too
+}
 _TEMPLATE_FIELDS = ("stem", "style", "ext")
 
 

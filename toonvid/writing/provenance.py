@@ -74,7 +74,8 @@ def has_provenance_tag(path: Path, job: str = "") -> bool:
             any did.
     """
     try:
-        return _has_image_tag(path, job) or _has_video_tag(path, job)
+        # FFmpeg takes minutes to open a PNG with many texts, and would find no tag of a video.
+        return _has_image_tag(path, job) or (not _is_image(path) and _has_video_tag(path, job))
     except (FFmpegError, OSError):
         return False
 
@@ -87,6 +88,11 @@ def _has_image_tag(path: Path, job: str) -> bool:
         tail = file.read()
     prefix, job_part = _IMAGE_PREFIX.encode(), _job_part(job).encode()
     return any(prefix in end and job_part in end for end in (head, tail))
+
+
+def _is_image(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(8).startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8"))
 
 
 def _has_video_tag(path: Path, job: str) -> bool:

@@ -57,6 +57,7 @@ _STALE_TAGS = {
     "bps",
     "number_of_frames",
     "number_of_bytes",
+    "alpha_mode",  # true only of packets with an opacity, for which FFmpeg writes it
 }
 
 

@@ -1,0 +1,249 @@
+"""Image files: photos and animated images, with their color profiles, as FFmpeg's frames.
+
+In: a JPEG, PNG, WebP, AVIF, HEIC or TIFF file. Out: its frames in rgb24 or rgba, rotated as EXIF
+asks, with the colors of sRGB, and the EXIF data that a target is to keep. Pillow decodes, because
+FFmpeg does not apply ICC profiles, does not read animated WebP or the alpha of AVIF, and gives a
+single tile of a HEIC photo. All other images, and images from pipes and addresses, are left to
+FFmpeg.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from av.video.frame import VideoFrame
+from PIL import (
+    AvifImagePlugin,
+    Image,
+    ImageOps,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from toonvid.errors import SourceError
+from toonvid.reading.container import frame_too_large_error
+from toonvid.reading.icc_profile import to_srgb
+from toonvid.reading.options import DecodeOptions
+from toonvid.reading.stall_guard import run_with_timeout
+from toonvid.video import PIPE, Pixels
+
+logger = logging.getLogger(__name__)
+
+TIME_BASE = Fraction(1, 100_000)
+"""Seconds per unit of the frames' times: fine enough for the fractions of APNG."""
+
+_HEAD_BYTES = 12
+# Brands of HEIF files whose images are HEVC: photos of telephones, mostly grids of tiles.
+_HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"mif1"}
+_AVIF_BRANDS = {b"avif", b"avis"}
+_ORIENTATION = 0x0112  # EXIF tag
+_THUMBNAIL_IFD = 1
+# EXIF tags that say how the source's own pixels are stored, which is not how the target's are.
+_STALE_EXIF = (*range(0x0100, 0x0104), 0x0106, 0x0111, 0x0115, 0x0116, 0x0117, 0x011C, 0x0142)
+_STALE_EXIF = (*_STALE_EXIF, *range(0x0143, 0x0146), 0x0153, 0x8773, 0x02BC, 0x83BB, 0x8649)
+_LEAST_DELAY_MS = 10  # shorter delays mean "as fast as possible"; programs show 100 ms then
+_USUAL_DELAY_MS = 100
+
+
+@dataclass(frozen=True)
+class ImageProperties:
+    """What a file states of itself."""
+
+    format: str
+    """Pillow's name of the format in lower case, such as `jpeg`."""
+    is_animated: bool
+    """Whether there is more than one frame."""
+    frame_count: int
+    loop_count: int
+    """How often an animation is shown; 0 without end."""
+    exif: bytes
+    """EXIF data for a target, beginning with its TIFF header; empty without any."""
+
+
+class StillOrAnimation:
+    """An open image. Its frames are read by one thread at a time."""
+
+    def __init__(self, name: str, image: Image.Image) -> None:
+        """Read the properties and the first frame.
+
+        Args:
+            name: Name of the source in messages.
+            image: Opened by Pillow.
+
+        Raises:
+            OSError, ValueError, SyntaxError: Pillow cannot decode it.
+        """
+        self.notices: list[str] = []
+        """Conversions of colors that the user should know of, one line each."""
+        self.damage: str | None = None
+        """What could not be read, set while frames are; None for nothing."""
+        self._name, self._image = name, image
+        # A TIFF's further images are pages, and a JPEG's are other views.
+        count = getattr(image, "n_frames", 1) if image.format in ("PNG", "WEBP", "AVIF") else 1
+        self._first_index = int(bool(image.info.get("default_image")) and count > 1)
+        self._count = count - self._first_index
+        if self._first_index:  # an APNG whose first image is not part of the animation
+            image.seek(1)
+        self.first = self._frame(0, 0)
+        """The first frame, as `frames` yields it."""
+        self.properties = ImageProperties(
+            format=(image.format or "image").lower(),
+            is_animated=self._count > 1,
+            frame_count=self._count,
+            loop_count=_loop_count(image),
+            exif=_kept_exif(image),
+        )
+
+    def frames(self) -> Iterator[VideoFrame]:
+        """Yield all frames in rgb24, or rgba where the file has opacity, with times from 0 on."""
+        frame, end = self.first, self.first.duration
+        yield frame
+        for index in range(1, self._count):
+            try:
+                self._image.seek(self._first_index + index)
+                frame = self._frame(index, end)
+            except Exception as error:  # decoders raise anything on damaged files
+                logger.debug("%s: frame %d: %s", self._name, index, error)
+                self.damage = f"{self._count - index} of its {self._count} frames cannot be decoded"
+                return
+            end += frame.duration
+            yield frame
+
+    def _frame(self, index: int, pts: int) -> VideoFrame:
+        self._image.load()
+        upright = ImageOps.exif_transpose(self._image)
+        converted, notice = to_srgb(upright, self._image.info.get("icc_profile"))
+        if notice and index == 0:
+            self.notices.append(notice)
+        pixels = _rgb_or_rgba(converted)
+        frame = VideoFrame.from_ndarray(pixels, "rgba" if pixels.shape[2] == 4 else "rgb24")
+        frame.pts, frame.time_base = pts, TIME_BASE
+        frame.duration = self._delay() if self._count > 1 else 0
+        return frame
+
+    def _delay(self) -> int:
+        """Return how long the current frame is shown, in units of `TIME_BASE`."""
+        delay = float(self._image.info.get("duration") or 0)
+        return round((delay if delay >= _LEAST_DELAY_MS else _USUAL_DELAY_MS) / 1000 / TIME_BASE)
+
+
+def open_image_file(name: str, options: DecodeOptions) -> StillOrAnimation | None:
+    """Open an image that this module reads.
+
+    Args:
+        name: A path, an address, or `-`.
+        options: Limits of size and waiting.
+
+    Returns:
+        The image; None for everything that is left to FFmpeg: videos, other image formats, and
+        damaged images, of which FFmpeg may decode a part.
+
+    Raises:
+        SourceError: It is above the pixel limit; its disk does not answer; or it is a HEIC photo
+            that cannot be read, of which FFmpeg would give a piece.
+    """
+    if "://" in name or name == PIPE:
+        return None
+    try:
+        data = run_with_timeout(lambda: _read_image(Path(name)), options.stall_seconds)
+    except TimeoutError as error:
+        raise SourceError(f"{name} cannot be read: {error}") from error
+    except (OSError, ValueError):  # left to FFmpeg, whose message names the reason
+        return None
+    if data is None or (plugin := _plugin(data)) is None:
+        return None
+    try:
+        image = plugin(BytesIO(data))
+        if image.width * image.height > options.max_pixels:
+            raise frame_too_large_error(name, *image.size, options.max_pixels)
+        return StillOrAnimation(name, image)
+    except SourceError:
+        raise
+    except Exception as error:  # decoders raise anything on damaged files
+        if plugin is not _open_heic:
+            logger.debug("%s is left to FFmpeg: %s", name, error)
+            return None
+        raise SourceError(
+            f"{name} is a HEIC image that libheif cannot read ({error}); save it as JPEG or PNG"
+        ) from error
+
+
+def _read_image(path: Path) -> bytes | None:
+    """Read a file whole if it is an image that this module reads; None for any other."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+        return None if _plugin(head) is None else head + file.read()
+
+
+def _plugin(head: bytes) -> Callable[[BytesIO], Image.Image] | None:
+    """Return what opens a file with these first bytes; None for what is left to FFmpeg.
+
+    The formats' classes are used rather than `Image.open`, which has a pixel limit of its own that
+    a library must not change for the whole process.
+    """
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return PngImagePlugin.PngImageFile
+    if head.startswith(b"\xff\xd8\xff"):
+        return JpegImagePlugin.JpegImageFile
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return WebPImagePlugin.WebPImageFile
+    if head[:4] in (b"II*\0", b"MM\0*"):
+        return TiffImagePlugin.TiffImageFile
+    if head[4:8] == b"ftyp" and head[8:12] in _AVIF_BRANDS:
+        return AvifImagePlugin.AvifImageFile
+    if head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS:
+        return _open_heic
+    return None
+
+
+def _open_heic(file: BytesIO) -> Image.Image:
+    import pi_heif  # loads libheif, which nothing else needs
+
+    opened: Image.Image = pi_heif.HeifImageFile(file)
+    return opened
+
+
+def _rgb_or_rgba(image: Image.Image) -> Pixels:
+    """Return the pixels (H, W, 3 or 4), uint8, of an image in any of Pillow's modes.
+
+    Raises:
+        ValueError: The values have no range that could be mapped to 0..255.
+    """
+    if image.mode.startswith("I;16"):
+        gray = np.asarray(image).astype(np.uint32)
+        gray8 = ((gray * 255 + 32767) // 65535).astype(np.uint8)
+        return np.repeat(gray8[:, :, None], 3, axis=2)
+    if image.mode in ("I", "F"):
+        raise ValueError(f"values without a stated range (mode {image.mode})")
+    has_alpha = image.has_transparency_data
+    return np.array(image.convert("RGBA" if has_alpha else "RGB"))
+
+
+def _loop_count(image: Image.Image) -> int:
+    """Return how often an animation is shown; 0 without end, which is the default of AVIF."""
+    return int(image.info.get("loop") or 0)
+
+
+def _kept_exif(image: Image.Image) -> bytes:
+    """Return the EXIF data without what is no longer true: orientation, sizes and the thumbnail."""
+    try:
+        exif = image.getexif()
+        if not exif:
+            return b""
+        for tag in (_ORIENTATION, *_STALE_EXIF):
+            exif.pop(tag, None)
+        exif.get_ifd(_THUMBNAIL_IFD).clear()
+        return exif.tobytes().removeprefix(b"Exif\0\0") if exif else b""
+    except Exception as error:  # damaged EXIF raises anything, and is no reason to fail
+        logger.debug("EXIF is left out: %s", error)
+        return b""
