@@ -22,6 +22,9 @@ from toonvid.video import ColorTags
 # Without accurate_rnd, the graph towards the encoder takes half the time but breaks that bound.
 _SCALE_FLAGS = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
 
+# swscale takes every gray for full range, so 16..235 is stretched to 0..255 behind it.
+_STRETCHED = "clip((val-16)*255/219,0,255)"
+
 # Decoding, stylizing and encoding run in parallel. With few cores per stage, a graph that also
 # splits its own work waits for its threads longer than it gains.
 _CORES_PER_GRAPH_THREAD = 8
@@ -50,13 +53,11 @@ def rgb_graph(
         A graph whose frames are rgba where `kind` has alpha, else rgb24.
     """
     matrix = MATRIX_NAMES[kind.color.matrix] if kind.is_yuv else "gbr"
-    range_name = "pc" if kind.full_range or not (kind.is_yuv or kind.is_gray) else "tv"
+    range_name = "pc" if kind.full_range or not kind.is_yuv else "tv"
     inner_width, inner_height = shown or (width, height)
     scale = [f"w={inner_width}:h={inner_height}", "out_range=pc", _SCALE_FLAGS]
     if kind.is_yuv:
         scale += [f"in_color_matrix={matrix}", f"in_range={range_name}"]
-    elif kind.is_gray:
-        scale += [f"in_range={range_name}"]
     if kind.exceeds_bt709:
         # swscale maps tones and gamut itself once the output is named (FFmpeg 7.1 and later).
         scale += ["out_primaries=bt709", "out_transfer=bt709", "intent=perceptual"]
@@ -70,6 +71,8 @@ def rgb_graph(
         # same levels in a third of the time.
         steps += [("format", "gbrp"), ("scale", "")]
     steps.append(("format", "rgba" if kind.has_alpha else "rgb24"))
+    if kind.is_gray and not kind.full_range:
+        steps.append(("lutrgb", ":".join(f"{channel}={_STRETCHED}" for channel in "rgb")))
     if (inner_width, inner_height) != (width, height):
         left, top = (width - inner_width) // 2, (height - inner_height) // 2
         steps.append(("pad", f"w={width}:h={height}:x={left}:y={top}:color=black"))

@@ -51,7 +51,7 @@ class Journal:
         Raises:
             OSError: The disk is full or fails. The journal is then as it was before.
         """
-        text = json.dumps(entry, ensure_ascii=False)
+        text = json.dumps(entry)  # in ASCII, so that names that are not UTF-8 can be kept
         size = self.path.stat().st_size if self.path.exists() else 0
         try:
             with self.path.open("ab") as file:

@@ -16,14 +16,23 @@ from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 
-from av.packet import Packet
+from av.packet import (
+    Packet,
+    PacketSideData,
+    PktSideDataT,
+    packet_sidedata_type_from_literal,
+)
 from av.stream import Stream
 
 from toonvid.engine import file_sha256
 
 _MAGIC = b"toonvid segment 1\n"
 _HEAD = struct.Struct("<iiI")  # time base; bytes of extradata, which follow
-_RECORD = struct.Struct("<qq?I")  # pts, duration, key frame or not; bytes of content, which follow
+_RECORD = struct.Struct("<qqBI")  # pts, duration, flags; bytes of content, which follow
+_IS_KEY, _HAS_ALPHA = 1, 2  # flags of a record
+_ALPHA_SIZE = struct.Struct("<I")  # bytes of opacity, which follow the content
+# Where VP8 and VP9 keep the opacity of a frame: a second picture beside the packet.
+_ALPHA: PktSideDataT = "matroska_block_additional"
 
 
 @dataclass(frozen=True)
@@ -90,10 +99,12 @@ class SegmentWriter:
             if not self._shown and not packet.is_keyframe:
                 raise ValueError("a segment must begin with a key frame")
             content = bytes(packet)
-            self._file.write(
-                _RECORD.pack(packet.pts, packet.duration or 0, packet.is_keyframe, len(content))
-            )
+            alpha = bytes(packet.get_sidedata(_ALPHA)) if packet.has_sidedata(_ALPHA) else b""
+            flags = _IS_KEY * packet.is_keyframe | _HAS_ALPHA * bool(alpha)
+            self._file.write(_RECORD.pack(packet.pts, packet.duration or 0, flags, len(content)))
             self._file.write(content)
+            if alpha:
+                self._file.write(_ALPHA_SIZE.pack(len(alpha)) + alpha)
             self._shown.append(packet.pts)
 
     def finish(self) -> Segment:
@@ -120,28 +131,48 @@ def read_head(path: Path) -> tuple[Fraction, bytes]:
 
 def read_times(path: Path) -> list[int]:
     """Return the pts of a segment's packets, in the order of the file."""
-    return [pts for pts, _, _, _ in _records(path, with_content=False)]
+    return [record.pts for record in _records(path, with_content=False)]
 
 
 def read_packets(path: Path) -> Iterator[Packet[Stream]]:
     """Yield the packets of a segment. They have no dts."""
     time_base, _ = read_head(path)
-    for pts, duration, is_key, content in _records(path, with_content=True):
-        packet = Packet(content)
+    for record in _records(path, with_content=True):
+        packet = Packet(record.content)
         packet.time_base = time_base
-        packet.pts, packet.duration = pts, duration
-        packet.is_keyframe = is_key
+        packet.pts, packet.duration = record.pts, record.duration
+        packet.is_keyframe = record.is_key
+        if record.alpha:
+            kind = packet_sidedata_type_from_literal(_ALPHA)
+            alpha = PacketSideData(kind, len(record.alpha))  # type: ignore[call-arg]
+            alpha.update(record.alpha)
+            packet.set_sidedata(alpha)
         yield packet
 
 
-def _records(path: Path, with_content: bool) -> Iterator[tuple[int, int, bool, bytes]]:
+@dataclass(frozen=True)
+class _Record:
+    """One packet of a segment; content and opacity are empty where they were not asked for."""
+
+    pts: int
+    duration: int
+    is_key: bool
+    content: bytes
+    alpha: bytes
+
+
+def _records(path: Path, with_content: bool) -> Iterator[_Record]:
     with path.open("rb") as file:
         file.seek(len(_MAGIC))
         file.seek(_HEAD.unpack(file.read(_HEAD.size))[2], os.SEEK_CUR)
         while head := file.read(_RECORD.size):
-            pts, duration, is_key, size = _RECORD.unpack(head)
+            pts, duration, flags, size = _RECORD.unpack(head)
+            content = alpha = b""
             if with_content:
-                yield pts, duration, is_key, file.read(size)
+                content = file.read(size)
             else:
                 file.seek(size, os.SEEK_CUR)
-                yield pts, duration, is_key, b""
+            if flags & _HAS_ALPHA:
+                (alpha_size,) = _ALPHA_SIZE.unpack(file.read(_ALPHA_SIZE.size))
+                alpha = file.read(alpha_size)
+            yield _Record(pts, duration, bool(flags & _IS_KEY), content, alpha)

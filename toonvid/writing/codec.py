@@ -33,6 +33,7 @@ _OPTIONS = {
     "libx264": _REPEATABLE,
     "libx264rgb": _REPEATABLE,
     "libvpx-vp9": {"row-mt": "1", "deadline": "realtime", "cpu-used": "6"},
+    "libvpx": {"auto-alt-ref": "0"},  # with it, the encoder refuses opacity
     "libx265": {"x265-params": "log-level=error"},  # x265 prints to standard error by itself
     "mjpeg": {"qmin": "2", "qmax": "2"},  # 1 is the finest, and hardly looks better than 2
     "libwebp": {"quality": "92"},

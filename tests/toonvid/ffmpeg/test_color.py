@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from support.clips import Clip, first_frame, image_file
+from support.headers import add_to_matroska_video, element
 
-from toonvid.ffmpeg.filter_graphs import encoder_graph
+from toonvid.ffmpeg.color import FrameFormat
+from toonvid.ffmpeg.filter_graphs import encoder_graph, rgb_graph
 from toonvid.reading.decoder import VideoDecoder
 from toonvid.video import ColorTags
 from toonvid.writing.options import EncodeOptions
@@ -320,3 +322,106 @@ def test_graphs_get_threads_on_many_cores(cores, threads, pix_fmt, monkeypatch):
     assert (
         encoder_graph(64, 48, (64, 48), pix_fmt, ColorTags(*BT709), False, False).threads == threads
     )
+
+
+# Pixel formats are told by their descriptors.
+
+
+@pytest.mark.parametrize(
+    ("codec", "pix_fmt", "suffix"),
+    [
+        ("rawvideo", "yuyv422", "avi"),
+        ("rawvideo", "uyvy422", "avi"),
+        ("rawvideo", "nv12", "avi"),
+        ("rawvideo", "y210le", "nut"),
+        ("rawvideo", "gray", "nut"),
+        ("v308", "yuv444p", "mov"),
+        ("v408", "yuva444p", "mov"),
+        ("v410", "yuv444p10le", "mov"),
+        ("rawvideo", "ayuv", "nut"),
+        ("ffv1", "gray", "mkv"),
+        ("libx264", "gray", "mp4"),
+        ("libx265", "gray", "mp4"),
+    ],
+)
+def test_black_and_white_of_limited_range_are_stretched(codec, pix_fmt, suffix, tmp_path):
+    plane = np.zeros((32, 64, 3), np.uint8)
+    plane[:, 32:] = 255
+    if pix_fmt == "gray":
+        frame = av.VideoFrame.from_ndarray(
+            np.where(plane, 235, 16)[:, :, 0].astype(np.uint8), "gray"
+        )
+    else:
+        graph = encoder_graph(64, 32, (64, 32), pix_fmt, ColorTags(*BT601), False, False)
+        graph.vpush(av.VideoFrame.from_ndarray(plane, "rgb24"))
+        frame = graph.vpull()
+    frame.color_range = 1
+    options = {"crf": "0"} if codec == "libx264" else {}
+    options |= {"x265-params": "lossless=1:log-level=none"} if codec == "libx265" else {}
+    source = tmp_path / f"source.{suffix}"
+    with av.open(str(source), "w") as target:
+        stream = target.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 32, pix_fmt
+        stream.options = options
+        stream.codec_context.color_range = 1
+        for _ in range(3):
+            target.mux(stream.encode(frame))
+        target.mux(stream.encode(None))
+    found = next(iter_pixels(source))
+    if pix_fmt == "gray" and codec == "rawvideo":  # nothing states a range: an image's gray
+        assert found[16, 8].tolist() == [16] * 3 and found[16, 56].tolist() == [235] * 3
+        return
+    assert found[16, 8].tolist() == pytest.approx([0] * 3, abs=2)
+    assert found[16, 56].tolist() == pytest.approx([255] * 3, abs=2)
+
+
+@pytest.mark.parametrize(
+    "pix_fmt", ["yuyv422", "nv16", "nv24", "y210le", "y212le", "p210le", "ayuv", "vuya", "vuyx"]
+)
+def test_every_yuv_format_is_known_by_its_descriptor(pix_fmt):
+    plane = np.zeros((32, 64, 3), np.uint8)
+    plane[:, 32:] = 255
+    graph = encoder_graph(64, 32, (64, 32), pix_fmt, ColorTags(*BT601), False, False)
+    graph.vpush(av.VideoFrame.from_ndarray(plane, "rgb24"))
+    frame = graph.vpull()
+    kind = FrameFormat.from_frame(frame, interlaced=False)
+    assert kind.is_yuv and not kind.full_range
+    back = rgb_graph(kind, F(1, 25), 64, 32)
+    back.vpush(frame)
+    found = back.vpull().to_ndarray()
+    assert found[16, 8, :3].tolist() == pytest.approx([0] * 3, abs=2)
+    assert found[16, 56, :3].tolist() == pytest.approx([255] * 3, abs=2)
+
+
+def iter_pixels(source: Path):
+    with VideoDecoder(source) as decoder:
+        for frame in decoder.frames():
+            yield frame.pixels
+
+
+@pytest.mark.parametrize("codec", ["libx265", "ffv1", "libx264"])
+def test_tags_of_the_container_alone_are_used(codec, tmp_path):
+    frames = [stripes(BARS)] * 3
+    source = tmp_path / "source.mkv"
+    with av.open(str(source), "w") as target:
+        stream = target.add_stream(codec, rate=25)
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        if codec == "libx265":
+            stream.options = {"x265-params": "log-level=none"}
+        context = stream.codec_context
+        if codec == "ffv1":
+            context.colorspace, context.color_primaries, context.color_trc = 1, 1, 1
+        for pixels in frames:
+            image = av.VideoFrame.from_ndarray(pixels, "rgb24").reformat(
+                format="yuv420p", dst_colorspace=1
+            )
+            target.mux(stream.encode(image))
+        target.mux(stream.encode(None))
+    if codec != "ffv1":
+        colors = element(0x55B0, element(0x55B1, 1) + element(0x55BA, 1) + element(0x55BB, 1))
+        add_to_matroska_video(source, colors)
+    with VideoDecoder(source) as decoder:
+        assert decoder.info.color == ColorTags(*BT709)
+        found = middles(next(decoder.frames()).pixels)
+    assert np.abs(found - np.array(BARS)).max() <= 24

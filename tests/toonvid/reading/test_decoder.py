@@ -19,6 +19,7 @@ from support.clips import (
     only,
     with_exif,
 )
+from support.headers import add_to_matroska_video, element
 
 from toonvid.errors import SourceError
 from toonvid.reading.decoder import VideoDecoder
@@ -371,3 +372,46 @@ def test_a_closed_decoder_keeps_its_info(tmp_path: Path) -> None:
         decoder.close()
         assert decoder.info.frame_count == 5
         assert (decoder.damage, decoder.notices) == (None, [])
+
+
+# Frames that change their shape in mid-stream.
+
+
+def parts(folder: Path, suffix: str, *clips: Clip) -> Path:
+    """Join clips of six frames in one raw stream."""
+    data = b""
+    for number, clip in enumerate(clips):
+        data += clip.write(folder / f"part{number}.{suffix}").read_bytes()
+    source = folder / f"source.{suffix}"
+    source.write_bytes(data)
+    return source
+
+
+def test_frames_of_another_shape_are_fitted_with_black_bars(tmp_path):
+    wide, tall = [corners(64, 48)] * 3, [corners(48, 64)] * 3
+    source = parts(tmp_path, "h264", Clip(wide), Clip(tall))
+    _, frames = read(source)
+    assert len(frames) == 6
+    fitted = frames[-1].pixels
+    assert fitted.shape == (48, 64, 3)
+    assert_same_corners(fitted[:, 14:50], corners(36, 48))
+    assert fitted[:, :12].max() <= 2 and fitted[:, 52:].max() <= 2
+    assert_same_corners(frames[0].pixels, corners(64, 48))
+
+
+def test_frames_of_the_same_shape_with_other_pixels_fill_the_frame(tmp_path):
+    square = Clip([corners(64, 48)] * 3, aspect=F(1))
+    narrow = Clip([corners(32, 48)] * 3, aspect=F(2))
+    _, frames = read(parts(tmp_path, "h264", square, narrow))
+    for frame in frames:
+        assert_same_corners(frame.pixels, corners(64, 48))
+
+
+def test_aspect_ratios_beyond_belief_are_taken_for_square(tmp_path, toon):
+    source = Clip().write(tmp_path / "source.mkv")
+    display = element(0x54B0, 64) + element(0x54BA, 48 * 10_000) + element(0x54B2, 0)
+    add_to_matroska_video(source, display)
+    for suffix in ("mp4", "webm", "gif"):
+        done = toon(source, f"target.{suffix}")
+        assert [n for n in done.notices if "are not believed" in n]
+        assert decoded(done.target)[0].shape == (48, 64, 3)
