@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +27,7 @@ from toonvid.commands.messages import (
     say,
 )
 from toonvid.commands.progress import conversion_bar
-from toonvid.errors import ToonvidError
+from toonvid.errors import TargetError, ToonvidError
 
 if TYPE_CHECKING:
     from toonvid.backends import Backend
@@ -136,7 +136,10 @@ class ConversionReport:
         """Print how to resume a stopped conversion, if any of its segments are kept."""
         from toonvid.resume.job_state import read_job_state
 
-        state = None if job.target == "-" else read_job_state(Path(job.target))
+        state = None
+        if job.target != "-":
+            with suppress(TargetError):  # the error that ended the conversion says more
+                state = read_job_state(Path(job.target))
         if state is not None and state.segments and state.process_id is None:
             say(
                 self._console,
@@ -166,9 +169,16 @@ class ConversionReport:
             f" ({frames / done.seconds:.1f} per second; {done.slowest_stage} was the slowest stage)"
         )
 
-    def show_finished_before(self, job: PlannedConversion) -> None:
-        """Print that an earlier run has written the target."""
+    def show_finished_before(self, job: PlannedConversion, is_single: bool) -> None:
+        """Print that an earlier run has written the target.
+
+        Args:
+            job: The conversion.
+            is_single: Whether it is the only one of the command.
+        """
         self._finished_before += 1
+        if is_single:
+            self._say(f"{job.target} was finished before; what was left beside it is removed")
         if self.as_json:
             record = {"source": job.source, "target": job.target, "done_before": True}
             print_json(record)
@@ -178,7 +188,7 @@ class ConversionReport:
     def show_total(self, exit_codes: list[int]) -> None:
         """Print how many sources were skipped and how many failed."""
         sources = count(len(exit_codes), "source")
-        if self._finished_before:
+        if self._finished_before and len(exit_codes) > 1:
             verb = "was" if self._finished_before == 1 else "were"
             self._say(f"{self._finished_before} of {sources} {verb} finished before and skipped")
         failed = sum(code == FAILED for code in exit_codes)

@@ -279,6 +279,7 @@ def convert(
             report=report,
             is_single=len(jobs) == 1,
             skips_finished=is_batch and not overwrite and not restart,
+            resumes=not overwrite and not restart,
         )
         exit_codes = [_convert_one(job, run) for job in jobs]
     report.show_total(exit_codes)
@@ -297,19 +298,21 @@ class _Run:
     """Whether there is one source only, whose error ends the command."""
     skips_finished: bool
     """Whether sources are skipped whose targets an earlier run has finished."""
+    resumes: bool
+    """Whether the command may be one that was killed."""
 
 
 def _convert_one(job: PlannedConversion, run: _Run) -> int:
     """Convert one source and give its exit code; among several, an error does not stop the rest."""
-    from toonvid.resume.finished_target import is_finished_target
+    from toonvid.resume.finished_target import has_leftovers, is_finished_target
     from toonvid.resume.segmented import convert as convert_file
 
     report = run.report
     try:
-        if run.skips_finished and is_finished_target(
-            job.source, job.target, run.backend, run.options
-        ):
-            report.show_finished_before(job)
+        # A run that was killed after its target was in place has left its folder beside it.
+        is_known = run.skips_finished or (run.resumes and has_leftovers(job.target))
+        if is_known and is_finished_target(job.source, job.target, run.backend, run.options):
+            report.show_finished_before(job, run.is_single)
             return 0
         with report.progress(job, run.options.encoding) as show:
             done = convert_file(job.source, job.target, run.backend, run.options, on_progress=show)

@@ -109,6 +109,12 @@ class Job:
         kept = sorted((name, values[name]) for name in values.keys() - {_TIME_KEY, _DECODER_KEY})
         return hashlib.sha256(repr(kept).encode()).hexdigest()[:16]
 
+    @property
+    def hash(self) -> str:
+        """Sixteen hexadecimal digits for all that `difference` compares."""
+        values = sorted(self._compared_values().items())
+        return hashlib.sha256(repr(values).encode()).hexdigest()[:16]
+
     def _compared_values(self) -> dict[str, str]:
         return {**self.fingerprint, **self.options, **self.versions}
 

@@ -15,6 +15,7 @@ from toonvid.backends import Backend
 from toonvid.pipeline import ConvertOptions
 from toonvid.resume.fingerprint import Job
 from toonvid.resume.work_folder import remove_leftovers
+from toonvid.video import PIPE
 from toonvid.writing.part_folder import part_folder
 from toonvid.writing.provenance import has_provenance_tag
 
@@ -59,6 +60,11 @@ def is_finished_target(
     if part_folder(target_file).is_dir():
         remove_leftovers(target_file)
     return True
+
+
+def has_leftovers(target: str) -> bool:
+    """Whether there is a target, and the folder of an unfinished one beside it."""
+    return target != PIPE and Path(target).is_file() and part_folder(Path(target)).is_dir()
 
 
 def _is_complete(target: Path) -> bool:

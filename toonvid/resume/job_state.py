@@ -12,6 +12,7 @@ from pathlib import Path
 from toonvid.resume.fingerprint import Job
 from toonvid.resume.journal import JOURNAL_NAME, read_journal
 from toonvid.resume.journal_entries import read_job, read_segments, read_source_end
+from toonvid.resume.work_folder import disk_errors
 from toonvid.writing.part_folder import part_folder, running_process
 
 
@@ -33,8 +34,16 @@ class JobState:
 
 
 def read_job_state(target: Path) -> JobState | None:
-    """Returns how far the conversion to a target has come; None when nothing of it is kept."""
-    entries = read_journal(part_folder(target) / JOURNAL_NAME)
+    """Returns how far the conversion to a target has come; None when nothing of it is kept.
+
+    Raises:
+        TargetError: The folder beside the target, or the journal in it, cannot be read.
+    """
+    folder = part_folder(target)
+    if not folder.is_dir():  # a file in its place is reported by the run that it is in the way of
+        return None
+    with disk_errors(target, "read the journal of"):
+        entries = read_journal(folder / JOURNAL_NAME)
     job = read_job(entries)
     if job is None:
         return None

@@ -3,7 +3,7 @@
 A journal has three kinds of lines, in this order:
 
 - `{"job": ...}` once: which conversion it is (`toonvid.resume.fingerprint.Job`);
-- `{"finished": ...}` for each segment that is safe on disk (`FinishedSegment`);
+- `{"finished": ..., "job_hash": ...}` for each segment that is safe on disk (`FinishedSegment`);
 - `{"whole": ...}` once, after the last frame of the source was read (`SourceEnd`).
 
 Names in the file are those of toonvid 0.1 and must not change: a conversion that was started by an
@@ -12,10 +12,13 @@ older toonvid is at least recognized and named. The tables below map them to the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from fractions import Fraction
+from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from toonvid.resume.fingerprint import Job
@@ -24,6 +27,9 @@ from toonvid.resume.segment_file import Segment
 from toonvid.video import Frame
 
 _JOB, _FINISHED_SEGMENT, _SOURCE_END = "job", "finished", "whole"
+_JOB_HASH = "job_hash"  # beside a finished segment
+_MAX_SEGMENTS = 10**6  # four months of video
+_MAX_SIDE = 2**16  # pixels of a frame
 # Field -> name in the file, where the two differ.
 _JOB_NAMES = {"duration_seconds": "seconds"}
 _SEGMENT_NAMES = {
@@ -91,9 +97,16 @@ def job_entry(job: Job) -> JournalEntry:
     return {_JOB: _to_stored(asdict(job), _JOB_NAMES)}
 
 
-def segment_entry(finished: FinishedSegment) -> JournalEntry:
-    """Returns the line of one finished segment."""
-    return {_FINISHED_SEGMENT: _to_stored(asdict(finished), _SEGMENT_NAMES)}
+def segment_entry(finished: FinishedSegment, job_hash: str | None = None) -> JournalEntry:
+    """Returns the line of one finished segment.
+
+    Args:
+        finished: The segment.
+        job_hash: `Job.hash` of the job that it belongs to, which proves that it does even where the
+            journal's first line is damaged. None leaves it out, as toonvid 0.1 did.
+    """
+    entry: JournalEntry = {_FINISHED_SEGMENT: _to_stored(asdict(finished), _SEGMENT_NAMES)}
+    return entry if job_hash is None else entry | {_JOB_HASH: job_hash}
 
 
 def source_end_entry(end: SourceEnd) -> JournalEntry:
@@ -104,10 +117,10 @@ def source_end_entry(end: SourceEnd) -> JournalEntry:
 def read_job(entries: list[JournalEntry]) -> Job | None:
     """Returns the job of a journal; None where it is damaged or another version's."""
     try:
-        job = Job(**_from_stored(entries[0][_JOB], _JOB_NAMES))  # type: ignore[arg-type]
+        job = msgspec.convert(_from_stored(entries[0][_JOB], _JOB_NAMES), Job)
         read_segments(entries)
         read_source_end(entries)
-    except (IndexError, KeyError, TypeError, ValueError):
+    except (IndexError, KeyError, ValueError):
         return None
     return job
 
@@ -116,24 +129,48 @@ def read_segments(entries: list[JournalEntry]) -> dict[int, FinishedSegment]:
     """Returns the finished segments of a journal by number; the last line of a number counts.
 
     Raises:
-        KeyError, TypeError, ValueError: A line is not one of this version.
+        ValueError: A line is not one of this version.
     """
     finished = {}
     for entry in entries:
         if _FINISHED_SEGMENT in entry:
             values = _from_stored(entry[_FINISHED_SEGMENT], _SEGMENT_NAMES)
-            segment = Segment(**values.pop("segment"))  # type: ignore[arg-type]
-            read = FinishedSegment(segment=segment, **values)  # type: ignore[arg-type]
+            read = msgspec.convert(values, FinishedSegment)
+            _check_segment(read)
             finished[read.number] = read
     return finished
+
+
+def read_job_hashes(entries: list[JournalEntry]) -> set[object]:
+    """Returns the hashes of the jobs of all finished segments; None is of one without a hash."""
+    return {entry.get(_JOB_HASH) for entry in entries if _FINISHED_SEGMENT in entry}
 
 
 def read_source_end(entries: list[JournalEntry]) -> SourceEnd | None:
     """Returns what is known of the source's end; None where it was not reached."""
     for entry in entries:
         if _SOURCE_END in entry:
-            return SourceEnd(**_from_stored(entry[_SOURCE_END], _SOURCE_END_NAMES))  # type: ignore[arg-type]
+            return msgspec.convert(_from_stored(entry[_SOURCE_END], _SOURCE_END_NAMES), SourceEnd)
     return None
+
+
+def _check_segment(finished: FinishedSegment) -> None:
+    """Check the values of a line that has the right checksum: somebody may have written it."""
+    segment = finished.segment
+    if not 0 <= finished.number < _MAX_SEGMENTS or Path(segment.name).name != segment.name:
+        raise ValueError("not a segment of this folder")
+    if min(segment.size, segment.frames, segment.depth) < 0:
+        raise ValueError("a count below 0")
+    if not math.isfinite(finished.end_seconds):
+        raise ValueError("no time")
+    width, height, time_base, _ = finished.frame_kind
+    if not (0 < int(width) <= _MAX_SIDE and 0 < int(height) <= _MAX_SIDE):
+        raise ValueError("no size of frames")
+    try:
+        for time in (time_base, *(time for time, _ in finished.last_source_frames)):
+            Fraction(time)
+    except ZeroDivisionError as error:
+        raise ValueError("no time") from error
 
 
 def _to_stored(values: dict[str, object], names: Mapping[str, str]) -> dict[str, object]:
@@ -142,6 +179,6 @@ def _to_stored(values: dict[str, object], names: Mapping[str, str]) -> dict[str,
 
 def _from_stored(stored: object, names: Mapping[str, str]) -> dict[str, object]:
     if not isinstance(stored, dict):
-        raise TypeError("a journal's entry is a JSON object")
+        raise ValueError("a journal's entry is a JSON object")
     fields = {name: field for field, name in names.items()}
     return {fields.get(str(name), str(name)): value for name, value in stored.items()}

@@ -23,6 +23,7 @@ from toonvid.resume.journal_entries import (
     SourceEnd,
     job_entry,
     read_job,
+    read_job_hashes,
     read_segments,
     read_source_end,
     segment_entry,
@@ -60,8 +61,11 @@ class WorkFolder:
         with disk_errors(target):
             if restart:
                 self.remove()
+            self._job_hash = job.hash
             self._refuse_other_job(job)
             self._journal = Journal(self.folder / JOURNAL_NAME)
+            if self._journal.has_lost_start:
+                self._journal.restore_start(job_entry(job))
             if not self._journal.entries:
                 self._journal.append(job_entry(job))
             self.finished = {
@@ -123,7 +127,7 @@ class WorkFolder:
         with disk_errors(self.target):
             # After a power cut the journal must not name a file whose directory entry is lost.
             sync_folder(self.folder)
-            self._journal.append(segment_entry(finished))
+            self._journal.append(segment_entry(finished, self._job_hash))
         self.finished[finished.number] = finished
 
     def record_source_end(self, notices: tuple[str, ...], damage: str | None) -> None:
@@ -212,6 +216,8 @@ class WorkFolder:
         entries = read_journal(self.folder / JOURNAL_NAME)
         if not any(self.folder.glob(f"*{_SUFFIX}")):
             self.remove()  # an earlier run has finished no segment: nothing is lost
+        elif read_job_hashes(entries) == {job.hash} and read_job([job_entry(job), *entries]):
+            pass  # all that is finished is of this job, whatever became of the first line
         elif (begun := read_job(entries)) is None:
             raise JobMismatchError(
                 f"the journal in {self.folder} cannot be read; --restart begins anew"
@@ -235,13 +241,18 @@ def remove_leftovers(target: Path) -> None:
 
 
 @contextmanager
-def disk_errors(target: Path) -> Iterator[None]:
-    """Turns an `OSError` into a `TargetError` of one line that names the target."""
+def disk_errors(target: Path, what: str = "write") -> Iterator[None]:
+    """Turns an `OSError` into a `TargetError` of one line that names the target.
+
+    Args:
+        target: The target.
+        what: What cannot be done with it.
+    """
     try:
         yield
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise TargetError(f"cannot write {target}: {reason}") from error
+        raise TargetError(f"cannot {what} {target}: {reason}") from error
 
 
 def _remove_files(folder: Path) -> None:

@@ -46,6 +46,12 @@ WEIGHTS_URLS: dict[ContentNetworkName, str] = {
 }
 """torchvision's files. Each name ends with the first digits of the file's SHA-256."""
 
+WEIGHTS_SHA256: dict[ContentNetworkName, str] = {
+    "vgg19": "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
+    "resnet50": "0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a",
+}
+_WEIGHTS_MEGABYTES: dict[ContentNetworkName, int] = {"vgg19": 575, "resnet50": 103}
+
 TORCHVISION_RESNET_WEIGHT = "layer1.0.conv1.weight"
 """Name of a weight that only torchvision's ResNet-50 has, and Caffe's has not."""
 
@@ -171,7 +177,11 @@ def load_content_features(network: ContentNetworkName, weights: Path | None) -> 
     Raises:
         TrainingError: The file cannot be downloaded or read, or holds another network.
     """
-    values = read_weights(weights) if weights else download_weights(WEIGHTS_URLS[network])
+    if weights:
+        values = read_weights(weights)
+    else:
+        size = _WEIGHTS_MEGABYTES[network]
+        values = download_weights(WEIGHTS_URLS[network], WEIGHTS_SHA256[network], size)
     try:
         if network == "vgg19":
             return VggFeatures(values)

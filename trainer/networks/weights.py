@@ -6,6 +6,7 @@ executed.
 
 from __future__ import annotations
 
+import logging
 import pickle
 from pathlib import Path, PurePosixPath
 
@@ -14,7 +15,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from toonvid.engine import file_sha256
 from toonvid.errors import TrainingError
+
+log = logging.getLogger(__name__)
 
 _PYTORCH_STARTS = (b"PK\x03\x04", b"\x80")
 """First bytes of PyTorch's files: a zip archive since version 1.6, a pickle before."""
@@ -54,29 +58,44 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return values
 
 
-def download_weights(url: str) -> dict[str, Tensor]:
-    """Download weights, or take them from PyTorch's cache; their hash is checked.
+def download_weights(url: str, sha256: str, megabytes: int) -> dict[str, Tensor]:
+    """Download weights, or take them from PyTorch's cache; their whole hash is checked either way.
 
     Args:
-        url: Address of a file whose name ends with the first digits of its SHA-256.
+        url: Address of a file.
+        sha256: SHA-256 of the file, in hexadecimal.
+        megabytes: Size of the file, for the message that is logged before it is downloaded.
 
     Raises:
-        DownloadError: The file cannot be downloaded, or its hash differs.
+        DownloadError: The file cannot be downloaded.
+        TrainingError: It is another file than the one that the hash belongs to.
     """
-    try:
-        return torch.hub.load_state_dict_from_url(
-            url, map_location="cpu", check_hash=True, weights_only=True
+    path = _cached_path(url)
+    if not path.is_file():
+        log.info("downloading weights, %d MB, from %s to %s", megabytes, url, path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # To a file of another name, which takes its place when the hash is right.
+            torch.hub.download_url_to_file(url, str(path), hash_prefix=sha256, progress=False)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise DownloadError(
+                f"cannot fetch {url} ({error}): give the weights by --content-weights FILE"
+            ) from error
+    if file_sha256(path) != sha256:
+        raise TrainingError(
+            f"{path} is not the file that {url} is known to be (SHA-256 differs): delete it"
         )
-    except (OSError, RuntimeError) as error:
-        raise DownloadError(
-            f"cannot fetch {url} ({error}): give the weights by --content-weights FILE"
-        ) from error
+    return read_weights(path)
 
 
 def find_downloaded(url: str) -> Path | None:
     """Return the file that `download_weights` keeps of a URL, or None before the first download."""
-    path = Path(torch.hub.get_dir()) / "checkpoints" / PurePosixPath(url).name
+    path = _cached_path(url)
     return path if path.is_file() else None
+
+
+def _cached_path(url: str) -> Path:
+    return Path(torch.hub.get_dir()) / "checkpoints" / PurePosixPath(url).name
 
 
 def _is_pytorch(path: Path) -> bool:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from toonvid.backends.contract import one_line
 from toonvid.errors import TrainingError
 from trainer.config import PhaseConfig, TrainConfig
 from trainer.networks.build import make_content_features, make_discriminator, make_generator
@@ -27,6 +28,9 @@ from trainer.training.precision import Precision, choose_precision
 from trainer.training.state_file import SavedState, find_state, load_newest_state, load_state
 
 log = logging.getLogger(__name__)
+
+# What PyTorch raises for values that are not those of a network or an optimizer.
+_MISFITS = (RuntimeError, KeyError, TypeError, ValueError, AttributeError, IndexError)
 
 
 @dataclass
@@ -76,7 +80,22 @@ class TrainingState:
         return SavedState(self.step, values)
 
     def restore(self, saved: SavedState) -> None:
-        """Continue from what `capture` returned."""
+        """Continue from what `capture` returned.
+
+        Raises:
+            TrainingError: The values are not those of a run with this config.
+        """
+        try:
+            self._restore(saved)
+        except torch.OutOfMemoryError:
+            raise
+        except _MISFITS as error:
+            raise TrainingError(
+                f"the training state of step {saved.step} does not fit the run's config"
+                f" ({one_line(error)}): remove it to go on from the state before it"
+            ) from error
+
+    def _restore(self, saved: SavedState) -> None:
         values = saved.values
         _, phase, step_of_phase = self.config.phase_at(saved.step)
         # At the start of a phase the saved optimizers are those of the phase before.
@@ -105,7 +124,7 @@ class TrainingState:
         path = find_state(place)
         try:
             self.ema.load_state_dict(load_state(path).values["ema"])
-        except (RuntimeError, KeyError) as error:
+        except _MISFITS as error:
             raise TrainingError(f"{path} holds another generator than this run's config") from error
         self.generator.network.load_state_dict(self.ema.module.state_dict())
 
@@ -231,11 +250,16 @@ def load_trained_generator(states: Path, config: TrainConfig) -> tuple[nn.Module
         The generator on the CPU in evaluation mode, and the number of steps done.
 
     Raises:
-        TrainingError: The run has no training state yet.
+        TrainingError: The run has no training state yet, or it does not fit the config.
     """
     saved = load_newest_state(states)
     if saved is None:
         raise TrainingError(f"{states.parent} has no training state yet: train it first")
     ema = AveragedModel(make_generator(config))
-    ema.load_state_dict(saved.values["ema"])
+    try:
+        ema.load_state_dict(saved.values["ema"])
+    except _MISFITS as error:
+        raise TrainingError(
+            f"the newest training state in {states} is one of another generator than the run's"
+        ) from error
     return ema.module.eval(), saved.step

@@ -105,7 +105,7 @@ def load_state(path: Path) -> SavedState:
     """
     try:
         return _load(path)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError) as error:
         raise TrainingError(f"{path} is not a whole training state: {error}") from error
 
 
@@ -114,7 +114,7 @@ def _find_newest(folder: Path) -> tuple[Path, SavedState] | None:
     for path in paths:
         try:
             return path, _load(path)
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError) as error:
             log.warning("%s is damaged (%s); falling back to the state before it", path, error)
     if paths:
         raise TrainingError(
@@ -124,15 +124,29 @@ def _find_newest(folder: Path) -> tuple[Path, SavedState] | None:
 
 
 def _load(path: Path) -> SavedState:
+    """Load one state.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is no training state, or damaged.
+    """
+    if not path.is_file():  # to read a pipe may wait for ever
+        raise ValueError("it is not a file")
     content = path.read_bytes()
     digest, content = content[:_DIGEST_SIZE], content[_DIGEST_SIZE:]
     if hashlib.sha256(content).digest() != digest:
         raise ValueError("SHA-256 differs")
     # weights_only: a state may come from somebody else, and a pickle can run code.
-    loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    values = {OLD_KEYS.get(key, key): value for key, value in loaded["values"].items()}
-    _rename_parameters(values)
-    return SavedState(loaded["step"], values)
+    try:
+        loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        values = {OLD_KEYS.get(key, key): value for key, value in loaded["values"].items()}
+        _rename_parameters(values)
+        state = SavedState(loaded["step"], values)
+    except Exception as error:  # the reader of pickles raises whatever its operations raise
+        raise ValueError(f"its content is not that of a state ({type(error).__name__})") from error
+    if type(state.step) is not int or state.step < 0:
+        raise ValueError("its step is not a number from 0 on")
+    return state
 
 
 def _rename_parameters(values: dict[object, object]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from fractions import Fraction
 from pathlib import Path
@@ -113,3 +114,49 @@ def test_the_last_line_of_a_segment_counts():
 def test_a_journal_of_another_version_has_no_job(spoilt, entries):
     assert read_job([spoilt, *entries[1:]]) is None
     assert read_job([]) is None
+
+
+def change(entry: JournalEntry, *keys: str, to: object) -> JournalEntry:
+    """Return a copy of an entry with another value at a place."""
+    changed = json.loads(json.dumps(entry))
+    place = changed
+    for key in keys[:-1]:
+        place = place[key]
+    place[keys[-1]] = to
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("line", "keys", "value"),
+    [
+        (0, ("job", "fingerprint"), [1]),
+        (0, ("job", "options"), None),
+        (0, ("job", "seconds"), "x"),
+        (1, ("finished", "number"), "0"),
+        (1, ("finished", "number"), -1),
+        (1, ("finished", "number"), 10**9),
+        (1, ("finished", "film_seconds"), None),
+        (1, ("finished", "like"), ["x", "1", "1/12", "False"]),
+        (1, ("finished", "like"), ["1000000000", "1000000000", "1/12", "False"]),
+        (1, ("finished", "like"), ["1", "1", "1/0", "False"]),
+        (1, ("finished", "like"), []),
+        (1, ("finished", "tail"), 5),
+        (1, ("finished", "tail"), [["1/0", "0"]]),
+        (1, ("finished", "tail"), [["1"]]),
+        (1, ("finished", "segment", "name"), "../000000.segment"),
+        (1, ("finished", "segment", "name"), 5),
+        (1, ("finished", "segment", "size"), "x"),
+        (1, ("finished", "segment", "frames"), None),
+        (1, ("finished", "segment", "depth"), -1),
+        (4, ("whole", "notices"), 5),
+        (4, ("whole", "frames"), "x"),
+    ],
+)
+def test_wrong_contents_with_the_right_checksum_are_refused(line, keys, value, entries, tmp_path):
+    entries[line] = change(entries[line], *keys, to=value)
+    assert read_job(entries) is None
+    target = tmp_path / "target.mp4"
+    part_folder(target).mkdir()
+    for entry in entries:
+        Journal(part_folder(target) / "journal").append(entry)
+    assert read_job_state(target) is None

@@ -590,3 +590,54 @@ def test_decoding_times_rise_and_keep_their_distance(depth):
 def test_decoding_times_of_a_video_shorter_than_the_depth():
     assert list(decoding_times(iter([5, 8]), 2))[:2] == [2, 5]
     assert list(decoding_times(iter([5]), 2))[:1] == [5]
+
+
+# What an earlier run or somebody else left in the folder.
+
+
+def test_a_damaged_first_line_of_the_journal_costs_no_segment(video, run, tmp_path):
+    whole = run(video, "whole.mp4")
+    stopped(run, video, 22)
+    journal = part_folder(tmp_path / "target.mp4") / "journal"
+    content = bytearray(journal.read_bytes())
+    content[100] ^= 1
+    journal.write_bytes(content)
+    done = run(video)
+    assert (done.frames, done.resumed_frames) == (whole.frames, 20)
+    assert (tmp_path / "target.mp4").read_bytes() == (tmp_path / "whole.mp4").read_bytes()
+
+
+def test_segments_of_another_job_are_not_taken_for_ours_where_the_first_line_is_damaged(
+    video, run, tmp_path
+):
+    stopped(run, video, 22)
+    journal = part_folder(tmp_path / "target.mp4") / "journal"
+    journal.write_bytes(journal.read_bytes().replace(b'"job"', b'"jab"', 1))
+    with pytest.raises(JobMismatchError, match="cannot be read; --restart begins anew"):
+        run(video, encoding=EncodeOptions(crf=40))
+    assert run(video).resumed_frames == 20
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "device", "part is a file"])
+def test_what_is_not_a_journal_ends_with_one_line(kind, video, run, tmp_path):
+    folder = part_folder(tmp_path / "target.mp4")
+    if kind == "part is a file":
+        folder.write_text("x")
+    else:
+        folder.mkdir()
+        (folder / "000000.segment").write_text("x")
+        journal = folder / "journal"
+        if kind == "folder":
+            journal.mkdir()
+        elif kind == "pipe":
+            os.mkfifo(journal)
+        else:
+            journal.symlink_to("/dev/zero")
+    with pytest.raises(TargetError) as refused:
+        run(video)
+    assert "target.mp4" in str(refused.value) and "\n" not in str(refused.value)
+    if kind == "part is a file":
+        assert read_job_state(tmp_path / "target.mp4") is None
+    else:
+        with pytest.raises(TargetError, match="cannot read the journal of"):
+            read_job_state(tmp_path / "target.mp4")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,17 +13,21 @@ from safetensors.torch import save_file
 from support.resnet import resnet_weights, torchvision_weights
 from torch import Tensor
 
+from toonvid.engine import file_sha256
 from toonvid.errors import TrainingError
 from trainer.config import ContentNetworkName
+from trainer.networks import content_features
 from trainer.networks.content_features import (
     CAFFE_MEAN,
     TORCHVISION_DEVIATION,
     TORCHVISION_MEAN,
+    WEIGHTS_SHA256,
     WEIGHTS_URLS,
     ResNetFeatures,
     VggFeatures,
     load_content_features,
 )
+from trainer.networks.weights import find_downloaded
 
 
 def test_stages_two_and_three_have_strides_four_and_eight() -> None:
@@ -124,27 +130,65 @@ def test_files_without_weights_are_refused(tmp_path: Path) -> None:
         load_content_features("vgg19", path)
 
 
+@pytest.fixture
+def downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Addresses of what was downloaded; each file holds weights of tiny networks."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr(content_features, "WEIGHTS_SHA256", {})
+    sources = {"vgg19": vgg_weights(), "resnet50": torchvision_weights()}
+    for name, weights in sources.items():
+        torch.save(weights, tmp_path / name)
+        content_features.WEIGHTS_SHA256[name] = file_sha256(tmp_path / name)  # type: ignore[index]
+    requested: list[str] = []
+
+    def fetch(url: str, place: str, hash_prefix: str, progress: bool) -> None:
+        requested.append(url)
+        name = "vgg19" if "vgg19" in url else "resnet50"
+        assert hash_prefix == content_features.WEIGHTS_SHA256[name]  # type: ignore[index]
+        shutil.copy(tmp_path / name, place)
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", fetch)
+    return requested
+
+
 @pytest.mark.parametrize("network", ["vgg19", "resnet50"])
-def test_without_a_file_weights_are_downloaded_from_torchvision_and_checked(
-    monkeypatch: pytest.MonkeyPatch, network: ContentNetworkName
+def test_without_a_file_weights_are_downloaded_once_which_is_said_before(
+    network: ContentNetworkName, downloads: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    requested: list[tuple[str, bool]] = []
-
-    def fetch(url: str, check_hash: bool, **_: object) -> dict[str, Tensor]:
-        requested.append((url, check_hash))
-        return vgg_weights() if network == "vgg19" else torchvision_weights()
-
-    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", fetch)
+    caplog.set_level("INFO")
     load_content_features(network, None)
-    assert requested == [(WEIGHTS_URLS[network], True)]
-    assert WEIGHTS_URLS["vgg19"].endswith("/vgg19-dcbb9e9d.pth")
+    (said,) = caplog.messages
+    assert "downloading" in said and WEIGHTS_URLS[network] in said
+    load_content_features(network, None)
+    assert downloads == [WEIGHTS_URLS[network]]
 
 
-def test_a_failed_download_advises_to_give_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cached_file_that_was_changed_is_refused(downloads: list[str]) -> None:
+    load_content_features("vgg19", None)
+    path = find_downloaded(WEIGHTS_URLS["vgg19"])
+    assert path is not None
+    path.write_bytes(path.read_bytes() + b"x")
+    with pytest.raises(TrainingError, match=r"SHA-256 differs\): delete it"):
+        load_content_features("vgg19", None)
+
+
+@pytest.mark.parametrize("network", ["vgg19", "resnet50"])
+def test_the_whole_hash_is_known_and_begins_as_torchvision_names_the_file(
+    network: ContentNetworkName,
+) -> None:
+    sha256 = WEIGHTS_SHA256[network]
+    assert re.fullmatch("[0-9a-f]{64}", sha256)
+    assert WEIGHTS_URLS[network].endswith(f"/{network}-{sha256[:8]}.pth")
+
+
+def test_a_failed_download_advises_to_give_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: object, **__: object) -> None:
         raise OSError("no route")
 
-    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", fail)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", fail)
     with pytest.raises(TrainingError, match=r"no route.*give the weights by --content-weights"):
         load_content_features("vgg19", None)
 

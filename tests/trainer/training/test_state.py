@@ -13,7 +13,7 @@ from toonvid.errors import TrainingError
 from trainer.config import TrainConfig, change_config
 from trainer.training.run_folder import Run, Sources
 from trainer.training.state import load_trained_generator
-from trainer.training.state_file import load_newest_state
+from trainer.training.state_file import SavedState, load_newest_state, save_state
 from trainer.training.train import train
 
 
@@ -60,3 +60,26 @@ def test_a_run_without_a_training_state_has_no_generator(
     Run(tmp_path).claim("lite", config, Sources(photos))
     with pytest.raises(TrainingError, match="has no training state yet"):
         load_trained_generator(Run(tmp_path).states, config)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"ema": 5},
+        {"ema": {}, "generator": {"network": 5, "scaler": None, "optimizer": None}},
+        {"generator": [], "memory": None, "random": "x", "rollbacks": None},
+    ],
+)
+def test_a_whole_state_of_another_run_ends_with_one_line(
+    values: dict[str, object], tmp_path: Path, photos: Path, config: TrainConfig
+) -> None:
+    run = Run(tmp_path / "run")
+    run.claim("lite", config, Sources(photos))
+    run.states.mkdir(parents=True, exist_ok=True)
+    save_state(run.states, SavedState(1, values))  # type: ignore[arg-type]
+    with pytest.raises(TrainingError, match="does not fit the run's config") as refused:
+        train(run, config, Sources(photos))
+    assert "\n" not in str(refused.value)
+    with pytest.raises(TrainingError, match="is one of another generator than the run's"):
+        load_trained_generator(run.states, config)

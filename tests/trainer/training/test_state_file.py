@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from pathlib import Path
 
 import pytest
@@ -109,3 +110,46 @@ def test_names_of_earlier_versions_are_translated(tmp_path: Path) -> None:
     assert torch.equal(loaded.values["ema"]["module.gain.color.weight"], 2 * weight)
     assert loaded.values["ema"]["n_averaged"] == 4
     assert loaded.values["generator"]["optimizer"]["state"][0]["step"] == 1
+
+
+def write_state(path: Path, value: object) -> None:
+    """Write any value with the right SHA-256 before it, as somebody could who means harm."""
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    content = buffer.getvalue() if value is not None else b"\x80\x02this is no pickle."
+    path.write_bytes(hashlib.sha256(content).digest() + content)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        [1, 2],
+        {},
+        {"step": 1},
+        {"step": 1, "values": 5},
+        {"step": "many", "values": {}},
+        {"step": -1, "values": {}},
+        {"step": 1.5, "values": {}},
+    ],
+)
+def test_a_whole_state_with_other_contents_is_skipped_and_named(
+    value: object, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    save_state(tmp_path, state(1))
+    newest = tmp_path / "state-000000002.pt"
+    write_state(newest, value)
+    loaded = load_newest_state(tmp_path)
+    assert loaded is not None and loaded.step == 1
+    assert len(caplog.messages) == 1 and str(newest) in caplog.messages[0]
+    with pytest.raises(TrainingError, match="is not a whole training state"):
+        load_state(newest)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder"])
+def test_what_is_not_a_file_is_no_state(kind: str, tmp_path: Path) -> None:
+    save_state(tmp_path, state(1))
+    newest = tmp_path / "state-000000002.pt"
+    newest.mkdir() if kind == "folder" else os.mkfifo(newest)
+    loaded = load_newest_state(tmp_path)
+    assert loaded is not None and loaded.step == 1

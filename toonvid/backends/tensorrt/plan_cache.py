@@ -31,6 +31,8 @@ PlanPrecision: TypeAlias = Literal["f16", "f32"]
 _FORMAT = "toonvid plan 1"
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _BINARY = getattr(os, "O_BINARY", 0)  # without it, Windows would translate line ends
+_NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
+_NOT_BLOCKING = getattr(os, "O_NONBLOCK", 0)
 _DIGEST_DIGITS = 16  # of the key's digest in a file's name; the whole key is in the file
 
 
@@ -156,15 +158,19 @@ class PlanCache:
         """Return the content of a file that only this user can write; None for any other file."""
         try:
             # O_NOFOLLOW: a symbolic link may lead to a file of somebody else. The permissions are
-            # read from the open file, so that it cannot be exchanged in between.
-            file = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | _BINARY)
+            # read from the open file, so that it cannot be exchanged in between. O_NONBLOCK: a pipe
+            # would wait for its other end.
+            file = os.open(path, os.O_RDONLY | _NO_LINKS | _NOT_BLOCKING | _BINARY)
         except OSError:
             return None
+        status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode) or not _is_private(status):
+            os.close(file)
+            is_file = stat.S_ISREG(status.st_mode)
+            reason = "others can write to it" if is_file else "it is not a file"
+            logger.warning("%s is skipped: %s", path, reason)
+            return None
         with os.fdopen(file, "rb") as opened:
-            status = os.fstat(opened.fileno())
-            if not stat.S_ISREG(status.st_mode) or not _is_private(status):
-                logger.warning("%s is skipped: others can write to it", path)
-                return None
             return opened.read()
 
     def _write(self, name: str, content: bytes) -> Path | None:

@@ -156,3 +156,14 @@ def test_the_folder_of_plans_follows_xdg_cache_home(monkeypatch, tmp_path):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert plan_folder() == tmp_path / ".cache" / "toonvid" / "plans"
+
+
+@posix
+@pytest.mark.parametrize("kind", ["folder", "pipe"])
+def test_what_is_not_a_file_is_skipped(kind, cache):
+    """Opening a pipe would wait for its other end, and a folder cannot be read."""
+    path = cache.folder / KEY.file_name
+    path.mkdir() if kind == "folder" else os.mkfifo(path)
+    assert cache.find(KEY) is None
+    older = store(cache, replace(KEY, size=(640, 360)))
+    assert cache.find(KEY) == (PLAN, older)
