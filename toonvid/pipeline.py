@@ -31,6 +31,8 @@ from toonvid.writing.encoder import Encoder
 from toonvid.writing.muxer import Muxer
 from toonvid.writing.options import EncodeOptions
 
+CHANGED = "it was changed while it was read"
+"""Damage of a source whose file was written to during the conversion."""
 DEPTH = 4  # frames between two stages: enough to hide a slow one, few enough for little memory
 
 
@@ -86,6 +88,9 @@ class Conversion:
     """Sentences for the user: streams that were converted or left out, colors that were mapped."""
     damage: str | None
     """Parts of the source that could not be read; None when all of it was."""
+    left_out: str | None = None
+    """Packets that were read and have no place in the target, where they are more than a handful;
+    None when none are."""
     first_frame_seconds: float = 0.0
     """Seconds until the first frame was encoded."""
     resumed_frames: int = 0
@@ -126,7 +131,8 @@ def convert(
         job: Goes into the target's provenance tag.
 
     Returns:
-        What was done. A damaged source is no error: all that could be read is in the target.
+        What was done. A damaged source is no error: all that could be read is in the target, but
+        for what `left_out` says.
 
     Raises:
         SourceError: The source cannot be opened or has no video stream.
@@ -137,6 +143,7 @@ def convert(
     options = options or ConvertOptions()
     began = time.perf_counter()
     refuse_same(Path(source), Path(target))
+    state_before = _file_state(Path(source))
     stylizer = Stylizer(backend, options.stylizing)
     video_seconds = first_frame_seconds = 0.0
 
@@ -172,6 +179,8 @@ def convert(
             open_sink=whole_target,
             on_frame=report,
         )
+    is_changed = state_before is not None and _is_rewritten(state_before, _file_state(Path(source)))
+    damage = (decoder.damage, muxer.damage, CHANGED * is_changed)
     return Conversion(
         source=str(source),
         target=str(target),
@@ -180,7 +189,8 @@ def convert(
         seconds=time.perf_counter() - began,
         stage_seconds=stage_seconds,
         notices=(*decoder.notices, *encoder.notices, *muxer.notices),
-        damage=", ".join(filter(None, (decoder.damage, muxer.damage))) or None,
+        damage=", ".join(filter(None, damage)) or None,
+        left_out=muxer.left_out,
         first_frame_seconds=first_frame_seconds,
     )
 
@@ -233,6 +243,19 @@ def run_stages(
 def end_seconds(frame: Frame) -> float:
     """Return the time at which a frame stops being shown, in seconds."""
     return float((frame.pts + frame.duration) * frame.time_base)
+
+
+def _file_state(source: Path) -> tuple[int, int, int] | None:
+    """Return the inode, size and time of change of a source; None when it is not a file."""
+    if not source.is_file():
+        return None
+    found = source.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _is_rewritten(before: tuple[int, int, int], now: tuple[int, int, int] | None) -> bool:
+    """Whether a file was written to; one that another has replaced was still read to its end."""
+    return now is not None and now != before and now[0] == before[0]
 
 
 def refuse_same(source: Path, target: Path) -> None:

@@ -320,6 +320,7 @@ def _encode_tone(target: Any, tone: Tone) -> Iterator[av.Packet]:
     stream.metadata.update(tone.metadata)
     stream.disposition = Disposition(tone.disposition)
     context = stream.codec_context
+    context.options = {"strict": "experimental"}  # FFmpeg's own encoder of Vorbis is one
     context.open()
     samples = int(tone.seconds * tone.rate)
     channels = len(context.layout.channels)

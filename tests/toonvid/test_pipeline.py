@@ -72,7 +72,9 @@ def begin(source: Path) -> F:
     """Return the time at which a source begins, in whole units of its video."""
     with av.open(str(source)) as container:
         unit = container.streams.video[0].time_base
-        return F(container.start_time or 0, av.time_base) // unit * unit
+        if container.start_time is None:
+            return frame_times(source)[0]
+        return F(container.start_time, av.time_base) // unit * unit
 
 
 def test_frame_times_of_avi_survive(tmp_path, toon):
@@ -108,6 +110,17 @@ def test_progress_counts_frames_and_video_seconds(tmp_path, identity):
     assert set(done.stage_seconds) == {"decode", "stylize", "encode"}
     assert done.slowest_stage in done.stage_seconds
     assert all(0 <= taken <= done.seconds for taken in done.stage_seconds.values())
+
+
+def test_a_source_that_is_rewritten_in_one_go_is_reported(tmp_path, identity):
+    source = Clip().write(tmp_path / "source.mp4")
+
+    def rewrite(progress: Progress) -> None:
+        if progress.frames == 3:
+            source.write_bytes(source.read_bytes())
+
+    done = pipeline.convert(source, tmp_path / "target.mp4", identity, on_progress=rewrite)
+    assert done.damage == pipeline.CHANGED
 
 
 # Auxiliary packets wait in a bounded queue; a file never waits for itself.

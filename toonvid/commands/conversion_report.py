@@ -149,7 +149,9 @@ class ConversionReport:
             )
 
     def show_result(self, done: Conversion) -> None:
-        """Print what a conversion wrote, its notices, and damage of its source."""
+        """Print what a conversion wrote, its notices, damage of its source, and what is missing."""
+        from toonvid.pipeline import CHANGED
+
         if self.as_json:
             values = asdict(done) | {"slowest_stage": done.slowest_stage}
             values["film_seconds"] = values.pop("video_seconds")  # the key of toonvid 0.1
@@ -157,11 +159,15 @@ class ConversionReport:
         for notice in done.notices:
             self._say(f"note: {notice}", "yellow")
         if done.damage:
+            is_all = done.left_out is None and CHANGED not in done.damage
             say(
                 self._console,
-                f"{done.source} is damaged: {done.damage}. All that could be read was written.",
+                f"{done.source} is damaged: {done.damage}."
+                + " All that could be read was written." * is_all,
                 "yellow",
             )
+        if done.left_out:
+            say(self._console, f"{done.target} lacks {done.left_out}.", "yellow")
         frames = done.frames - done.resumed_frames
         earlier = f" ({done.resumed_frames} more were finished before)" * bool(done.resumed_frames)
         self._say(

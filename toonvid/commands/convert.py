@@ -327,7 +327,7 @@ def _convert_one(job: PlannedConversion, run: _Run) -> int:
         report.show_unfinished(job)
         raise
     report.show_result(done)
-    return DAMAGED_SOURCE if done.damage else 0
+    return DAMAGED_SOURCE if done.damage or done.left_out else 0
 
 
 def _command_to_resume() -> str:

@@ -8,12 +8,13 @@ are those of FFmpeg's `ts_discontinuity_process` and `guess_correct_pts`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
 import av
 from av.container import InputContainer
+from av.error import FFmpegError
 from av.format import Flags
 from av.packet import Packet
 from av.stream import Stream
@@ -26,6 +27,9 @@ _BACKWARD_SECONDS = 0.1  # a stream whose decoding time falls by more has a new 
 _FORWARD_SECONDS = 10.0  # a longer gap is a new clock where the format has no clock of its own
 _FORWARD_SECONDS_ELSEWHERE = 30 * 3600.0  # where it has: gaps of hours are real (time lapses)
 _OVERLAP_SECONDS = 0.5  # by how much a stream may begin before its end on a clock that others found
+_FIRST_PACKETS = (
+    200  # of audio that a file may have before its video, where its start is looked for
+)
 _ASSUMED_FRAME_RATE = Fraction(25)  # for sources that state neither times nor a frame rate
 
 
@@ -51,15 +55,18 @@ class SourceClock:
     jump where the other streams have come as far.
     """
 
-    def __init__(self, container: InputContainer) -> None:
-        """Find the time at which the source begins."""
-        self.start = clock_start(container)
-        """Time of the source that becomes 0, in seconds."""
+    def __init__(self, container: InputContainer, start: Fraction) -> None:
+        """Begin with a clock.
+
+        Args:
+            container: The source.
+            start: Time of the source that becomes 0, in seconds.
+        """
         self.restarts = 0
         """Number of new clocks that were met so far."""
         is_discontinuous = restarts_by_design(container)
         self._forward = _FORWARD_SECONDS if is_discontinuous else _FORWARD_SECONDS_ELSEWHERE
-        self._offsets = [-self.start]  # of all clocks met so far
+        self._offsets = [-start]  # of all clocks met so far
         self._positions: dict[int, _Position] = {}
 
     def move(self, packet: Packet[Stream]) -> None:
@@ -192,23 +199,66 @@ class FrameClock:
         return pts if pts is not None and is_trusted else dts
 
 
-def clock_start(container: InputContainer) -> Fraction:
-    """Return the time of the source, in seconds, that becomes 0; 0 where none is stated.
+def first_packets(container: InputContainer, video: Stream) -> tuple[list[Packet[Stream]], int]:
+    """Read the packets up to the first one of the video, which tell where a source begins.
+
+    Args:
+        container: At its beginning.
+        video: The video stream.
+
+    Returns:
+        The packets, in order and not moved, and the number of damaged ones before them.
+    """
+    packets: list[Packet[Stream]] = []
+    streams = [s for s in container.streams if s.type != "attachment"]
+    try:
+        for packet in container.demux(streams):
+            if packet.dts is None and packet.size == 0:  # PyAV's flush packet
+                break
+            packets.append(packet)
+            if packet.stream_index == video.index or len(packets) == _FIRST_PACKETS:
+                break
+    except FFmpegError:
+        return packets, 1
+    return packets, 0
+
+
+def clock_start(container: InputContainer, packets: Iterable[Packet[Stream]]) -> Fraction:
+    """Return the time of the source, in seconds, that becomes 0.
 
     A source begins when the first of its streams is shown. Audio that begins before its video at
     a time below 0 is the priming of its codec, which is not shown.
+
+    Args:
+        container: States a start, unless its streams begin with times that are not known.
+        packets: What `first_packets` returned.
     """
-    start = Fraction(container.start_time or 0, av.time_base)
+    shown = list(_shown_times(packets))
+    stated: int | None = container.start_time  # PyAV's annotations promise a number
+    if stated is None:
+        start = min(shown, default=Fraction(0))
+    else:
+        # The start is rounded to microseconds; the stream that starts there has it exactly. FFmpeg
+        # overlooks streams whose first decoding time it does not know.
+        start = Fraction(stated, av.time_base)
+        exact = (b for b in map(stream_start, container.streams) if b is not None)
+        start = next((e for e in exact if abs(e - start) * av.time_base < 1), start)
+        start = min([start, *(time for time in shown if time >= 0 or start < 0)])
     videos = [s for s in container.streams.video if not is_cover(s)]
     begins = [b for b in map(stream_start, videos) if b is not None]
     if start < 0 and (not begins or min(begins) >= 0):
         return Fraction(0)
-    # The container's start is rounded to microseconds; the stream that starts there has it exactly.
-    exact = (b for b in map(stream_start, container.streams) if b is not None)
-    start = next((e for e in exact if abs(e - start) * av.time_base < 1), start)
     # In whole units of the video, whose frames then keep their places between those of the audio.
     unit = videos[0].time_base if videos else None
     return start if unit is None else start // unit * unit
+
+
+def _shown_times(packets: Iterable[Packet[Stream]]) -> Iterator[Fraction]:
+    for packet in packets:
+        time = packet.pts if packet.pts is not None else packet.dts
+        is_shown = packet.stream.type in ("video", "audio") and not packet.is_discard
+        if time is not None and is_shown and not is_cover(packet.stream):
+            yield time * packet.time_base
 
 
 def stream_start(stream: Stream) -> Fraction | None:

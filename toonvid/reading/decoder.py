@@ -32,6 +32,7 @@ from toonvid.reading.clock import (
     FrameClock,
     SourceClock,
     clock_start,
+    first_packets,
     has_times,
     restarts_by_design,
     stream_start,
@@ -56,7 +57,7 @@ from toonvid.reading.probe import (
     read_stream_header,
 )
 from toonvid.reading.rotation import Orientation
-from toonvid.reading.trim import TimeRange
+from toonvid.reading.trim import ASSUMED_SUBTITLE_SECONDS, ShownPackets, TimeRange
 from toonvid.video import PIPE, AuxiliaryStreams, Frame, VideoInfo, is_cover
 
 logger = logging.getLogger(__name__)
@@ -64,6 +65,11 @@ logger = logging.getLogger(__name__)
 # Seconds before the start to seek to, tried in this order. Some containers seek by decoding time
 # instead of presentation time, or find no key frame; the last one is the beginning of any video.
 _SEEK_MARGINS = (0, 2, 20, 10**6)
+
+# Beginning of closed captions (ATSC A/53) in a video packet: as a message of H.264 and HEVC, and as
+# user data of MPEG-2. They belong to the frames, of which only the pixels travel on. PyAV's
+# `side_data` would tell too, but reading it can crash: https://github.com/PyAV-Org/PyAV/issues/1631
+_CAPTION_MARKS = (b"\xb5\x00\x31GA94\x03", b"\x00\x00\x01\xb2GA94\x03")
 
 
 class VideoDecoder:
@@ -103,6 +109,7 @@ class VideoDecoder:
         self._source: SourceContainer | None = None
         self._image: StillOrAnimation | None = None
         self._header = HeaderFacts()
+        self._has_captions = False
 
     def __enter__(self) -> VideoDecoder:
         """Open the source and decode its first frame.
@@ -158,11 +165,21 @@ class VideoDecoder:
             return
         # Ctrl-C during a blocking read looks like the end of the source until here.
         self._opened.raise_pending()
+        self.notices += self._notices_at_end()
         self.damage = ", ".join(filter(None, (self._demuxer.damage(), self.trouble))) or None
+
+    def _notices_at_end(self) -> Iterator[str]:
         if moved := self._frame_clock.moved:
-            self.notices.append(
+            yield (
                 f"{moved} frame{'s' * (moved > 1)} with no later time than the frame before"
                 f" {'are' if moved > 1 else 'is'} shown right behind it"
+            )
+        if self._has_captions:
+            yield "closed captions inside the video (CEA-608 or CEA-708) are left out"
+        if unbounded := self._shown_packets.unbounded:
+            yield (
+                f"{unbounded} subtitle{'s' * (unbounded > 1)} without an end"
+                f" {'are' if unbounded > 1 else 'is'} shown for {ASSUMED_SUBTITLE_SECONDS} seconds"
             )
 
     @property
@@ -236,7 +253,7 @@ class VideoDecoder:
         self._header = read_stream_header(source, self._stream)
         self._configure_codec()
         self._range = TimeRange(self.options.start, self.options.end)
-        self._clock_start = clock_start(source.container)
+        self._find_begin(source)
         start, can_seek = self._range.start, self._can_seek(source.container)
         first, self._decoded = self._start_reading(source, start, can_seek)
         if start is not None and can_seek and self._time(first) > start:
@@ -274,7 +291,17 @@ class VideoDecoder:
         self._source = self._open(self._accelerator)
         self._stream = find_video_stream(self._source)
         self._configure_codec()
+        self._find_begin(self._source)
         return self._source
+
+    def _find_begin(self, source: SourceContainer) -> None:
+        """Read the first packets, and find out which time of the source is 0 on our clock."""
+        self._first_packets: list[Packet[Stream]] = []
+        self._lost_at_begin = 0
+        # Live sources are read when they are shown. An image may state no time, and needs none.
+        if not self.options.low_delay and not is_image(source.container):
+            self._first_packets, self._lost_at_begin = first_packets(source.container, self._stream)
+        self._clock_start = clock_start(source.container, self._first_packets)
 
     def _configure_codec(self) -> None:
         options = self.options
@@ -336,9 +363,12 @@ class VideoDecoder:
                 video=self._stream,
                 auxiliary=self.auxiliary.streams,
                 time_range=self._range,
-                clock=None if self.options.low_delay else SourceClock(container),
+                clock=None if self.options.low_delay else SourceClock(container, self._clock_start),
+                first=() if can_seek else self._first_packets,
             )
+            self._demuxer.lost_packets += self._lost_at_begin
             self._packets = self._demuxer.packets()
+            self._shown_packets = ShownPackets()
             self._frame_clock = FrameClock(self._stream, container)
             decoded = self._timed_frames(None if can_seek else start)
             first = next(decoded, None)
@@ -413,6 +443,9 @@ class VideoDecoder:
             if packet is not None and packet.stream_index != self._stream.index:
                 self._keep(packet)
                 continue
+            if packet is not None and not self._has_captions:
+                content = bytes(packet)
+                self._has_captions = any(mark in content for mark in _CAPTION_MARKS)
             try:
                 frames = self._context.decode(packet)
             except FFmpegError as error:
@@ -427,5 +460,7 @@ class VideoDecoder:
         if is_cover(packet.stream):
             packet.pts = packet.dts = 0  # most containers give covers no time
             self.auxiliary.covers.append(packet)
-        elif (moved := self._range.trim_packet(packet)) is not None:
-            self.auxiliary.packets.put(moved)
+            return
+        for shown in self._shown_packets.keep(packet):
+            if (moved := self._range.trim_packet(shown)) is not None:
+                self.auxiliary.packets.put(moved)

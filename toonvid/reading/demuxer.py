@@ -7,8 +7,9 @@ description of what is missing. Packets are not decoded here.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from itertools import chain
 
 import av
 from av.container import InputContainer
@@ -41,6 +42,7 @@ class Demuxer:
         auxiliary: tuple[Stream, ...],
         time_range: TimeRange,
         clock: SourceClock | None = None,
+        first: Iterable[Packet[Stream]] = (),
     ) -> None:
         """Note what to read.
 
@@ -50,6 +52,7 @@ class Demuxer:
             auxiliary: Other streams whose packets are wanted.
             time_range: Packets are read until all streams have reached its end.
             clock: Moves the times of the packets; None leaves them as they are.
+            first: Packets that were read from the container before.
         """
         self.lost_packets = 0
         """Number of damaged packets; the decoder adds those that it cannot decode."""
@@ -63,6 +66,7 @@ class Demuxer:
         self._streams = (video, *(s for s in auxiliary if s.type != "attachment"))
         self._time_range = time_range
         self._clock = clock
+        self._first = first
         # Stream index -> how far it was read, in seconds: the end of what is shown on the source's
         # own clock, and the end of what can be decoded on the clock of the packets given out.
         self._ends: dict[int, Fraction] = {}
@@ -71,7 +75,10 @@ class Demuxer:
     def packets(self) -> Iterator[Packet[Stream]]:
         """Yield the packets, until no stream has any more inside the time range."""
         failures = 0
-        packets = self._container.demux(self._streams)
+        # Of the packets that were read before, those of streams that are not wanted are left out.
+        wanted = {stream.index for stream in self._streams}
+        first = (packet for packet in self._first if packet.stream_index in wanted)
+        packets: Iterator[Packet[Stream]] = chain(first, self._container.demux(self._streams))
         while failures < _MAX_ERRORS_IN_A_ROW:
             try:
                 packet = next(packets)

@@ -27,6 +27,7 @@ from toonvid.video import AuxiliaryStreams, PacketQueue, VideoInfo, is_cover
 
 _MOST_ASPECT = 16  # of a pixel; anamorphic lenses and DVDs stay below 2
 _ANIMATIONS = {"gif", "apng"}  # FFmpeg's names of the formats of animated images
+_HIGHEST_AVERAGE = 1000  # frames per second: a stream with more is believed to be mistaken
 
 
 def find_video_stream(source: SourceContainer) -> VideoStream:
@@ -120,14 +121,14 @@ def describe(
     color, notice = target_color(first)
     notices += [notice] if notice else []
     duration = _duration_seconds(container, video, options)
-    rate = video.average_rate or video.guessed_rate
+    rate = frame_rate(video)
     info = VideoInfo(
         name=source.name,
         container=container.format.name,
         width=width,
         height=height,
         time_base=video.time_base or Fraction(1, av.time_base),
-        frame_rate=Fraction(rate) if rate else None,
+        frame_rate=rate,
         duration_seconds=duration,
         frame_count=round(duration * rate) if duration and rate else None,
         sample_aspect_ratio=aspect,
@@ -204,6 +205,18 @@ def describe_image(name: str, image: StillOrAnimation, options: DecodeOptions) -
         has_alpha=first.format.name == "rgba",
         exif=properties.exif,
     )
+
+
+def frame_rate(video: VideoStream) -> Fraction | None:
+    """Return the frames per second that a stream states; None when it states none.
+
+    The average of a few frames can be their clock's rate: 60000 for two frames of DV.
+    """
+    average, guessed = video.average_rate, video.guessed_rate
+    if average and guessed and average > _HIGHEST_AVERAGE >= guessed:
+        return Fraction(guessed)
+    rate = average or guessed
+    return Fraction(rate) if rate else None
 
 
 def _duration_seconds(

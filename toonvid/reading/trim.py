@@ -14,9 +14,16 @@ from typing import TYPE_CHECKING
 from toonvid.video import Frame, seconds
 
 if TYPE_CHECKING:
+    from av.codec.context import CodecContext
     from av.container.core import Chapter
     from av.packet import Packet
     from av.stream import Stream
+
+ASSUMED_SUBTITLE_SECONDS = Fraction(10)
+"""Time for which a subtitle is shown whose end the source does not state."""
+
+_LONGEST_SUBTITLE_SECONDS = 24 * 3600  # what lasts longer has no end: Matroska's is then 2^32 ms
+_OPUS_PRIMING_SECONDS = Fraction(8, 100)  # what a decoder of Opus needs before a place (RFC 7845)
 
 
 @dataclass(frozen=True)
@@ -106,6 +113,53 @@ class TimeRange:
         if self.end is not None:
             end = min(end, round(self.end / unit))
         return {**chapter, "start": begin - start, "end": end - start} if begin < end else None
+
+
+class ShownPackets:
+    """Keeps what the source itself shows of its auxiliary streams. Edit lists cut audio and text.
+
+    Times are left as they are.
+    """
+
+    def __init__(self) -> None:
+        self.unbounded = 0
+        """Number of subtitles without an end, which got one."""
+        self._begun: set[int] = set()  # streams of which a packet was shown
+        self._before: dict[int, list[Packet[Stream]]] = {}  # hidden packets before that
+
+    def keep(self, packet: Packet[Stream]) -> list[Packet[Stream]]:
+        """Return the packets that are shown now that one more was read, in order.
+
+        Those that an edit list hides are left out, but for the ones right before the first that is
+        shown: a decoder needs them, and players cut them away.
+        """
+        index, stream = packet.stream_index, packet.stream
+        if packet.is_discard and stream.type == "audio":
+            if index not in self._begun:
+                self._before.setdefault(index, []).append(packet)
+            return []
+        if stream.type == "subtitle":
+            self._bound(packet)
+        before = [] if index in self._begun else self._before.pop(index, [])
+        self._begun.add(index)
+        return [*_priming(before, packet), packet]
+
+    def _bound(self, packet: Packet[Stream]) -> None:
+        if (packet.duration or 0) * packet.time_base > _LONGEST_SUBTITLE_SECONDS:
+            packet.duration = round(ASSUMED_SUBTITLE_SECONDS / packet.time_base)
+            self.unbounded += 1
+
+
+def _priming(hidden: list[Packet[Stream]], shown: Packet[Stream]) -> list[Packet[Stream]]:
+    """Return those hidden packets that a decoder needs before the first one that is shown."""
+    # PyAV's annotations promise a codec context; a stream that nothing can decode has none.
+    context: CodecContext | None = shown.stream.codec_context
+    if context is None or "opus" not in context.name:
+        return hidden[-1:]  # the transforms of AAC, MP3 and Vorbis overlap by one packet
+    first = (
+        None if shown.pts is None else shown.pts - round(_OPUS_PRIMING_SECONDS / shown.time_base)
+    )
+    return [p for p in hidden if first is not None and p.pts is not None and p.pts >= first]
 
 
 def _frame_end(frame: Frame) -> Fraction:

@@ -25,7 +25,8 @@ from toonvid.reading.stall_guard import run_with_timeout
 SIZE_KEY = "the source's size"
 """Key of a fingerprint: the source's size in bytes."""
 _TIME_KEY = "the source's time of change"
-_CONTENT_KEY = "the source's content"
+CONTENT_KEY = "the source's content"
+"""Key of a fingerprint: a hash of samples of the source's content."""
 _DECODER_KEY = "--decode"
 _SAMPLES = 64  # blocks of the source that are hashed, the first and the last among them
 _SAMPLE_BYTES = 65536
@@ -149,7 +150,7 @@ def _fingerprint(source: Path) -> dict[str, str]:
     return {
         SIZE_KEY: str(found.st_size),
         _TIME_KEY: str(found.st_mtime_ns),
-        _CONTENT_KEY: digest.hexdigest()[:16],
+        CONTENT_KEY: digest.hexdigest()[:16],
     }
 
 

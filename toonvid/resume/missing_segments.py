@@ -91,6 +91,7 @@ class MissingSegments:
         self._info = decoder.info
         with ExitStack() as stack:
             decoder, frames, splitter = self._seek(decoder, stack)
+            self._auxiliary = decoder.auxiliary
             stage_seconds = run_stages(
                 decoder=decoder,
                 frames=_video_alone(decoder, frames),
@@ -152,7 +153,7 @@ class MissingSegments:
         # All encoders are opened for the same kind of frame, or their extradata would differ.
         template = folder.template_frame or first
         if not self._is_container_checked:
-            check_container(self._new_encoder(), template)
+            check_container(self._new_encoder(), template, self._auxiliary)
             self._is_container_checked = True
         self._finished = self._finished_progress()
         encoder = self._encoder = self._new_encoder()

@@ -21,7 +21,7 @@ from toonvid.errors import SourceError
 from toonvid.pipeline import Conversion, ConvertOptions, Progress
 from toonvid.reading.decoder import VideoDecoder
 from toonvid.resume.eligibility import why_in_one_go
-from toonvid.resume.fingerprint import SIZE_KEY, Job, fingerprint
+from toonvid.resume.fingerprint import CONTENT_KEY, SIZE_KEY, Job, fingerprint
 from toonvid.resume.join import join
 from toonvid.resume.missing_segments import MissingSegments, refuse_trouble
 from toonvid.resume.work_folder import WorkFolder, disk_errors
@@ -72,11 +72,11 @@ def convert(
 
     Returns:
         What was done, by all runs together. A damaged source is no error: all that could be read
-        is in the target, and `damage` says what could not.
+        is in the target but for what `left_out` says, and `damage` says what could not.
 
     Raises:
         JobMismatchError: What is finished was begun with other options, or from another source.
-        SourceError: The source cannot be opened or has no video stream.
+        SourceError: The source cannot be opened, has no video stream, or was replaced meanwhile.
         TargetError: The target cannot be written, or is there already.
         BackendError: The engine fails. Whatever fails, finished segments stay for the next run.
     """
@@ -161,7 +161,7 @@ def _convert_in_segments(
             with suppress(OSError):  # the target is in its place: that files stay is no failure
                 work_folder.remove()
 
-    damage = (source_end.damage, muxer.damage, "it was changed while it was read" * is_changed)
+    damage = (source_end.damage, muxer.damage, pipeline.CHANGED * is_changed)
     return Conversion(
         source=str(source),
         target=str(target),
@@ -171,6 +171,7 @@ def _convert_in_segments(
         stage_seconds=stage_seconds,
         notices=(*source_end.notices, *muxer.encoder.notices, *muxer.notices),
         damage=", ".join(filter(None, damage)) or None,
+        left_out=muxer.left_out,
         first_frame_seconds=first_frame_seconds,
         resumed_frames=resumed_frames,
     )
@@ -199,6 +200,8 @@ def _join_segments(
             part=part,
         ) as muxer,
     ):
+        # Now that it is open: the file that is joined must be the one that the segments are of.
+        refuse_replaced(source, options.decoding.stall_seconds, job)
         join(
             decoder=decoder,
             muxer=muxer,
@@ -207,15 +210,37 @@ def _join_segments(
             segments=[finished[number].segment for number in sorted(finished)],
         )
         refuse_trouble(decoder)
+        refuse_replaced(source, options.decoding.stall_seconds, job)
     return muxer
+
+
+def refuse_replaced(source: Path, stall_seconds: float, job: Job) -> None:
+    """Refuse to join segments of one source with the audio of another.
+
+    Raises:
+        SourceError: Another file lies in the source's place, or it was rewritten.
+    """
+    found = _found_fingerprint(source, stall_seconds)
+    if found is None:
+        return  # deleted: what is open can be read on
+    if any(found[key] != job.fingerprint[key] for key in (SIZE_KEY, CONTENT_KEY)):
+        raise SourceError(
+            f"{source} was replaced while it was read; what is finished is kept: put the first"
+            " file back and run the command again, or begin anew with --restart"
+        )
 
 
 def _is_changed(source: Path, stall_seconds: float, job: Job) -> bool:
     """Whether the source is no longer the file that the conversion began with."""
+    return _found_fingerprint(source, stall_seconds) != job.fingerprint
+
+
+def _found_fingerprint(source: Path, stall_seconds: float) -> dict[str, str] | None:
+    """Return the fingerprint of a file now; None when it was deleted, or its disk is gone."""
     try:
-        return fingerprint(source, stall_seconds) != job.fingerprint
-    except SourceError:  # it was deleted, or its disk is gone
-        return True
+        return fingerprint(source, stall_seconds)
+    except SourceError:
+        return None
 
 
 def least_target_bytes(source_bytes: int, info: VideoInfo, codec: Codec) -> int:

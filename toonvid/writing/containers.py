@@ -7,15 +7,18 @@ and frames are not seen here.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+import av
 from av.container import OutputContainer
 from av.error import FFmpegError
 from av.format import ContainerFormat
 from av.format import Flags as FormatFlags
+from av.video.stream import VideoStream
 
 from toonvid.errors import TargetError
 from toonvid.video import PIPE, VideoInfo
@@ -137,6 +140,46 @@ def muxer_options(
     if name == "mpegts":
         return {"mpegts_copyts": "1"}
     return {"update": "1"} if name == _IMAGE_CONTAINER else {}
+
+
+def drop_unusable_timecode(
+    tags: dict[str, str], container: str, frame_rate: Fraction
+) -> str | None:
+    """Remove a timecode that MP4 and MOV would refuse to write as a stream, in place.
+
+    They count the frames of a second in one byte, and drop frames at NTSC's rates alone.
+
+    Args:
+        tags: Metadata of the target or of its video stream.
+        container: FFmpeg's name of the target's format.
+        frame_rate: Frames per second of the target.
+
+    Returns:
+        What was left out, for the user; None when nothing was.
+    """
+    name = next((tag for tag in tags if tag.lower() == "timecode"), None)
+    if name is None or container not in ("mp4", "mov") or _takes_timecode(tags[name], frame_rate):
+        return None
+    return (
+        f"timecode {tags.pop(name)} does not fit {container} at {float(frame_rate):g} frames per"
+        " second and is left out"
+    )
+
+
+def _takes_timecode(timecode: str, frame_rate: Fraction) -> bool:
+    """Whether a header with this timecode can be written, tried on the null device."""
+    try:
+        # In MOV, whose code for timecodes is the same, raw video has no demands of its own.
+        with av.open(os.devnull, "w", format="mov") as trial:
+            stream = trial.add_stream("rawvideo", rate=frame_rate)
+            assert isinstance(stream, VideoStream)
+            stream.width = stream.height = 16
+            stream.pix_fmt = "rgb24"
+            stream.metadata["timecode"] = timecode
+            trial.start_encoding()
+    except (FFmpegError, ValueError):
+        return False
+    return True
 
 
 def write_header(container: OutputContainer, suffix: str, codec: str) -> None:

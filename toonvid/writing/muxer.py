@@ -27,6 +27,7 @@ from toonvid.writing.animation import finish_animation, verify_webp
 from toonvid.writing.containers import (
     ANIMATION_CONTAINERS,
     cannot_hold,
+    drop_unusable_timecode,
     muxer_options,
     write_header,
 )
@@ -66,6 +67,8 @@ class Muxer:
         """Auxiliary streams that were converted or left out. Known at the end."""
         self.damage: str | None = None
         """Damage for which auxiliary packets were not copied; None when all were."""
+        self.left_out: str | None = None
+        """Packets for which the target has no place; None when nothing to speak of is missing."""
         self._auxiliary = auxiliary or AuxiliaryStreams()
         self._style, self._job = style, job
         self._given_part = part
@@ -130,27 +133,9 @@ class Muxer:
 
     def _start(self, first: Frame) -> None:
         encoder, container = self.encoder, self._container
-        self._stream = add_video_stream(container, encoder, first)
-        if not encoder.format.is_image:
-            self._stream.metadata.update(kept_tags(self._auxiliary.video_metadata))
-            self._stream.metadata[TAG_KEY] = video_tag(self._style, self._job)
-            self._stream.disposition = Disposition(self._auxiliary.video_disposition)
-        self._remuxer = Remuxer(
-            auxiliary=self._auxiliary,
-            target=container,
-            audio=encoder.options.audio,
-            subtitles=encoder.options.subtitles,
+        self._stream, self._remuxer = add_streams(
+            container, encoder, first, self._auxiliary, style=self._style, job=self._job
         )
-        if encoder.format.container == "mpegts":  # it keeps no metadata of a stream
-            container.metadata["service_provider"] = image_tag(self._style, self._job)
-        options = muxer_options(
-            container=container,
-            name=encoder.format.container,
-            time_base=first.time_base,
-            tags=self._auxiliary.metadata,
-            loop_count=encoder.info.loop_count,
-        )
-        container.container_options.update(options)
         write_header(container, encoder.format.suffix, encoder.codec.name)
 
     def _write_video(self, packet: Packet[Stream], stream: VideoStream) -> None:
@@ -174,7 +159,7 @@ class Muxer:
             self._remuxer.finish()
             self._container.close()
             self.notices += self._remuxer.notices
-            self.damage = self._remuxer.damage
+            self.damage, self.left_out = self._remuxer.damage, self._remuxer.left_out
             if self._file is not None:
                 if (
                     encoder.format.is_image
@@ -237,8 +222,8 @@ def write_video(
     return encoder.frame_count
 
 
-def check_container(encoder: Encoder, first: Frame) -> None:
-    """See that the target's container takes the encoder's packets, by a header written to memory.
+def check_container(encoder: Encoder, first: Frame, auxiliary: AuxiliaryStreams) -> None:
+    """See that the target's container takes all streams, by a header written to memory.
 
     FFmpeg's table of what fits where promises more than it keeps, so only a header can tell. A
     conversion in segments asks before its first segment, not hours later, when segments are joined.
@@ -246,6 +231,7 @@ def check_container(encoder: Encoder, first: Frame) -> None:
     Args:
         encoder: Not open yet, and of no use afterwards.
         first: A frame like those that are encoded.
+        auxiliary: Streams to copy; their decoder must be open.
 
     Raises:
         TargetError: The container does not take them.
@@ -253,7 +239,7 @@ def check_container(encoder: Encoder, first: Frame) -> None:
     with write_errors(encoder.target):
         container = av.open(os.devnull, "w", format=encoder.format.container)
         try:
-            add_video_stream(container, encoder, first)
+            add_streams(container, encoder, first, auxiliary)
             write_header(container, encoder.format.suffix, encoder.codec.name)
         finally:
             _abandon(container)
@@ -289,6 +275,52 @@ def verify(file: Path, target: str, frame_count: int, times: Sequence[Fraction] 
         )
     if times is not None and abs(last - first - (times[-1] - times[0])) > 2 * tick:
         raise TargetError(f"cannot write {target}: its container cannot keep the times")
+
+
+def add_streams(
+    container: OutputContainer,
+    encoder: Encoder,
+    first: Frame,
+    auxiliary: AuxiliaryStreams,
+    style: str = "",
+    job: str = "",
+) -> tuple[VideoStream, Remuxer]:
+    """Make all streams of a target, with its tags and options. The header is not yet written.
+
+    Args:
+        container: Open and empty.
+        encoder: Not open yet.
+        first: A frame like those that are encoded.
+        auxiliary: Streams to copy.
+        style: Goes into the target's provenance tag.
+        job: Goes into it too.
+    """
+    name = encoder.format.container
+    stream = add_video_stream(container, encoder, first)
+    if not encoder.format.is_image:
+        stream.metadata.update(kept_tags(auxiliary.video_metadata))
+        stream.metadata[TAG_KEY] = video_tag(style, job)
+        stream.disposition = Disposition(auxiliary.video_disposition)
+    remuxer = Remuxer(
+        auxiliary=auxiliary,
+        target=container,
+        audio=encoder.options.audio,
+        subtitles=encoder.options.subtitles,
+    )
+    for tags in (container.metadata, stream.metadata):
+        if notice := drop_unusable_timecode(tags, name, encoder.frame_rate):
+            remuxer.notices.append(notice)
+    if name == "mpegts":  # it keeps no metadata of a stream
+        container.metadata["service_provider"] = image_tag(style, job)
+    options = muxer_options(
+        container=container,
+        name=name,
+        time_base=first.time_base,
+        tags=auxiliary.metadata,
+        loop_count=encoder.info.loop_count,
+    )
+    container.container_options.update(options)
+    return stream, remuxer
 
 
 def add_video_stream(container: OutputContainer, encoder: Encoder, first: Frame) -> VideoStream:

@@ -29,11 +29,11 @@ IMAGE_SUFFIXES = {
     *(".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif", ".jp2", ".ppm", ".tga"),
     *(".apng", ".jfif", ".jpe", ".pgm", ".pnm"),
 }
-# Containers that can hold every stream of their sources. All others become mp4, but webm becomes
-# mkv: few players take webm's Opus and Vorbis audio in mp4.
+# Containers that can hold every stream of their sources. All others become mp4, but webm and Ogg
+# become mkv: few players take their Opus and Vorbis audio in mp4.
 _KEPT_SUFFIXES = {".mp4", ".m4v", ".mov", ".mkv", ".gif", *IMAGE_CODECS}
 _CHANGED_SUFFIXES = {
-    ".webm": ".mkv",
+    **dict.fromkeys((".webm", ".ogv", ".ogg", ".ogm"), ".mkv"),
     # Photos stay photos: a PNG of one is ten times as large.
     **dict.fromkeys((".heic", ".heif", ".jfif", ".jpe"), ".jpg"),
     ".avif": ".webp",  # holds opacity and animations too

@@ -43,7 +43,11 @@ _MPEGTS_CODECS = {
     "dvb_subtitle",
     "klv",
 }
+_UNPLAYED_IN_MP4 = ("pcm_", "vorbis")  # FFmpeg can write them, but few players can read them
 _COVER_TYPES = {"mjpeg": "image/jpeg", "png": "image/png"}
+HANDFUL = 5
+"""Packets that may be left out of a target with a note; more are reported as a loss."""
+
 _LARGEST_OVERLAP_SECONDS = Fraction(1)  # by how much packets may lie before the end of the last
 _MOV_TEXT_FILLER = b"\0\0"  # a text of length 0, which fills a gap between two texts
 # Tags that describe the source's own file or streams. In the target they would be false, or FFmpeg
@@ -124,12 +128,16 @@ class Remuxer:
         """
         self.notices: list[str] = []
         """Streams that were converted or left out, each in a few words."""
+        self.left_out: str | None = None
+        """Packets that have no place in the target, where they are more than a handful or a second
+        of audio; known when finished. None when all have one, but for what `notices` say."""
         self.damage: str | None = None
         """Damage for which packets were not copied, known when finished; None when all were."""
         self._auxiliary = auxiliary
         self._target = target
         self._routes: dict[int, _Route] = {}
         self._disordered = self._damaged = 0
+        self._lost_audio_seconds = Fraction(0)
         self._transcoders: list[AudioTranscoder | SubtitleTranscoder] = []
         wanted = {"audio": audio, "subtitle": subtitles}
         for stream in auxiliary.streams:
@@ -153,10 +161,14 @@ class Remuxer:
         """Mux what the transcoders hold back, after the last packet."""
         for route in self._routes.values():
             self._mux(route, route.finish())
-        if self._disordered:
-            self.notices.append(
-                f"audio or subtitle packets out of order and left out: {self._disordered}"
-            )
+        if count := self._disordered:
+            line = f"{count} audio or subtitle packet{'s' * (count > 1)} out of order"
+            if seconds := float(self._lost_audio_seconds):
+                line += f" ({seconds:.1f} s of audio)"
+            if count > HANDFUL or seconds >= 1:
+                self.left_out = line
+            else:
+                self.notices.append(f"{line} left out")
         damaged = self._damaged + sum(t.lost_packets for t in self._transcoders)
         if damaged:
             self.damage = f"{damaged} damaged audio or subtitle packet{'s' * (damaged > 1)}"
@@ -165,6 +177,8 @@ class Remuxer:
         for packet in packets:
             if not route.place(packet, self._shares_ticks):
                 self._disordered += 1
+                if route.stream.type == "audio":
+                    self._lost_audio_seconds += (packet.duration or 0) * packet.time_base
                 continue
             packet.stream = route.stream
             try:
@@ -254,8 +268,8 @@ def _fits(source: Stream, container: str) -> bool:
         return False  # another video stream, which would be shown without a cartoon
     if source.type == "attachment" and container != "matroska":
         return False
-    if source.type == "audio" and codec.startswith("pcm_") and container == "mp4":
-        return False  # FFmpeg can write it, but few players can read it
+    if container == "mp4" and source.type == "audio" and codec.startswith(_UNPLAYED_IN_MP4):
+        return False
     if container == "mpegts" or source.type == "data":
         return container == "mpegts" and codec in _MPEGTS_CODECS
     return _header_takes(source, container)

@@ -26,6 +26,7 @@ _AUDIO_CODECS = {"webm": "libopus"}  # container -> encoder of audio that does n
 _TEXT_CODECS = {"mp4": "mov_text", "mov": "mov_text", "matroska": "srt", "webm": "webvtt"}
 _USUAL_RATE = 48000  # samples per second, where a codec lacks the source's rate
 _MILLISECOND = Fraction(1, 1000)
+_UNSTATED_SECONDS = 10  # for which a text is shown whose end is not stated; MP4 ends it at the next
 
 
 class AudioTranscoder:
@@ -130,7 +131,9 @@ class SubtitleTranscoder:
             self.lost_packets += 1
             return
         text.pts = text.dts = packet.pts
-        text.duration = packet.duration
+        # Matroska need not state when a text ends; in MP4 it would then never be seen.
+        unstated = round(_UNSTATED_SECONDS / packet.time_base) if text.size else 0
+        text.duration = packet.duration or unstated
         text.time_base = packet.time_base
         yield text
 

@@ -150,6 +150,28 @@ WHOLE = {
         "mp4",
         Clip(moving_frames(30), options={"bf": "3", "b_strategy": "0"}, audio=(Tone(),)),
     ),
+    # The last packet in decoding order is not the last one that is shown.
+    "one-frame-a-second": (
+        "mp4",
+        Clip(
+            moving_frames(13),
+            time_base=F(1),
+            rate=F(1),
+            options={"bf": "3", "b_strategy": "0"},
+        ),
+    ),
+    "variable-b-frames": (
+        "mkv",
+        Clip(
+            moving_frames(13),
+            pts=[n**3 for n in range(13)],
+            options={"bf": "3", "b_strategy": "0"},
+        ),
+    ),
+    "avi-late-sound": (
+        "avi",
+        Clip(moving_frames(50), codec="mpeg4", audio=(Tone("libmp3lame", F(2), start=F(2)),)),
+    ),
     "fragmented": (
         "mp4",
         Clip(moving_frames(60), audio=(Tone(),), muxing={"movflags": "frag_keyframe"}),

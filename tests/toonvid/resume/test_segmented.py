@@ -483,6 +483,30 @@ def test_a_source_that_changes_while_it_is_read_is_reported(video, run):
     assert run(video, on_progress=change).damage == "it was changed while it was read"
 
 
+@pytest.mark.parametrize("moment", ["before the join", "in the join"])
+def test_a_source_that_is_replaced_is_refused_and_what_is_finished_is_kept(
+    moment, video, run, tmp_path, monkeypatch
+):
+    other = Clip(moving_frames(48), audio=(Tone(seconds=F(2)),)).write(tmp_path / "other.mp4")
+
+    def replace_it(progress: Progress) -> None:
+        if progress.frames == 30 and moment == "before the join" and other.exists():
+            other.replace(video)
+
+    def join_and_replace(**arguments: Any) -> None:
+        join(**arguments)
+        video.write_bytes(other.read_bytes())
+
+    join = segmented.join
+    with monkeypatch.context() as patch:
+        if moment == "in the join":
+            patch.setattr(segmented, "join", join_and_replace)
+        with pytest.raises(SourceError, match=r"was replaced while it was read; .* is kept"):
+            run(video, on_progress=replace_it)
+    assert not (tmp_path / "target.mp4").exists()
+    assert len(kept(tmp_path / "target.mp4")) > 10  # the journal and ten segments
+
+
 def test_a_source_may_move(video, run, tmp_path):
     stopped(run, video, 23)
     elsewhere = tmp_path / "elsewhere"

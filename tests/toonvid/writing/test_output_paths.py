@@ -34,6 +34,7 @@ def touch(folder: Path, *names: str) -> list[str]:
         ("a.apng", "a.toon.png"),
         ("a.dv", "a.toon.mp4"),
         ("a.webm", "a.toon.mkv"),
+        ("a.ogv", "a.toon.mkv"),
         ("a.jpeg", "a.toon.jpeg"),
         ("a.bmp", "a.toon.png"),
         ("no suffix", "no suffix.toon.mp4"),

@@ -96,6 +96,7 @@ def test_audio_keeps_its_times_to_the_millisecond_in_another_container(tmp_path,
         ("mkv", "pcm_s16le", "mp4", "aac"),
         ("mkv", "libopus", "mov", "aac"),
         ("mkv", "flac", "mov", "aac"),
+        ("mkv", "vorbis", "mp4", "aac"),
         ("mp4", "aac", "webm", "opus"),
         ("mkv", "pcm_s16le", "ts", "aac"),
         ("mkv", "flac", "ts", "aac"),
@@ -327,7 +328,9 @@ def test_audio_behind_its_video_in_the_file_survives_an_end(tmp_path, toon):
     assert done.frames == 25
 
 
-def test_audio_packets_that_share_a_time_are_all_kept(tmp_path, toon):
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_audio_packets_that_share_a_time_are_all_kept(suffix, tmp_path, toon):
+    """TrueHD has 1200 packets a second, and Matroska's clock 1000 ticks."""
     source = tmp_path / "source.mkv"
     clip = Clip(audio=(Tone("libopus"),)).write(tmp_path / "good.mkv")
     with av.open(str(clip)) as good, av.open(str(source), "w") as target:
@@ -340,11 +343,115 @@ def test_audio_packets_that_share_a_time_are_all_kept(tmp_path, toon):
                 target.mux(packet)
     times = only(source, "audio").times
     assert len(set(times)) < len(times)
-    done = toon(source, "target.mp4")
+    done = toon(source, f"target.{suffix}")
     found = only(done.target, "audio")
     assert found.content == only(source, "audio").content
-    assert len(set(found.times)) == len(times)  # MP4 takes one packet at a time
+    if suffix == "mp4":  # which takes one packet at a time
+        assert len(set(found.times)) == len(times)
     assert done.notices == ()
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mp4", "webm"])
+def test_audio_that_an_edit_list_cuts_away_stays_cut(suffix, tmp_path, toon):
+    clip = Clip(moving_frames(50), audio=(Tone(seconds=F(2)),))
+    source = clip.write(tmp_path / "source.mp4")
+    data = bytearray(source.read_bytes())
+    at = data.rindex(b"elst")  # version and flags, count, then duration, media time, rate
+    media_time = int.from_bytes(data[at + 16 : at + 20], "big")
+    data[at + 16 : at + 20] = (media_time + 48000).to_bytes(4, "big")
+    source.write_bytes(data)
+    done = toon(source, f"target.{suffix}")
+    found = only(done.target, "audio")
+    whole = only(clip.write(tmp_path / "whole.mp4"), "audio").content
+    assert found.times[0] == pytest.approx(0, abs=0.05)
+    assert sum(found.durations) == pytest.approx(1, abs=0.06)
+    if suffix != "webm":  # where it is converted
+        assert whole.index(found.content[0]) >= 46  # one packet before the edit, for the decoder
+        assert found.content == whole[whole.index(found.content[0]) :][: len(found.content)]
+    assert done.damage is None
+
+
+def test_a_subtitle_without_an_end_gets_one(tmp_path, toon):
+    lines = ((F(1, 5), F(2**32, 1000), "a"), (F(2, 5), F(2**32, 1000), "b"))
+    source = Clip(subtitles=(Subtitles("srt", lines),)).write(tmp_path / "source.mkv")
+    done = toon(source)
+    assert texts(only(done.target, "subtitle")) == {(F(1, 5), F(1, 5)): "a", (F(2, 5), F(10)): "b"}
+    assert done.notices[0] == "2 subtitles without an end are shown for 10 seconds"
+
+
+def test_a_subtitle_whose_end_is_not_stated_is_seen(tmp_path, toon):
+    source = Clip(subtitles=(Subtitles("srt", ((F(1, 5), F(0), "a"),)),)).write(tmp_path / "s.mkv")
+    assert texts(only(toon(source).target, "subtitle")) == {(F(1, 5), F(10)): "a"}
+
+
+def test_subtitles_out_of_order_are_a_loss_where_they_are_more_than_a_handful(tmp_path, toon):
+    lines = tuple((F(n, 10), F(1, 20), f"line {n}") for n in range(5, 35))
+    source = Clip(subtitles=(Subtitles("srt", lines),)).write(tmp_path / "source.mkv")
+    data = bytearray(source.read_bytes())
+    for number in range(20, 32):  # the time in a block is relative to that of its cluster
+        at = data.index(f"line {number}".encode()) - 3
+        data[at : at + 2] = (number - 19).to_bytes(2, "big")
+    source.write_bytes(data)
+    done = toon(source, "target.mkv")
+    assert done.left_out == "12 audio or subtitle packets out of order"
+    assert len(only(done.target, "subtitle").content) == len(lines) - 12
+    assert done.damage is None
+
+
+# Closed captions, timecodes.
+
+CAPTIONS = b"\xb5\x00\x31GA94\x03\x41\xff\xfc\x80\x80\xff"  # one pair of CEA-608, empty
+CAPTION_PACKETS = {
+    "libx264": b"\0\0\0\x01\x06\x04" + bytes([len(CAPTIONS)]) + CAPTIONS + b"\x80",
+    "mpeg2video": b"\0\0\x01\xb2" + CAPTIONS[3:],
+}
+
+
+@pytest.mark.parametrize("codec", CAPTION_PACKETS)
+@pytest.mark.parametrize("has_captions", [False, True])
+def test_closed_captions_inside_the_video_are_named(codec, has_captions, tmp_path, toon):
+    good = Clip(codec=codec, options={"bf": "0"}).write(tmp_path / "good.ts")
+    source = tmp_path / "source.ts"
+    with av.open(str(good)) as read, av.open(str(source), "w") as target:
+        copy = target.add_stream_from_template(read.streams.video[0], opaque=True)
+        for packet in [packet for packet in read.demux(video=0) if packet.size]:
+            content = bytes(packet)
+            if has_captions:
+                # Before the slices of the frame: the last start code but for theirs.
+                content = CAPTION_PACKETS[codec] + content if codec == "libx264" else content
+                if codec == "mpeg2video":
+                    at = content.index(b"\0\0\x01\x01")
+                    content = content[:at] + CAPTION_PACKETS[codec] + content[at:]
+            changed = av.Packet(content)
+            changed.pts, changed.dts, changed.time_base = packet.pts, packet.dts, packet.time_base
+            changed.is_keyframe, changed.stream = packet.is_keyframe, copy
+            target.mux(changed)
+    done = toon(source)
+    assert done.frames == 6
+    named = ("closed captions inside the video (CEA-608 or CEA-708) are left out",)
+    assert done.notices == (named if has_captions else ())
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mov"])
+@pytest.mark.parametrize(
+    ("rate", "timecode", "fits"),
+    [(25, "01:02:03:04", True), (300, "01:02:03:04", False)],
+)
+@pytest.mark.parametrize("place", ["metadata", "video_metadata"])
+def test_a_timecode_that_does_not_fit_is_left_out_by_name(
+    suffix, rate, timecode, fits, place, tmp_path, toon
+):
+    tags = {place: {"timecode": timecode}}
+    clip = Clip(rate=F(rate), time_base=F(1, rate), **tags)
+    done = toon(clip.write(tmp_path / "source.mkv"), f"target.{suffix}")
+    assert done.frames == 6
+    if fits:
+        assert done.notices == ()
+        with av.open(done.target) as target:
+            assert target.streams.video[0].metadata["timecode"] == timecode
+    else:
+        (notice,) = done.notices
+        assert f"timecode {timecode} does not fit {suffix}" in notice
 
 
 def test_target_ends_when_its_source_does(tmp_path, toon):
