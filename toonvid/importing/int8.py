@@ -98,7 +98,8 @@ def find_last_convolutions(path: Path) -> list[str]:
     """Finds the convolutions whose output reaches the cartoon through no other convolution.
 
     They stay float32: their output is color itself, and 8 bits for a range of changes from -1 to 1
-    make steps that a viewer sees.
+    make steps that a viewer sees. So do fixed filters on the way, which have neither a bias nor
+    weights among the graph's initializers.
 
     Args:
         path: ONNX file of an engine.
@@ -108,6 +109,7 @@ def find_last_convolutions(path: Path) -> list[str]:
     """
     graph = onnx.load(path).graph
     makers = {name: node for node in graph.node for name in node.output}
+    learned = {initializer.name for initializer in graph.initializer}
     found: set[str] = set()
     seen: set[str] = set()
     waiting = [output.name for output in graph.output]
@@ -118,6 +120,8 @@ def find_last_convolutions(path: Path) -> list[str]:
         seen.add(node.name)
         if node.op_type == "Conv":
             found.add(node.name)
+            is_fixed = len(node.input) == 2 and node.input[1] not in learned
+            waiting += node.input[:1] if is_fixed else []
         else:
             waiting += node.input
     return sorted(found)

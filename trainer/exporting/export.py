@@ -280,12 +280,10 @@ class _FrameGenerator(nn.Module):
         """G(p): shape (N, H, W, 3) in [-1, 1], for photos of the same shape and range."""
         if isinstance(self.generator, LiteGenerator):
             return self.generator.redraw(photos)
-        photos = photos.permute(0, 3, 1, 2)
-        if not controls:
-            return self.generator(photos).permute(0, 2, 3, 1)
-        values = (control.to(self._dtype) for control in controls)
-        named = dict(zip(self._controls, values, strict=True))
-        return self.generator(photos, named).permute(0, 2, 3, 1)
+        if isinstance(self.generator, CelGenerator):
+            values = (control.to(self._dtype) for control in controls)
+            return self.generator.redraw(photos, dict(zip(self._controls, values, strict=True)))
+        return self.generator(photos.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
 
 
 def _run_generator(

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import get_args
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from toonvid.errors import TrainingError
 from trainer.config import PhaseName, TrainConfig, change_config
@@ -95,20 +96,6 @@ def count_multiply_adds(generator: nn.Module, side: int = 64) -> float:
         generator: Network that takes (N, 3, H, W).
         side: H and W of the image that is used for counting.
     """
-    counts = []
-
-    def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        # A transposed convolution applies its kernel once for each element of its input.
-        transposed = isinstance(layer, nn.ConvTranspose2d)
-        counts.append((inputs[0] if transposed else output).numel() * layer.weight[0].numel())
-
-    kinds = nn.Conv2d | nn.ConvTranspose2d
-    layers = [layer for layer in generator.modules() if isinstance(layer, kinds)]
-    hooks = [layer.register_forward_hook(count) for layer in layers]
-    try:
-        with torch.no_grad():
-            generator(torch.zeros(1, 3, side, side))
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return sum(counts) / side**2
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        generator(torch.zeros(1, 3, side, side))
+    return counter.get_total_flops() / 2 / side**2

@@ -45,7 +45,7 @@ INK_SOFTNESS = 2.5
 """Width in logits of the ramp from no ink to full ink: one to two pixels at the rim of a line. A
 steeper ramp makes jagged rims, and lines that flicker more; tonal steps hardly flicker."""
 
-INK_BIAS = 0.3
+INK_BIAS = 0.9
 """Added to the logits: the thickness of all lines. More makes a picture bolder at first sight, less
 keeps small faces and detail."""
 
@@ -91,7 +91,8 @@ class Layers(NamedTuple):
 
 
 class CelGenerator(nn.Module):
-    """The network and `compose` behind it. 6.3 thousand multiply-adds a pixel.
+    """The network and `compose` behind it. 6.5 thousand multiply-adds a pixel, of which fixed
+    filters, which enlarge what has half the size, are 0.2.
 
     A pyramid of 1/2, 1/4 and 1/8 of the size with skips, without normalization, so that tiles,
     half precision and neighboring frames agree. Ink comes out at full size by pixel shuffle. Color
@@ -126,6 +127,8 @@ class CelGenerator(nn.Module):
         self.leave = nn.Conv2d(half, 3 + 1 + 4, kernel_size=3, padding=1)
         means = torch.eye(3).repeat_interleave(4, dim=1)[..., None, None] / 4  # (3, 12, 1, 1)
         self.register_buffer("means", means, persistent=False)
+        self.register_buffer("enlarge", _enlarging_filters(3), persistent=False)
+        self.register_buffer("enlarge_gate", _enlarging_filters(1), persistent=False)
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, a=LEAK)
@@ -145,6 +148,19 @@ class CelGenerator(nn.Module):
                 in the look.
         """
         return self.compose_layers(self.layers(photos), controls)
+
+    def redraw(self, photos: Tensor, controls: Mapping[str, Tensor] | None = None) -> Tensor:
+        """The same for photos and cartoons as video frames are stored, (N, H, W, 3).
+
+        Everything is computed on blocks of 2 x 2 pixels, which an engine then brings together once,
+        at the end. OpenVINO takes a fifth less time for that than for `forward`.
+        """
+        count, height, width, _ = photos.shape
+        rows, columns = height // 2, width // 2
+        blocks = photos.reshape(count, rows, 2, columns, 2, 3).permute(0, 5, 2, 4, 1, 3)
+        layers = self._draw(blocks.reshape(count, 12, rows, columns))
+        composed = self.compose_layers(layers, controls).reshape(count, 3, 2, 2, rows, columns)
+        return composed.permute(0, 4, 2, 5, 3, 1).reshape(photos.shape)
 
     def compose_layers(
         self, layers: Layers, controls: Mapping[str, Tensor] | None = None
@@ -169,7 +185,18 @@ class CelGenerator(nn.Module):
 
     def layers(self, photos: Tensor) -> Layers:
         """Photos (N, 3, H, W) in [-1, 1] to flat color and ink."""
-        pixels = F.pixel_unshuffle(photos, 2)  # (N, 12, H/2, W/2)
+        layers = self._draw(F.pixel_unshuffle(photos, 2))
+        return Layers(*(F.pixel_shuffle(layer.flatten(1, 2), 2) for layer in layers))
+
+    def _draw(self, pixels: Tensor) -> Layers:
+        """Blocks of 2 x 2 pixels to layers by blocks.
+
+        Args:
+            pixels: From `F.pixel_unshuffle`, (N, 12, H/2, W/2).
+
+        Returns:
+            Layers of the shapes (N, 3, 4, H/2, W/2) and (N, 1, 4, H/2, W/2).
+        """
         half = _activate(self.enter(pixels))  # (N, 16, H/2, W/2)
         quarter = _activate(self.down(half))  # (N, 32, H/4, W/4)
         eighth = _activate(self.down_again(quarter))  # (N, 48, H/8, W/8)
@@ -180,11 +207,12 @@ class CelGenerator(nn.Module):
         half = _activate(half + self.mix(half))
         change, gate, ink = self.leave(half).split((3, 1, 4), dim=1)
         # Means of 2 x 2 pixels. An average pool would do the same, but in OpenVINO it takes longer.
-        blurred = F.conv2d(pixels, self.means.to(pixels.dtype))
-        coarse = torch.cat([blurred, blurred + change, torch.sigmoid(gate)], dim=1)
-        coarse = F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)
-        blurred, flat, gate = coarse.split((3, 3, 1), dim=1)  # (N, C, H, W)
-        return Layers(flat + gate * (photos - blurred), F.pixel_shuffle(ink, 2))
+        means = F.conv2d(pixels, self.means.to(pixels.dtype))
+        blurred = _enlarge(means, self.enlarge)
+        flat = blurred + _enlarge(change, self.enlarge)
+        gate = _enlarge(torch.sigmoid(gate), self.enlarge_gate)
+        photos = pixels.unflatten(1, (3, 4))
+        return Layers(flat + gate * (photos - blurred), ink.unflatten(1, (1, 4)))
 
 
 class CelBlock(nn.Module):
@@ -220,12 +248,12 @@ def compose(
     """Make a cartoon of the network's layers.
 
     Args:
-        color: Flat color, (N, 3, H, W), about in [0, 1].
-        ink_logits: Ink before the sigmoid, (N, 1, H, W).
+        color: Flat color, (N, 3, ...), about in [0, 1].
+        ink_logits: Ink before the sigmoid, (N, 1, ...).
         ink, tones, saturation, exposure, sharpness, ink_color, palette, palette_share: See `Look`.
 
     Returns:
-        (N, 3, H, W) in [0, 1].
+        Shape of `color`, in [0, 1].
     """
     # Not the sigmoid itself: ink is to be opaque, and half-sure lines are to be thin, not gray.
     # In brackets what is a scalar: where `ink` is an input, it is computed once and not per pixel.
@@ -260,12 +288,12 @@ def compose_shares(
     2006.
 
     Args:
-        color: Flat color, (N, 3, H, W), about in [0, 1].
-        cover: Ink, (N, 1, H, W) in [0, 1].
+        color: Flat color, (N, 3, ...), about in [0, 1].
+        cover: Ink, (N, 1, ...) in [0, 1].
         tones, saturation, exposure, sharpness, ink_color, palette, palette_share: See `Look`.
 
     Returns:
-        (N, 3, H, W) in [0, 1].
+        Shape of `color`, in [0, 1].
     """
     color = color.clamp(0, 1)
     luminance = _luminance(color)
@@ -274,7 +302,7 @@ def compose_shares(
     painted = _relight(color, luminance, stairs, saturation).clamp(0, 1)
     if palette_share:
         painted = painted + palette_share * (_tint(stairs, palette) - painted)
-    line = _constant(parse_color(ink_color), color).view(1, 3, 1, 1)
+    line = _constant(parse_color(ink_color), color).view(3, *[1] * (color.ndim - 2))
     return painted * (1 - cover) + line * cover
 
 
@@ -327,7 +355,7 @@ def _soft_staircase(values: Tensor, steps: float | Tensor, sharpness: float) -> 
 
 
 def _luminance(color: Tensor) -> Tensor:
-    """RGB (N, 3, H, W) to (N, 1, H, W)."""
+    """RGB (N, 3, ...) to (N, 1, ...)."""
     red, green, blue = color.split(1, dim=1)
     return LUMINANCE[0] * red + LUMINANCE[1] * green + LUMINANCE[2] * blue
 
@@ -351,13 +379,14 @@ def _relight(
 
 
 def _tint(luminance: Tensor, palette: Sequence[str]) -> Tensor:
-    """Luminance (N, 1, H, W) in [0, 1] to colors between those of a palette, (N, 3, H, W)."""
+    """Luminance (N, 1, ...) in [0, 1] to colors between those of a palette, (N, 3, ...)."""
     count = len(palette) - 1
+    each_color = (3, *[1] * (luminance.ndim - 2))
     colors = _constant([parse_color(text) for text in palette], luminance)
-    rises = [(luminance * count - k).clamp(0, 1) for k in range(count)]
-    # A 1 x 1 convolution adds up the rises, one of each color over the one before.
-    weight, bias = colors.diff(dim=0).T[..., None, None], colors[0]
-    return F.conv2d(torch.cat(rises, dim=1), weight, bias)
+    tinted = colors[0].view(each_color)
+    for k, rise in enumerate(colors.diff(dim=0)):  # of each color over the one before
+        tinted = tinted + (luminance * count - k).clamp(0, 1) * rise.view(each_color)
+    return tinted
 
 
 def _clamp_share(value: float | Tensor) -> float | Tensor:
@@ -365,6 +394,27 @@ def _clamp_share(value: float | Tensor) -> float | Tensor:
     if isinstance(value, Tensor):
         return value.clamp(0, 1)
     return min(max(value, 0.0), 1.0)
+
+
+def _enlarging_filters(channels: int) -> Tensor:
+    """Filters that enlarge by 2, bilinearly, into blocks of 2 x 2 pixels.
+
+    Returns:
+        Shape (4 * channels, channels, 3, 3); the blocks are as `F.pixel_shuffle` takes them.
+    """
+    near, far = 0.75, 0.25
+    phases = torch.tensor([[far, near, 0.0], [0.0, near, far]])
+    kernels = torch.einsum("yi,xj->yxij", phases, phases).reshape(4, 3, 3)
+    return torch.einsum("cd,pij->cpdij", torch.eye(channels), kernels).flatten(0, 1)
+
+
+def _enlarge(half: Tensor, filters: Tensor) -> Tensor:
+    """(N, C, H/2, W/2) to twice the size by blocks, (N, C, 4, H/2, W/2).
+
+    It is what `F.interpolate` does in mode bilinear, but in OpenVINO takes a third of the time.
+    """
+    padded = F.pad(half, (1, 1, 1, 1), mode="replicate")
+    return F.conv2d(padded, filters.to(half.dtype)).unflatten(1, (half.shape[1], 4))
 
 
 def _activate(x: Tensor) -> Tensor:

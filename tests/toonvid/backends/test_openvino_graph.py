@@ -1,4 +1,4 @@
-"""The transposition of an engine's result is moved to the end, where it costs less."""
+"""Operations that only move values are put where they move bytes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import openvino as ov
 import pytest
 from openvino import opset13
 
-from toonvid.backends.openvino import _transpose_last
+from toonvid.backends.openvino import _move_bytes
 
 
 def build(per_channel: bool = False, second_reader: bool = False) -> ov.Model:
@@ -37,7 +37,7 @@ def run(model: ov.Model) -> np.ndarray:
 def test_it_moves_bytes_and_changes_nothing() -> None:
     model = build()
     expected = run(model)
-    _transpose_last(model)
+    _move_bytes(model)
     assert last_operation(model) == "Transpose"
     assert model.outputs[0].get_names() == {"cartoon"}
     assert np.array_equal(run(model), expected)
@@ -47,6 +47,27 @@ def test_it_moves_bytes_and_changes_nothing() -> None:
 def test_it_stays_where_moving_it_would_change_the_result(reason: str) -> None:
     model = build(**{reason: True})
     expected = run(model)
-    _transpose_last(model)
+    _move_bytes(model)
     assert last_operation(model) == "Convert"
     assert np.array_equal(run(model), expected)
+
+
+def test_frames_are_moved_before_they_are_converted() -> None:
+    """(1, 4, 6, 3) bytes to blocks of 2 x 2 pixels, as the generator `cel` begins."""
+    frame = opset13.parameter([1, 4, 6, 3], np.uint8, name="frame")
+    blocks = opset13.reshape(
+        opset13.convert(frame, np.float32), np.array([1, 2, 2, 3, 2, 3]), special_zero=False
+    )
+    blocks = opset13.transpose(blocks, np.array([0, 5, 2, 4, 1, 3]))
+    scaled = opset13.divide(blocks, opset13.constant(np.float32(127.5)))
+    model = ov.Model([opset13.result(scaled)], [frame], "test")
+    pixels = np.random.default_rng(1).integers(0, 256, (1, 4, 6, 3), np.uint8)
+    expected = ov.compile_model(model, "CPU")([pixels])[0]
+    _move_bytes(model)
+    assert np.array_equal(ov.compile_model(model, "CPU")([pixels])[0], expected)
+    order = [
+        node.get_type_name()
+        for node in model.get_ordered_ops()
+        if node.get_type_name() in ("Convert", "Reshape", "Transpose")
+    ]
+    assert order == ["Reshape", "Transpose", "Convert"]

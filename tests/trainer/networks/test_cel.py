@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from trainer.networks.build import count_multiply_adds
 from trainer.networks.cel import (
@@ -16,6 +17,9 @@ from trainer.networks.cel import (
     CelGenerator,
     Layers,
     Look,
+    _enlarge,
+    _enlarging_filters,
+    _tint,
     compose,
     compose_shares,
     grade,
@@ -46,6 +50,29 @@ def test_layers_have_the_photos_size_and_cartoons_its_range(generator: CelGenera
     assert layers.color.shape == cartoons.shape == photos.shape
     assert layers.ink_logits.shape == (2, 1, 24, 40)
     assert cartoons.min() >= -1 and cartoons.max() <= 1
+
+
+def test_frames_are_redrawn_as_photos_are(generator: CelGenerator) -> None:
+    photos = torch.rand(2, 3, 24, 40) * 2 - 1
+    controls = {"tones": torch.tensor([4.0])}
+    with torch.no_grad():
+        wanted = generator(photos, controls)
+        redrawn = generator.redraw(photos.permute(0, 2, 3, 1), controls)
+    torch.testing.assert_close(redrawn, wanted.permute(0, 2, 3, 1), atol=1e-5, rtol=0)
+
+
+def test_half_size_layers_are_enlarged_bilinearly() -> None:
+    half = torch.rand(2, 3, 5, 7)
+    blocks = _enlarge(half, _enlarging_filters(3))
+    wanted = F.interpolate(half, scale_factor=2, mode="bilinear", align_corners=False)
+    torch.testing.assert_close(F.pixel_shuffle(blocks.flatten(1, 2), 2), wanted)
+
+
+def test_a_palette_is_met_at_its_levels() -> None:
+    colors = ["000000", "ff8000", "ffffff"]
+    tinted = _tint(torch.tensor([0.0, 0.25, 0.5, 1.0]).view(1, 1, 1, 4), colors)
+    wanted = [[0, 0, 0], [0.5, 64 / 255, 0], [1, 128 / 255, 0], [1, 1, 1]]
+    torch.testing.assert_close(tinted[0, :, 0].T, torch.tensor(wanted))
 
 
 def test_at_the_start_the_color_is_nearly_the_photo(generator: CelGenerator) -> None:
