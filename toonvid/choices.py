@@ -20,6 +20,9 @@ ControlName: TypeAlias = Literal["ink", "tones", "saturation"]
 CONTROLS: tuple[ControlName, ...] = get_args(ControlName)
 """Controls that a style may have: options of the command line, and inputs of the engine."""
 
+Quality: TypeAlias = Literal["auto", "fast", "normal", "best"]
+QUALITIES: tuple[Quality, ...] = get_args(Quality)
+
 DecoderName: TypeAlias = Literal["auto", "software", "nvdec"]
 DECODERS: tuple[DecoderName, ...] = get_args(DecoderName)
 

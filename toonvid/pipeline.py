@@ -144,7 +144,6 @@ def convert(
     began = time.perf_counter()
     refuse_same(Path(source), Path(target))
     state_before = _file_state(Path(source))
-    stylizer = Stylizer(backend, options.stylizing)
     video_seconds = first_frame_seconds = 0.0
 
     with (
@@ -159,6 +158,8 @@ def convert(
         ) as muxer,
     ):
         encoder = muxer.encoder
+        stylizing = options.stylizing
+        stylizer = Stylizer(backend, stylizing.for_images() if decoder.info.is_image else stylizing)
 
         @contextmanager
         def whole_target(_part: int, first: Frame) -> Iterator[Sink]:

@@ -31,6 +31,7 @@ from toonvid.commands.options import (
     BackendChoice,
     Compare,
     Device,
+    DrawingQuality,
     Ink,
     KeepColor,
     Overwrite,
@@ -102,6 +103,7 @@ def convert(
     saturation: Saturation = _STYLIZING.saturation,
     steady: Steady = _STYLIZING.steady,
     keep_color: KeepColor = _STYLIZING.keep_color,
+    quality: DrawingQuality = _STYLIZING.quality,
     compare: Compare = _STYLIZING.compare,
     size: Annotated[
         str | None,
@@ -249,7 +251,9 @@ def convert(
         subtitles=not no_subtitles,
         overwrite=overwrite,
     )
-    stylizing = StylizeOptions(strength, keep_color, compare, steady, ink, tones, saturation)
+    stylizing = StylizeOptions(
+        strength, keep_color, compare, steady, ink, tones, saturation, quality
+    )
     from toonvid.backends import open_backend
     from toonvid.engine import find_engine
     from toonvid.ffmpeg.hardware import choose_decoding

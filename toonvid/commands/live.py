@@ -31,6 +31,7 @@ from toonvid.commands.options import (
     BackendChoice,
     Compare,
     Device,
+    DrawingQuality,
     Ink,
     KeepColor,
     Overwrite,
@@ -114,6 +115,7 @@ def live(
     saturation: Saturation = _STYLIZING.saturation,
     steady: Steady = _STYLIZING.steady,
     keep_color: KeepColor = _STYLIZING.keep_color,
+    quality: DrawingQuality = _STYLIZING.quality,
     compare: Compare = _STYLIZING.compare,
     record: Annotated[
         Path | None,
@@ -190,7 +192,9 @@ def live(
     box = None if size is None or size == _AUTO else parse_size(size)
     rate = None if fps is None else Fraction(fps).limit_denominator(1001)
     report = _LiveReport(quiet)
-    stylizing = StylizeOptions(strength, keep_color, compare, steady, ink, tones, saturation)
+    stylizing = StylizeOptions(
+        strength, keep_color, compare, steady, ink, tones, saturation, quality
+    )
     chosen = find_engine(style).card
     chosen.control_values(stylizing.controls)  # before a camera or a window is opened
     cards = [engine.card for engine in list_engines()]

@@ -13,9 +13,11 @@ import typer
 from toonvid.choices import (
     BACKENDS,
     COMPARISONS,
+    QUALITIES,
     REQUESTED_PRECISIONS,
     BackendName,
     Comparison,
+    Quality,
     RequestedPrecision,
 )
 from toonvid.commands.help import BACKEND_PANEL, MESSAGES_PANEL, OUTPUT_PANEL, STYLE_PANEL
@@ -104,6 +106,17 @@ Saturation = Annotated[
         help="Factor on how colorful the cartoon is, in styles that have this control; 0 is black"
         " and white.",
         show_default="as the style",
+        rich_help_panel=STYLE_PANEL,
+    ),
+]
+DrawingQuality = Annotated[
+    Quality,
+    typer.Option(
+        "--quality",
+        metavar="NAME",
+        help=f"How large frames are drawn: {listed(QUALITIES)}. best draws small ones larger, for"
+        " finer lines; fast draws large ones smaller. auto is best for images, and normal for"
+        " videos; live, it is fast where the machine is too slow for normal.",
         rich_help_panel=STYLE_PANEL,
     ),
 ]

@@ -164,6 +164,7 @@ def try_styles(
         toonvid styles try movie.mp4 --at 1:00
     """
     from toonvid.backends import open_backend
+    from toonvid.stylizing.options import StylizeOptions
     from toonvid.stylizing.stylizer import Stylizer
     from toonvid.writing.contact_sheet import contact_sheet, write_image
 
@@ -171,7 +172,8 @@ def try_styles(
     images, names = [frame.pixels], ["the source"]
     for engine in list_engines():
         with open_backend(engine) as backend:
-            images += [cartoon.pixels for cartoon in Stylizer(backend).stylize([frame])]
+            stylizer = Stylizer(backend, StylizeOptions().for_images())
+            images += [cartoon.pixels for cartoon in stylizer.stylize([frame])]
         names.append(engine.card.style)
     columns = 2 if len(images) < 5 else 3
     write_image(output, contact_sheet(images, columns), overwrite)

@@ -1,8 +1,8 @@
 """The live stylizer: turns captured frames into cartoons, one at a time.
 
 In: a captured frame and the style settings of the moment. Out: the cartoon, with the source frame
-it was made from. Opens another engine when the style changes, and can choose the largest frame size
-that reaches a frame rate.
+it was made from. Opens another engine when the style changes, and can choose the frame size or the
+quality that reaches a frame rate.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from types import TracebackType
 import numpy as np
 
 from toonvid.backends import Backend
+from toonvid.choices import Quality
 from toonvid.live.camera import CapturedFrame
 from toonvid.reading.options import DecodeOptions, fitted
+from toonvid.stylizing.drawing_size import drawing_size
 from toonvid.stylizing.options import StylizeOptions
 from toonvid.stylizing.resize import resize
 from toonvid.stylizing.stylizer import Stylizer
@@ -64,7 +66,7 @@ class StylizedFrame:
 
 @dataclass(frozen=True)
 class SizeChoice:
-    """A frame size and how fast it is, beside the camera's own size."""
+    """A size of frames or of drawings and how fast it is, beside the camera's own size."""
 
     camera_size: tuple[int, int]
     """The camera's width and height in pixels."""
@@ -99,6 +101,7 @@ class LiveStylizer:
         self._open_style = open_style
         self._backend: Backend | None = None
         self._stylizer: Stylizer | None = None
+        self._auto_quality: Quality = "auto"  # what `auto` means on this machine
 
     def __enter__(self) -> LiveStylizer:
         self._backend = self._open_style(self.style).__enter__()
@@ -140,6 +143,8 @@ class LiveStylizer:
 
         It is kept because `--steady` compares each frame with those before it.
         """
+        if options.quality == "auto":
+            options = replace(options, quality=self._auto_quality)
         kept = self._stylizer
         if kept is None or kept.backend is not self.backend or kept.options != options:
             kept = self._stylizer = Stylizer(self.backend, options)
@@ -174,6 +179,29 @@ class LiveStylizer:
             measured_rate = self._measure_rate(captured, settings)
         chosen = fitted(width, height, DecodeOptions(self.size))
         return SizeChoice((width, height), camera_size_rate, chosen, measured_rate)
+
+    def choose_quality(
+        self, captured: CapturedFrame, settings: StyleSettings, rate: float
+    ) -> SizeChoice:
+        """Choose what the quality `auto` means: `fast` where frames of their own size are too slow.
+
+        Args:
+            captured: A frame of the camera.
+            settings: How it is stylized.
+            rate: Frames per second that are wanted.
+
+        Returns:
+            The size of the drawings, and how fast they are.
+        """
+        height, width = self._resize(captured.frame.pixels).shape[:2]
+        self._auto_quality = "auto"
+        fast_size = drawing_size(height, width, "fast")
+        own_rate = chosen_rate = self._measure_rate(captured, settings)
+        if own_rate < rate and fast_size != (height, width):
+            self._auto_quality = "fast"
+            chosen_rate = self._measure_rate(captured, settings)
+        drawn = drawing_size(height, width, self._auto_quality)
+        return SizeChoice((width, height), own_rate, (drawn[1], drawn[0]), chosen_rate)
 
     def _measure_rate(self, captured: CapturedFrame, settings: StyleSettings) -> float:
         """Return the frames per second at the present size that leave the outputs their time."""

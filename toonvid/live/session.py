@@ -197,10 +197,14 @@ class LiveSession:
         A style that cannot be opened is reported, and the previous one stays.
         """
         try:
-            if self._target_rate is None:
+            rate = self._target_rate or float(self._camera.frame_rate or _DEFAULT_RATE)
+            if self._target_rate is None and settings.options.quality != "auto":
                 self._stylizer.stylize(captured, settings)
+            elif self._target_rate is None:
+                choice = self._stylizer.choose_quality(captured, settings, rate)
+                if choice.size != choice.camera_size:
+                    self._on_notice(_quality_notice(choice, rate))
             else:
-                rate = self._target_rate or float(self._camera.frame_rate or _DEFAULT_RATE)
                 choice = self._stylizer.choose_size(captured, settings, rate)
                 self._on_notice(_size_notice(choice, rate))
         except (EngineError, BackendError) as error:
@@ -208,6 +212,15 @@ class LiveSession:
                 raise
             self._on_notice(str(error))
             self._controls.settings = settings.in_style(self._stylizer.style)
+
+
+def _quality_notice(choice: SizeChoice, rate: float) -> str:
+    (width, height), (drawn_width, drawn_height) = choice.camera_size, choice.size
+    return (
+        f"{width}x{height} would run at {choice.camera_size_rate:.3g} of {rate:.3g} fps on this"
+        f" machine: drawn at {drawn_width}x{drawn_height}, it reaches {choice.rate:.3g}"
+        " (--quality normal draws it in full)"
+    )
 
 
 def _size_notice(choice: SizeChoice, rate: float) -> str:

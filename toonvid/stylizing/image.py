@@ -15,7 +15,7 @@ from itertools import groupby
 import numpy as np
 
 from toonvid.backends import Backend, open_backend
-from toonvid.choices import BackendName, RequestedPrecision
+from toonvid.choices import BackendName, Quality, RequestedPrecision
 from toonvid.engine import DEFAULT_STYLE, find_engine
 from toonvid.stylizing.options import StylizeOptions
 from toonvid.stylizing.stylizer import Stylizer
@@ -38,7 +38,9 @@ class OpenStyle:
         self.backend = backend
         """The backend that runs the engine; its `name`, `device` and `precision` can be read."""
         # Images follow each other by chance: nothing is kept from one to the next.
-        self._stylizer = Stylizer(backend, replace(options or StylizeOptions(), steady=0))
+        self._stylizer = Stylizer(
+            backend, replace((options or StylizeOptions()).for_images(), steady=0)
+        )
 
     def stylize(self, image: Pixels) -> Pixels:
         """Turns one image into a cartoon.
@@ -90,6 +92,7 @@ def open_style(
     ink: float | None = None,
     tones: float | None = None,
     saturation: float | None = None,
+    quality: Quality = "auto",
 ) -> Iterator[OpenStyle]:
     """Opens a style for many images, so that its engine is loaded and compiled once.
 
@@ -108,6 +111,7 @@ def open_style(
             here and below. `toonvid styles show` prints the controls and ranges of a style.
         tones: Number of tonal steps from black to white.
         saturation: Factor on the distance of a color from gray; 0 is black and white.
+        quality: How large images are drawn: "fast", "normal", or "best", which is also "auto".
 
     Yields:
         The open style.
@@ -120,7 +124,12 @@ def open_style(
         ValueError: `strength` is not between 0 and 1, or `backend` is not known.
     """
     options = StylizeOptions(
-        strength=strength, keep_color=keep_color, ink=ink, tones=tones, saturation=saturation
+        strength=strength,
+        keep_color=keep_color,
+        ink=ink,
+        tones=tones,
+        saturation=saturation,
+        quality=quality,
     )
     engine = find_engine(style)
     engine.card.control_values(options.controls)  # before it is compiled, which takes longer
@@ -138,6 +147,7 @@ def stylize(
     ink: float | None = None,
     tones: float | None = None,
     saturation: float | None = None,
+    quality: Quality = "auto",
 ) -> Pixels:
     """Turns one image into a cartoon. For more than one image, `open_style` is faster.
 
@@ -152,6 +162,7 @@ def stylize(
         ink: As for `open_style`.
         tones: As for `open_style`.
         saturation: As for `open_style`.
+        quality: As for `open_style`.
 
     Returns:
         A new array of the same shape and dtype.
@@ -172,6 +183,7 @@ def stylize(
         ink=ink,
         tones=tones,
         saturation=saturation,
+        quality=quality,
     ) as opened:
         return opened.stylize(image)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from toonvid.choices import COMPARISONS, CONTROLS, Comparison, ControlName
+from toonvid.choices import COMPARISONS, CONTROLS, QUALITIES, Comparison, ControlName, Quality
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,10 @@ class StylizeOptions:
     """Number of tonal steps from black to white."""
     saturation: float | None = None
     """Factor on the distance of a color from gray; 0 is black and white."""
+    quality: Quality = "auto"
+    """How large frames are drawn (`toonvid.stylizing.drawing_size`): `fast` draws large ones
+    smaller, `best` small ones larger, `normal` all at their own size; `auto` is `best` for images
+    and `normal` for videos."""
 
     @property
     def controls(self) -> dict[ControlName, float]:
@@ -46,6 +50,10 @@ class StylizeOptions:
             saturation=controls.get("saturation"),
         )
 
+    def for_images(self) -> StylizeOptions:
+        """Return what these options mean for images, which take as long as they need."""
+        return replace(self, quality="best") if self.quality == "auto" else self
+
     def __post_init__(self) -> None:
         if not 0 <= self.strength <= 1:
             raise ValueError(f"strength is between 0 and 1, not {self.strength}")
@@ -53,3 +61,5 @@ class StylizeOptions:
             raise ValueError(f"steady is between 0 and 1, not {self.steady}")
         if self.compare not in COMPARISONS:
             raise ValueError(f"compare is one of {', '.join(COMPARISONS)}, not {self.compare!r}")
+        if self.quality not in QUALITIES:
+            raise ValueError(f"quality is one of {', '.join(QUALITIES)}, not {self.quality!r}")

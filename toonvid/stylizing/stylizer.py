@@ -1,9 +1,9 @@
 """Frames become cartoon frames, through a backend.
 
 Frames of a source go in, in order; the same frames with a cartoon's pixels come out, at the same
-times. This stage forms batches, pads them to the sides that the engine takes, cuts the padding off
-and mixes the cartoon with its source. How an engine is run (`toonvid.backends`) and how flicker is
-removed (`toonvid.stylizing.steady`) are left out.
+times. This stage forms batches, brings them to the size at which they are drawn and to the sides
+that the engine takes, undoes both, and mixes the cartoon with its source. How an engine is run
+(`toonvid.backends`) and how flicker is removed (`toonvid.stylizing.steady`) are left out.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ import numpy as np
 
 from toonvid.backends import Backend
 from toonvid.stylizing.compare import compose_comparison
+from toonvid.stylizing.drawing_size import drawing_size
 from toonvid.stylizing.options import StylizeOptions
+from toonvid.stylizing.resize import resize
 from toonvid.stylizing.steady import SteadyStage
 from toonvid.video import Frame, Pixels
 
@@ -88,17 +90,29 @@ class Stylizer:
         while batch := list(islice(frames, self.backend.batch_size)):
             sources = _stack(batch)
             in_flight.append((batch, sources))
-            yield pad_to_multiple(sources, self.backend.engine.card.multiple_of)
+            drawn = _resize_all(sources, *self._drawing_size(sources))
+            yield pad_to_multiple(drawn, self.backend.engine.card.multiple_of)
 
     def _finish(self, sources: Pixels, padded_cartoons: Pixels) -> Pixels:
-        """Cuts the padding off and mixes with the sources; returns (N, H, W, 3)."""
-        height, width = sources.shape[1:3]
-        cartoons = padded_cartoons[:, :height, :width]
+        """Cuts the padding off, resizes and mixes with the sources; returns (N, H, W, 3)."""
+        height, width = self._drawing_size(sources)
+        cartoons = _resize_all(padded_cartoons[:, :height, :width], *sources.shape[1:3])
         if self.options.keep_color:
             cartoons = _keep_source_color(sources, cartoons)
         if self.options.strength < 1:
             cartoons = _blend(sources, cartoons, self.options.strength)
         return np.ascontiguousarray(cartoons)
+
+    def _drawing_size(self, sources: Pixels) -> tuple[int, int]:
+        height, width = sources.shape[1:3]
+        return drawing_size(height, width, self.options.quality)
+
+
+def _resize_all(frames: Pixels, height: int, width: int) -> Pixels:
+    """A batch in another size, (N, height, width, 3); the same array where it has that size."""
+    if frames.shape[1:3] == (height, width):
+        return frames
+    return np.stack([resize(frame, width, height) for frame in frames])
 
 
 def pad_to_multiple(frames: Pixels, multiple_of: int) -> Pixels:

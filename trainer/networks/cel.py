@@ -384,7 +384,7 @@ def _tint(luminance: Tensor, palette: Sequence[str]) -> Tensor:
     each_color = (3, *[1] * (luminance.ndim - 2))
     colors = _constant([parse_color(text) for text in palette], luminance)
     tinted = colors[0].view(each_color)
-    for k, rise in enumerate(colors.diff(dim=0)):  # of each color over the one before
+    for k, rise in enumerate(colors.diff(dim=0).unbind()):  # of each color over the one before
         tinted = tinted + (luminance * count - k).clamp(0, 1) * rise.view(each_color)
     return tinted
 

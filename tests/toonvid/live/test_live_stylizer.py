@@ -113,3 +113,37 @@ def test_largest_size_that_reaches_the_rate_is_chosen(
     assert choice.camera_size_rate == pytest.approx(0.9 / 0.1152)
     assert min(choice.size) == stylized.frame.pixels.shape[0] == short_side
     assert (choice.rate >= rate) == is_reached
+
+
+@pytest.mark.parametrize(
+    ("size", "rate", "drawn"),
+    [
+        ((1280, 720), 1, (1280, 720)),  # fast enough as it is
+        ((1280, 720), 3, (960, 540)),
+        ((640, 360), 1000, (640, 360)),  # too slow, but small already
+    ],
+)
+def test_large_frames_are_drawn_smaller_where_they_would_be_too_slow(
+    identity: Backend,
+    size: tuple[int, int],
+    rate: float,
+    drawn: tuple[int, int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slow = SlowBackend(identity, per_pixel=0.5e-6)
+    monkeypatch.setattr(time, "perf_counter", lambda: slow.slept)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    captured, settings = captured_frame(*size), StyleSettings("identity")
+    with LiveStylizer(lambda _: slow, settings, None) as stylizer:
+        choice = stylizer.choose_quality(captured, settings, rate)
+        slept = slow.slept
+        stylized = stylizer.stylize(captured, settings)
+        took = slow.slept - slept
+        best = StyleSettings("identity", StylizeOptions(quality="best"))
+        slept = slow.slept
+        stylizer.stylize(captured, best)
+    assert (choice.camera_size, choice.size) == (size, drawn)
+    assert choice.camera_size_rate == pytest.approx(0.9 / (0.5e-6 * size[0] * size[1]))
+    assert took == pytest.approx(0.5e-6 * drawn[0] * drawn[1])
+    assert slow.slept - slept == pytest.approx(0.5e-6 * 2.25 * size[0] * size[1])
+    assert stylized.frame.pixels.shape == (size[1], size[0], 3)

@@ -29,7 +29,7 @@ def image(size: tuple[int, int] = (37, 23)) -> Pixels:
 @pytest.mark.parametrize("size", SIZES)
 def test_an_image_of_any_size_keeps_its_size(size, negative):
     before = image(size)
-    cartoon = toonvid.stylize(before, negative, "openvino")
+    cartoon = toonvid.stylize(before, negative, "openvino", quality="normal")
     assert cartoon.dtype == np.uint8
     assert np.array_equal(cartoon, 255 - before)
     assert np.array_equal(before, image(size))  # the image itself is not drawn into
@@ -44,7 +44,7 @@ def test_the_shipped_default_style_takes_any_size(size):
 
 def test_an_open_style_draws_many_images_of_different_sizes_in_order(negative):
     images = [image(size) for size in (*SIZES, *SIZES[::-1])]
-    with toonvid.open_style(negative, "openvino") as style:
+    with toonvid.open_style(negative, "openvino", quality="normal") as style:
         one_by_one = [style.stylize(each) for each in images]
         together = list(style.stylize_all(images))
         assert style.backend.name == "openvino"
@@ -72,7 +72,8 @@ def test_an_open_style_loads_its_engine_once(negative, monkeypatch):
 
 def test_an_array_that_is_not_contiguous_is_taken(negative):
     mirrored = image()[:, ::-1]
-    assert np.array_equal(toonvid.stylize(mirrored, negative), 255 - mirrored)
+    cartoon = toonvid.stylize(mirrored, negative, quality="normal")
+    assert np.array_equal(cartoon, 255 - mirrored)
 
 
 def test_strength_and_keep_color_are_those_of_stylize_options(negative):
@@ -86,10 +87,11 @@ def test_strength_and_keep_color_are_those_of_stylize_options(negative):
 
 def test_controls_are_those_of_the_style(tmp_path):
     style, before = str(controlled_engine(tmp_path).card_path), image()
-    assert np.array_equal(toonvid.stylize(before, style), controlled_cartoon(before))
-    cartoon = toonvid.stylize(before, style, ink=0.5, tones=12)
+    cartoon = toonvid.stylize(before, style, quality="normal")
+    assert np.array_equal(cartoon, controlled_cartoon(before))
+    cartoon = toonvid.stylize(before, style, ink=0.5, tones=12, quality="normal")
     assert np.array_equal(cartoon, controlled_cartoon(before, ink=0.5, tones=12))
-    with toonvid.open_style(style, ink=2) as opened:
+    with toonvid.open_style(style, ink=2, quality="normal") as opened:
         found = list(opened.stylize_all([before, before]))
     assert np.array_equal(found, [controlled_cartoon(before, ink=2)] * 2)
 

@@ -13,6 +13,8 @@ from support.tiny_engines import identity_engine, negative_engine
 
 from toonvid.backends import ControlValues, open_backend
 from toonvid.engine import Engine
+from toonvid.stylizing.drawing_size import drawing_size
+from toonvid.stylizing.image import OpenStyle
 from toonvid.stylizing.options import StylizeOptions
 from toonvid.stylizing.stylizer import Stylizer
 from toonvid.video import Frame, Pixels
@@ -150,3 +152,35 @@ def test_an_error_of_the_backend_ends_the_conversion(tmp_path, toon, identity, m
 def test_impossible_options_are_refused(bad):
     with pytest.raises(ValueError, match=f"^{next(iter(bad))} is "):
         StylizeOptions(**bad)
+
+
+@pytest.mark.parametrize(
+    ("quality", "drawn"), [("auto", 1), ("normal", 1), ("fast", F(3, 4)), ("best", F(3, 2))]
+)
+def test_quality_is_the_size_at_which_frames_are_drawn(quality, drawn, tmp_path):
+    image = np.zeros((720, 960, 3), np.uint8)
+    image[:, 480:] = 200
+    [frame], backend = stylized(negative_engine(tmp_path, multiple_of=4), [image], quality=quality)
+    [batch] = backend.seen
+    assert batch.shape[1:3] == (720 * drawn, 960 * drawn)
+    difference = np.abs(frame.pixels.astype(int) - (255 - image.astype(int)))
+    assert difference[:, :470].max() <= 1
+    assert difference[:, 490:].max() <= 1
+
+
+def test_best_enlarges_up_to_1080_lines_and_fast_leaves_small_frames():
+    assert drawing_size(288, 432, "best") == (432, 648)
+    assert drawing_size(900, 1200, "best") == (1080, 1440)
+    assert drawing_size(2160, 3840, "best") == (2160, 3840)
+    assert drawing_size(2160, 3840, "fast") == (540, 960)
+    assert drawing_size(480, 640, "fast") == (480, 640)
+    assert drawing_size(1, 1, "best") == (2, 2)
+    assert drawing_size(1, 1000, "auto") == (1, 1000)
+
+
+def test_images_are_drawn_at_their_best(tmp_path):
+    assert StylizeOptions().for_images().quality == "best"
+    assert StylizeOptions(quality="fast").for_images().quality == "fast"
+    backend = RecordingBackend(identity_engine(tmp_path), 1)
+    OpenStyle(backend).stylize(moving_frames(1, (64, 48))[0])
+    assert backend.seen[0].shape[1:3] == (72, 96)
