@@ -158,8 +158,7 @@ def convert(
         ) as muxer,
     ):
         encoder = muxer.encoder
-        stylizing = options.stylizing
-        stylizer = Stylizer(backend, stylizing.for_images() if decoder.info.is_image else stylizing)
+        stylizer = Stylizer(backend, options.stylizing.for_source(decoder.info.is_image))
 
         @contextmanager
         def whole_target(_part: int, first: Frame) -> Iterator[Sink]:

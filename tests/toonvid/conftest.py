@@ -77,8 +77,8 @@ def toon(
         target = name if name == "-" else tmp_path / name
         options = ConvertOptions(
             decoding=decoding or DecodeOptions(),
-            # Off: with the identity engine, each frame of the target is then that of the source.
-            stylizing=stylizing or StylizeOptions(steady=0),
+            # With the identity engine, each frame of the target is then that of the source.
+            stylizing=stylizing or StylizeOptions(steady=0, quality="normal"),
             encoding=encoding or EncodeOptions(),
             segment_seconds=segment_length(source),
         )

@@ -172,7 +172,7 @@ def try_styles(
     images, names = [frame.pixels], ["the source"]
     for engine in list_engines():
         with open_backend(engine) as backend:
-            stylizer = Stylizer(backend, StylizeOptions().for_images())
+            stylizer = Stylizer(backend, StylizeOptions(quality="best"))
             images += [cartoon.pixels for cartoon in stylizer.stylize([frame])]
         names.append(engine.card.style)
     columns = 2 if len(images) < 5 else 3

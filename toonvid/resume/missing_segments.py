@@ -133,7 +133,8 @@ class MissingSegments:
         A batch never holds frames of two segments: a backend may round otherwise in a batch of
         another size, and a run that goes on would then give other bytes.
         """
-        stylizer = Stylizer(self._backend, self._options.stylizing)
+        stylizing = self._options.stylizing.for_source(decoder.info.is_image)
+        stylizer = Stylizer(self._backend, stylizing)
         for number, segment_frames in groupby(frames, key=splitter):
             if number in self._work_folder.finished:
                 self._frames_before = list(deque(segment_frames, maxlen=_LAST_FRAMES))

@@ -38,9 +38,8 @@ class OpenStyle:
         self.backend = backend
         """The backend that runs the engine; its `name`, `device` and `precision` can be read."""
         # Images follow each other by chance: nothing is kept from one to the next.
-        self._stylizer = Stylizer(
-            backend, replace((options or StylizeOptions()).for_images(), steady=0)
-        )
+        options = (options or StylizeOptions()).for_source(is_image=True)
+        self._stylizer = Stylizer(backend, replace(options, steady=0))
 
     def stylize(self, image: Pixels) -> Pixels:
         """Turns one image into a cartoon.

@@ -50,9 +50,9 @@ class StylizeOptions:
             saturation=controls.get("saturation"),
         )
 
-    def for_images(self) -> StylizeOptions:
-        """Return what these options mean for images, which take as long as they need."""
-        return replace(self, quality="best") if self.quality == "auto" else self
+    def for_source(self, is_image: bool) -> StylizeOptions:
+        """Return what these options mean for an image or a video: which quality `auto` is."""
+        return replace(self, quality="best") if is_image and self.quality == "auto" else self
 
     def __post_init__(self) -> None:
         if not 0 <= self.strength <= 1:

@@ -179,8 +179,9 @@ def test_best_enlarges_up_to_1080_lines_and_fast_leaves_small_frames():
 
 
 def test_images_are_drawn_at_their_best(tmp_path):
-    assert StylizeOptions().for_images().quality == "best"
-    assert StylizeOptions(quality="fast").for_images().quality == "fast"
+    assert StylizeOptions().for_source(is_image=True).quality == "best"
+    assert StylizeOptions().for_source(is_image=False).quality == "auto"
+    assert StylizeOptions(quality="fast").for_source(is_image=True).quality == "fast"
     backend = RecordingBackend(identity_engine(tmp_path), 1)
     OpenStyle(backend).stylize(moving_frames(1, (64, 48))[0])
     assert backend.seen[0].shape[1:3] == (72, 96)
