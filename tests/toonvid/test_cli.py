@@ -133,6 +133,7 @@ def test_quiet_prints_nothing_and_json_prints_the_result(
     assert set(printed["stage_seconds"]) == {"decode", "stylize", "encode"}
     assert set(printed) == {
         *("source", "target", "frames", "film_seconds", "seconds", "stage_seconds", "notices"),
+        "left_out",
         *("damage", "first_frame_seconds", "resumed_frames", "slowest_stage"),
     }
 

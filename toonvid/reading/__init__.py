@@ -10,6 +10,7 @@ is `decoder.VideoDecoder`. Cameras are read by `toonvid.live`.
 - `probe`: finds the streams of a container and describes them.
 - `demuxer`: packets in the order of the source, across damage.
 - `clock`: times that begin at 0 and rise, whatever those of the source are.
+- `file_end`: how many bytes a file lacks by its own header.
 - `decoder_choice`: software or NVDEC.
 - `frames`: decoded frames become RGB arrays.
 - `rotation`: reads the display matrix and rotates the pixels.

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -45,6 +46,7 @@ from toonvid.reading.decoder_choice import (
     identify_decoder,
 )
 from toonvid.reading.demuxer import Demuxer
+from toonvid.reading.file_end import missing_bytes
 from toonvid.reading.frames import rotated_rgb_frames
 from toonvid.reading.image_file import StillOrAnimation, open_image_file
 from toonvid.reading.options import DecodeOptions
@@ -166,7 +168,18 @@ class VideoDecoder:
         # Ctrl-C during a blocking read looks like the end of the source until here.
         self._opened.raise_pending()
         self.notices += self._notices_at_end()
-        self.damage = ", ".join(filter(None, (self._demuxer.damage(), self.trouble))) or None
+        damage = self._demuxer.damage() or self._missing_end()
+        self.damage = ", ".join(filter(None, (damage, self.trouble))) or None
+
+    def _missing_end(self) -> str | None:
+        """Describe the end that the file lacks, if it was read to there; None when it is whole."""
+        path = Path(self.source)
+        if self._range.end is not None or self._opener or not path.is_file():
+            return None
+        with suppress(OSError):  # it was deleted meanwhile
+            if missing := missing_bytes(path):
+                return f"its last {missing} bytes are missing"
+        return None
 
     def _notices_at_end(self) -> Iterator[str]:
         if moved := self._frame_clock.moved:

@@ -1,0 +1,48 @@
+"""A file that was cut off is told by its header, and a whole one is never taken for one."""
+
+from __future__ import annotations
+
+import pytest
+from support.clips import Clip, Tone, moving_frames
+
+from toonvid.reading.file_end import missing_bytes
+
+CLIP = Clip(moving_frames(40), options={"bf": "3", "b_strategy": "0"}, audio=(Tone("aac"),))
+KINDS = {
+    "mp4": CLIP,
+    "mov": CLIP,
+    "mkv": CLIP,
+    "avi": Clip(moving_frames(40), codec="mpeg4", audio=(Tone("libmp3lame"),)),
+    "webm": Clip(moving_frames(40), codec="libvpx-vp9", audio=(Tone("libopus"),)),
+}
+
+
+@pytest.mark.parametrize("suffix", KINDS)
+@pytest.mark.parametrize("muxing", [{}, {"movflags": "faststart"}])
+def test_the_bytes_that_a_file_lacks_are_counted(suffix, muxing, tmp_path):
+    clip = Clip(**{**KINDS[suffix].__dict__, "muxing": muxing if suffix in ("mp4", "mov") else {}})
+    path = clip.write(tmp_path / f"video.{suffix}")
+    whole = path.read_bytes()
+    assert missing_bytes(path) == 0
+    cut = len(whole) - 2000
+    path.write_bytes(whole[:cut])
+    assert missing_bytes(path) == 2000
+
+
+@pytest.mark.parametrize("flags", ["frag_keyframe", "frag_keyframe+empty_moov+default_base_moof"])
+def test_fragmented_and_live_files_are_whole(flags, tmp_path):
+    clip = Clip(moving_frames(40), options={"g": "5"}, muxing={"movflags": flags})
+    assert missing_bytes(clip.write(tmp_path / "video.mp4")) == 0
+    live = Clip(moving_frames(40), muxing={"live": "1"}).write(tmp_path / "video.mkv")
+    assert missing_bytes(live) == 0
+    live.write_bytes(live.read_bytes()[:-2000])
+    assert missing_bytes(live) == 0  # a live stream has no length
+
+
+def test_something_behind_the_end_or_no_video_at_all_lacks_nothing(tmp_path):
+    path = CLIP.write(tmp_path / "video.mp4")
+    path.write_bytes(path.read_bytes() + b"\xff" * 3000)
+    assert missing_bytes(path) == 0
+    for content in (b"", b"RIFF", b"\x1a\x45\xdf\xa3\x18\x53\x80\x67", b"\0\0\0\1ftyp"):
+        path.write_bytes(content)
+        assert missing_bytes(path) == 0
