@@ -179,8 +179,16 @@ def live(
         toonvid live --virtual-camera any --mirror
         toonvid live rtsp://camera/1 --serve --record day.mkv
     """
+    report = _LiveReport(quiet)
     if not headless:
-        _load_opencv()
+        try:
+            _load_opencv()
+        except CameraError as error:
+            if not serve:
+                raise
+            headless = True
+            reason = str(error).partition(":")[0]
+            report.say(f"note: {reason}; the cartoon is on the page alone")
     from toonvid.backends import open_backend
     from toonvid.engine import find_engine, list_engines
     from toonvid.live.controls import Controls
@@ -191,7 +199,6 @@ def live(
 
     box = None if size is None or size == _AUTO else parse_size(size)
     rate = None if fps is None else Fraction(fps).limit_denominator(1001)
-    report = _LiveReport(quiet)
     stylizing = StylizeOptions(
         strength, keep_color, compare, steady, ink, tones, saturation, quality
     )

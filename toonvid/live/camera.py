@@ -69,6 +69,8 @@ class Camera:
         """Number of frames that were never taken."""
         self.reconnects = 0
         """Number of times the source came back."""
+        self.has_delivered = False
+        """Whether any frame has come, from the source or from a browser."""
         self.frame_rate: Fraction | None = None
         """Frames per second, a hint; None if the source does not say."""
         self.audio = AudioBuffer()
@@ -249,6 +251,7 @@ class Camera:
         """Make a frame the newest one. Its pts rises even where the source's does not."""
         with self._changed:
             self._is_held = is_held
+            self.has_delivered = True
             self.dropped += self._newest is not None
             pts = self._clock.last_pts = max(pts, self._clock.last_pts + 1)
             duration = round(seconds(frame.duration, frame.time_base) / LIVE_TIME_BASE)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import av
 from av.container import InputContainer
-from av.error import FFmpegError
+from av.error import FFmpegError, InvalidDataError
 
 from toonvid.errors import CameraError, without_secrets
 from toonvid.live.feed import CameraOptions, Feed
@@ -33,6 +33,8 @@ _NETWORK_OPTIONS = {
     "analyzeduration": "1000000",  # microseconds; FFmpeg's default is five seconds
     "rtsp_transport": "tcp",  # over UDP a busy network loses packets, which damages frames
 }
+# All but that of a single JPEG image: FFmpeg takes a camera that sends nothing else for one.
+_FORMATS = ",".join(sorted(av.formats_available - {"jpeg_pipe"}))
 _CONTAINERS_WITHOUT_TIMES = {"mpjpeg", "mjpeg"}  # their pts are made up from a nominal rate
 
 
@@ -59,8 +61,8 @@ def open_ffmpeg_feed(source: str, options: CameraOptions | None = None) -> Itera
             if is_filter_graph:
                 return _open(source.removeprefix(LAVFI), "lavfi", {}, source)
             # A playlist on a server must not lead to files of this machine.
-            limits = {"protocol_whitelist": remote_protocols(source)}
-            return _open(source, None, _NETWORK_OPTIONS | limits, without_secrets(source))
+            limits = {"protocol_whitelist": remote_protocols(source), "format_whitelist": _FORMATS}
+            return _open_address(source, _NETWORK_OPTIONS | limits)
 
         # stall_seconds=0: a pipe may be silent for as long as it likes; the user ends it.
         # decode="software": a hardware decoder adds frames of delay.
@@ -85,6 +87,24 @@ def open_ffmpeg_feed(source: str, options: CameraOptions | None = None) -> Itera
             has_clock=info.container not in _CONTAINERS_WITHOUT_TIMES,
             auxiliary=decoder.auxiliary,
         )
+
+
+def _open_address(url: str, options: dict[str, str]) -> InputContainer:
+    """Open an address; one of HTTP that is no container is read as a row of JPEG images.
+
+    Cameras exist that send the boundary of their multipart only between images, or none at all.
+    """
+    name = without_secrets(url)
+    try:
+        return _open(url, None, options, name)
+    except CameraError as error:
+        is_http = urlsplit(url).scheme in ("http", "https")
+        if not is_http or not isinstance(error.__cause__, InvalidDataError):
+            raise
+        try:
+            return _open(url, "mjpeg", options, name)
+        except CameraError:
+            raise error from error.__cause__
 
 
 def _open(

@@ -83,7 +83,8 @@ class LiveSession:
         """Show frames until the user quits, the source ends or the time is up.
 
         Args:
-            seconds: How long, counted from the first frame; None for no limit.
+            seconds: How long, counted from the first frame, or from now if none comes in this time;
+                None for no limit.
 
         Returns:
             The statistics of the whole session.
@@ -94,6 +95,7 @@ class LiveSession:
         thread = threading.Thread(target=self._run_stylizer, name="stylizer", daemon=True)
         thread.start()
         ends_at: float | None = None
+        first_frame_by = time.perf_counter() + (seconds or 0)
         try:
             while not self._controls.is_quitting:
                 frame = self._next_frame()
@@ -106,7 +108,11 @@ class LiveSession:
                     self._meter.count_frame(frame.stylized.captured_at)
                     self._permits.release()
                     ends_at = ends_at or time.perf_counter() + (seconds or 0)
-                if seconds is not None and ends_at is not None and time.perf_counter() >= ends_at:
+                if seconds is None:
+                    continue
+                # Once a frame has come, the time that its style takes to load does not count.
+                limit = first_frame_by if not self._camera.has_delivered else ends_at
+                if limit is not None and time.perf_counter() >= limit:
                     break
         finally:
             self._stopping.set()

@@ -140,3 +140,26 @@ def test_bench_live_prints_a_table_or_json(capsys: Capsys) -> None:
     printed = json.loads(run_here(capsys, *options, "--json").out)
     assert 0 <= printed["delay_ms"] <= printed["delay_95_ms"]
     assert printed["camera_rate"] == 30
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems always have a display")
+@pytest.mark.parametrize("problem", ["no display", "no OpenCV"])
+def test_a_page_is_served_where_no_window_can_be_opened(
+    problem: str, capsys: Capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DISPLAY", "")
+    if problem == "no OpenCV":
+        monkeypatch.setitem(sys.modules, "cv2", None)
+    options = ("--serve", "--port", "0", "--seconds", "0.1", "--style", "identity")
+    ended = run_here(capsys, "live", "lavfi:color=s=64x48:r=25", *options)
+    assert ended.code == 0, ended.err
+    assert "the cartoon is on the page alone" in ended.err
+    assert "use --headless" not in ended.err
+    assert "open http://127.0.0.1:" in ended.err
+
+
+def test_the_time_is_up_even_if_no_frame_ever_comes(capsys: Capsys) -> None:
+    options = ("--serve", "--headless", "--port", "0", "--seconds", "0.2", "--style", "identity")
+    ended = run_here(capsys, "live", "browser", *options)
+    assert ended.code == 0
+    assert "Showed 0 frames" in ended.err

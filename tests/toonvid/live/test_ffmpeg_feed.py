@@ -15,7 +15,7 @@ from pathlib import Path
 import av
 import pytest
 from support.clips import Clip
-from support.http_camera import HttpCamera, MjpegCamera
+from support.http_camera import HttpCamera, MjpegCamera, jpeg
 from support.run_toonvid import start_subprocess
 from support.scripted_feed import repeat
 from support.virtual_display import virtual_display
@@ -198,6 +198,9 @@ def moving_window(display: str) -> Iterator[None]:
         process.wait()
 
 
+_ATTEMPTS, _ATTEMPT_SECONDS = 3, 15.0
+
+
 def count_levels(seconds: float) -> int:
     """Capture the screen until its middle had six different levels, or the time is up."""
     levels: set[int] = set()
@@ -214,13 +217,14 @@ def count_levels(seconds: float) -> int:
 def test_captured_frames_follow_what_moves_on_the_screen(monkeypatch: pytest.MonkeyPatch) -> None:
     with virtual_display(160, 120) as display:
         monkeypatch.setenv("DISPLAY", display)
-        for _ in range(5):  # without a window manager OpenCV's window sometimes stays empty
+        for _ in range(_ATTEMPTS):  # without a window manager OpenCV's window sometimes stays empty
             with moving_window(display):
-                levels = count_levels(30.0)
+                levels = count_levels(_ATTEMPT_SECONDS)
             if levels > 1:
                 break
         else:
-            pytest.fail("the window that is captured stayed empty, five times for 30 s")
+            times = f"{_ATTEMPTS} times for {_ATTEMPT_SECONDS:g} s"
+            pytest.fail(f"OpenCV's window, which is captured, stayed empty, {times}")
     assert levels > 5
 
 
@@ -246,3 +250,29 @@ def test_one_command_captures_the_screen_shows_a_window_and_records(
     with av.open(recording) as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     assert len({int(pixels[80, 120, 0]) for pixels in frames}) > 5
+
+
+PART = b"Content-Type: image/jpeg\r\n\r\n"
+BOUNDARIES = {
+    # name: Content-Type, before the first image, between images
+    "no first boundary": ("multipart/x-mixed-replace; boundary=frame", b"", b"\r\n--frame\r\n"),
+    "another boundary": ("multipart/x-mixed-replace; boundary=frame", b"--x\r\n", b"\r\n--x\r\n"),
+    "no boundary": ("multipart/x-mixed-replace", b"--x\r\n", b"\r\n--x\r\n"),
+    "images alone": ("multipart/x-mixed-replace; boundary=frame", None, b""),
+}
+
+
+@pytest.mark.parametrize("kind", BOUNDARIES)
+def test_cameras_with_odd_boundaries_are_read(kind: str) -> None:
+    content_type, first, between = BOUNDARIES[kind]
+
+    def chunks() -> Iterator[bytes]:
+        for number in range(1000):
+            head = b"" if first is None else (between if number else first) + PART
+            yield head + jpeg(64, 48, 50 + number % 100)
+
+    with HttpCamera(content_type, chunks, 50) as server, open_ffmpeg_feed(server.url) as feed:
+        for _, frame in zip(range(5), feed.frames, strict=False):
+            assert frame.pixels.shape == (48, 64, 3)
+            assert int(frame.pixels.max()) - int(frame.pixels.min()) <= 4
+    assert int(frame.pixels.mean()) > 50
