@@ -24,6 +24,15 @@ from toonvid.writing.options import EncodeOptions
 F = Fraction
 
 
+@pytest.fixture(scope="session", autouse=True)
+def tone_tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tone tables of HDR sources are kept for this run of tests, and not in the user's cache."""
+    folder = tmp_path_factory.mktemp("tone-tables")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("toonvid.ffmpeg.tone_table.tone_table_folder", lambda: folder)
+        yield
+
+
 @pytest.fixture(scope="session")
 def engines_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the styles `identity` and `negative`."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from fractions import Fraction
+from pathlib import Path
 
 import av
 from av.filter.graph import Graph
@@ -21,6 +22,10 @@ from toonvid.video import ColorTags
 # With these flags, a gray or a color bar changes by at most 2 levels from YUV to RGB and back.
 # Without accurate_rnd, the graph towards the encoder takes half the time but breaks that bound.
 _SCALE_FLAGS = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
+
+# swscale maps tones and gamut itself once the output is named (FFmpeg 7.1 and later).
+TO_BT709 = ("out_primaries=bt709", "out_transfer=bt709", "intent=perceptual")
+"""Arguments of the filter `scale` that map HDR and wide gamut to BT.709."""
 
 # swscale takes every gray for full range, so 16..235 is stretched to 0..255 behind it.
 _STRETCHED = "clip((val-16)*255/219,0,255)"
@@ -38,6 +43,7 @@ def rgb_graph(
     width: int,
     height: int,
     shown: tuple[int, int] | None = None,
+    tone_table: Path | None = None,
 ) -> Graph:
     """Build a graph from decoded frames to RGB: deinterlaced, cropped, scaled, tone-mapped.
 
@@ -48,6 +54,8 @@ def rgb_graph(
         height: Height of the frames that come out, in pixels, before rotation.
         shown: Width and height of the picture inside of them, with black bars around; None to fill
             them.
+        tone_table: File that maps the colors of these frames to BT.709, from
+            `toonvid.ffmpeg.tone_table`; None to have libswscale compute one, which takes seconds.
 
     Returns:
         A graph whose frames are rgba where `kind` has alpha, else rgb24.
@@ -58,14 +66,17 @@ def rgb_graph(
     scale = [f"w={inner_width}:h={inner_height}", "out_range=pc", _SCALE_FLAGS]
     if kind.is_yuv:
         scale += [f"in_color_matrix={matrix}", f"in_range={range_name}"]
-    if kind.exceeds_bt709:
-        # swscale maps tones and gamut itself once the output is named (FFmpeg 7.1 and later).
-        scale += ["out_primaries=bt709", "out_transfer=bt709", "intent=perceptual"]
+    if kind.exceeds_bt709 and tone_table is None:
+        scale += TO_BT709
     source = buffer_filter(
         kind.width, kind.height, kind.pix_fmt, time_base, matrix=matrix, range_name=range_name
     )
     deinterlace = [("bwdif", "mode=send_frame:deint=interlaced")] if kind.interlaced else []
     steps = [*deinterlace, *_crop(kind), ("scale", ":".join(scale))]
+    if kind.exceeds_bt709 and tone_table is not None:
+        deep = "gbrap16le" if kind.has_alpha else "gbrp16le"
+        table = ("lut3d", f"file={_escaped(tone_table)}:interp=tetrahedral")
+        steps += [("format", deep), table, ("scale", "")]
     if kind.is_yuv and not kind.has_alpha:
         # swscale has vector code for planar RGB and none for rgb24: the detour over gbrp gives the
         # same levels in a third of the time.
@@ -77,6 +88,12 @@ def rgb_graph(
         left, top = (width - inner_width) // 2, (height - inner_height) // 2
         steps.append(("pad", f"w={width}:h={height}:x={left}:y={top}:color=black"))
     return linked_graph(source, *steps)
+
+
+def _escaped(path: Path) -> str:
+    """Return a path as the value of a filter's option."""
+    text = str(path).replace("\\", "/")
+    return "".join(f"\\{letter}" if letter in ":'[],;" else letter for letter in text)
 
 
 def _crop(kind: FrameFormat) -> list[Filter]:

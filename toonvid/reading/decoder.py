@@ -29,6 +29,7 @@ from av.video.frame import VideoFrame
 from toonvid.errors import SourceError
 from toonvid.ffmpeg.color import StatedColor
 from toonvid.ffmpeg.hardware import ActiveDecoder
+from toonvid.ffmpeg.tone_table import ToneTable, find_tone_table
 from toonvid.reading.clock import (
     FrameClock,
     SourceClock,
@@ -112,6 +113,7 @@ class VideoDecoder:
         self._image: StillOrAnimation | None = None
         self._header = HeaderFacts()
         self._has_captions = False
+        self._tone_table: ToneTable | None = None
 
     def __enter__(self) -> VideoDecoder:
         """Open the source and decode its first frame.
@@ -160,6 +162,7 @@ class VideoDecoder:
             self._orientation,
             header=self._header,
             pixel_aspect=self._pixel_aspect,
+            tone_table=self._tone_table,
         )
         yield from self._range.trim_frames(rotated)
         if self._image is not None:
@@ -278,6 +281,8 @@ class VideoDecoder:
         )
         self._add_notice(notice)
         self._orientation = Orientation.from_frame(first)
+        # Of the very first frame, also where a run goes on later: or the colors could change there.
+        self._tone_table = find_tone_table(first)
         self.info, notices = describe(
             source,
             video=self._stream,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 from av.filter.graph import Graph
@@ -15,6 +16,7 @@ from av.video.frame import VideoFrame
 
 from toonvid.ffmpeg.color import FrameFormat
 from toonvid.ffmpeg.filter_graphs import drained_frames, ready_frames, rgb_graph
+from toonvid.ffmpeg.tone_table import ToneTable
 from toonvid.reading.container_header import HeaderFacts
 from toonvid.reading.rotation import Orientation
 from toonvid.video import Frame, VideoInfo
@@ -30,6 +32,7 @@ def rotated_rgb_frames(
     orientation: Orientation,
     header: HeaderFacts | None = None,
     pixel_aspect: Callable[[], Fraction | None] = lambda: None,
+    tone_table: ToneTable | None = None,
 ) -> Iterator[Frame]:
     """Yield decoded frames as rotated RGB; a frame without a time follows the one before it.
 
@@ -43,9 +46,10 @@ def rotated_rgb_frames(
         header: States what is cropped; None for nothing.
         pixel_aspect: Returns width over height of a pixel in the last decoded frame, as the codec
             states it; None for unknown.
+        tone_table: Maps the colors of HDR and wide gamut; None for none.
     """
     next_pts = 0
-    for rgb, turned in _rgb_frames(decoded, info, orientation, header, pixel_aspect):
+    for rgb, turned in _rgb_frames(decoded, info, orientation, header, pixel_aspect, tone_table):
         time_base = Fraction(rgb.time_base or info.time_base)
         pts = next_pts if rgb.pts is None else rgb.pts
         one_frame = round(1 / ((info.frame_rate or _ASSUMED_FRAME_RATE) * time_base))
@@ -59,6 +63,7 @@ def _rgb_frames(
     orientation: Orientation,
     header: HeaderFacts | None,
     pixel_aspect: Callable[[], Fraction | None],
+    tone_table: ToneTable | None,
 ) -> Iterator[tuple[VideoFrame, Orientation]]:
     """Yield deinterlaced, scaled RGB, with a new filter graph whenever the format changes.
 
@@ -87,7 +92,8 @@ def _rgb_frames(
             aspect = pixel_aspect() or Fraction(1)
             first_aspect = first_aspect or aspect
             current = found
-            graph = _graph(found, info, orientation, own_aspect * aspect / first_aspect)
+            table = tone_table.path if tone_table and tone_table.fits(found) else None
+            graph = _graph(found, info, orientation, own_aspect * aspect / first_aspect, table)
         frame.time_base = info.time_base
         graph.vpush(frame)
         yield from ((rgb, orientation) for rgb in ready_frames(graph))
@@ -95,7 +101,13 @@ def _rgb_frames(
         yield from ((rgb, orientation) for rgb in drained_frames(graph))
 
 
-def _graph(kind: FrameFormat, info: VideoInfo, orientation: Orientation, aspect: Fraction) -> Graph:
+def _graph(
+    kind: FrameFormat,
+    info: VideoInfo,
+    orientation: Orientation,
+    aspect: Fraction,
+    tone_table: Path | None,
+) -> Graph:
     """Build the graph that fits frames with pixels of an aspect ratio into the target's size."""
     width, height = info.width, info.height
     left, top, right, bottom = kind.crop
@@ -106,8 +118,8 @@ def _graph(kind: FrameFormat, info: VideoInfo, orientation: Orientation, aspect:
         width, height, Fraction(own_width, own_height) * aspect / info.sample_aspect_ratio
     )
     if orientation.transposed:
-        return rgb_graph(kind, info.time_base, height, width, (shown[1], shown[0]))
-    return rgb_graph(kind, info.time_base, width, height, shown)
+        height, width, shown = width, height, (shown[1], shown[0])
+    return rgb_graph(kind, info.time_base, width, height, shown, tone_table)
 
 
 def _fitted_size(width: int, height: int, shape: Fraction) -> tuple[int, int]:
