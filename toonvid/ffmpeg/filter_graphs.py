@@ -23,9 +23,7 @@ from toonvid.video import ColorTags
 # Without accurate_rnd, the graph towards the encoder takes half the time but breaks that bound.
 _SCALE_FLAGS = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
 
-# swscale maps tones and gamut itself once the output is named (FFmpeg 7.1 and later).
-TO_BT709 = ("out_primaries=bt709", "out_transfer=bt709", "intent=perceptual")
-"""Arguments of the filter `scale` that map HDR and wide gamut to BT.709."""
+_SRGB_TRANSFER = 13  # code point of H.273
 
 # swscale takes every gray for full range, so 16..235 is stretched to 0..255 behind it.
 _STRETCHED = "clip((val-16)*255/219,0,255)"
@@ -67,7 +65,7 @@ def rgb_graph(
     if kind.is_yuv:
         scale += [f"in_color_matrix={matrix}", f"in_range={range_name}"]
     if kind.exceeds_bt709 and tone_table is None:
-        scale += TO_BT709
+        scale += to_bt709(kind.color)
     source = buffer_filter(
         kind.width, kind.height, kind.pix_fmt, time_base, matrix=matrix, range_name=range_name
     )
@@ -88,6 +86,16 @@ def rgb_graph(
         left, top = (width - inner_width) // 2, (height - inner_height) // 2
         steps.append(("pad", f"w={width}:h={height}:x={left}:y={top}:color=black"))
     return linked_graph(source, *steps)
+
+
+def to_bt709(color: ColorTags) -> tuple[str, ...]:
+    """Return arguments of the filter `scale` that map HDR and wide gamut to BT.709.
+
+    swscale maps tones and gamut itself once the output is named (FFmpeg 7.1 and later). The curve
+    of sRGB is kept: images in it become images in it, and programs show both curves alike.
+    """
+    transfer = "iec61966-2-1" if color.transfer == _SRGB_TRANSFER else "bt709"
+    return "out_primaries=bt709", f"out_transfer={transfer}", "intent=perceptual"
 
 
 def _escaped(path: Path) -> str:

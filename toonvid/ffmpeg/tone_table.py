@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
 from toonvid.ffmpeg.color import MATRIX_NAMES, FrameFormat
-from toonvid.ffmpeg.filter_graphs import TO_BT709, buffer_filter, linked_graph
+from toonvid.ffmpeg.filter_graphs import buffer_filter, linked_graph, to_bt709
 from toonvid.files import write_atomically
 
 logger = logging.getLogger(__name__)
@@ -76,13 +76,13 @@ def find_tone_table(first: VideoFrame) -> ToneTable | None:
     color = kind.color
     try:
         small = _small_frame(first, kind)
-        key = (color.primaries, color.transfer, _brightness(small), _SIDE, TO_BT709)
+        key = (color.primaries, color.transfer, _brightness(small), _SIDE, to_bt709(color))
         named = repr((key, av.library_versions["libswscale"])).encode()
         path = tone_table_folder() / f"{hashlib.sha256(named).hexdigest()[:16]}.cube"
         str(path).encode()  # FFmpeg takes no other names
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, _cube_file(_mapped_grid(small)))
+            write_atomically(path, _cube_file(_mapped_grid(small, to_bt709(color))))
     except (FFmpegError, OSError, ValueError) as error:
         logger.debug("no tone table: %s", error)
         return None
@@ -127,7 +127,7 @@ def _png_chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
         place += 12 + size
 
 
-def _mapped_grid(small: VideoFrame) -> NDArray[np.float64]:
+def _mapped_grid(small: VideoFrame, mapping: tuple[str, ...]) -> NDArray[np.float64]:
     """Return the colors that libswscale makes of the grid: (blue, green, red, 3), in 0..1."""
     levels = np.round(np.linspace(0, _TOP, _SIDE)).astype("<u2")
     blue, green, red = np.meshgrid(levels, levels, levels, indexing="ij")
@@ -137,7 +137,7 @@ def _mapped_grid(small: VideoFrame) -> NDArray[np.float64]:
         plane.update(rows.tobytes()[: plane.buffer_size].ljust(plane.buffer_size, b"\0"))
     source = buffer_filter(_WIDTH, _HEIGHT, _PIX_FMT, Fraction(1, 25), "gbr", "pc")
     mapped = _pulled(
-        linked_graph(source, ("scale", ":".join(TO_BT709)), ("format", _PIX_FMT)), small
+        linked_graph(source, ("scale", ":".join(mapping)), ("format", _PIX_FMT)), small
     )
     planes = [
         np.frombuffer(bytes(plane), "<u2").reshape(-1, plane.line_size // 2)[:_HEIGHT, :_WIDTH]

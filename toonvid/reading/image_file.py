@@ -10,6 +10,7 @@ FFmpeg.
 from __future__ import annotations
 
 import logging
+import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -29,6 +30,7 @@ from PIL import (
 )
 
 from toonvid.errors import SourceError
+from toonvid.ffmpeg.color import HDR_TRANSFERS, WIDE_PRIMARIES
 from toonvid.reading.container import frame_too_large_error
 from toonvid.reading.icc_profile import to_srgb
 from toonvid.reading.options import DecodeOptions
@@ -49,6 +51,11 @@ _THUMBNAIL_IFD = 1
 # EXIF tags that say how the source's own pixels are stored, which is not how the target's are.
 _STALE_EXIF = (*range(0x0100, 0x0104), 0x0106, 0x0111, 0x0115, 0x0116, 0x0117, 0x011C, 0x0142)
 _STALE_EXIF = (*_STALE_EXIF, *range(0x0143, 0x0146), 0x0153, 0x8773, 0x02BC, 0x83BB, 0x8649)
+_HEIF_HEAD_BYTES = 2**16  # hold the properties of a HEIF file
+# White, red, green and blue of sRGB in the units of PNG's cHRM chunk, 1/100,000.
+_SRGB_CHROMATICITIES = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
+_CHROMATICITY_TOLERANCE = 1000
+_LEFT_TO_FFMPEG_IF_WIDE = (PngImagePlugin.PngImageFile, AvifImagePlugin.AvifImageFile)
 _LEAST_DELAY_MS = 10  # shorter delays mean "as fast as possible"; programs show 100 ms then
 _USUAL_DELAY_MS = 100
 
@@ -164,7 +171,13 @@ def open_image_file(name: str, options: DecodeOptions) -> StillOrAnimation | Non
         image = plugin(BytesIO(data))
         if image.width * image.height > options.max_pixels:
             raise frame_too_large_error(name, *image.size, options.max_pixels)
-        return StillOrAnimation(name, image)
+        is_wide = has_wide_colors(data)
+        if is_wide and plugin in _LEFT_TO_FFMPEG_IF_WIDE and b"grid" not in data[:_HEIF_HEAD_BYTES]:
+            return None
+        opened = StillOrAnimation(name, image)
+        if is_wide:
+            opened.notices.append("its HDR or wide colors are taken for standard ones")
+        return opened
     except SourceError:
         raise
     except Exception as error:  # decoders raise anything on damaged files
@@ -174,6 +187,34 @@ def open_image_file(name: str, options: DecodeOptions) -> StillOrAnimation | Non
         raise SourceError(
             f"{name} is a HEIC image that libheif cannot read ({error}); save it as JPEG or PNG"
         ) from error
+
+
+def has_wide_colors(data: bytes) -> bool:
+    """Whether a PNG or HEIF file states colors beyond sRGB without an ICC profile.
+
+    FFmpeg's decoders read these statements and libswscale maps such colors; Pillow does neither.
+    """
+    if data.startswith(b"\x89PNG"):
+        head = data[: data.find(b"IDAT")]
+        if (place := head.find(b"cICP")) >= 0:
+            return _is_wide(head[place + 4], head[place + 5])
+        place = head.find(b"cHRM")
+        if place < 0 or b"iCCP" in head or b"sRGB" in head:
+            return False
+        stated = struct.unpack_from(">8I", head, place + 4)
+        return any(
+            abs(value - own) > _CHROMATICITY_TOLERANCE
+            for value, own in zip(stated, _SRGB_CHROMATICITIES, strict=True)
+        )
+    head = data[:_HEIF_HEAD_BYTES]
+    place = head.find(b"colrnclx")
+    if head[4:8] != b"ftyp" or place < 0 or b"colrprof" in head:
+        return False
+    return _is_wide(*struct.unpack_from(">HH", head, place + 8))
+
+
+def _is_wide(primaries: int, transfer: int) -> bool:
+    return primaries in WIDE_PRIMARIES or transfer in HDR_TRANSFERS
 
 
 def _read_image(path: Path) -> bytes | None:

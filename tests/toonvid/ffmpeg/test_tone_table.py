@@ -55,7 +55,7 @@ def test_a_table_gives_the_colors_of_libswscale():
 def test_a_table_is_computed_once_and_kept(own_folder, monkeypatch):
     computed = []
 
-    def grid(small: av.VideoFrame) -> np.ndarray:
+    def grid(small: av.VideoFrame, _: tuple[str, ...]) -> np.ndarray:
         computed.append(small)
         assert (small.width, small.height) == (33 * 33, 33)
         levels = np.linspace(0, 1, 33)
@@ -74,7 +74,7 @@ def test_a_table_is_computed_once_and_kept(own_folder, monkeypatch):
 
 
 def test_the_brightness_of_the_screen_belongs_to_the_table(own_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(tone_table, "_mapped_grid", lambda _: np.zeros((33, 33, 33, 3)))
+    monkeypatch.setattr(tone_table, "_mapped_grid", lambda *_: np.zeros((33, 33, 33, 3)))
     paths = set()
     for nits in (1000, 4000, None):
         source = tmp_path / f"{nits}.mp4"
@@ -97,7 +97,7 @@ def test_the_brightness_of_the_screen_belongs_to_the_table(own_folder, tmp_path,
 def test_without_a_place_for_tables_colors_are_mapped_all_the_same(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setattr(tone_table, "tone_table_folder", lambda: tmp_path / "file" / "tables")
-    monkeypatch.setattr(tone_table, "_mapped_grid", lambda _: np.zeros((33, 33, 33, 3)))
+    monkeypatch.setattr(tone_table, "_mapped_grid", lambda *_: np.zeros((33, 33, 33, 3)))
     assert find_tone_table(hdr_frame()) is None
 
 

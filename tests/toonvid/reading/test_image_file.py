@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import struct
 import subprocess
 import sys
+import zlib
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -15,6 +18,7 @@ from support.icc import exchanged_profile, gray_profile, srgb_profile
 
 from toonvid.errors import SourceError
 from toonvid.reading.decoder import VideoDecoder
+from toonvid.reading.image_file import has_wide_colors
 from toonvid.reading.options import DecodeOptions
 from toonvid.video import Frame, VideoInfo
 
@@ -292,6 +296,40 @@ def test_avif_keeps_its_alpha(tmp_path):
     Image.fromarray(pixels).save(source, quality=100)
     _, [frame], _ = read(source)
     assert frame.alpha is not None and abs(int(frame.alpha[16, 16]) - 99) <= 2
+
+
+P3_CHROMATICITIES = (31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)
+
+
+@pytest.mark.parametrize("chunk", ["cICP", "cHRM"])
+def test_wide_colors_of_a_png_without_a_profile_are_mapped(chunk, tmp_path):
+    source = tmp_path / "source.png"
+    Image.fromarray(bars()).save(source)
+    data = source.read_bytes()
+    is_code_points = chunk == "cICP"  # Display P3 with the curve of sRGB, RGB, full range
+    body = bytes([12, 13, 0, 1]) if is_code_points else struct.pack(">8I", *P3_CHROMATICITIES)
+    named = chunk.encode() + body
+    added = struct.pack(">I", len(body)) + named + struct.pack(">I", zlib.crc32(named))
+    source.write_bytes(data[:33] + added + data[33:])
+    _, [frame], notices = read(source)
+    assert notices == ["wide gamut is mapped to BT.709"]
+    assert middles(frame.pixels)[3].tolist() == pytest.approx([128] * 3, abs=3)
+    standard = struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
+    assert not has_wide_colors(data[:33] + bytes(4) + b"cHRM" + standard + data[33:])
+    assert not has_wide_colors(data)
+
+
+def test_hdr_avif_is_tone_mapped(tmp_path):
+    source = tmp_path / "source.avif"
+    with av.open(str(source), "w") as target:
+        stream = target.add_stream("libsvtav1", rate=1)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p10le"
+        context = stream.codec_context
+        context.colorspace, context.color_primaries, context.color_trc = 9, 9, 16
+        target.mux(stream.encode(av.VideoFrame(64, 64, "yuv420p10le")))
+        target.mux(stream.encode(None))
+    _, frames, notices = read(source)
+    assert notices == ["HDR (PQ) is tone-mapped to BT.709"] and len(frames) == 1
 
 
 def test_images_with_many_texts_are_read_in_linear_time(tmp_path):
