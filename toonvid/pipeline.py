@@ -34,6 +34,7 @@ from toonvid.writing.options import EncodeOptions
 CHANGED = "it was changed while it was read"
 """Damage of a source whose file was written to during the conversion."""
 DEPTH = 4  # frames between two stages: enough to hide a slow one, few enough for little memory
+_BYTES_BETWEEN_STAGES = 2**27  # fewer frames where they are large: one of 8K
 
 
 @dataclass(frozen=True)
@@ -219,9 +220,10 @@ def run_stages(
         Stage -> seconds in which it was at work: decode, stylize, encode.
     """
     encode_seconds = 0.0
+    depth = frames_between_stages(decoder.info.width, decoder.info.height)
     with (
-        closing(prefetch(frames, DEPTH, decoder.interrupt)) as decoded,
-        closing(prefetch(stylize(decoded), DEPTH, decoder.interrupt)) as stylized,
+        closing(prefetch(frames, depth, decoder.interrupt)) as decoded,
+        closing(prefetch(stylize(decoded), depth, decoder.interrupt)) as stylized,
     ):
         for part, numbered in groupby(stylized, key=lambda pair: pair[0]):
             cartoons = (cartoon for _, cartoon in numbered)
@@ -238,6 +240,11 @@ def run_stages(
         "stylize": stylized.working_seconds - decoded.waiting_seconds,
         "encode": encode_seconds,
     }
+
+
+def frames_between_stages(width: int, height: int) -> int:
+    """Return how many frames of a size in pixels may wait between two stages; at least 1."""
+    return max(1, min(DEPTH, _BYTES_BETWEEN_STAGES // (3 * width * height)))
 
 
 def end_seconds(frame: Frame) -> float:

@@ -167,3 +167,11 @@ def small_queue(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "toonvid.reading.probe.PacketQueue", lambda source: PacketQueue(source, limit_bytes=50_000)
     )
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [((64, 48), 4), ((3840, 2160), 4), ((7680, 4320), 1), ((11000, 11000), 1)],
+)
+def test_frames_between_stages_are_bounded_by_their_bytes(size, expected):
+    assert pipeline.frames_between_stages(*size) == expected

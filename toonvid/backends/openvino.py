@@ -37,6 +37,7 @@ _MAX_COMPILED_SHAPES = 2  # for each hint; the smaller batch at a video's end is
 # every layer. Each frame in flight holds all its feature maps, so beyond this number threads share
 # frames instead.
 _MAX_IN_FLIGHT = 4
+_LARGEST_IN_FLIGHT_BYTES = 2**26  # larger frames, above 22 megapixels, are run one by one
 
 _ON_SINGLE_VALUES = ("Add", "Clamp", "Convert", "Maximum", "Minimum", "Multiply", "Round")
 """Types of operations whose result for a value depends on no other one."""
@@ -96,7 +97,12 @@ class OpenVINOBackend:
         """See `toonvid.backends.Backend.stream`."""
         inputs = self._control_inputs(controls)
         iterator = iter(batches)
-        first = list(islice(iterator, 2))
+        first = list(islice(iterator, 1))
+        if first and first[0].nbytes > _LARGEST_IN_FLIGHT_BYTES:
+            for frames in chain(iter([first.pop()]), iterator):
+                yield self.run(frames, controls)
+            return
+        first += islice(iterator, 1)
         if len(first) < 2:  # a still image: not worth compiling for throughput too
             yield from (self.run(frames, controls) for frames in first)
             return

@@ -29,6 +29,9 @@ from toonvid.writing.options import EncodeOptions
 from toonvid.writing.rgb_input import is_full_range, rgb_image, tag_colors, written_color
 
 _GUESSED_FRAME_RATE = Fraction(25)  # where the source states none; the pts alone count
+# x264 holds the frames that it looks ahead to, and those of its threads.
+_MOST_PIXELS_WITH_LOOKAHEAD = 2**25  # 8K has fewer
+_LITTLE_MEMORY_X264 = "rc-lookahead=0:mbtree=0:bframes=0:ref=1:sliced-threads=1"
 _BIT_RATE_TOLERANCE = 128000  # bits per second
 
 
@@ -162,7 +165,7 @@ class Encoder:
         context.flags |= Flags.frame_duration  # packets keep the durations of their frames
         # FFmpeg's default of 200 kbit/s would rule codecs that know no constant quality.
         context.bit_rate, context.bit_rate_tolerance = 0, _BIT_RATE_TOLERANCE
-        context.options = self._codec_options()
+        context.options = self._codec_options(pixels=size[0] * size[1])
         tag_colors(context, color, full_range)
         try:
             context.open()
@@ -200,8 +203,10 @@ class Encoder:
             context.flags |= Flags.global_header
         return context
 
-    def _codec_options(self) -> dict[str, str]:
+    def _codec_options(self, pixels: int) -> dict[str, str]:
         options = self.codec.options()
+        if self.codec.name == "libx264" and pixels > _MOST_PIXELS_WITH_LOOKAHEAD:
+            options["x264-params"] += f":{_LITTLE_MEMORY_X264}"
         if self.format.container == "mpegts":
             # B-frames are decoded before they are shown. The first packet's dts would be negative,
             # which MPEG-TS cannot store: FFmpeg would shift all streams.

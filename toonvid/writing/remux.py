@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, islice
 
 import av
 from av.audio.stream import AudioStream
@@ -63,6 +63,10 @@ _STALE_TAGS = {
     "number_of_bytes",
     "alpha_mode",  # true only of packets with an opacity, for which FFmpeg writes it
 }
+
+
+# FFmpeg searches its list of tags for each one that is added. Real files have dozens.
+_MOST_TAGS = 1000
 
 
 @dataclass
@@ -146,6 +150,8 @@ class Remuxer:
         self._covers = [cover for cover in auxiliary.covers if cover.stream_index in self._routes]
         self._shares_ticks = FormatFlags.ts_nonstrict in FormatFlags(target.format.flags)
         target.metadata.update(kept_tags(auxiliary.metadata))
+        if len(auxiliary.metadata) > _MOST_TAGS:
+            self.notices.append(f"{_MOST_TAGS} of {len(auxiliary.metadata)} metadata tags are kept")
         if auxiliary.chapters:
             target.set_chapters(list(auxiliary.chapters))
 
@@ -253,10 +259,10 @@ class Remuxer:
 
 
 def kept_tags(metadata: dict[str, str]) -> dict[str, str]:
-    """Return the tags that are as true of the target as of the source."""
+    """Return the tags that are as true of the target as of the source, a thousand at most."""
     return {
         name: value
-        for name, value in metadata.items()
+        for name, value in islice(metadata.items(), _MOST_TAGS)
         if name.lower().split("-")[0] not in _STALE_TAGS and not name.startswith("_STATISTICS")
     }
 

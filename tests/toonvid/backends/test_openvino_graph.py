@@ -6,7 +6,10 @@ import numpy as np
 import openvino as ov
 import pytest
 from openvino import opset13
+from support.tiny_engines import identity_engine
 
+from toonvid.backends import open_backend
+from toonvid.backends import openvino as openvino_backend
 from toonvid.backends.openvino import _move_bytes
 
 
@@ -71,3 +74,13 @@ def test_frames_are_moved_before_they_are_converted() -> None:
         if node.get_type_name() in ("Convert", "Reshape", "Transpose")
     ]
     assert order == ["Reshape", "Transpose", "Convert"]
+
+
+def test_large_frames_are_run_one_by_one(tmp_path, monkeypatch) -> None:
+    engine = identity_engine(tmp_path)
+    batches = [np.full((1, 8, 8, 3), value, np.uint8) for value in range(5)]
+    monkeypatch.setattr(openvino_backend, "_LARGEST_IN_FLIGHT_BYTES", 100)
+    with open_backend(engine, "openvino", precision="f32") as backend:
+        found = list(backend.stream(batches))
+        assert not backend._compiled["THROUGHPUT"]  # where several frames are in flight
+    assert [int(cartoons[0, 0, 0, 0]) for cartoons in found] == list(range(5))

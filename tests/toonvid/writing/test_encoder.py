@@ -12,6 +12,7 @@ from support.clips import decoded, first_frame, frame_times, moving_frames, only
 
 from toonvid.errors import TargetError
 from toonvid.video import Frame, VideoInfo
+from toonvid.writing import encoder as encoder_module
 from toonvid.writing.codec import Codec
 from toonvid.writing.encoder import Encoder
 from toonvid.writing.muxer import write_video
@@ -147,3 +148,20 @@ def test_a_higher_crf_gives_a_smaller_file(tmp_path):
         write_frames(target, images, EncodeOptions(crf=crf))
         sizes.append(target.stat().st_size)
     assert sizes[0] > 2 * sizes[1]
+
+
+def test_frames_beyond_8k_are_encoded_without_lookahead(tmp_path, monkeypatch):
+    given = frames(moving_frames(20))
+
+    def frames_held() -> int:
+        """How many frames go in before the first packet comes out."""
+        opened = Encoder(tmp_path / "target.mp4", INFO)
+        opened.open(given[0])
+        for count, frame in enumerate(given, 1):
+            if opened.encode(frame):
+                return count
+        return len(given) + 1
+
+    assert frames_held() > 5
+    monkeypatch.setattr(encoder_module, "_MOST_PIXELS_WITH_LOOKAHEAD", 64 * 48 - 1)
+    assert frames_held() <= 2

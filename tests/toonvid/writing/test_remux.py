@@ -473,3 +473,10 @@ def test_image_of_a_video_with_audio_holds_the_image_alone(tmp_path, toon):
     source = Clip(moving_frames(1), audio=(Tone(),)).write(tmp_path / "source.mp4")
     done = toon(source, "target.png")
     assert kinds(done.target) == [("video", "png")]
+
+
+def test_a_thousand_tags_are_kept_and_a_note_says_how_many_there_were(tmp_path, toon):
+    source = Clip(metadata={f"key{n}": "value" for n in range(1500)}).write(tmp_path / "a.mkv")
+    done = toon(source, "target.mkv")
+    assert any(f"1000 of {1500 + 1} metadata tags are kept" in n for n in done.notices)
+    assert 990 <= len(metadata(done.target)) <= 1005
