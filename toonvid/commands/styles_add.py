@@ -168,11 +168,13 @@ def add(
     from toonvid.importing.families import FAMILIES as known_families
     from toonvid.importing.import_style import ImportOptions, import_style, style_name
     from toonvid.importing.read_candidate import read_candidate
+    from toonvid.importing.trial_run import try_in_subprocess
 
     folder = user_engines()
     style = name or style_name(path)
     if not overwrite:
         _refuse_existing(folder, style)
+    try_in_subprocess(path)
     candidate = read_candidate(path)
     _show_candidate(candidate)
     if sheet is not None:

@@ -4,6 +4,7 @@ In: an `.onnx` file, or what OpenVINO reads of TensorFlow. Out: an engine in the
 styles, with a card. The doors are `read_candidate.read_candidate` and `import_style.import_style`.
 
     source_file       reads a file, and refuses what may do harm
+    trial_run         does so in another process first, with limits on memory and time
     prepare_graph     current operators, one input, one output
     facts, sizes      what the graph says: layout, ranges, frame sizes
     families          what it does not say, for known families of networks

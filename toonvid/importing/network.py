@@ -25,6 +25,7 @@ from toonvid.video import Pixels
 Layout: TypeAlias = Literal["NCHW", "NHWC"]
 Floats: TypeAlias = NDArray[np.float32]
 
+_FAR = 1e6  # beyond every range, at both ends
 _CONVOLUTIONS = ("Convolution", "GroupConvolution")
 _TRANSPOSED = ("ConvolutionBackpropData", "GroupConvolutionBackpropData")
 
@@ -125,7 +126,8 @@ class Reading:
         scale, offset = SCALES[self.output_range]
         by_row = values.transpose(0, 2, 3, 1) if values.shape[1] == 3 else values
         ordered = by_row[..., ::-1] if self.order == "bgr" else by_row
-        levels = (np.nan_to_num(ordered) - np.float32(offset)) * np.float32(scale)
+        finite = np.clip(np.nan_to_num(ordered), -_FAR, _FAR)  # so that nothing overflows below
+        levels = (finite - np.float32(offset)) * np.float32(scale)
         return np.ascontiguousarray(np.clip(np.rint(levels), 0, 255).astype(np.uint8))
 
 
@@ -147,7 +149,7 @@ def _explained(what: str) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        raise EngineError(f"the network {what} in OpenVINO: {one_line(error, 'last')}") from error
+        raise EngineError(f"its network {what} in OpenVINO: {one_line(error, 'last')}") from error
 
 
 def _multiply_adds(node: ov.Node) -> int:

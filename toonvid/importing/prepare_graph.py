@@ -114,8 +114,16 @@ def refuse_huge_results(model: ModelProto, input_shape: tuple[int, ...]) -> None
         side.Clear()
         side.dim_value = size
     the_output(tried).type.tensor_type.ClearField("shape")
+    # Without values first: the second step computes shapes that are made of shapes, and would fill
+    # the memory itself if one of them were huge.
+    for with_values in (False, True):
+        _refuse_huge_shapes(tried, input_shape, with_values)
+    _refuse_huge_constants(model)
+
+
+def _refuse_huge_shapes(model: ModelProto, input_shape: tuple[int, ...], with_values: bool) -> None:
     try:
-        inferred = shape_inference.infer_shapes(tried, data_prop=True)
+        inferred = shape_inference.infer_shapes(model, data_prop=with_values)
     except Exception as error:  # its C++ part raises several classes without a common base
         raise EngineError(f"its shapes do not fit together: {_last_line(error)}") from error
     for info in [*inferred.graph.value_info, *inferred.graph.output]:
@@ -125,7 +133,6 @@ def refuse_huge_results(model: ModelProto, input_shape: tuple[int, ...]) -> None
                 f"its tensor {show(info.name)} would have {math.prod(sides):,} values for an image"
                 f" of {'x'.join(map(str, input_shape))}"
             )
-    _refuse_huge_constants(model)
 
 
 def _refuse_huge_constants(model: ModelProto) -> None:

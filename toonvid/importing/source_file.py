@@ -65,6 +65,8 @@ def read_source(path: Path) -> ModelProto:
         raise EngineError(f"{path}: {error}") from error
     except onnx.checker.ValidationError as error:
         raise EngineError(f"{path} is not a valid ONNX file: {_first_line(error)}") from error
+    except ValueError as error:  # names that are no text, in a message of the checker too
+        raise EngineError(f"{path} is not an ONNX file, or is damaged") from error
     return model
 
 
