@@ -52,7 +52,9 @@ def to_float16(engine: ModelProto) -> ModelProto:
     converter = _Converter(inferred, floats)
     for node in graph.node:
         is_half = (
-            node.op_type in _HALF and id(node) not in kept and not node.name.startswith(WRAPPER)
+            node.op_type in _HALF
+            and node.output[0] not in kept
+            and not node.name.startswith(WRAPPER)
         )
         converter.add(node, is_half)
     converted = helper.make_model(
@@ -117,8 +119,8 @@ class _Converter:
         self.nodes.append(helper.make_node("Cast", [name], [target], name=target, to=kind))
 
 
-def _near_statistics(nodes: list[NodeProto]) -> set[int]:
-    """Find the nodes that compute and apply statistics: their `id`s.
+def _near_statistics(nodes: list[NodeProto]) -> set[str]:
+    """Find the nodes that compute and apply statistics, by the names of their first tensors.
 
     From an operator such as ReduceMean, operators on single values are followed in both directions:
     to the squares that are averaged, which overflow in float16, and to the division by the standard
@@ -129,13 +131,13 @@ def _near_statistics(nodes: list[NodeProto]) -> set[int]:
     for node in nodes:
         for name in node.input:
             takers.setdefault(name, []).append(node)
-    found: set[int] = set()
+    found: set[str] = set()
     waiting = [node for node in nodes if node.op_type in STATISTICS]
     while waiting:
         node = waiting.pop()
-        if id(node) in found:
+        if node.output[0] in found:
             continue
-        found.add(id(node))
+        found.add(node.output[0])
         around = [makers[name] for name in node.input if name in makers]
         around += [taker for name in node.output for taker in takers.get(name, [])]
         waiting += [each for each in around if each.op_type in _PER_VALUE]
