@@ -8,13 +8,16 @@ was checked.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
 import numpy as np
 
+from toonvid.backends.cartoon_check import find_difference, sample_for
 from toonvid.backends.contract import ControlValues, frames_failed
+from toonvid.backends.openvino import OpenVINOBackend
 from toonvid.backends.tensorrt.cuda import Cuda, OutOfMemoryError
 from toonvid.backends.tensorrt.inference import IN_FLIGHT, Inference
 from toonvid.backends.tensorrt.library import load_tensorrt
@@ -34,6 +37,8 @@ from toonvid.engine import Engine, Precision
 from toonvid.errors import BackendError, DeviceMissingError
 from toonvid.ffmpeg.nvidia import Gpu, NvidiaInfo, find_nvidia
 from toonvid.video import Pixels
+
+logger = logging.getLogger(__name__)
 
 # In pixels: sizes to recommend when memory is short.
 _SHORT_SIDES = (2160, 1440, 1080, 720, 540, 480, 360, 240)
@@ -73,6 +78,11 @@ class TensorRTBackend:
         self._key = plan_key(self._library, engine, chosen, target, DEFAULT_SIZE)
         self._gpu_and_driver = gpu_and_driver(self._gpu, nvidia)
         self._inference = self._open_plan()
+        try:
+            self._check_first_use()
+        except BaseException:
+            self._inference.close()
+            raise
 
     def run(self, frames: Pixels, controls: ControlValues | None = None) -> Pixels:
         """See `toonvid.backends.Backend.run`."""
@@ -129,6 +139,33 @@ class TensorRTBackend:
         return self._open(
             build_and_store(self._library, self.engine, self._key, self._cache).content
         )
+
+    def _check_first_use(self) -> None:
+        """Compare a frame with float32 on the CPU, the first time that a plan runs on this GPU.
+
+        TensorRT reports no error for a plan that draws black frames.
+
+        Raises:
+            BackendError: The cartoons differ.
+        """
+        if self._cache.has_passed(self._key, self._gpu_and_driver):
+            return
+        frames = sample_for(self.engine.card.multiple_of)
+        try:
+            cartoons = self.run(frames)
+            with OpenVINOBackend(self.engine, precision="f32") as processor:
+                wanted = processor.run(frames)
+        except BackendError as error:
+            # If the GPU fails, the first frame of the video says so, and its size.
+            logger.warning("the plan of %s was not checked: %s", self.engine.card.style, error)
+            return
+        if problem := find_difference(frames, cartoons, wanted):
+            raise BackendError(
+                f"TensorRT draws {self.engine.card.style} wrongly in {self.precision} on"
+                f" {self._gpu.name}: its cartoon is {problem}; use --precision f32, or"
+                " --backend openvino"
+            )
+        self._cache.store_passed(self._key, self._gpu_and_driver)
 
     def _open(self, plan: bytes) -> Inference:
         inference = Inference(self._library, self._cuda, self.engine)

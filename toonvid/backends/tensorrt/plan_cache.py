@@ -33,6 +33,7 @@ _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _BINARY = getattr(os, "O_BINARY", 0)  # without it, Windows would translate line ends
 _NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
 _NOT_BLOCKING = getattr(os, "O_NONBLOCK", 0)
+_PASSED = b"passed"
 _DIGEST_DIGITS = 16  # of the key's digest in a file's name; the whole key is in the file
 
 
@@ -154,6 +155,14 @@ class PlanCache:
         digest = hashlib.sha256(kernels).hexdigest().encode()
         return self._write(_kernels_name(key, gpu), digest + kernels)
 
+    def has_passed(self, key: PlanKey, gpu: str) -> bool:
+        """Whether a plan has drawn a frame rightly on a GPU with its driver."""
+        return self._read(self.folder / _passed_name(key, gpu)) == _PASSED
+
+    def store_passed(self, key: PlanKey, gpu: str) -> None:
+        """Note that a plan has drawn a frame rightly on a GPU with its driver."""
+        self._write(_passed_name(key, gpu), _PASSED)
+
     def _read(self, path: Path) -> bytes | None:
         """Return the content of a file that only this user can write; None for any other file."""
         try:
@@ -214,8 +223,16 @@ def _is_private(status: os.stat_result) -> bool:
 
 
 def _kernels_name(key: PlanKey, gpu: str) -> str:
+    return f"{_name_on(key, gpu)}.kernels"
+
+
+def _passed_name(key: PlanKey, gpu: str) -> str:
+    return f"{_name_on(key, gpu)}.checked"
+
+
+def _name_on(key: PlanKey, gpu: str) -> str:
     digest = hashlib.sha256(f"{key.file_name} {gpu}".encode()).hexdigest()
-    return f"{key.style}-{key.precision}-{digest[:_DIGEST_DIGITS]}.kernels"
+    return f"{key.style}-{key.precision}-{digest[:_DIGEST_DIGITS]}"
 
 
 def _modification_time(path: Path) -> float:

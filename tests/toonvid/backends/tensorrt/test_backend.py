@@ -19,7 +19,12 @@ from support.simulated_gpu import (
     SimulatedKernels,
     simulated_runtime,
 )
-from support.tiny_engines import controlled_cartoon, controlled_engine, negative_engine
+from support.tiny_engines import (
+    controlled_cartoon,
+    controlled_engine,
+    identity_engine,
+    negative_engine,
+)
 
 from toonvid.backends import open_backend
 from toonvid.backends.tensorrt import backend as backend_module
@@ -323,3 +328,40 @@ def test_missing_cuda_bindings_are_an_error_that_names_the_command(monkeypatch):
     monkeypatch.setattr(cuda, "import_module", missing)
     with pytest.raises(DeviceMissingError, match=r"cuda-bindings is missing: pip install"):
         cuda.Cuda(0, NvidiaInfo((GPU,), 13000))
+
+
+def test_a_plan_that_draws_black_frames_is_refused_at_its_first_use(
+    simulate, tmp_path, monkeypatch
+):
+    simulated = simulate()
+
+    def draw_black(self, number):
+        [stream] = [stream for stream in simulated.streams if int(stream) == number]
+        target = simulated.view(self.addresses["cartoon"], self.shape)
+        simulated.enqueue(stream, lambda: target.fill(0))
+        return True
+
+    monkeypatch.setattr(SimulatedContext, "execute_async_v3", draw_black)
+    for _ in range(2):  # not only the first time
+        with pytest.raises(BackendError, match="wrongly in f32 on NVIDIA .*: its cartoon is black"):
+            open_negative(tmp_path)
+    assert not simulated.blocks
+    assert not simulated.streams
+
+
+def test_a_plan_far_from_float32_on_the_cpu_is_refused(simulate, tmp_path):
+    simulate()
+    engine = identity_engine(tmp_path)  # of which the simulated plan draws the negative
+    with pytest.raises(BackendError, match=r"far from f32 \(by .* levels on average\)"):
+        open_backend(engine, "tensorrt", precision="f32")
+
+
+def test_a_plan_is_checked_once_on_a_gpu(simulate, tmp_path, monkeypatch):
+    simulate()
+    with open_negative(tmp_path):
+        pass
+    assert [path.suffix for path in plan_folder().glob("*.checked")] == [".checked"]
+    monkeypatch.setattr(backend_module, "OpenVINOBackend", None)  # which would be called
+    with open_negative(tmp_path) as backend:
+        frames = make_frames(1, 8, 6)
+        assert np.array_equal(backend.run(frames), 255 - frames)
