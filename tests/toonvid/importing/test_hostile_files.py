@@ -12,6 +12,7 @@ from support.run_toonvid import run_here
 from support.small_networks import constant, inverting, network, save
 
 from toonvid.errors import EngineError
+from toonvid.importing import trial_run
 from toonvid.importing.prepare_graph import refuse_huge_results
 from toonvid.importing.source_file import read_source
 from toonvid.importing.trial_run import try_in_subprocess
@@ -197,12 +198,21 @@ def shape_by_exponent(exponent: float) -> onnx.ModelProto:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux only")
-def test_what_is_only_found_by_computing_ends_another_process(tmp_path, capsys: Capsys):
+def test_what_is_only_found_by_computing_ends_another_process(
+    tmp_path, monkeypatch, capsys: Capsys
+):
+    monkeypatch.setattr(trial_run, "try_in_subprocess", try_in_subprocess)
     path = save(shape_by_exponent(30), tmp_path / "bomb.onnx")
     ended = run_here(capsys, "styles", "add", path, *CHOICES)
     assert ended.code == 1
     assert str(path) in ended.err
     assert len(ended.err.strip().splitlines()) == 1
+
+
+def test_a_good_file_passes_in_the_other_process(tmp_path, monkeypatch, capsys: Capsys):
+    monkeypatch.setattr(trial_run, "try_in_subprocess", try_in_subprocess)
+    path = save(inverting(), tmp_path / "good.onnx")
+    assert run_here(capsys, "styles", "add", path, *CHOICES).code == 0
 
 
 def test_a_file_that_takes_too_long_is_refused(tmp_path):

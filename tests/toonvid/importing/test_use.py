@@ -1,0 +1,137 @@
+"""An imported style is used as any other: convert, live, bench, styles try, plans."""
+
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from support.cartoonizers import BUILDERS
+from support.run_toonvid import run_here
+from support.small_networks import save
+
+from toonvid.backends.tensorrt import plan as plans
+from toonvid.bench.demo_scene import draw_scene
+from toonvid.engine import find_engine
+from toonvid.ffmpeg.nvidia import NvidiaInfo
+
+Capsys = pytest.CaptureFixture[str]
+
+with_tensorrt = pytest.mark.skipif(
+    find_spec("tensorrt_rtx") is None or find_spec("tensorrt") is not None,
+    reason="needs TensorRT-RTX, and no other TensorRT",
+)
+
+
+@pytest.fixture
+def hayao(tmp_path: Path, capsys: Capsys) -> str:
+    """The stand-in of AnimeGANv2, added."""
+    path = save(BUILDERS["animeganv2"](11), tmp_path / "hayao.onnx")
+    assert run_here(capsys, "styles", "add", path, "--as", "animeganv2").code == 0
+    return "hayao"
+
+
+@pytest.mark.parametrize(
+    "options", [(), ("--steady", "0"), ("--strength", "0.5"), ("--keep-color", "--size", "32p")]
+)
+def test_clips_are_converted(options, hayao, scene_video, tmp_path, capsys: Capsys):
+    target = tmp_path / "t.mp4"
+    ended = run_here(capsys, "convert", scene_video, "-o", target, "--style", hayao, *options)
+    assert ended.code == 0, ended.err
+    with av.open(str(target)) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        assert len(container.streams.audio) == 1
+    assert len(frames) == 12
+    assert frames[0].shape == ((32, 48, 3) if "--size" in options else (64, 96, 3))
+    assert frames[0].std() > 10
+
+
+def test_the_license_is_printed_with_v(hayao, scene_video, tmp_path, capsys: Capsys):
+    command = ("convert", scene_video, "-o", tmp_path / "t.mp4", "--style", hayao)
+    line = f"License of style {hayao}: not stated (imported: hayao.onnx, SHA-256 "
+    assert line not in run_here(capsys, *command).err
+    assert line in run_here(capsys, *command, "-v", "-y").err
+    live = ("live", scene_video, "--headless", "--style", hayao, "--seconds", "0.5")
+    assert line in run_here(capsys, *live, "-v").err
+    assert line not in run_here(capsys, *live).err
+
+
+def test_it_is_on_the_sheet_of_all_styles(hayao, scene_video, tmp_path, capsys: Capsys):
+    ended = run_here(capsys, "styles", "try", scene_video, "-o", tmp_path / "all.png")
+    assert ended.code == 0, ended.err
+    assert f", {hayao}, " in ended.out
+
+
+def test_a_bench_measures_it(hayao, capsys: Capsys):
+    options = ("--size", "64x64", "--rounds", "1", "--seconds", "0.5")
+    ended = run_here(capsys, "bench", "--style", hayao, "--json", *options)
+    assert ended.code == 0, ended.err
+    assert json.loads(ended.out)
+
+
+def test_slow_networks_say_which_size_helps(hayao, capsys: Capsys):
+    from toonvid.commands.styles_add import _describe_rate
+    from toonvid.importing.import_style import ImportedStyle
+
+    engine = find_engine(hayao)
+    slow = _describe_rate(ImportedStyle(engine, 20.0, 256 * 256, is_fixed_size=False))
+    assert "about 1.4 frames per second at 1280x720 here" in slow
+    assert slow.endswith("That is slow: --size 240p makes it about 12.8.")
+    fast = _describe_rate(ImportedStyle(engine, 200.0, 256 * 256, is_fixed_size=False))
+    assert fast.endswith("about 14.2 frames per second at 1280x720 here, without the rest.")
+
+
+def test_int8_is_made_with_images(tmp_path, capsys: Capsys):
+    images = tmp_path / "images"
+    images.mkdir()
+    for at in range(8):
+        frame = av.VideoFrame.from_ndarray(draw_scene(72, 48, at * 2.0), format="rgb24")
+        with av.open(str(images / f"{at}.png"), "w") as container:
+            stream = container.add_stream("png", rate=1)
+            stream.width, stream.height, stream.pix_fmt = 72, 48, "rgb24"
+            container.mux([*stream.encode(frame), *stream.encode()])
+    (images / "notes.txt").write_text("no image")
+    path = save(BUILDERS["whitebox"](13), tmp_path / "w.onnx")
+    options = ("--as", "whitebox", "--calibration", images)
+    ended = run_here(capsys, "styles", "add", path, *options)
+    assert ended.code == 0, ended.err
+    card = find_engine("w").card
+    if "int8" in card.precisions:
+        assert card.metrics["int8_psnr_db"] >= 35
+    else:
+        assert "note: int8 is left out: its PSNR against f32 is " in ended.err
+    (images / "0.png").unlink()
+    few = run_here(capsys, "styles", "add", path, *options, "-y")
+    assert few.code == 1
+    assert "has 7 images that can be read; int8 needs 8" in few.err
+
+
+def test_an_engine_with_its_card_is_copied_as_before(hayao, styles_folder, tmp_path, capsys):
+    there = styles_folder / "hayao.onnx"
+    (tmp_path / "other").mkdir()
+    ended = run_here(capsys, "styles", "add", there, "-y")
+    assert (ended.code, ended.out) == (0, f"Added hayao to {styles_folder}\n")
+
+
+@with_tensorrt
+@pytest.mark.parametrize("family", BUILDERS)
+def test_plans_are_built(family, tmp_path, monkeypatch, capsys: Capsys):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(plans, "find_nvidia", lambda: NvidiaInfo(problem="there is no GPU"))
+    path = save(BUILDERS[family](9), tmp_path / f"{family}.onnx")
+    assert run_here(capsys, "styles", "add", path, "--as", family).code == 0
+    ended = run_here(capsys, "build", family)
+    assert ended.code == 0, ended.err
+    assert ended.out.count(f"Wrote {family} f16 for RTX") == 2
+
+
+def test_an_image_is_drawn_from_python(hayao):
+    import toonvid
+
+    image = draw_scene(50, 40, 1.0)
+    cartoon = toonvid.stylize(image, style=hayao)
+    assert cartoon.shape == image.shape
+    assert np.abs(cartoon.astype(int) - image).mean() > 10
