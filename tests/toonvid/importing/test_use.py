@@ -1,8 +1,7 @@
-"""An imported style is used as any other: convert, live, bench, styles try, plans."""
+"""An imported style is used as any other: convert, live, styles try, Python, plans."""
 
 from __future__ import annotations
 
-import json
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -63,13 +62,6 @@ def test_it_is_on_the_sheet_of_all_styles(hayao, scene_video, tmp_path, capsys: 
     ended = run_here(capsys, "styles", "try", scene_video, "-o", tmp_path / "all.png")
     assert ended.code == 0, ended.err
     assert f", {hayao}, " in ended.out
-
-
-def test_a_bench_measures_it(hayao, capsys: Capsys):
-    options = ("--size", "64x64", "--rounds", "1", "--seconds", "0.5")
-    ended = run_here(capsys, "bench", "--style", hayao, "--json", *options)
-    assert ended.code == 0, ended.err
-    assert json.loads(ended.out)
 
 
 def test_slow_networks_say_which_size_helps(hayao, capsys: Capsys):
