@@ -67,6 +67,8 @@ class Progress:
     """Seconds of the video that they cover."""
     kept_seconds: float = 0.0
     """Seconds of the video in finished segments, which a later run need not make again."""
+    video_bytes: int = 0
+    """Bytes of the video that the frames written so far take, about."""
     missing_bytes: int = 0
     """Bytes that the disk lacks for the rest, as far as can be told."""
 
@@ -171,7 +173,14 @@ def convert(
             video_seconds = end_seconds(frame)
             first_frame_seconds = first_frame_seconds or time.perf_counter() - began
             if on_progress is not None:
-                on_progress(Progress(decoder.info, encoder.frame_count, video_seconds))
+                on_progress(
+                    Progress(
+                        decoder.info,
+                        encoder.frame_count,
+                        video_seconds,
+                        video_bytes=encoder.expected_bytes,
+                    )
+                )
 
         stage_seconds = run_stages(
             decoder=decoder,

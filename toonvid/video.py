@@ -100,6 +100,8 @@ class VideoInfo:
     """Width of a pixel over its height, as displayed."""
     color: ColorTags = BT709
     """Tags for the target: the source's own, or the nearest ones that the target can hold."""
+    audio_bit_rate: int = 0
+    """Bits per second of all audio streams together, as far as the source states them."""
     is_image: bool = False
     """Whether the source is a still image."""
     is_animated_image: bool = False

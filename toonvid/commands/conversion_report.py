@@ -6,6 +6,7 @@ Messages go to standard error; JSON and `--status` go to standard output. Nothin
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
@@ -31,6 +32,7 @@ from toonvid.errors import TargetError, ToonvidError
 
 if TYPE_CHECKING:
     from toonvid.backends import Backend
+    from toonvid.bench.forecast import Forecast
     from toonvid.ffmpeg.hardware import Decoding
     from toonvid.pipeline import Conversion, Progress
     from toonvid.writing.options import EncodeOptions
@@ -43,6 +45,8 @@ FAILED = 1
 DAMAGED_SOURCE = 4
 
 _MEGABYTE = 10**6
+_FORECAST_AFTER_SECONDS = 2.0
+_LONG_SECONDS = 30.0  # a conversion that takes less is over before its forecast is read
 
 
 class ConversionReport:
@@ -86,7 +90,7 @@ class ConversionReport:
         """
         from toonvid.resume.eligibility import why_in_one_go
 
-        watchers = [self._full_disk_warning()]
+        watchers = [self._full_disk_warning(), self._forecast_note(job)]
         reason = why_in_one_go(job.source, job.target, encoding)
         with ExitStack() as stack:
             if self.level > QUIET and self._console.is_terminal:
@@ -131,6 +135,48 @@ class ConversionReport:
                 )
 
         return watch
+
+    def _forecast_note(self, job: PlannedConversion) -> Callable[[Progress], None]:
+        """Make a callback that says once how long a long conversion will take."""
+        from toonvid.bench.forecast import forecast_progress
+
+        began: float | None = None
+        first_frame = 0
+        is_said = False
+
+        def watch(progress: Progress) -> None:
+            nonlocal began, first_frame, is_said
+            now = time.perf_counter()
+            if began is None:
+                began, first_frame = now, progress.frames
+            if is_said or progress.info.is_image or now - began < _FORECAST_AFTER_SECONDS:
+                return
+            expected = forecast_progress(progress, progress.frames - first_frame, now - began)
+            if expected is None:
+                return
+            is_said = True
+            remaining = (expected.frames - progress.frames) / expected.rate
+            if remaining >= _LONG_SECONDS:
+                self._say(f"{job.source}: {describe_forecast(expected, remaining)}", "dim")
+
+        return watch
+
+    def show_forecast(self, job: PlannedConversion, expected: Forecast) -> None:
+        """Print how long a conversion would take, and how large its target would be."""
+        if self.as_json:
+            print_json(
+                {
+                    "source": job.source,
+                    "target": job.target,
+                    "frames": expected.frames,
+                    "frames_per_second": expected.rate,
+                    "seconds": expected.seconds,
+                    "target_bytes": expected.target_bytes,
+                }
+            )
+            return
+        line = describe_forecast(expected, expected.seconds)
+        say(output_console(), f"{job.source} -> {job.target}: {line}")
 
     def show_unfinished(self, job: PlannedConversion) -> None:
         """Print how to resume a stopped conversion, if any of its segments are kept."""
@@ -211,6 +257,21 @@ class ConversionReport:
     def _say(self, line: str, style: str | None = None) -> None:
         if self.level > QUIET:
             say(self._console, line, style)
+
+
+def describe_forecast(expected: Forecast, seconds: float) -> str:
+    """Say in one line how long a conversion takes and how large its target gets.
+
+    Args:
+        expected: The forecast.
+        seconds: How long it takes from now on.
+    """
+    megabytes = max(1, round(expected.target_bytes / _MEGABYTE))
+    return (
+        f"{count(expected.frames, 'frame')} of {expected.info.width}x{expected.info.height} at"
+        f" about {expected.rate:.3g} per second take about {format_duration(seconds)} and"
+        f" {megabytes} MB"
+    )
 
 
 def show_status(target: str, as_json: bool) -> None:

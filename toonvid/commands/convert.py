@@ -96,6 +96,15 @@ def convert(
             rich_help_panel=OUTPUT_PANEL,
         ),
     ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Try some seconds of each video, say how long it would take and how large the"
+            " target would be, and write nothing.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
+    ] = False,
     style: Style = DEFAULT_STYLE,
     strength: Strength = _STYLIZING.strength,
     ink: Ink = _STYLIZING.ink,
@@ -285,7 +294,7 @@ def convert(
             skips_finished=is_batch and not overwrite and not restart,
             resumes=not overwrite and not restart,
         )
-        exit_codes = [_convert_one(job, run) for job in jobs]
+        exit_codes = [(_forecast_one if dry_run else _convert_one)(job, run) for job in jobs]
     report.show_total(exit_codes)
     if any(exit_codes):
         raise typer.Exit(exit_codes[0] if len(exit_codes) == 1 else FAILED)
@@ -304,6 +313,21 @@ class _Run:
     """Whether sources are skipped whose targets an earlier run has finished."""
     resumes: bool
     """Whether the command may be one that was killed."""
+
+
+def _forecast_one(job: PlannedConversion, run: _Run) -> int:
+    """Forecast the conversion of one source and give its exit code."""
+    from toonvid.bench.forecast import forecast
+
+    try:
+        expected = forecast(job.source, job.target, run.backend, run.options)
+    except ToonvidError as error:
+        if run.is_single:
+            raise
+        run.report.show_failure(job, error)
+        return FAILED
+    run.report.show_forecast(job, expected)
+    return 0
 
 
 def _convert_one(job: PlannedConversion, run: _Run) -> int:

@@ -187,8 +187,15 @@ class MissingSegments:
 
     def _report(self, finished: Progress, new_frames: int) -> None:
         if self._on_progress is not None:
-            frames = finished.frames + new_frames
-            self._on_progress(replace(finished, frames=frames, video_seconds=self._end_seconds))
+            new_bytes = self._encoder.expected_bytes if new_frames else 0
+            self._on_progress(
+                replace(
+                    finished,
+                    frames=finished.frames + new_frames,
+                    video_seconds=self._end_seconds,
+                    video_bytes=finished.video_bytes + new_bytes,
+                )
+            )
 
     def _finished_progress(self) -> Progress:
         """Return how far the finished segments reach."""
@@ -198,6 +205,7 @@ class MissingSegments:
             frames=folder.finished_frames,
             video_seconds=folder.finished_seconds,
             kept_seconds=folder.finished_seconds,
+            video_bytes=folder.finished_bytes,
             missing_bytes=folder.missing_bytes(self._info.duration_seconds),
         )
 

@@ -81,6 +81,14 @@ class Encoder:
         """How long the last frame is shown; 0 before the first and where it is not known."""
         self._context: VideoCodecContext | None = None
         self._with_alpha = self._is_alpha_lost = False
+        self._packet_count = self._byte_count = 0
+
+    @property
+    def expected_bytes(self) -> int:
+        """Bytes that the frames so far take, about: the codec holds the last packets back."""
+        if not self._packet_count:
+            return 0
+        return self._byte_count * self.frame_count // self._packet_count
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -134,6 +142,8 @@ class Encoder:
         with write_errors(self.target):
             packets = self._encode(frame, force_key_frame)
         self.frame_count += 1
+        self._packet_count += len(packets)
+        self._byte_count += sum(packet.size for packet in packets)
         self.last_duration_seconds = frame.duration * frame.time_base
         self._is_alpha_lost |= frame.alpha is not None and not self._with_alpha
         self.times = (self.times[0] if self.times else frame.seconds, frame.seconds)
