@@ -8,6 +8,7 @@ written here.
 from __future__ import annotations
 
 import string
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
@@ -76,8 +77,34 @@ def plan_targets(sources: list[str], output: str | None, style: str) -> list[Pla
         )
         for source, inside in found
     ]
+    if output is None or "{" not in output:
+        planned = _told_apart(planned)
     _refuse_collisions(planned)
     return planned
+
+
+def _told_apart(planned: list[PlannedConversion]) -> list[PlannedConversion]:
+    """Give sources that would share a target's name theirs with the source's own suffix.
+
+    Telephones keep `IMG_1.HEIC` and `IMG_1.JPG` side by side: the first then becomes
+    `IMG_1.HEIC.toon.jpg`. A source whose suffix the target has too keeps the plain name.
+    """
+    counts = Counter(each.target for each in planned)
+    return [
+        each
+        if counts[each.target] == 1
+        or each.target == PIPE
+        or Path(each.source).suffix.lower() == Path(each.target).suffix
+        else PlannedConversion(
+            each.source,
+            str(
+                Path(each.target).with_name(
+                    f"{_source_name(each.source).name}.toon{Path(each.target).suffix}"
+                )
+            ),
+        )
+        for each in planned
+    ]
 
 
 def _refuse_collisions(planned: list[PlannedConversion]) -> None:

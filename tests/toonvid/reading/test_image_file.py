@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.clips import Clip, decoded
+from support.heic import write_heic_grid
 from support.icc import exchanged_profile, gray_profile, srgb_profile
 
 from toonvid.errors import SourceError
@@ -281,6 +282,16 @@ def test_pages_of_a_tiff_are_no_animation(tmp_path):
     pages[0].save(source, save_all=True, append_images=pages[1:])
     info, [frame], _ = read(source)
     assert info.is_image and np.array_equal(frame.pixels, bars())
+
+
+def test_all_tiles_of_a_heic_photo_are_read(tmp_path, toon):
+    colors = [(220, 40, 40), (40, 200, 40), (40, 40, 220)]
+    source = write_heic_grid(tmp_path / "source.heic", colors)
+    info, [frame], _ = read(source)
+    assert (info.width, info.height, info.is_image) == (192, 64, True)
+    assert np.abs(frame.pixels[32, 32::64].astype(int) - colors).max() <= 8
+    with Image.open(toon(source, "target.jpg").target) as target:
+        assert target.size == (192, 64)
 
 
 def test_heic_that_cannot_be_read_is_refused(tmp_path):

@@ -120,3 +120,17 @@ def test_sources_without_a_folder_need_a_target(tmp_path: Path, source: str) -> 
     [planned] = plan_targets([source], f"{tmp_path}/", "ink")
     expected = "stdin.toon.mp4" if source == "-" else "a b.toon.mp4"
     assert planned.target == str(tmp_path / expected)
+
+
+def test_sources_that_would_share_a_target_are_told_apart_by_their_suffix(tmp_path: Path) -> None:
+    names = ("IMG_1.HEIC", "IMG_1.JPG", "film.avi", "film.mp4")
+    sources = touch(tmp_path / "in", *names)
+    targets = [Path(p.target).name for p in plan_targets(sources, f"{tmp_path}/out/", "ink")]
+    assert targets == [
+        "IMG_1.HEIC.toon.jpg",
+        "IMG_1.toon.jpg",
+        "film.avi.toon.mp4",
+        "film.toon.mp4",
+    ]
+    alone = plan_targets(sources[:1], None, "ink")
+    assert Path(alone[0].target).name == "IMG_1.toon.jpg"
