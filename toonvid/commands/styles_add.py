@@ -154,9 +154,16 @@ def add(
         toonvid styles add strange.onnx --sheet choices.png
         toonvid styles add strange.onnx --order bgr --range 0..1 --name strange
     """
-    is_described = any((family, order, value_range, output_range, multiple_of, sheet, name, title))
-    if path.suffix == ".json" or (_has_card(path) and not is_described):
-        _add_engine(read_engine(path), overwrite)
+    choices = (family, order, value_range, output_range, multiple_of, sheet, picture, calibration)
+    is_described = any((*choices, name, title, license))
+    engine = _read_engine(path, is_described)
+    if engine is not None:
+        if is_described:
+            raise typer.BadParameter(
+                f"{path} has a card of toonvid, and is copied as it is: leave out all options but"
+                " --overwrite"
+            )
+        _add_engine(engine, overwrite)
         return
     if picture is not None and sheet is None:
         raise typer.BadParameter("is shown on a sheet: give --sheet too", param_hint="--picture")
@@ -202,8 +209,22 @@ def add(
     _show_added(added, candidate, reading)
 
 
-def _has_card(path: Path) -> bool:
-    return path.suffix == ".onnx" and path.with_name(f"{path.name.split('.')[0]}.json").is_file()
+def _read_engine(path: Path, is_described: bool) -> Engine | None:
+    """Read the engine that a file is one of; None if it is another program's.
+
+    Such a file may have a .json of its own beside it, which is no card.
+    """
+    if path.suffix == ".json":
+        return read_engine(path)
+    has_json = path.with_name(f"{path.name.split('.')[0]}.json").is_file()
+    if path.suffix != ".onnx" or not has_json:
+        return None
+    try:
+        return read_engine(path)
+    except EngineError:
+        if is_described:
+            return None
+        raise
 
 
 def _add_engine(engine: Engine, overwrite: bool) -> None:

@@ -66,6 +66,7 @@ def check_engine(
     """
     trial = _Trial(engine, frames, wanted, on_notice)
     trial.check_f32()
+    trial.try_tensorrt()
     unfit = tuple(p for p in _CONVERTED if not trial.passes("openvino", p))
     keeps_f16 = "f16" in engine.card.precisions and trial.passes_f16_file()
     hashes = dict(engine.card.sha256)
@@ -119,6 +120,18 @@ class _Trial:
             return
         if problem := find_difference(self._frames, cartoons, self._wanted):
             raise EngineError(f"{style} is not kept: on onnxruntime its cartoon is {problem}")
+
+    def try_tensorrt(self) -> None:
+        """Open TensorRT, which checks its plan itself; say so if it does not draw rightly."""
+        if self._engine.card.is_openvino_only:
+            return
+        try:
+            with open_backend(self._engine, "tensorrt"):
+                pass
+        except DeviceMissingError:
+            return
+        except BackendError as error:
+            self._on_notice(f"TensorRT is left out: {error}")
 
     def passes(self, backend: BackendName, precision: Precision) -> bool:
         """Whether a backend has a precision, and draws close to float32 in it."""

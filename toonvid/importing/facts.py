@@ -27,11 +27,6 @@ _UNCHANGING = (
 _LARGE_LEVEL = 50.0  # a larger constant that is subtracted or divided by is one of 0..255
 _SMALL_SCALE = 0.02  # 1/127.5 and 1/255 are smaller
 _FEW = 16  # values of a constant that is looked at
-STATISTICS = (
-    *("InstanceNormalization", "GroupNormalization", "LayerNormalization", "ReduceMean"),
-    *("ReduceSum", "ReduceSumSquare", "ReduceL2", "GlobalAveragePool", "MeanVarianceNormalization"),
-)
-"""Types of operators that compute statistics of the whole image at run time."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +41,6 @@ class Facts:
     """Range of the input, if the first operator scales it; else None."""
     output_range: ValueRange | None
     """Range of the output, if the last operator bounds it; else None."""
-    has_statistics: bool
-    """Whether statistics of the whole image are computed at run time."""
 
 
 def find_facts(model: ModelProto) -> Facts:
@@ -81,7 +74,6 @@ def find_facts(model: ModelProto) -> Facts:
         fixed_size=(height, width) if layout and height and width else None,
         input_range=_find_input_range(model),
         output_range=_find_output_range(model),
-        has_statistics=any(node.op_type in STATISTICS for node in model.graph.node),
     )
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper, shape_inference
 
-from toonvid.importing.facts import STATISTICS
 from toonvid.importing.wrap import WRAPPER
 
 _HALF = (
@@ -26,6 +25,11 @@ _HALF = (
     *("Flatten", "Expand", "Tile", "Identity", "Dropout", "Resize", "DepthToSpace", "SpaceToDepth"),
 )
 """Types of operators that compute in float16. Any other stays in float32."""
+STATISTICS = (
+    *("InstanceNormalization", "GroupNormalization", "LayerNormalization", "ReduceMean"),
+    *("ReduceSum", "ReduceSumSquare", "ReduceL2", "GlobalAveragePool", "MeanVarianceNormalization"),
+)
+"""Types of operators that compute statistics of the whole image at run time."""
 _PER_VALUE = (
     *("Add", "Sub", "Mul", "Div", "Sqrt", "Pow", "Reciprocal", "Exp", "Log", "Neg", "Abs"),
     *("Min", "Max", "Sum", "Identity", "Cast", "Reshape", "Squeeze", "Unsqueeze", "Expand"),

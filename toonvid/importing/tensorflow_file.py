@@ -131,7 +131,6 @@ def _find_facts(model: ov.Model) -> tuple[Layout, Facts]:
         fixed_size=(height, width) if height and width else None,
         input_range=None,
         output_range=_find_output_range(model),
-        has_statistics=True,  # not looked for
     )
 
 

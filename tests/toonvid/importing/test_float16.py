@@ -7,8 +7,8 @@ import pytest
 from onnx import shape_inference
 from support.cartoonizers import BUILDERS
 
-from toonvid.importing.facts import STATISTICS, find_facts
-from toonvid.importing.float16 import to_float16
+from toonvid.importing.facts import find_facts
+from toonvid.importing.float16 import STATISTICS, to_float16
 from toonvid.importing.network import Reading
 from toonvid.importing.prepare_graph import prepare_graph
 from toonvid.importing.sizes import find_sizes

@@ -101,11 +101,21 @@ def test_int8_is_made_with_images(tmp_path, capsys: Capsys):
     assert "has 7 images that can be read; int8 needs 8" in few.err
 
 
-def test_an_engine_with_its_card_is_copied_as_before(hayao, styles_folder, tmp_path, capsys):
+def test_an_engine_with_its_card_is_copied_as_before(hayao, styles_folder, capsys: Capsys):
     there = styles_folder / "hayao.onnx"
-    (tmp_path / "other").mkdir()
     ended = run_here(capsys, "styles", "add", there, "-y")
     assert (ended.code, ended.out) == (0, f"Added hayao to {styles_folder}\n")
+    described = run_here(capsys, "styles", "add", there, "-y", "--license", "MIT")
+    assert described.code == 2
+    assert "has a card of toonvid, and is copied as it is" in described.err
+    assert find_engine("hayao").card.license == "not stated"
+
+
+def test_another_json_beside_the_file_is_no_card(tmp_path, capsys: Capsys):
+    path = save(BUILDERS["whitebox"](13), tmp_path / "w.onnx")
+    (tmp_path / "w.json").write_text('{"architecture": "unet"}')
+    assert "is not an engine card" in run_here(capsys, "styles", "add", path).err
+    assert run_here(capsys, "styles", "add", path, "--as", "whitebox").code == 0
 
 
 @with_tensorrt
