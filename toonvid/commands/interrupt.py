@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 _Handler: TypeAlias = Callable[[int, FrameType | None], object] | int | None
 
-_PATIENCE_SECONDS = 5.0  # how long a signal waits for the segment that is being written
+_PATIENCE_SECONDS = 3.0  # how long a signal waits for the segment; all ends within five seconds
 
 
 @contextmanager
 def finish_segment_first(say: Callable[[str], None]) -> Iterator[Callable[[Progress], None]]:
-    """Delay a first signal until the current segment is finished, for at most five seconds.
+    """Delay a first signal until the current segment is finished, for at most three seconds.
 
-    A second signal, or the end of the five seconds, does what the signal did before. Windows has no
+    A second signal, or the end of the three seconds, does what the signal did before. Windows has no
     interval timer, so there the first signal acts at once.
 
     Args:
