@@ -8,7 +8,7 @@ Changing a pixel here changes measurements and expected values everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -85,7 +85,14 @@ def make_sound(seconds: float) -> Floats:
     return (0.35 * stereo).clip(-1, 1).astype(np.float32)
 
 
-def write_scene(target: Path, width: int, height: int, rate: Fraction, seconds: float) -> None:
+def write_scene(
+    target: Path,
+    width: int,
+    height: int,
+    rate: Fraction,
+    seconds: float,
+    on_progress: Callable[[float], None] = lambda _: None,
+) -> None:
     """Write the scene as a video file with H.264 and AAC.
 
     Args:
@@ -94,6 +101,7 @@ def write_scene(target: Path, width: int, height: int, rate: Fraction, seconds: 
         height: In pixels, even.
         rate: Frames per second.
         seconds: Length of the video.
+        on_progress: Called after each frame, with how many seconds of the video are drawn.
     """
     with av.open(str(target), "w") as container:
         video = container.add_stream("libx264", rate=rate, options={"crf": "16"})
@@ -112,6 +120,7 @@ def write_scene(target: Path, width: int, height: int, rate: Fraction, seconds: 
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
             frame.pts, frame.time_base = index, 1 / rate
             container.mux(video.encode(frame))
+            on_progress(float((index + 1) / rate))
         container.mux(video.encode(None))
 
 

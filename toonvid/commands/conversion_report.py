@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from toonvid.commands.arguments import format_size
 from toonvid.commands.interrupt import finish_segment_first
 from toonvid.commands.messages import (
     PrintableFormatter,
@@ -27,15 +28,14 @@ from toonvid.commands.messages import (
     print_json,
     say,
 )
-from toonvid.commands.progress import conversion_bar
+from toonvid.commands.progress import conversion_bar, conversion_lines
 from toonvid.errors import TargetError, ToonvidError
 
 if TYPE_CHECKING:
     from toonvid.backends import Backend
     from toonvid.bench.forecast import Forecast
     from toonvid.ffmpeg.hardware import Decoding
-    from toonvid.pipeline import Conversion, Progress
-    from toonvid.writing.options import EncodeOptions
+    from toonvid.pipeline import Conversion, ConvertOptions, Progress
     from toonvid.writing.output_paths import PlannedConversion
 
 QUIET, NORMAL, VERBOSE = -1, 0, 1  # levels of messages
@@ -62,6 +62,7 @@ class ConversionReport:
         self.level = level
         self.as_json = as_json
         self._finished_before = 0
+        self._begun: tuple[str, int] | None = None  # target, and frames of it that were encoded
         self._console = error_console()
         if level == VERBOSE:
             handler = logging.StreamHandler()
@@ -81,7 +82,7 @@ class ConversionReport:
 
     @contextmanager
     def progress(
-        self, job: PlannedConversion, encoding: EncodeOptions
+        self, job: PlannedConversion, options: ConvertOptions
     ) -> Iterator[Callable[[Progress], None]]:
         """Show one conversion's progress, and handle signals while it runs.
 
@@ -90,11 +91,19 @@ class ConversionReport:
         """
         from toonvid.resume.eligibility import why_in_one_go
 
-        watchers = [self._full_disk_warning(), self._forecast_note(job)]
-        reason = why_in_one_go(job.source, job.target, encoding)
+        watchers = [
+            self._full_disk_warning(),
+            self._forecast_note(job),
+            self._last_frames(job),
+        ]
+        if options.decoding.size is not None and not options.decoding.upscale:
+            watchers.append(self._small_source_note(options.decoding.size))
+        reason = why_in_one_go(job.source, job.target, options.encoding)
         with ExitStack() as stack:
             if self.level > QUIET and self._console.is_terminal:
                 watchers.append(stack.enter_context(conversion_bar(self._console, job.source)))
+            elif self.level > QUIET:
+                watchers.append(conversion_lines(self._say, job.source))
             if reason is None:
                 watchers.append(stack.enter_context(finish_segment_first(self._say)))
             else:
@@ -105,6 +114,44 @@ class ConversionReport:
                     watch(progress)
 
             yield show
+
+    def _small_source_note(self, size: tuple[int, int] | int) -> Callable[[Progress], None]:
+        """Make a callback that notes once that a source is smaller than the size asked for."""
+        is_known = False
+
+        def watch(progress: Progress) -> None:
+            nonlocal is_known
+            if is_known:
+                return
+            is_known = True
+            width, height = progress.info.width, progress.info.height
+            missing = (
+                min(size[0] - width, size[1] - height)
+                if isinstance(size, tuple)
+                else size - min(width, height)
+            )
+            if missing > 1:  # frames that were fitted may lack a pixel, because sides are even
+                self._say(
+                    f"note: {width}x{height} is smaller than --size {format_size(size)}, and stays"
+                    " so; --upscale enlarges it",
+                    "yellow",
+                )
+
+        return watch
+
+    def _last_frames(self, job: PlannedConversion) -> Callable[[Progress], None]:
+        """Make a callback that remembers how far a conversion has come, in case it is stopped."""
+        self._begun = None
+
+        def watch(progress: Progress) -> None:
+            self._begun = (job.target, progress.frames)
+
+        return watch
+
+    def show_position(self, number: int, total: int, job: PlannedConversion) -> None:
+        """Print which of several sources comes next."""
+        if total > 1:
+            self._say(f"{number} of {total}: {job.source}", "dim")
 
     def _video_note(self, line: str) -> Callable[[Progress], None]:
         """Make a callback that prints a note once, when the first frame of a video is finished.
@@ -179,7 +226,7 @@ class ConversionReport:
         say(output_console(), f"{job.source} -> {job.target}: {line}")
 
     def show_unfinished(self, job: PlannedConversion) -> None:
-        """Print how to resume a stopped conversion, if any of its segments are kept."""
+        """Print how to resume a stopped conversion, or that nothing of it is kept."""
         from toonvid.resume.job_state import read_job_state
 
         state = None
@@ -193,6 +240,9 @@ class ConversionReport:
                 f" Resume with\n  {state.job.command}",
                 "yellow",
             )
+        elif self._begun is not None and self._begun[0] == job.target and self._begun[1]:
+            frames = count(self._begun[1], "frame")
+            self._say(f"No segment was finished: the work on {frames} is lost", "yellow")
 
     def show_result(self, done: Conversion) -> None:
         """Print what a conversion wrote, its notices, damage of its source, and what is missing."""
@@ -216,9 +266,12 @@ class ConversionReport:
             say(self._console, f"{done.target} lacks {done.left_out}.", "yellow")
         frames = done.frames - done.resumed_frames
         earlier = f" ({done.resumed_frames} more were finished before)" * bool(done.resumed_frames)
+        speed = f" ({frames / done.seconds:.1f} per second;"
+        speed += f" {done.slowest_stage} was the slowest stage)"
+        is_video = done.frames > 1  # of a single image neither says anything
         self._say(
             f"Wrote {done.target}: {count(frames, 'frame')}{earlier} in {done.seconds:.1f} s"
-            f" ({frames / done.seconds:.1f} per second; {done.slowest_stage} was the slowest stage)"
+            + speed * is_video
         )
 
     def show_finished_before(self, job: PlannedConversion, is_single: bool) -> None:

@@ -294,7 +294,10 @@ def convert(
             skips_finished=is_batch and not overwrite and not restart,
             resumes=not overwrite and not restart,
         )
-        exit_codes = [(_forecast_one if dry_run else _convert_one)(job, run) for job in jobs]
+        exit_codes = []
+        for number, job in enumerate(jobs, start=1):
+            report.show_position(number, len(jobs), job)
+            exit_codes.append((_forecast_one if dry_run else _convert_one)(job, run))
     report.show_total(exit_codes)
     if any(exit_codes):
         raise typer.Exit(exit_codes[0] if len(exit_codes) == 1 else FAILED)
@@ -342,7 +345,7 @@ def _convert_one(job: PlannedConversion, run: _Run) -> int:
         if is_known and is_finished_target(job.source, job.target, run.backend, run.options):
             report.show_finished_before(job, run.is_single)
             return 0
-        with report.progress(job, run.options.encoding) as show:
+        with report.progress(job, run.options) as show:
             done = convert_file(job.source, job.target, run.backend, run.options, on_progress=show)
     except ToonvidError as error:
         if run.is_single:

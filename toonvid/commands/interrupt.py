@@ -24,7 +24,7 @@ _PATIENCE_SECONDS = 3.0  # how long a signal waits for the segment; all ends wit
 def finish_segment_first(say: Callable[[str], None]) -> Iterator[Callable[[Progress], None]]:
     """Delay a first signal until the current segment is finished, for at most three seconds.
 
-    A second signal, or the end of the three seconds, does what the signal did before. Windows has no
+    A second signal, or the end of this time, does what the signal did before. Windows has no
     interval timer, so there the first signal acts at once.
 
     Args:
@@ -77,10 +77,13 @@ def finish_segment_first(say: Callable[[str], None]) -> Iterator[Callable[[Progr
 
 
 @contextmanager
-def record_signals() -> Iterator[list[int]]:
+def record_signals(say: Callable[[str], None]) -> Iterator[list[int]]:
     """Record SIGINT and SIGTERM; the training loop decides when to stop.
 
     A second signal of the same number does what it did before.
+
+    Args:
+        say: Prints a line for the user.
 
     Yields:
         The numbers of the signals received so far; empty at first.
@@ -90,6 +93,11 @@ def record_signals() -> Iterator[list[int]]:
     def receive(number: int, frame: FrameType | None) -> None:
         received.append(number)
         signal.signal(number, handlers_before[number])
+        with suppress(RuntimeError):  # the signal came in the middle of a print
+            say(
+                "Finishing the current step and saving the training state; a second signal stops at"
+                " once, and loses the steps since the last state"
+            )
 
     handlers_before: dict[int, _Handler] = {
         number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)

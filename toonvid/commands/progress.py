@@ -23,7 +23,7 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bar
 
-from toonvid.commands.messages import count, shorten
+from toonvid.commands.messages import count, say, shorten
 from toonvid.commands.trainer_package import trainer_log
 from toonvid.errors import without_secrets
 
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 # Width of the training bar without its figures, in characters, for up to a million steps.
 _TRAINING_BAR_WIDTH = 51
+# Where there is no terminal: a line for each of so many parts, and after so many seconds.
+_LINES_IN_ALL, _LINE_SECONDS = 10, 30.0
 _NOT_SHOWN = ("learning_rate", "images_per_second", "gpu_memory_mb", "memory_mb")
 
 
@@ -76,6 +78,52 @@ def conversion_bar(console: Console, source: str) -> Iterator[Callable[[Conversi
         yield show
 
 
+def progress_lines(
+    say: Callable[[str], None], name: str
+) -> Callable[[float, float | None, str], None]:
+    """Make a callback that prints a line now and then, for where there is no terminal.
+
+    Args:
+        say: Prints a line.
+        name: What the line begins with.
+
+    Returns:
+        Called as often as one likes, with how much is done, of how much (None if that is not
+        known), and what else the line says. It prints a line every tenth and every 30 seconds.
+    """
+    said_at, said_share = time.monotonic(), 0.0
+
+    def show(done: float, total: float | None, rest: str) -> None:
+        nonlocal said_at, said_share
+        now, share = time.monotonic(), min(1.0, done / total) if total else 0.0
+        is_due = share < 1 and _steps(share) > _steps(said_share)
+        if is_due or now - said_at >= _LINE_SECONDS:
+            said_at, said_share = now, share
+            say(f"{name}: {share:.0%}, {rest}" if total else f"{name}: {rest}")
+
+    return show
+
+
+def _steps(share: float) -> int:
+    return int(share * _LINES_IN_ALL + 1e-9)  # 0.3 * 10 is a little less than 3
+
+
+def conversion_lines(
+    say: Callable[[str], None], source: str
+) -> Callable[[ConversionProgress], None]:
+    """Make a conversion's callback that prints a line now and then."""
+    shown = without_secrets(source)
+    lines = progress_lines(say, PurePath(shown).name or shown)
+    started = time.perf_counter()
+
+    def show(progress: ConversionProgress) -> None:
+        rate = progress.frames / max(time.perf_counter() - started, 1e-9)
+        rest = f"{count(progress.frames, 'frame')}, {rate:.1f} per second"
+        lines(progress.video_seconds, progress.info.duration_seconds, rest)
+
+    return show
+
+
 @contextmanager
 def preparation_bar(console: Console) -> Iterator[Callable[[PrepareProgress], None] | None]:
     """Show the share of the sources that are done, and print the trainer's warnings.
@@ -110,6 +158,22 @@ def preparation_bar(console: Console) -> Iterator[Callable[[PrepareProgress], No
 
 
 @contextmanager
+def task_bar(console: Console, name: str, total: float) -> Iterator[Callable[[float], None]]:
+    """Show a bar, or lines where there is no terminal, for a task of a known size.
+
+    Yields:
+        The callback to call with how much is done.
+    """
+    if not console.is_terminal:
+        lines = progress_lines(lambda line: say(console, line), name)
+        yield lambda done: lines(done, total, f"{done:.1f} of {total:g}")
+        return
+    with Bar(console=console, transient=True) as bar:
+        task = bar.add_task(name, total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
+@contextmanager
 def training_bar(console: Console, steps: int) -> Iterator[Callable[[TrainingProgress], None]]:
     """Show phase, step, time left, speed, memory and losses, and print the trainer's log.
 
@@ -127,6 +191,16 @@ def training_bar(console: Console, steps: int) -> Iterator[Callable[[TrainingPro
         TimeRemainingColumn(elapsed_when_finished=True),
         TextColumn("{task.fields[figures]}", markup=False),
     )
+    if not console.is_terminal:
+        lines = progress_lines(lambda line: say(console, line), "Training")
+
+        def show_line(progress: TrainingProgress) -> None:
+            rest = f"step {progress.step:,} of {steps:,}, {memory_and_losses(progress.figures)}"
+            lines(progress.step, steps, rest)
+
+        with trainer_log(console):
+            yield show_line
+        return
     with trainer_log(console), Bar(*columns, console=console) as bar:
         task = bar.add_task("Training", total=steps, figures="")
 

@@ -6,6 +6,7 @@ it is `trainer.exporting.export`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
@@ -21,6 +22,7 @@ from toonvid.commands.progress import memory_and_losses, training_bar
 from toonvid.commands.trainer_package import require_trainer, trainer_log
 from toonvid.engine import user_engines
 from toonvid.errors import TrainingError
+from toonvid.ffmpeg.nvidia import find_nvidia
 
 DeviceName = Literal["auto", "cpu", "cuda"]
 
@@ -306,7 +308,7 @@ def train(
         return
     run = Run(output)
     run.claim(preset, config, sources)
-    with record_signals() as received, training_bar(console, config.steps) as show:
+    with record_signals(_teller(console)) as received, training_bar(console, config.steps) as show:
         progress = train_generator(run, config, sources, show, lambda: bool(received), machine)
     _print_skipped(console, progress)
     if progress.step < progress.steps:
@@ -314,7 +316,10 @@ def train(
         raise typer.Exit(128 + received[0])
     engine = export(run, text, engines or user_engines())
     say(console, f"Wrote {engine.folder / engine.card.file_name('f32')}")
-    build_where_possible(engine, console)
+    # Not where TensorRT alone is installed: it may have come with the packages for tests, and whoever
+    # wants plans for another machine asks for them (toonvid export, toonvid build).
+    if find_nvidia().gpus:
+        build_where_possible(engine, console)
 
 
 def _sweep(
@@ -330,7 +335,7 @@ def _sweep(
 
     if sources.heldout is None:
         raise TrainingError("the sheet of a sweep shows held-out photos: give --holdout DIR")
-    with record_signals() as received, trainer_log(console):
+    with record_signals(_teller(console)) as received, trainer_log(console):
         for run, progress in run_sweep(
             runs, preset, sources, target, machine, lambda: bool(received)
         ):
@@ -340,6 +345,11 @@ def _sweep(
         say(console, "Stopped; the same command resumes from there.")
         raise typer.Exit(128 + received[0])
     say(console, f"Wrote {write_sweep_sheet(runs, target, sources.heldout)}")
+
+
+def _teller(console: Console) -> Callable[[str], None]:
+    """Make a function that prints a line on the console."""
+    return lambda line: say(console, line)
 
 
 def _print_skipped(console: Console, progress: TrainingProgress) -> None:

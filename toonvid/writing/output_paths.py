@@ -57,7 +57,8 @@ def plan_targets(sources: list[str], output: str | None, style: str) -> list[Pla
 
     Args:
         sources: Files, folders, URLs, or `-`.
-        output: A file, a folder (it exists, or ends in a slash), a template with `{stem}`,
+        output: A file, a folder (it exists, ends in a slash, or has no suffix and is for several
+            sources), a template with `{stem}`,
             `{style}` and `{ext}`, `-`, or None for `movie.toon.mp4` beside each source.
         style: Name of the style, for templates.
 
@@ -167,7 +168,11 @@ def _name_target(source: str, inside: Path, output: str | None, style: str, coun
     if output.endswith(("/", "\\")) or Path(output).is_dir():
         return str(Path(output) / inside / default)
     if count > 1:
-        raise TargetError(f"{count} sources do not fit the one target {output}; name a folder")
+        if not Path(output).suffix and not Path(output).exists():  # a folder that is yet to be made
+            return str(Path(output) / inside / default)
+        raise TargetError(
+            f"{count} sources do not fit the one target {output}; for a folder write {output}/"
+        )
     return output
 
 

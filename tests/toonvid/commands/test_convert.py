@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support.run_toonvid import run_here
 
+from toonvid.commands import progress
 from toonvid.resume.work_folder import WorkFolder
+from toonvid.writing.contact_sheet import write_image
 from toonvid.writing.part_folder import part_folder
 
 pytestmark = pytest.mark.usefixtures("only_tiny_engines")
@@ -36,3 +40,112 @@ def test_a_run_that_was_killed_before_it_could_tidy_is_finished_by_the_same_comm
     assert "was finished before; what was left beside it is removed" in ended.err
     assert target.read_bytes() == whole
     assert not part_folder(target).exists()
+
+
+# What newcomers read.
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> list[Path]:
+    """Three small images."""
+    paths = [tmp_path / f"{name}.png" for name in "abc"]
+    for path in paths:
+        write_image(path, np.full((48, 64, 3), 90, np.uint8))
+    return paths
+
+
+def test_several_sources_make_the_folder_that_is_named(
+    images: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ended = run_here(capsys, "convert", *images, "-o", tmp_path / "out", *STYLE)
+    assert ended.code == 0
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["a.toon.png", "b.toon.png", "c.toon.png"]
+    assert [f"{n} of 3: {path}" in ended.err for n, path in enumerate(images, 1)] == [True] * 3
+    refused = run_here(capsys, "convert", *images, "-o", tmp_path / "out.mp4", *STYLE)
+    assert refused.code == 1
+    assert f"for a folder write {tmp_path / 'out.mp4'}/" in refused.err
+
+
+def test_an_image_names_no_slowest_stage_and_a_video_does(
+    images: list[Path], scene_video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = run_here(capsys, "convert", images[0], "-o", tmp_path / "x.jpg", *STYLE).err
+    assert "1 frame in" in image
+    assert "the slowest stage" not in image
+    video = run_here(capsys, "convert", scene_video, "-o", tmp_path / "x.mkv", *STYLE).err
+    assert "was the slowest stage" in video
+
+
+@pytest.mark.parametrize(
+    ("size", "is_noted"), [("720p", True), ("640x480", True), ("64p", False), ("48x640", False)]
+)
+def test_a_size_above_the_source_is_noted(
+    size: str,
+    is_noted: bool,
+    scene_video: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The source is 96x64."""
+    options = ("-o", tmp_path / "x.mkv", *STYLE, "--size", size)
+    ended = run_here(capsys, "convert", scene_video, *options)
+    assert (f"smaller than --size {size}, and stays so; --upscale" in ended.err) == is_noted
+    if is_noted:
+        ended = run_here(capsys, "convert", scene_video, *options, "--upscale", "-y")
+        assert "--upscale" not in ended.err
+
+
+def test_without_a_terminal_lines_tell_how_far_it_is(
+    scene_video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ended = run_here(capsys, "convert", scene_video, "-o", tmp_path / "x.mkv", *STYLE)
+    shares = [int(found) for found in re.findall(r"scene\.mp4: (\d+)%", ended.err)]
+    assert len(shares) >= 5 and shares == sorted(shares)
+    quiet = run_here(capsys, "convert", scene_video, "-o", tmp_path / "y.mkv", *STYLE, "-q")
+    assert quiet.err == ""
+
+
+def test_a_line_is_printed_every_tenth_or_thirty_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    lines: list[str] = []
+    show = progress.progress_lines(lines.append, "film")
+    for step in range(101):
+        show(step, 100, "x")
+    assert lines == [f"film: {share}%, x" for share in range(10, 100, 10)]
+    for now in range(0, 100, 5):
+        show(now, None, "y")
+    assert lines[9:] == ["film: y"] * 3
+
+
+def test_a_demo_may_be_run_twice_but_replaces_nothing_else(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        ended = run_here(capsys, "demo", "--seconds", "0.5", *STYLE)
+        assert ended.code == 0
+        assert "Drawing: 50%" in ended.err
+    Path("toonvid-demo.mp4").write_bytes(b"a film of mine")
+    assert run_here(capsys, "demo", "--seconds", "0.5", *STYLE).code == 1
+    assert Path("toonvid-demo.mp4").read_bytes() == b"a film of mine"
+
+
+def test_a_signal_before_the_first_segment_says_what_is_lost(
+    scene_video: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class StoppedError(BaseException):
+        """Not an `Exception`, as what a signal raises."""
+
+    def stop(*_: object) -> None:
+        raise StoppedError
+
+    monkeypatch.setattr(WorkFolder, "record_segment", stop)
+    with pytest.raises(StoppedError):
+        run_here(capsys, "convert", scene_video, "-o", tmp_path / "x.mkv", *STYLE)
+    printed = capsys.readouterr().err
+    assert re.search(r"No segment was finished: the work on \d+ frames? is lost", printed)
