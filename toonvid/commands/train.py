@@ -316,8 +316,8 @@ def train(
         raise typer.Exit(128 + received[0])
     engine = export(run, text, engines or user_engines())
     say(console, f"Wrote {engine.folder / engine.card.file_name('f32')}")
-    # Not where TensorRT alone is installed: it may have come with the packages for tests, and whoever
-    # wants plans for another machine asks for them (toonvid export, toonvid build).
+    # Not where TensorRT alone is installed: it may have come with the packages for tests. Plans for
+    # another machine are built by `toonvid export` and `toonvid build`.
     if find_nvidia().gpus:
         build_where_possible(engine, console)
 
