@@ -5,8 +5,10 @@ This is the only place that catches `ToonvidError`.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import Annotated, NoReturn
@@ -79,9 +81,24 @@ def main() -> NoReturn:
         _print_error(str(error))
         code = error.exit_code
     except _Ended as ended:
+        for number in (signal.SIGINT, signal.SIGTERM):  # it ends already
+            signal.signal(number, signal.SIG_IGN)
         _print_error("stopped; nothing was left half-written")
         code = 128 + ended.number
+        _exit_beside_threads(code)
     sys.exit(code)
+
+
+def _exit_beside_threads(code: int) -> None:
+    """End the process at once if threads are still at work; return if there are none.
+
+    A second signal does not wait for them. Python would end them wherever they next want its lock,
+    which is inside ONNX Runtime or FFmpeg, and C++ answers by aborting the process.
+    """
+    if threading.active_count() > 1:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def _end(number: int, _: FrameType | None) -> None:

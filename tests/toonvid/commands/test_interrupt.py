@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+
+import pytest
 
 from toonvid.commands.interrupt import record_signals
 
@@ -19,3 +23,30 @@ def test_a_signal_in_training_is_answered_at_once_and_recorded() -> None:
         assert line.startswith("Finishing the current step and saving the training state")
         assert signal.getsignal(signal.SIGTERM) == before  # a second one ends at once
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+PROGRAM = """
+import atexit, os, signal, sys, threading, time
+from toonvid import cli
+atexit.register(print, "the interpreter was taken down")
+def app():
+    threading.Thread(target=time.sleep, args=(60,), daemon=True).start() if {threads} else None
+    os.kill(os.getpid(), signal.{name})
+    time.sleep(60)
+cli.app = app
+cli.main()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="about POSIX signals")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize("threads", [True, False])
+def test_a_signal_ends_the_process_without_taking_threads_down(name: str, threads: bool) -> None:
+    """A thread inside a C++ library would abort the process when the interpreter is taken down."""
+    program = PROGRAM.format(name=name, threads=threads)
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=50, check=False
+    )
+    assert ended.returncode == 128 + getattr(signal, name)
+    assert "stopped; nothing was left half-written" in ended.stderr
+    assert ("taken down" in ended.stdout) == (not threads)
