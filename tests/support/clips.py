@@ -321,6 +321,8 @@ def _encode_tone(target: Any, tone: Tone) -> Iterator[av.Packet]:
     stream.disposition = Disposition(tone.disposition)
     context = stream.codec_context
     context.options = {"strict": "experimental"}  # FFmpeg's own encoder of Vorbis is one
+    if tone.codec.startswith("wma"):  # which has no default
+        context.bit_rate = 128_000
     context.open()
     samples = int(tone.seconds * tone.rate)
     channels = len(context.layout.channels)

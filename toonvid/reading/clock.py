@@ -52,7 +52,7 @@ class SourceClock:
 
     A stream whose times jump gets a new offset, with which it goes on where it was; other streams
     that jump afterwards take the same offset, so that audio and video stay together. A gap is no
-    jump where the other streams have come as far.
+    jump where another stream has come as far.
     """
 
     def __init__(self, container: InputContainer, start: Fraction) -> None:
@@ -67,6 +67,8 @@ class SourceClock:
         is_discontinuous = restarts_by_design(container)
         self._forward = _FORWARD_SECONDS if is_discontinuous else _FORWARD_SECONDS_ELSEWHERE
         self._offsets = [-start]  # of all clocks met so far
+        # Time at which the newest clock begins. Before 0 lies what an edit list hides.
+        self._begin = -self._forward
         self._positions: dict[int, _Position] = {}
 
     def move(self, packet: Packet[Stream]) -> None:
@@ -111,19 +113,17 @@ class SourceClock:
         return delay < 0 or delay > self._forward
 
     def _is_jump(self, dts: float, position: _Position) -> bool:
+        ahead = [
+            dts - p.dts for p in self._positions.values() if p is not position and p.dts is not None
+        ]
         if position.dts is None or position.next_dts is None:
-            return self._is_far_from_others(dts, position)
+            # The first packet of a stream may come long after it is due: some demuxers give a
+            # frame when the next one begins. It lies between the clock's beginning and the others.
+            is_early = dts + _OVERLAP_SECONDS < self._begin and bool(ahead)
+            return is_early or (bool(ahead) and min(ahead) > self._forward)
         if dts + _BACKWARD_SECONDS < position.dts:
             return True
-        return dts - position.next_dts > self._forward and self._is_far_from_others(dts, position)
-
-    def _is_far_from_others(self, dts: float, position: _Position) -> bool:
-        others = [
-            p.dts for p in self._positions.values() if p is not position and p.dts is not None
-        ]
-        if position.dts is None and not others:
-            return False  # the first packet of all
-        return all(abs(dts - other) > self._forward for other in others)
+        return all(gap > self._forward for gap in (dts - position.next_dts, *ahead))
 
     def _offset_behind_jump(self, dts: Fraction, shown: Fraction, position: _Position) -> Fraction:
         """Return the offset of a known clock on which the stream goes on, else of a new one."""
@@ -137,6 +137,7 @@ class SourceClock:
         late = max((e - following for e in ends if e - following < _FORWARD_SECONDS), default=0.0)
         behind = Fraction(following) - dts
         self._offsets.append(max(behind, Fraction(following + late) - shown))
+        self._begin = following
         self.restarts += 1
         return self._offsets[-1]
 

@@ -394,17 +394,14 @@ class VideoDecoder:
             if first is not None and (start is None or self._time(first) <= start):
                 break
         if first is None:
-            raise self._no_frame_error(source)
-        return first, chain([first], decoded)
-
-    def _no_frame_error(self, source: SourceContainer) -> SourceError:
-        begin, end = self._demuxer.video_begin, self._range.end
-        if begin is not None and end is not None and begin >= end and source.trouble is None:
-            return SourceError(
+            raise source.decode_error()
+        begin, end = self._time(first), self._range.end
+        if end is not None and begin >= end:
+            raise SourceError(
                 f"{self.source} shows nothing before {float(end):.1f} seconds: its video begins at"
                 f" {float(begin):.1f}"
             )
-        return source.decode_error()
+        return first, chain([first], decoded)
 
     def _pixel_aspect(self) -> Fraction | None:
         """Return width over height of a pixel in the last decoded frame; None for unknown."""

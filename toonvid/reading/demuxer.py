@@ -60,15 +60,13 @@ class Demuxer:
         """Whether an address has sent no data for `DecodeOptions.stall_seconds`."""
         self._container = container
         self._video = video
-        self.video_begin: Fraction | None = None
-        """Time of the first packet of the video that was read, in seconds; None before it."""
         self._marked_packets = 0  # that the container holds for damaged
         self._streams = (video, *(s for s in auxiliary if s.type != "attachment"))
         self._time_range = time_range
         self._clock = clock
         self._first = first
         # Stream index -> how far it was read, in seconds: the end of what is shown on the source's
-        # own clock, and the end of what can be decoded on the clock of the packets given out.
+        # own clock, and the last decoding time on the clock of the packets given out.
         self._ends: dict[int, Fraction] = {}
         self._reached: dict[int, Fraction] = {}
 
@@ -100,13 +98,12 @@ class Demuxer:
             _note_end(self._ends, packet, packet.pts if packet.pts is not None else packet.dts)
             if self._clock is not None:
                 self._clock.move(packet)
-            _note_end(self._reached, packet, packet.dts if packet.dts is not None else packet.pts)
-            if self.video_begin is None and packet.stream_index == self._video.index:
-                shown = packet.pts if packet.pts is not None else packet.dts
-                self.video_begin = None if shown is None else shown * packet.time_base
+            decoded = packet.dts if packet.dts is not None else packet.pts
+            if decoded is not None:
+                self._reached[packet.stream_index] = decoded * packet.time_base
+            yield packet  # the first one behind the end too: it ends the frame before
             if self._is_done():
                 return
-            yield packet
 
     @property
     def damaged_packets(self) -> int:

@@ -43,6 +43,7 @@ TIME_BASE = Fraction(1, 100_000)
 """Seconds per unit of the frames' times: fine enough for the fractions of APNG."""
 
 _HEAD_BYTES = 12
+_VIDEOS_OF_JPEGS = {".mjpeg", ".mjpg"}  # one JPEG file after the other
 # Brands of HEIF files whose images are HEVC: photos of telephones, mostly grids of tiles.
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"mif1"}
 _AVIF_BRANDS = {b"avif", b"avis"}
@@ -157,7 +158,7 @@ def open_image_file(name: str, options: DecodeOptions) -> StillOrAnimation | Non
         SourceError: It is above the pixel limit; its disk does not answer; or it is a HEIC photo
             that cannot be read, of which FFmpeg would give a piece.
     """
-    if "://" in name or name == PIPE:
+    if "://" in name or name == PIPE or Path(name).suffix.lower() in _VIDEOS_OF_JPEGS:
         return None
     try:
         data = run_with_timeout(lambda: _read_image(Path(name)), options.stall_seconds)

@@ -44,6 +44,9 @@ class TimeRange:
         on_screen: Frame | None = None
         for frame in frames:
             if self.is_past(frame.seconds):
+                if on_screen is not None:  # all the time, until this one
+                    yield self._moved_frame(replace(on_screen, duration=frame.pts - on_screen.pts))
+                    on_screen = None
                 continue  # read on: auxiliary packets of the range may follow in the file
             if self.start is not None and frame.seconds < self.start:
                 on_screen = frame

@@ -81,6 +81,8 @@ class _Route:
     """Returns the packets that are left when the source has ended."""
     last_dts: int | None = None
     """dts of the last packet, in units of the target's time base; None before the first."""
+    next_dts: int | None = None
+    """dts of a packet that follows it without a gap."""
 
     def place(self, packet: Packet[Stream], shares_ticks: bool) -> bool:
         """Give a packet a dts that a container takes next, in place.
@@ -97,9 +99,12 @@ class _Route:
         """
         if packet.dts is None:  # nothing here has B-frames: it is decoded when it is shown
             packet.dts = packet.pts
-        if packet.dts is None:
-            return False
         tick = self.stream.time_base or packet.time_base
+        if packet.dts is None:  # what an encoder held back at the end may have lost its time
+            if self.next_dts is None:
+                return False
+            packet.duration = _rescaled(packet.duration or 0, packet.time_base, tick)
+            packet.time_base, packet.pts, packet.dts = tick, self.next_dts, self.next_dts
         dts = _rescaled(packet.dts, packet.time_base, tick)
         # Two subtitles may begin at the same time.
         step = 0 if shares_ticks or self.stream.type == "subtitle" else 1
@@ -112,6 +117,7 @@ class _Route:
             packet.pts = packet.dts = dts
             packet.duration = duration
         self.last_dts = dts
+        self.next_dts = dts + _rescaled(packet.duration or 0, packet.time_base, tick)
         return True
 
 

@@ -191,6 +191,25 @@ def test_a_pause_of_all_streams_is_kept_where_the_format_has_one_clock(tmp_path,
     assert frame_times(toon(source).target) == [F(time, 25) for time in pts]
 
 
+def test_a_video_of_one_frame_in_15_seconds_stays_beside_its_audio(tmp_path, toon):
+    clip = Clip(
+        moving_frames(4), pts=(0, 15, 30, 45), time_base=F(1), rate=F(1), options={"bf": "0"},
+        audio=(Tone("mp2", F(50)),),
+    )  # fmt: skip
+    source = clip.write(tmp_path / "source.ts")
+    done = toon(source)
+    times, sound = frame_times(done.target), only(done.target, "audio").times
+    assert [round(time) for time in times] == [0, 15, 30, 45]
+    assert (round(sound[0]), round(sound[-1])) == (0, 50)
+    part = toon(source, "part.mp4", decoding=DecodeOptions(start=F(2), end=F(4)))
+    assert frame_times(part.target) == [0]  # the frame that is on screen there
+
+
+def test_a_file_of_jpegs_in_a_row_is_a_video(tmp_path, toon):
+    clip = Clip(moving_frames(5), codec="mjpeg", pix_fmt="yuvj420p", container="mjpeg")
+    assert toon(clip.write(tmp_path / "source.mjpeg")).frames == 5
+
+
 # A video that begins behind its audio.
 
 

@@ -351,6 +351,16 @@ def test_audio_packets_that_share_a_time_are_all_kept(suffix, tmp_path, toon):
     assert done.notices == ()
 
 
+def test_converted_audio_of_an_uneven_clock_is_whole(tmp_path, toon):
+    """WMV counts milliseconds; what the encoder holds back at the end then has no time."""
+    clip = Clip(codec="wmv2", audio=(Tone("wmav2", seconds=F(2)),), container="asf")
+    source = clip.write(tmp_path / "source.wmv")
+    done = toon(source)
+    assert done.notices == ("audio stream 1 (wmav2) is converted to aac",)
+    wave, original = decoded_audio(done.target)[1], decoded_audio(source)[1]
+    assert len(wave) >= len(original)
+
+
 @pytest.mark.parametrize("suffix", ["mkv", "mp4", "webm"])
 def test_audio_that_an_edit_list_cuts_away_stays_cut(suffix, tmp_path, toon):
     clip = Clip(moving_frames(50), audio=(Tone(seconds=F(2)),))
