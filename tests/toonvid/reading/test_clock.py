@@ -213,23 +213,31 @@ def test_a_file_of_jpegs_in_a_row_is_a_video(tmp_path, toon):
 # A video that begins behind its audio.
 
 
-@pytest.fixture
-def late_video(tmp_path: Path) -> Path:
-    clip = Clip(moving_frames(25), pts=range(100, 125), audio=(Tone("libopus", F(6)),))
-    return clip.write(tmp_path / "source.mkv")
+LATE_SECONDS = {"known from the header": 4, "not known before it is read": 8}
+
+
+@pytest.fixture(params=LATE_SECONDS)
+def late_video(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, int]:
+    """A video with audio from 0, and the second at which its first frame is shown."""
+    late = LATE_SECONDS[request.param]
+    times = range(25 * late, 25 * late + 25)
+    clip = Clip(moving_frames(25), pts=times, audio=(Tone("libopus", F(late + 2)),))
+    return clip.write(tmp_path / "source.mkv"), late
 
 
 def test_audio_before_the_first_frame_is_kept_behind_a_start(late_video, toon):
-    done = toon(late_video, "target.mkv", decoding=DecodeOptions(start=F(1)))
-    assert frame_times(done.target)[0] == pytest.approx(3, abs=0.01)
+    source, late = late_video
+    done = toon(source, "target.mkv", decoding=DecodeOptions(start=F(1)))
+    assert frame_times(done.target)[0] == pytest.approx(late - 1, abs=0.01)
     sound = [time for time in only(done.target, "audio").times if time is not None]
     assert sound[0] == pytest.approx(0, abs=0.03)
     assert max(b - a for a, b in itertools.pairwise(sound)) < F(1, 20)
 
 
 def test_an_end_before_the_first_frame_is_one_clear_line(late_video):
+    source, late = late_video
     with (
-        pytest.raises(SourceError, match=r"before 2\.0 seconds: its video begins at 4\.0"),
-        VideoDecoder(late_video, DecodeOptions(end=F(2)), with_auxiliary=True),
+        pytest.raises(SourceError, match=rf"before 2\.0 seconds: its video begins at {late}\.0"),
+        VideoDecoder(source, DecodeOptions(end=F(2)), with_auxiliary=True),
     ):
         pass

@@ -154,18 +154,20 @@ WHOLE = {
     "one-frame-a-second": (
         "mp4",
         Clip(
-            moving_frames(13),
+            moving_frames(14),
             time_base=F(1),
             rate=F(1),
-            options={"bf": "3", "b_strategy": "0"},
+            codec="mpeg4",
+            options={"bf": "3", "g": "50"},
         ),
     ),
     "variable-b-frames": (
         "mkv",
         Clip(
-            moving_frames(13),
-            pts=[n**3 for n in range(13)],
-            options={"bf": "3", "b_strategy": "0"},
+            moving_frames(14),
+            pts=[n**3 for n in range(14)],
+            codec="mpeg4",
+            options={"bf": "3", "g": "50"},
         ),
     ),
     "avi-late-sound": (
