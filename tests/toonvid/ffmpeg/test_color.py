@@ -411,7 +411,7 @@ def test_tags_of_the_container_alone_are_used(codec, tmp_path):
             stream.options = {"x265-params": "log-level=none"}
         context = stream.codec_context
         if codec == "ffv1":
-            context.colorspace, context.color_primaries, context.color_trc = 1, 1, 1
+            context.colorspace, context.color_primaries, context.color_trc = 1, 5, 6
         for pixels in frames:
             image = av.VideoFrame.from_ndarray(pixels, "rgb24").reformat(
                 format="yuv420p", dst_colorspace=1
@@ -419,9 +419,9 @@ def test_tags_of_the_container_alone_are_used(codec, tmp_path):
             target.mux(stream.encode(image))
         target.mux(stream.encode(None))
     if codec != "ffv1":
-        colors = element(0x55B0, element(0x55B1, 1) + element(0x55BA, 1) + element(0x55BB, 1))
+        colors = element(0x55B0, element(0x55B1, 1) + element(0x55BA, 6) + element(0x55BB, 5))
         add_to_matroska_video(source, colors)
     with VideoDecoder(source) as decoder:
-        assert decoder.info.color == ColorTags(*BT709)
+        assert decoder.info.color == ColorTags(matrix=1, primaries=5, transfer=6)
         found = middles(next(decoder.frames()).pixels)
     assert np.abs(found - np.array(BARS)).max() <= 24
