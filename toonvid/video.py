@@ -109,7 +109,8 @@ class VideoInfo:
     loop_count: int = 0
     """How often an animated image is shown; 0 without end."""
     has_alpha: bool = False
-    """Whether the source's pixels have an opacity, even where all of them are opaque."""
+    """Whether the source's pixels have an opacity, even where all of them are opaque; of a GIF,
+    whether the first frame has transparent pixels."""
     exif: bytes = b""
     """EXIF data of an image that its target keeps, from the TIFF header on; empty for none."""
 

@@ -64,7 +64,8 @@ def write_heic_grid(path: Path, colors: list[tuple[int, int, int]]) -> Path:
 def _tile(path: Path, color: tuple[int, int, int]) -> tuple[bytes, bytes]:
     """Return the decoder configuration and the one sample of a tile."""
     pixels = np.full((TILE, TILE, 3), color, np.uint8)
-    Clip([pixels], codec="libx265").write(path)  # FFmpeg's MP4 muxer fails now and then here
+    # Three frames: with one, x265 gives times now and then that no muxer takes.
+    Clip([pixels] * 3, codec="libx265").write(path)
     with av.open(str(path)) as source:
         sample = next(bytes(packet) for packet in source.demux(video=0))
         configuration = bytes(source.streams.video[0].codec_context.extradata or b"")

@@ -176,6 +176,8 @@ def open_image_file(name: str, options: DecodeOptions) -> StillOrAnimation | Non
         if is_wide and plugin in _LEFT_TO_FFMPEG_IF_WIDE and b"grid" not in data[:_HEIF_HEAD_BYTES]:
             return None
         opened = StillOrAnimation(name, image)
+        if _ends_early(data):
+            opened.damage = "its end is missing"
         if is_wide:
             opened.notices.append("its HDR or wide colors are taken for standard ones")
         return opened
@@ -212,6 +214,19 @@ def has_wide_colors(data: bytes) -> bool:
     if head[4:8] != b"ftyp" or place < 0 or b"colrprof" in head:
         return False
     return _is_wide(*struct.unpack_from(">HH", head, place + 8))
+
+
+def _ends_early(data: bytes) -> bool:
+    """Whether a HEIF file is shorter than its boxes say; libheif decodes the tiles it has."""
+    place = 0
+    while data[4:8] == b"ftyp" and place + 16 <= len(data):
+        (size,) = struct.unpack_from(">I", data, place)
+        if size == 1:
+            (size,) = struct.unpack_from(">Q", data, place + 8)
+        if size < 8:
+            return False
+        place += size
+    return place > len(data)
 
 
 def _is_wide(primaries: int, transfer: int) -> bool:

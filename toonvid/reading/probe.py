@@ -137,7 +137,7 @@ def describe(
         is_image=is_image(container),
         is_animated_image=container.format.name in _ANIMATIONS,
         loop_count=_gif_loop_count(source.name) if container.format.name == "gif" else 0,
-        has_alpha=has_alpha(first.format),
+        has_alpha=has_alpha(first.format) and not _is_opaque_gif(container, first),
     )
     return info, notices
 
@@ -166,6 +166,13 @@ def _lost_properties(header: HeaderFacts) -> list[str]:
     if header.is_stereo:
         lost.append("it holds two eyes' views; the target does not say so, and shows both")
     return lost
+
+
+def _is_opaque_gif(container: InputContainer, first: VideoFrame) -> bool:
+    """Whether a GIF begins without transparent pixels; FFmpeg gives all of them an opacity."""
+    if container.format.name != "gif":
+        return False
+    return bool(first.to_ndarray(format="rgba")[:, :, 3].min() == 255)
 
 
 def _gif_loop_count(name: str) -> int:

@@ -92,7 +92,7 @@ def target_format(target: str, info: VideoInfo | None = None) -> TargetFormat:
         raise TargetError(f"cannot write {target}: toonvid writes {known}")
     container = VIDEO_CONTAINERS[suffix]
     codec = _DEFAULT_CODECS.get(container, "libx264")
-    if container == "mov" and info is not None and info.has_alpha and info.container != "gif":
+    if container == "mov" and info is not None and info.has_alpha:
         codec = "prores_ks"  # H.264 has no opacity
     return TargetFormat(suffix, container, codec, is_image=False)
 

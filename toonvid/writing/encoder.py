@@ -199,12 +199,11 @@ class Encoder:
     def _may_become_transparent(self) -> bool:
         """Whether later frames may be transparent though the first is not.
 
-        Images have one frame. FFmpeg gives every GIF an opacity; only animated images, which store
-        it at no cost, take its word.
+        Images have one frame. Any GIF may become so; animated images store opacity at no cost.
         """
         info = self.info
         is_animation = self.format.container in ANIMATION_CONTAINERS.values()
-        return info.has_alpha and not info.is_image and (info.container != "gif" or is_animation)
+        return (info.has_alpha and not info.is_image) or (is_animation and info.container == "gif")
 
     def _new_context(self) -> VideoCodecContext:
         context = av.CodecContext.create(self.codec.name, "w")

@@ -294,6 +294,32 @@ def test_all_tiles_of_a_heic_photo_are_read(tmp_path, toon):
         assert target.size == (192, 64)
 
 
+def test_a_heic_photo_that_was_cut_off_is_damaged_or_refused(tmp_path):
+    colors = [(220, 40, 40), (40, 200, 40), (40, 40, 220)]
+    source = write_heic_grid(tmp_path / "source.heic", colors)
+    data = source.read_bytes()
+    for kept in (10, 40, 200):
+        source.write_bytes(data[:-kept])
+        try:
+            with VideoDecoder(source) as decoder:
+                list(decoder.frames())
+                assert decoder.damage == "its end is missing"
+        except SourceError as error:
+            assert "libheif cannot read" in str(error)
+
+
+def test_a_gif_with_transparency_becomes_a_video_with_opacity(tmp_path, toon):
+    source = tmp_path / "source.gif"
+    write_animation(source)
+    done = toon(source, "target.mov")
+    assert not any("opacity" in notice for notice in done.notices)
+    assert decoded(done.target, "rgba")[0][16, 8::16, 3].tolist() == [255, 0, 0, 0]
+    frames = [Image.new("RGB", (32, 32), color) for color in ("red", "lime")]
+    frames[0].save(source, save_all=True, append_images=frames[1:], duration=100)
+    with av.open(toon(source, "opaque.mov").target) as container:
+        assert container.streams.video[0].codec_context.name == "h264"
+
+
 def test_heic_that_cannot_be_read_is_refused(tmp_path):
     source = tmp_path / "source.heic"
     source.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100))
