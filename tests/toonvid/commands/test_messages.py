@@ -7,6 +7,7 @@ import json
 
 import pytest
 from rich.table import Table
+from rich.text import Text
 from support.run_toonvid import run_here
 
 from toonvid.commands.messages import SafeConsole, print_json, printable, say
@@ -30,6 +31,8 @@ def test_no_way_to_print_lets_a_control_character_through() -> None:
     say(console, HOSTILE, "red")
     console.print(HOSTILE)
     console.print(table)
+    console.print(Text("\x1b]0;title\x9b31m"))  # as a log handler or a bar makes it
+    assert r"\x1b]0;title\x9b31m" in stream.getvalue()
     assert stream.getvalue().count(HARMLESS) == 5
     assert not any(letter in stream.getvalue() for letter in "\x1b\x07\x08\x9b\r\u202e\udcff")
 
