@@ -1,6 +1,7 @@
 """`toonvid styles add`: an engine with its card is copied; anybody else's file becomes an engine.
 
-Questions and messages are here; the work is done by `toonvid.importing`.
+Questions are here, messages in `toonvid.commands.import_report`; the work is done by
+`toonvid.importing`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from toonvid.choices import (
     ValueRange,
 )
 from toonvid.commands.help import OUTPUT_PANEL, SOURCE_PANEL, STYLE_PANEL
-from toonvid.commands.messages import error_console, output_console, say
+from toonvid.commands.import_report import show_added, show_candidate, show_notice
+from toonvid.commands.messages import output_console, say
 from toonvid.commands.options import Overwrite, listed
 from toonvid.engine import Engine, read_engine, user_engines
 from toonvid.errors import EngineError, TargetError
@@ -29,15 +31,10 @@ from toonvid.files import write_atomically
 
 if TYPE_CHECKING:
     from toonvid.importing.candidate import Candidate
-    from toonvid.importing.import_style import ImportedStyle
-    from toonvid.importing.network import Reading
     from toonvid.video import Pixels
 
 T = TypeVar("T", bound=str)
 
-_SMOOTH_RATE = 10.0  # frames per second below which a smaller size is suggested
-_SHORT_SIDES = (720, 540, 480, 360, 240)  # in pixels
-_ASPECT = 16 / 9
 _SCENE_SIZE = (384, 216)  # (width, height) in pixels of the scene on a sheet
 _SCENE_SECONDS = 2.0
 
@@ -183,7 +180,7 @@ def add(
         _refuse_existing(folder, style)
     try_in_subprocess(path)
     candidate = read_candidate(path)
-    _show_candidate(candidate)
+    show_candidate(candidate)
     if sheet is not None:
         _write_sheet(candidate, sheet, _first_frame(picture), overwrite)
     known = known_families[family] if family else None
@@ -205,8 +202,8 @@ def add(
         multiple_of=multiple_of,
         calibration=calibration,
     )
-    added = import_style(candidate, reading, options, folder, lambda line: _note(line))
-    _show_added(added, candidate, reading)
+    added = import_style(candidate, reading, options, folder, show_notice)
+    show_added(added, candidate, reading)
 
 
 def _read_engine(path: Path, is_described: bool) -> Engine | None:
@@ -245,22 +242,6 @@ def _add_engine(engine: Engine, overwrite: bool) -> None:
 def _refuse_existing(folder: Path, style: str) -> None:
     if (folder / f"{style}.json").exists():
         raise TargetError(f"{folder} has a style {style} (--overwrite replaces it)")
-
-
-def _show_candidate(candidate: Candidate) -> None:
-    """Print what the file says about itself."""
-    sizes = candidate.sizes
-    if sizes.fixed is not None:
-        height, width = sizes.fixed
-        _note(
-            f"It works at {width}x{height} only: every frame is resized to that size and back,"
-            f" which costs detail; --size {min(height, width)}p loses least"
-        )
-    elif sizes.was_freed and candidate.facts.fixed_size is not None:
-        height, width = candidate.facts.fixed_size
-        _note(f"It states {width}x{height}, and works at other sizes too")
-    if candidate.model is None:
-        _note("It is read by OpenVINO, and runs on the backend openvino alone")
 
 
 def _write_sheet(candidate: Candidate, target: Path, picture: Pixels, overwrite: bool) -> None:
@@ -318,39 +299,3 @@ def _ask(what: str, values: tuple[T, ...], path: Path) -> T:
 
 def _options(missing: list[str]) -> str:
     return " and ".join(f"--{name}" for name in missing)
-
-
-def _show_added(added: ImportedStyle, candidate: Candidate, reading: Reading) -> None:
-    """Print what was added, what it costs and how fast it will be."""
-    from toonvid.importing.import_style import describe_reading
-
-    card = added.engine.card
-    precisions = " ".join(card.precisions) or "for OpenVINO alone"
-    console = output_console()
-    say(
-        console,
-        f"Added {card.style} to {added.engine.folder} ({precisions}):"
-        f" {describe_reading(candidate, reading)}, multiples of {card.multiple_of}."
-        f" License: {card.license}.",
-    )
-    say(console, _describe_rate(added))
-
-
-def _describe_rate(added: ImportedStyle) -> str:
-    """Say multiply-adds and the expected rate, and which size would be smooth."""
-    card = added.engine.card
-    cost = f"{card.multiply_adds_per_pixel:,} multiply-adds per pixel"
-    rate = added.frames_per_second
-    if added.is_fixed_size:
-        return f"{cost} of its own size: about {rate:.1f} frames per second here at any --size."
-    pixel_rate = rate * added.measured_pixels
-    rates = {side: pixel_rate / (side * side * _ASPECT) for side in _SHORT_SIDES}
-    line = f"{cost}: about {rates[720]:.1f} frames per second at 1280x720 here, without the rest"
-    if rates[720] >= _SMOOTH_RATE:
-        return f"{line}."
-    fast = next((side for side in _SHORT_SIDES if rates[side] >= _SMOOTH_RATE), _SHORT_SIDES[-1])
-    return f"{line}. That is slow: --size {fast}p makes it about {rates[fast]:.1f}."
-
-
-def _note(line: str) -> None:
-    say(error_console(), f"note: {line}", "yellow")

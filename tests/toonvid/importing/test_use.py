@@ -65,14 +65,14 @@ def test_it_is_on_the_sheet_of_all_styles(hayao, scene_video, tmp_path, capsys: 
 
 
 def test_slow_networks_say_which_size_helps(hayao, capsys: Capsys):
-    from toonvid.commands.styles_add import _describe_rate
+    from toonvid.commands.import_report import describe_rate
     from toonvid.importing.import_style import ImportedStyle
 
     engine = find_engine(hayao)
-    slow = _describe_rate(ImportedStyle(engine, 20.0, 256 * 256, is_fixed_size=False))
+    slow = describe_rate(ImportedStyle(engine, 20.0, 256 * 256, is_fixed_size=False))
     assert "about 1.4 frames per second at 1280x720 here" in slow
     assert slow.endswith("That is slow: --size 240p makes it about 12.8.")
-    fast = _describe_rate(ImportedStyle(engine, 200.0, 256 * 256, is_fixed_size=False))
+    fast = describe_rate(ImportedStyle(engine, 200.0, 256 * 256, is_fixed_size=False))
     assert fast.endswith("about 14.2 frames per second at 1280x720 here, without the rest.")
 
 
