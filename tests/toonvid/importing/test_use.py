@@ -7,15 +7,19 @@ from pathlib import Path
 
 import av
 import numpy as np
+import onnx
 import pytest
+from onnx import helper
 from support.cartoonizers import BUILDERS
 from support.run_toonvid import run_here
-from support.small_networks import save
+from support.small_networks import constant, network, save
 
+from toonvid.backends import open_backend
 from toonvid.backends.tensorrt import plan as plans
 from toonvid.bench.demo_scene import draw_scene
 from toonvid.engine import find_engine
 from toonvid.ffmpeg.nvidia import NvidiaInfo
+from toonvid.importing import calibration
 
 Capsys = pytest.CaptureFixture[str]
 
@@ -76,29 +80,62 @@ def test_slow_networks_say_which_size_helps(hayao, capsys: Capsys):
     assert fast.endswith("about 14.2 frames per second at 1280x720 here, without the rest.")
 
 
-def test_int8_is_made_with_images(tmp_path, capsys: Capsys):
-    images = tmp_path / "images"
-    images.mkdir()
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """Eight images, and a file that is none."""
+    folder = tmp_path / "images"
+    folder.mkdir()
     for at in range(8):
         frame = av.VideoFrame.from_ndarray(draw_scene(72, 48, at * 2.0), format="rgb24")
-        with av.open(str(images / f"{at}.png"), "w") as container:
+        with av.open(str(folder / f"{at}.png"), "w") as container:
             stream = container.add_stream("png", rate=1)
             stream.width, stream.height, stream.pix_fmt = 72, 48, "rgb24"
             container.mux([*stream.encode(frame), *stream.encode()])
-    (images / "notes.txt").write_text("no image")
-    path = save(BUILDERS["whitebox"](13), tmp_path / "w.onnx")
-    options = ("--as", "whitebox", "--calibration", images)
+    (folder / "notes.txt").write_text("no image")
+    return folder
+
+
+def smoothing() -> onnx.ModelProto:
+    """Two convolutions that make a soft negative, which eight bits hold well."""
+    mean = np.zeros((3, 3, 3, 3))
+    for channel in range(3):
+        mean[channel, channel] = 1 / 9
+    nodes = [
+        helper.make_node("Conv", ["x", "mean"], ["soft"], "first", pads=[1] * 4),
+        helper.make_node("Conv", ["soft", "turn"], ["y"], "last", pads=[1] * 4),
+    ]
+    return network(nodes, [constant("mean", mean), constant("turn", -mean)])
+
+
+def test_int8_is_made_with_images(images, tmp_path, capsys: Capsys):
+    path = save(smoothing(), tmp_path / "soft.onnx")
+    options = ("--order", "rgb", "--range", "-1..1", "--calibration", images)
     ended = run_here(capsys, "styles", "add", path, *options)
-    assert ended.code == 0, ended.err
-    card = find_engine("w").card
-    if "int8" in card.precisions:
-        assert card.metrics["int8_psnr_db"] >= 35
-    else:
-        assert "note: int8 is left out: its PSNR against f32 is " in ended.err
+    assert (ended.code, ended.err) == (0, "")
+    engine = find_engine("soft")
+    assert engine.card.precisions == ("f32", "f16", "int8")
+    assert engine.card.metrics["int8_psnr_db"] >= 35
+    frame = draw_scene(64, 48, 1.0)[None]
+    with (
+        open_backend(engine, "openvino", precision="int8") as rough,
+        open_backend(engine, "openvino", precision="f32") as exact,
+    ):
+        apart = np.abs(rough.run(frame).astype(int) - exact.run(frame))
+    assert 0 < apart.mean() < 3
     (images / "0.png").unlink()
     few = run_here(capsys, "styles", "add", path, *options, "-y")
     assert few.code == 1
     assert "has 7 images that can be read; int8 needs 8" in few.err
+
+
+def test_int8_that_is_far_from_float32_is_left_out(images, tmp_path, monkeypatch, capsys: Capsys):
+    monkeypatch.setattr(calibration, "MIN_PSNR_DB", 97.0)
+    path = save(smoothing(), tmp_path / "soft.onnx")
+    options = ("--order", "rgb", "--range", "-1..1", "--calibration", images)
+    ended = run_here(capsys, "styles", "add", path, *options)
+    assert ended.code == 0
+    assert "note: int8 is left out: its PSNR against f32 is " in ended.err
+    assert find_engine("soft").card.precisions == ("f32", "f16")
 
 
 def test_an_engine_with_its_card_is_copied_as_before(hayao, styles_folder, capsys: Capsys):
