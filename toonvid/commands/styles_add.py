@@ -190,8 +190,10 @@ def add(
             say(output_console(), f"Nothing was added yet: give {_options(missing)}, or --as.")
             return
         order = order or (known.order if known else None)
-        order = order or _ask("order", COLOR_ORDERS, path)
-        value_range = _ask("range", VALUE_RANGES, path) if "range" in missing else value_range
+        advice = _advice(candidate)
+        order = order or _ask("order", COLOR_ORDERS, path, advice)
+        if "range" in missing:
+            value_range = _ask("range", VALUE_RANGES, path, advice)
         reading, _ = candidate.guess_reading(known, order, value_range, output_range)
         assert reading is not None
     options = ImportOptions(
@@ -282,16 +284,25 @@ def _can_ask() -> bool:
     return sys.stdin is not None and sys.stdin.isatty()
 
 
-def _ask(what: str, values: tuple[T, ...], path: Path) -> T:
+def _advice(candidate: Candidate) -> str:
+    """Name the family whose input has the same name, if there is one."""
+    from toonvid.importing.families import likely_family
+
+    family = likely_family(candidate.facts.input_name)
+    return f" (its input is named as in --as {family})" if family else ""
+
+
+def _ask(what: str, values: tuple[T, ...], path: Path, advice: str) -> T:
     """Ask for a value that the graph does not say; where nobody can answer, name the option."""
     if not _can_ask():
         raise typer.BadParameter(
-            f"{path.name} does not say its {what}: give --{what} {listed(values)}, or --as FAMILY;"
-            " --sheet choices.png shows them side by side",
+            f"{path.name} does not say its {what}: give --{what} {listed(values)}, or --as FAMILY"
+            f"{advice}; --sheet choices.png shows them side by side",
             param_hint=f"--{what}",
         )
     while True:
-        answer: str = typer.prompt(f"{path.name} does not say its {what} ({listed(values)})")
+        question = f"{path.name} does not say its {what}{advice}: {listed(values)}"
+        answer: str = typer.prompt(question)
         for value in values:
             if answer.strip().lower() == value:
                 return value

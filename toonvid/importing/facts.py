@@ -33,6 +33,8 @@ _FEW = 16  # values of a constant that is looked at
 class Facts:
     """What a graph says about its input and output."""
 
+    input_name: str
+    """Name of the input."""
     layout: Layout | None
     """Layout of the input; None where the sides of the input are all free."""
     fixed_size: tuple[int, int] | None
@@ -70,6 +72,7 @@ def find_facts(model: ModelProto) -> Facts:
     layout = _find_layout(sides)
     height, width = sides[2:] if layout == "NCHW" else sides[1:3]
     return Facts(
+        input_name=image.name,
         layout=layout,
         fixed_size=(height, width) if layout and height and width else None,
         input_range=_find_input_range(model),

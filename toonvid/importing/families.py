@@ -10,6 +10,13 @@ from dataclasses import dataclass
 
 from toonvid.choices import ColorOrder, FamilyName, ValueRange
 
+# Beginnings of the names that the projects' own exports give to the input, in lower case.
+_INPUT_NAMES: dict[str, FamilyName] = {
+    "animeganv3_input": "animeganv3",
+    "generator_input": "animeganv2",
+    "input_photo": "whitebox",
+}
+
 
 @dataclass(frozen=True)
 class Family:
@@ -39,3 +46,12 @@ FAMILIES: dict[FamilyName, Family] = {
         "fast neural style (ONNX model zoo)", "rgb", "0..255", multiple_of=4
     ),
 }
+
+
+def likely_family(input_name: str) -> FamilyName | None:
+    """Return the family whose own exports name their input so; None if no family is known to.
+
+    A name is no proof: it is good for advice, and not for a choice.
+    """
+    name = input_name.lower()
+    return next((found for start, found in _INPUT_NAMES.items() if name.startswith(start)), None)

@@ -127,6 +127,7 @@ def _find_facts(model: ov.Model) -> tuple[Layout, Facts]:
         raise EngineError(f"its input of shape {shape} is no image with three channels")
     height, width = sides[2:] if layout == "NCHW" else sides[1:3]
     return layout, Facts(
+        input_name=next(iter(sorted(port.get_names())), ""),
         layout=layout,
         fixed_size=(height, width) if height and width else None,
         input_range=None,

@@ -83,6 +83,7 @@ def test_a_picture_of_ones_own_is_on_the_sheet(tmp_path, scene_video, capsys: Ca
     ("options", "line"),
     [
         ((), "does not say its order: give --order rgb or bgr, or --as FAMILY"),
+        ((), "(its input is named as in --as whitebox)"),
         (("--order", "rgb"), "does not say its range: give --range -1..1, 0..1 or 0..255"),
         (("--picture", "a.png"), "is shown on a sheet: give --sheet too"),
         (("--as", "pixar"), "'pixar'"),

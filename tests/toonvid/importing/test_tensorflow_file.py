@@ -58,3 +58,14 @@ def test_a_folder_that_is_no_model_is_one_line(tmp_path, capsys: Capsys):
     ended = run_here(capsys, "styles", "add", tmp_path, "--as", "whitebox")
     assert ended.code == 1
     assert f"OpenVINO cannot read {tmp_path}" in ended.err
+
+
+def test_plans_of_it_are_not_built_and_it_is_said(monkeypatch, capsys: Capsys):
+    from toonvid.commands import build
+
+    assert run_here(capsys, "styles", "add", DATA / "small.tflite", "--order", "rgb").code == 0
+    named = run_here(capsys, "build", "small")
+    assert named.code in (1, 3)  # 3: TensorRT is not installed
+    monkeypatch.setattr(build, "list_engines", lambda: [find_engine("small")])
+    unnamed = run_here(capsys, "build")
+    assert unnamed.out == "No plan of small, which is for OpenVINO alone\n"
