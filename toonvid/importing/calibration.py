@@ -13,6 +13,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from toonvid.backends import open_backend
+from toonvid.backends.contract import one_line
 from toonvid.engine import Engine
 from toonvid.errors import EngineError, SourceError
 from toonvid.importing.int8 import MIN_PSNR_DB, quantize, squared_error, to_decibels
@@ -50,7 +51,13 @@ def add_int8(engine: Engine, folder: Path, on_notice: Callable[[str], None]) -> 
     compared = images[::_COMPARED_SHARE]
     calibrated = [image for at, image in enumerate(images) if at % _COMPARED_SHARE]
     card = engine.card
-    content = quantize(engine.path("f32"), calibrated)
+    try:
+        content = quantize(engine.path("f32"), calibrated)
+    except EngineError:
+        raise
+    except Exception as error:  # the quantizer's errors have no common base
+        on_notice(f"int8 is left out: it cannot be made ({one_line(error)})")
+        return engine
     name = card.file_name("int8")
     (engine.folder / name).write_bytes(content)
     hashes = {**card.sha256, name: hashlib.sha256(content).hexdigest()}

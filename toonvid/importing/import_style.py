@@ -17,8 +17,10 @@ from pathlib import Path
 import numpy as np
 import openvino as ov
 from msgspec.structs import replace
+from onnx import ModelProto
 
 from toonvid.backends.cartoon_check import find_flaw
+from toonvid.backends.contract import one_line
 from toonvid.choices import FamilyName
 from toonvid.engine import FILE_SUFFIXES, IMPORTED, STYLE_NAME, Engine, EngineCard, Precision
 from toonvid.errors import EngineError
@@ -26,7 +28,9 @@ from toonvid.files import write_atomically
 from toonvid.importing.candidate import Candidate
 from toonvid.importing.check import check_engine, checked_frames
 from toonvid.importing.families import FAMILIES
+from toonvid.importing.float16 import to_float16
 from toonvid.importing.network import Reading, image_shape
+from toonvid.importing.wrap import wrap
 from toonvid.video import Pixels
 
 _NOT_STATED = "not stated"
@@ -89,7 +93,7 @@ def import_style(
     wanted = _plain_cartoons(candidate, reading, frames)
     with tempfile.TemporaryDirectory() as scratch:
         engine = Engine(_make_card(candidate, reading, options, multiple_of), Path(scratch))
-        engine = _write_files(engine, candidate, reading)
+        engine = _write_files(engine, candidate, reading, on_notice)
         checked = check_engine(engine, frames, wanted, on_notice)
         engine = checked.engine
         if options.calibration is not None:
@@ -188,7 +192,9 @@ def _make_card(
     )
 
 
-def _write_files(engine: Engine, candidate: Candidate, reading: Reading) -> Engine:
+def _write_files(
+    engine: Engine, candidate: Candidate, reading: Reading, on_notice: Callable[[str], None]
+) -> Engine:
     """Write the wrapped network in all precisions to the engine's folder, without its card."""
     style = engine.card.style
     if candidate.model is None:
@@ -198,20 +204,7 @@ def _write_files(engine: Engine, candidate: Candidate, reading: Reading) -> Engi
         ov.save_model(wrap_for_openvino(candidate, reading), graph, compress_to_fp16=False)
         names = [graph.name, f"{style}.bin"]
     else:
-        from toonvid.importing.float16 import to_float16
-        from toonvid.importing.wrap import wrap
-
-        wrapped = wrap(
-            network=candidate.model,
-            layout=candidate.layout,
-            output_layout=candidate.output_layout,
-            reading=reading,
-            fixed_size=candidate.sizes.fixed,
-        )
-        files: dict[Precision, bytes] = {
-            "f32": wrapped.SerializeToString(),
-            "f16": to_float16(wrapped).SerializeToString(),
-        }
+        files = _make_files(candidate, candidate.model, reading, on_notice)
         names = [engine.card.file_name(precision) for precision in files]
         for name, content in zip(names, files.values(), strict=True):
             (engine.folder / name).write_bytes(content)
@@ -219,6 +212,35 @@ def _write_files(engine: Engine, candidate: Candidate, reading: Reading) -> Engi
         name: hashlib.sha256((engine.folder / name).read_bytes()).hexdigest() for name in names
     }
     return Engine(replace(engine.card, sha256=hashes), engine.folder)
+
+
+def _make_files(
+    candidate: Candidate,
+    model: ModelProto,
+    reading: Reading,
+    on_notice: Callable[[str], None],
+) -> dict[Precision, bytes]:
+    """Wrap a network, and convert it to float16 if that is possible."""
+    # Both raise errors of ONNX, which have no common base, for graphs that its checks let pass.
+    try:
+        wrapped = wrap(
+            network=model,
+            layout=candidate.layout,
+            output_layout=candidate.output_layout,
+            reading=reading,
+            fixed_size=candidate.sizes.fixed,
+        )
+    except Exception as error:
+        raise EngineError(
+            f"{candidate.source} is not kept: toonvid's nodes cannot be put around it:"
+            f" {one_line(error)}"
+        ) from error
+    files: dict[Precision, bytes] = {"f32": wrapped.SerializeToString()}
+    try:
+        files["f16"] = to_float16(wrapped).SerializeToString()
+    except Exception as error:
+        on_notice(f"f16 is left out: it cannot be made ({one_line(error)})")
+    return files
 
 
 def _move(engine: Engine, folder: Path) -> Engine:

@@ -23,7 +23,7 @@ from toonvid.backends.cartoon_check import (
     sample_frame,
 )
 from toonvid.engine import find_engine
-from toonvid.importing import check
+from toonvid.importing import check, import_style
 
 Capsys = pytest.CaptureFixture[str]
 CHOICES = ("--order", "rgb", "--range", "-1..1")
@@ -157,3 +157,26 @@ def test_order_changes_the_cartoon(tmp_path, capsys: Capsys):
     for cartoon, channel in zip(cartoons, (0, 2), strict=True):
         assert np.abs(cartoon[..., channel] - wanted[..., channel]).max() <= 1
         assert np.abs(cartoon[..., 2 - channel] - (255.0 - frame[..., 2 - channel])).max() <= 1
+
+
+def test_float16_that_cannot_be_made_is_left_out(tmp_path, monkeypatch, capsys: Capsys):
+    def fail(engine):
+        raise RuntimeError("shapes\ndo not fit")
+
+    monkeypatch.setattr(import_style, "to_float16", fail)
+    path = save(inverting(), tmp_path / "n.onnx")
+    ended = run_here(capsys, "styles", "add", path, *CHOICES)
+    assert ended.code == 0
+    assert "note: f16 is left out: it cannot be made (shapes)" in ended.err
+    assert find_engine("n").card.precisions == ("f32",)
+
+
+def test_a_network_that_cannot_be_wrapped_is_refused(tmp_path, monkeypatch, capsys: Capsys):
+    def fail(**_):
+        raise ValueError("no")
+
+    monkeypatch.setattr(import_style, "wrap", fail)
+    path = save(inverting(), tmp_path / "n.onnx")
+    ended = run_here(capsys, "styles", "add", path, *CHOICES)
+    assert ended.code == 1
+    assert "is not kept: toonvid's nodes cannot be put around it: no" in ended.err
