@@ -362,7 +362,8 @@ def test_try_draws_every_style_on_one_sheet(
     assert "the source, glitch, identity," in ended.out
     [image] = frames_of(sheet)
     assert image.shape[0] == 64 * 3 + 8 * 2  # the source, two styles of the tests, six that ship
-    assert np.abs(image[:64, :96].astype(int) - image[:64, 208:304]).max() <= 1
+    # Drawn larger and reduced again, as images are.
+    assert np.abs(image[:64, :96].astype(int) - image[:64, 208:304]).mean() <= 4
     assert run_here(capsys, "styles", "try", scene_video, "--at", "9", "-o", sheet).code == 1
 
 
