@@ -12,6 +12,7 @@ addresses are left out of all messages here, when an error is made.
         │   └── UnsupportedEngineError  exit code 3: the requested backend rejects the engine
         ├── TargetError                 a target cannot be written
         │   └── JobMismatchError        exit code 2: unfinished work was begun with other options
+        ├── ClusterError                exit code 3: no cluster, or none of its nodes can take part
         ├── ControlError                exit code 2: a control that the style lacks, or its range
         ├── CameraError                 a camera cannot be opened or read
         └── TrainingError               training, exporting or evaluating cannot continue
@@ -97,6 +98,12 @@ class JobMismatchError(TargetError):
     """An unfinished conversion with other options exists. Nothing of it was changed."""
 
     exit_code: ClassVar[int] = 2
+
+
+class ClusterError(ToonvidError):
+    """There is no cluster, or none of its nodes can make what is asked for."""
+
+    exit_code: ClassVar[int] = 3
 
 
 class CameraError(ToonvidError):

@@ -1,6 +1,6 @@
 """The way of a frame: decode -> stylize -> encode -> sink, each stage on a thread of its own.
 
-In: a source that FFmpeg opens. Out: a target, or segments of one. `run_stages` is the loop that
+In: a source that FFmpeg opens. Out: a target, or segments of one. `run_parts` is the loop that
 every conversion goes through; it hands packets to a sink and does not know what becomes of them.
 `convert` uses it with one sink, a muxer. `toonvid.resume.segmented` uses it with a segment file for
 every ten seconds, and is what `toonvid.convert` calls.
@@ -9,7 +9,7 @@ every ten seconds, and is what `toonvid.convert` calls.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -212,7 +212,28 @@ def run_stages(
     open_sink: Callable[[int, Frame], AbstractContextManager[Sink]],
     on_frame: Callable[[Frame], None],
 ) -> dict[str, float]:
-    """Take a video through all stages, to the end of its frames.
+    """Take a video through all stages, to the end of its frames; see `run_parts`.
+
+    Returns:
+        Stage -> seconds in which it was at work: decode, stylize, encode.
+    """
+    parts = run_parts(decoder, frames, stylize, open_sink, on_frame)
+    while True:
+        try:
+            next(parts)
+        except StopIteration as end:
+            stage_seconds: dict[str, float] = end.value
+            return stage_seconds
+
+
+def run_parts(
+    decoder: VideoDecoder,
+    frames: Iterator[Frame],
+    stylize: Callable[[Iterator[Frame]], Iterator[tuple[int, Frame]]],
+    open_sink: Callable[[int, Frame], AbstractContextManager[Sink]],
+    on_frame: Callable[[Frame], None],
+) -> Generator[int, None, dict[str, float]]:
+    """Take a video through all stages, part by part.
 
     A video may be written in parts that follow one another. Each part has an encoder of its own, so
     that it begins with a key frame and depends on no other part.
@@ -224,6 +245,9 @@ def run_stages(
         open_sink: Given the number of a part and its first cartoon, opens the sink for that part.
             It is left once all packets of the part are written.
         on_frame: Called with each cartoon when it is encoded.
+
+    Yields:
+        The number of each part whose sink was left.
 
     Returns:
         Stage -> seconds in which it was at work: decode, stylize, encode.
@@ -244,6 +268,7 @@ def run_stages(
                     encode_seconds += time.perf_counter() - encode_began
                     on_frame(cartoon)
                 sink.write(sink.encoder.flush())
+            yield part
     return {
         "decode": decoded.working_seconds,
         "stylize": stylized.working_seconds - decoded.waiting_seconds,

@@ -168,6 +168,30 @@ class VideoDecoder:
         if self._image is not None:
             self.damage = self._image.damage
             return
+        self._note_end()
+
+    def video_packets(self) -> Iterator[Packet[Stream]]:
+        """Read from the beginning without decoding, as an alternative to `frames`.
+
+        Sets `notices` and `damage` as `frames` does, but for what only decoding finds.
+
+        Yields:
+            The packets of the video in decoding order, none of an image; on the clock of the
+            frames, but not moved by `DecodeOptions.start`.
+        """
+        if self._image is not None:
+            return
+        self._start_packets(self._reopen(), can_seek=False)
+        for packet in self._packets:
+            if packet.stream_index != self._stream.index:
+                self._keep(packet)
+                continue
+            self._look_for_captions(packet)
+            yield packet
+        self._note_end()
+
+    def _note_end(self) -> None:
+        """Note what is known once the last packet was read."""
         # Ctrl-C during a blocking read looks like the end of the source until here.
         self._opened.raise_pending()
         self.notices += self._notices_at_end()
@@ -366,28 +390,11 @@ class VideoDecoder:
         Raises:
             SourceError: No frame can be decoded, or the video begins behind the requested part.
         """
-        container = source.container
         first = None
         for margin in _SEEK_MARGINS if can_seek else _SEEK_MARGINS[:1]:
             if start is not None and can_seek:
-                self._seek(container, start + self._clock_start - margin)
-            self.auxiliary = AuxiliaryStreams()
-            if self.with_auxiliary:
-                self.auxiliary = find_auxiliary_streams(
-                    source, self._stream, self._range, self._clock_start
-                )
-            self._demuxer = Demuxer(
-                container,
-                video=self._stream,
-                auxiliary=self.auxiliary.streams,
-                time_range=self._range,
-                clock=None if self.options.low_delay else SourceClock(container, self._clock_start),
-                first=() if can_seek else self._first_packets,
-            )
-            self._demuxer.lost_packets += self._lost_at_begin
-            self._packets = self._demuxer.packets()
-            self._shown_packets = ShownPackets()
-            self._frame_clock = FrameClock(self._stream, container)
+                self._seek(source.container, start + self._clock_start - margin)
+            self._start_packets(source, can_seek)
             decoded = self._timed_frames(None if can_seek else start)
             first = next(decoded, None)
             # A seek may land after `start`; then the next margin seeks further back.
@@ -402,6 +409,27 @@ class VideoDecoder:
                 f" {float(begin):.1f}"
             )
         return first, chain([first], decoded)
+
+    def _start_packets(self, source: SourceContainer, can_seek: bool) -> None:
+        """Begin with the packets at the place where the container is."""
+        container = source.container
+        self.auxiliary = AuxiliaryStreams()
+        if self.with_auxiliary:
+            self.auxiliary = find_auxiliary_streams(
+                source, self._stream, self._range, self._clock_start
+            )
+        self._demuxer = Demuxer(
+            container,
+            video=self._stream,
+            auxiliary=self.auxiliary.streams,
+            time_range=self._range,
+            clock=None if self.options.low_delay else SourceClock(container, self._clock_start),
+            first=() if can_seek else self._first_packets,
+        )
+        self._demuxer.lost_packets += self._lost_at_begin
+        self._packets = self._demuxer.packets()
+        self._shown_packets = ShownPackets()
+        self._frame_clock = FrameClock(self._stream, container)
 
     def _pixel_aspect(self) -> Fraction | None:
         """Return width over height of a pixel in the last decoded frame; None for unknown."""
@@ -458,9 +486,8 @@ class VideoDecoder:
             if packet is not None and packet.stream_index != self._stream.index:
                 self._keep(packet)
                 continue
-            if packet is not None and not self._has_captions:
-                content = bytes(packet)
-                self._has_captions = any(mark in content for mark in _CAPTION_MARKS)
+            if packet is not None:
+                self._look_for_captions(packet)
             try:
                 frames = self._context.decode(packet)
             except FFmpegError as error:
@@ -469,6 +496,11 @@ class VideoDecoder:
                 continue
             self._demuxer.lost_packets += sum(frame.is_corrupt for frame in frames)
             yield from map(self._stated_color.tag, frames)
+
+    def _look_for_captions(self, packet: Packet[Stream]) -> None:
+        if not self._has_captions:
+            content = bytes(packet)
+            self._has_captions = any(mark in content for mark in _CAPTION_MARKS)
 
     def _keep(self, packet: Packet[Stream]) -> None:
         """Hand on a packet of an auxiliary stream."""

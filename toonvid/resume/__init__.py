@@ -4,7 +4,10 @@ The same input as `toonvid.pipeline` goes in, and a target comes out whose bytes
 whether the conversion was stopped in between or not. The door is `segmented`.
 
 - segmented: the public `convert`; resumes a conversion or begins it, and joins its segments
-- missing_segments: decodes, stylizes and encodes the segments that are not finished
+- segment_maker: decodes, stylizes and encodes frames to segments
+- missing_segments: makes the segments that are not finished, one after the other
+- segment_plan: where segments lie, found without decoding; separate_segments: makes some of them
+  apart from the others, for `toonvid.cluster`
 - eligibility: which conversions can be resumed, and why others cannot
 - fingerprint: the `Job`, which tells whether two runs are the same conversion
 - boundaries: where a video is split into segments, and how the place is found again

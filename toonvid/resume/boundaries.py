@@ -38,12 +38,16 @@ class Splitter:
 
     def __call__(self, frame: Frame) -> int:
         """Return the number of the segment of the next frame."""
+        return self.segment_at(frame.seconds)
+
+    def segment_at(self, seconds: Fraction) -> int:
+        """Return the number of the segment of the next frame, which begins at a time."""
         if self._begin is None:
-            self._begin = frame.seconds
-        is_long = frame.seconds - self._begin >= self._segment_seconds
+            self._begin = seconds
+        is_long = seconds - self._begin >= self._segment_seconds
         if is_long and self._frame_count >= _LEAST_FRAMES:
             self._number += 1
-            self._begin, self._frame_count = frame.seconds, 0
+            self._begin, self._frame_count = seconds, 0
         self._frame_count += 1
         return self._number
 

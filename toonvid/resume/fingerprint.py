@@ -140,6 +140,16 @@ def fingerprint(source: Path, stall_seconds: float) -> dict[str, str]:
         raise SourceError(f"{source} cannot be read: {error.strerror or error}") from error
 
 
+def made_with(backend: Backend, options: ConvertOptions) -> dict[str, str]:
+    """Returns the options and versions that a target's bytes depend on, whatever its source.
+
+    Args:
+        backend: Open backend with the engine of the style.
+        options: What is read, drawn and written.
+    """
+    return _named_options(backend, options) | _versions(backend)
+
+
 def _fingerprint(source: Path) -> dict[str, str]:
     found = source.stat()
     digest = hashlib.sha256()

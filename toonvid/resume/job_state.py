@@ -11,7 +11,12 @@ from pathlib import Path
 
 from toonvid.resume.fingerprint import Job
 from toonvid.resume.journal import JOURNAL_NAME, read_journal
-from toonvid.resume.journal_entries import read_job, read_segments, read_source_end
+from toonvid.resume.journal_entries import (
+    finished_seconds,
+    read_job,
+    read_segments,
+    read_source_end,
+)
 from toonvid.resume.work_folder import disk_errors
 from toonvid.writing.part_folder import part_folder, running_process
 
@@ -26,7 +31,7 @@ class JobState:
     frames: int
     """Number of frames in the finished segments."""
     finished_seconds: float
-    """End of the last finished segment, in seconds of the video."""
+    """Length of the finished segments, in seconds of the video."""
     awaits_join: bool
     """Whether all segments are finished, so that only joining them is left."""
     process_id: int | None
@@ -47,12 +52,13 @@ def read_job_state(target: Path) -> JobState | None:
     job = read_job(entries)
     if job is None:
         return None
-    finished = read_segments(entries).values()
+    segments = read_segments(entries)
+    finished = segments.values()
     return JobState(
         job=job,
         segments=len(finished),
         frames=sum(each.segment.frames for each in finished),
-        finished_seconds=max((each.end_seconds for each in finished), default=0.0),
+        finished_seconds=finished_seconds(segments),
         awaits_join=read_source_end(entries[-1:]) is not None,
         process_id=running_process(target),
     )

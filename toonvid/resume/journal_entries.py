@@ -59,15 +59,18 @@ class FinishedSegment:
     frame_kind: list[str]
     """Width, height, time base and "True" for opacity below 1, of the video's first cartoon. All
     segments are encoded for this kind of frame."""
+    frames_before: list[list[str]] | None = None
+    """As `last_source_frames`, of the segment before, as they were decoded where this segment was
+    made. None where it was made by reading on behind that segment."""
+
+    def follows(self, last_source_frames: list[list[str]]) -> bool:
+        """Whether it was made behind a segment that ends with these source frames."""
+        return self.frames_before is None or self.frames_before == last_source_frames
 
     @property
     def template_frame(self) -> Frame:
         """A black frame of `frame_kind`, to open an encoder with."""
-        width, height = int(self.frame_kind[0]), int(self.frame_kind[1])
-        has_alpha = self.frame_kind[3] == str(True)
-        alpha = np.zeros((height, width), np.uint8) if has_alpha else None
-        pixels = np.zeros((height, width, 3), np.uint8)
-        return Frame(pixels, 0, Fraction(self.frame_kind[2]), alpha=alpha)
+        return template_frame(self.frame_kind)
 
 
 @dataclass(frozen=True)
@@ -86,10 +89,31 @@ class SourceEnd:
     """Description of the parts that could not be read; None when all of them were."""
 
 
+def finished_seconds(finished: Mapping[int, FinishedSegment]) -> float:
+    """Returns how much of a video is finished, in seconds of the video.
+
+    Segments that are made at the same time leave gaps for a while. The length of one behind a gap
+    is not known exactly: it counts as long as the mean of all up to its end.
+    """
+    seconds = 0.0
+    for number, each in finished.items():
+        before = finished.get(number - 1)
+        mean = each.end_seconds / (number + 1)
+        seconds += mean if before is None else each.end_seconds - before.end_seconds
+    return seconds
+
+
 def frame_kind(frame: Frame) -> list[str]:
     """Returns the `FinishedSegment.frame_kind` of a frame."""
     height, width = frame.pixels.shape[:2]
     return [str(width), str(height), str(frame.time_base), str(frame.alpha is not None)]
+
+
+def template_frame(kind: list[str]) -> Frame:
+    """Returns a black frame of a `FinishedSegment.frame_kind`."""
+    width, height = int(kind[0]), int(kind[1])
+    alpha = np.zeros((height, width), np.uint8) if kind[3] == str(True) else None
+    return Frame(np.zeros((height, width, 3), np.uint8), 0, Fraction(kind[2]), alpha=alpha)
 
 
 def job_entry(job: Job) -> JournalEntry:
@@ -105,7 +129,10 @@ def segment_entry(finished: FinishedSegment, job_hash: str | None = None) -> Jou
         job_hash: `Job.hash` of the job that it belongs to, which proves that it does even where the
             journal's first line is damaged. None leaves it out, as toonvid 0.1 did.
     """
-    entry: JournalEntry = {_FINISHED_SEGMENT: _to_stored(asdict(finished), _SEGMENT_NAMES)}
+    values = asdict(finished)
+    if finished.frames_before is None:  # as toonvid 0.1 wrote it
+        del values["frames_before"]
+    entry: JournalEntry = {_FINISHED_SEGMENT: _to_stored(values, _SEGMENT_NAMES)}
     return entry if job_hash is None else entry | {_JOB_HASH: job_hash}
 
 
@@ -167,7 +194,8 @@ def _check_segment(finished: FinishedSegment) -> None:
     if not (0 < int(width) <= _MAX_SIDE and 0 < int(height) <= _MAX_SIDE):
         raise ValueError("no size of frames")
     try:
-        for time in (time_base, *(time for time, _ in finished.last_source_frames)):
+        identified = [*finished.last_source_frames, *(finished.frames_before or ())]
+        for time in (time_base, *(time for time, _ in identified)):
             Fraction(time)
     except ZeroDivisionError as error:
         raise ValueError("no time") from error

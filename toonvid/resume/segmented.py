@@ -2,33 +2,37 @@
 end.
 
 In: a source that is a file. Out: a target that is byte for byte the same however often the
-conversion was stopped. `convert` is the public door of toonvid. What cannot be resumed is written
-in one go by `toonvid.pipeline.convert`; both go through `toonvid.pipeline.run_stages`. What is kept
-from run to run is in `toonvid.resume.work_folder`, how segments become one video in
-`toonvid.resume.join`.
+conversion was stopped. `convert` is the public door of toonvid; `SegmentedConversion` is one
+conversion, for `convert` and for runs on several machines (`toonvid.cluster`). What cannot be
+resumed is written in one go by `toonvid.pipeline.convert`; both go through the stages of
+`toonvid.pipeline`. What is kept from run to run is in `toonvid.resume.work_folder`, how segments
+become one video in `toonvid.resume.join`.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from types import TracebackType
 
 from toonvid import pipeline
 from toonvid.backends import Backend
-from toonvid.errors import SourceError
+from toonvid.errors import SourceError, TargetError
 from toonvid.pipeline import Conversion, ConvertOptions, Progress
 from toonvid.reading.decoder import VideoDecoder
 from toonvid.resume.eligibility import why_in_one_go
 from toonvid.resume.fingerprint import CONTENT_KEY, SIZE_KEY, Job, fingerprint
 from toonvid.resume.join import join
-from toonvid.resume.missing_segments import MissingSegments, refuse_trouble
+from toonvid.resume.missing_segments import MissingSegments
+from toonvid.resume.segment_maker import refuse_trouble
 from toonvid.resume.work_folder import WorkFolder, disk_errors
-from toonvid.video import VideoInfo
+from toonvid.stylizing.compare import compose_comparison
+from toonvid.video import Frame, VideoInfo
 from toonvid.writing.codec import Codec
 from toonvid.writing.encoder import Encoder
-from toonvid.writing.muxer import Muxer
+from toonvid.writing.muxer import Muxer, check_container
 from toonvid.writing.part_folder import PartFolder
 
 # Seven videos of 180p to 720p in the style `ink`: each target took 0.8 to 1.9 times its source, and
@@ -94,124 +98,159 @@ def convert(
             job=job,
         )
     pipeline.refuse_same(Path(source), Path(target))
-    return _convert_in_segments(
-        source=Path(source),
-        target=Path(target),
-        backend=backend,
-        options=options,
-        on_progress=on_progress,
-    )
+    with SegmentedConversion(Path(source), Path(target), backend, options) as conversion:
+        conversion.write_missing(on_progress)
+        return conversion.join()
 
 
-def _convert_in_segments(
-    source: Path,
-    target: Path,
-    backend: Backend,
-    options: ConvertOptions,
-    on_progress: Callable[[Progress], None] | None,
-) -> Conversion:
-    began = time.perf_counter()
-    stage_seconds = dict.fromkeys(("decode", "stylize", "encode"), 0.0)
-    first_frame_seconds = 0.0
-    with (
-        VideoDecoder(source, options.decoding, with_auxiliary=True) as decoder,
-        PartFolder(target, options.encoding.overwrite) as part,
-    ):
-        info = decoder.info
-        job = Job.describe(
-            source=source,
-            backend=backend,
-            options=options,
-            duration_seconds=info.duration_seconds,
-            decoded_by=decoder.decoded_by,
-        )
-        with WorkFolder(target, job, options.restart) as work_folder:
-            resumed_frames = work_folder.finished_frames
+class SegmentedConversion:
+    """One conversion in segments: its lock, its work folder, and the join. A context manager.
 
-            # 1. Write the segments that are missing.
-            if work_folder.source_end is None:
-                codec = Encoder(target, info, options.encoding).codec
-                forecast_bytes = least_target_bytes(int(job.fingerprint[SIZE_KEY]), info, codec)
-                work_folder.check_space_for_video(info.duration_seconds, forecast_bytes)
-                missing = MissingSegments(
-                    source=source,
-                    target=target,
-                    backend=backend,
-                    options=options,
-                    work_folder=work_folder,
-                    on_progress=on_progress,
-                )
-                stage_seconds = missing.write(decoder)
-                first_frame_seconds = (missing.first_frame_at or began) - began
-            # FFmpeg holds the index of a whole video in memory: the join opens its own.
-            decoder.close()
-            source_end = work_folder.source_end
-            assert source_end is not None
+    Segments are written by `write_missing`, or made elsewhere and put into `work_folder`.
+    """
 
-            # 2. Join all segments to the target.
-            muxer = _join_segments(
-                source=source,
-                backend=backend,
-                options=options,
-                job=job,
-                work_folder=work_folder,
-                part=part,
+    work_folder: WorkFolder
+    """Segments and journal. Set on entry."""
+    info: VideoInfo
+    """Description of the source. Set on entry."""
+    job: Job
+    """Which conversion it is. Set on entry."""
+    resumed_frames: int
+    """Frames that earlier runs have finished. Set on entry."""
+
+    def __init__(
+        self, source: Path, target: Path, backend: Backend, options: ConvertOptions
+    ) -> None:
+        """Remember what to convert; nothing is opened before entry."""
+        self.source, self.target = source, target
+        self.backend, self.options = backend, options
+        self._stage_seconds = dict.fromkeys(("decode", "stylize", "encode"), 0.0)
+        self._first_frame_seconds = 0.0
+
+    def __enter__(self) -> SegmentedConversion:
+        """Lock the target, and read what earlier runs have finished.
+
+        Raises:
+            As `convert`.
+        """
+        self._began = time.perf_counter()
+        source, target, options = self.source, self.target, self.options
+        with ExitStack() as stack:
+            self._decoder = stack.enter_context(
+                VideoDecoder(source, options.decoding, with_auxiliary=True)
             )
-            is_changed = _is_changed(source, options.decoding.stall_seconds, job)
-            with suppress(OSError):  # the target is in its place: that files stay is no failure
-                work_folder.remove()
+            self._part = stack.enter_context(PartFolder(target, options.encoding.overwrite))
+            self.info = self._decoder.info
+            self.job = Job.describe(
+                source=source,
+                backend=self.backend,
+                options=options,
+                duration_seconds=self.info.duration_seconds,
+                decoded_by=self._decoder.decoded_by,
+            )
+            self.work_folder = stack.enter_context(WorkFolder(target, self.job, options.restart))
+            self.resumed_frames = self.work_folder.finished_frames
+            if self.work_folder.source_end is None:
+                codec = Encoder(target, self.info, options.encoding).codec
+                source_bytes = int(self.job.fingerprint[SIZE_KEY])
+                forecast_bytes = least_target_bytes(source_bytes, self.info, codec)
+                self.work_folder.check_space_for_video(self.info.duration_seconds, forecast_bytes)
+            self._stack = stack.pop_all()
+        return self
 
-    damage = (source_end.damage, muxer.damage, pipeline.CHANGED * is_changed)
-    return Conversion(
-        source=str(source),
-        target=str(target),
-        frames=source_end.frames,
-        video_seconds=source_end.end_seconds,
-        seconds=time.perf_counter() - began,
-        stage_seconds=stage_seconds,
-        notices=(*source_end.notices, *muxer.encoder.notices, *muxer.notices),
-        damage=", ".join(filter(None, damage)) or None,
-        left_out=muxer.left_out,
-        first_frame_seconds=first_frame_seconds,
-        resumed_frames=resumed_frames,
-    )
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
 
-
-def _join_segments(
-    source: Path,
-    backend: Backend,
-    options: ConvertOptions,
-    job: Job,
-    work_folder: WorkFolder,
-    part: PartFolder,
-) -> Muxer:
-    """Put the target in its place; the muxer knows what could not be copied."""
-    work_folder.check_space(work_folder.finished_bytes)
-    assert work_folder.template_frame is not None
-    target, finished = work_folder.target, work_folder.finished
-    with (
-        VideoDecoder(source, options.decoding, with_auxiliary=True) as decoder,
-        disk_errors(target),
-        Muxer(
-            Encoder(target, decoder.info, options.encoding),
-            auxiliary=decoder.auxiliary,
-            style=backend.engine.card.style,
-            job=job.identity,
-            part=part,
-        ) as muxer,
-    ):
-        # Now that it is open: the file that is joined must be the one that the segments are of.
-        refuse_replaced(source, options.decoding.stall_seconds, job)
-        join(
-            decoder=decoder,
-            muxer=muxer,
-            template=work_folder.template_frame,
-            folder=work_folder.folder,
-            segments=[finished[number].segment for number in sorted(finished)],
+    def write_missing(self, on_progress: Callable[[Progress], None] | None = None) -> None:
+        """Write the segments that are missing, on this machine."""
+        if self.work_folder.source_end is not None:
+            return
+        missing = MissingSegments(
+            source=self.source,
+            target=self.target,
+            backend=self.backend,
+            options=self.options,
+            work_folder=self.work_folder,
+            on_progress=on_progress,
         )
-        refuse_trouble(decoder)
-        refuse_replaced(source, options.decoding.stall_seconds, job)
-    return muxer
+        self._stage_seconds = missing.write(self._decoder)
+        self._first_frame_seconds = (missing.first_frame_at or self._began) - self._began
+
+    def first_cartoon(self) -> Frame:
+        """Read the first frame; return a frame of the kind of its cartoon, with other pixels.
+
+        Called instead of `write_missing`. Refuses targets that cannot hold the source's streams.
+
+        Raises:
+            TargetError: The source has no frames, or the container does not take its streams.
+        """
+        first = next(self._decoder.frames(), None)
+        if first is None:
+            raise TargetError(f"nothing to write: {self.source} has no frames there")
+        template = compose_comparison(first, first, self.options.stylizing.compare)
+        encoder = Encoder(self.target, self.info, self.options.encoding)
+        check_container(encoder, template, self._decoder.auxiliary)
+        return template
+
+    def join(self) -> Conversion:
+        """Join all segments to the target."""
+        # FFmpeg holds the index of a whole video in memory: the join opens its own.
+        self._decoder.close()
+        source_end = self.work_folder.source_end
+        assert source_end is not None
+        muxer = self._join_segments()
+        is_changed = _is_changed(self.source, self.options.decoding.stall_seconds, self.job)
+        with suppress(OSError):  # the target is in its place: that files stay is no failure
+            self.work_folder.remove()
+        damage = (source_end.damage, muxer.damage, pipeline.CHANGED * is_changed)
+        return Conversion(
+            source=str(self.source),
+            target=str(self.target),
+            frames=source_end.frames,
+            video_seconds=source_end.end_seconds,
+            seconds=time.perf_counter() - self._began,
+            stage_seconds=self._stage_seconds,
+            notices=(*source_end.notices, *muxer.encoder.notices, *muxer.notices),
+            damage=", ".join(filter(None, damage)) or None,
+            left_out=muxer.left_out,
+            first_frame_seconds=self._first_frame_seconds,
+            resumed_frames=self.resumed_frames,
+        )
+
+    def _join_segments(self) -> Muxer:
+        """Put the target in its place; the muxer knows what could not be copied."""
+        folder = self.work_folder
+        folder.check_space(folder.finished_bytes)
+        assert folder.template_frame is not None
+        stall_seconds = self.options.decoding.stall_seconds
+        with (
+            VideoDecoder(self.source, self.options.decoding, with_auxiliary=True) as decoder,
+            disk_errors(self.target),
+            Muxer(
+                Encoder(self.target, decoder.info, self.options.encoding),
+                auxiliary=decoder.auxiliary,
+                style=self.backend.engine.card.style,
+                job=self.job.identity,
+                part=self._part,
+            ) as muxer,
+        ):
+            # Now that it is open: the file that is joined must be the one that the segments are of.
+            refuse_replaced(self.source, stall_seconds, self.job)
+            join(
+                decoder=decoder,
+                muxer=muxer,
+                template=folder.template_frame,
+                folder=folder.folder,
+                segments=[folder.finished[n].segment for n in sorted(folder.finished)],
+            )
+            refuse_trouble(decoder)
+            refuse_replaced(self.source, stall_seconds, self.job)
+        return muxer
 
 
 def refuse_replaced(source: Path, stall_seconds: float, job: Job) -> None:

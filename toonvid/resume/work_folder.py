@@ -21,6 +21,7 @@ from toonvid.resume.journal import JOURNAL_NAME, Journal, read_journal
 from toonvid.resume.journal_entries import (
     FinishedSegment,
     SourceEnd,
+    finished_seconds,
     job_entry,
     read_job,
     read_job_hashes,
@@ -73,7 +74,10 @@ class WorkFolder:
                 for number, finished in read_segments(self._journal.entries).items()
                 if self._is_intact(finished.segment)
             }
-            """Finished segments by number. There are gaps where files are missing or damaged."""
+            """Finished segments by number. There are gaps where files are missing or damaged, and
+            where several are made at the same time."""
+            for number in sorted(self.finished):
+                self._drop_if_misplaced(number)
 
     def __enter__(self) -> WorkFolder:
         return self
@@ -106,8 +110,8 @@ class WorkFolder:
 
     @property
     def finished_seconds(self) -> float:
-        """End of the last finished segment, in seconds of the video."""
-        return max((finished.end_seconds for finished in self.finished.values()), default=0.0)
+        """Length of all finished segments, in seconds of the video."""
+        return finished_seconds(self.finished)
 
     @property
     def template_frame(self) -> Frame | None:
@@ -121,6 +125,9 @@ class WorkFolder:
     def record_segment(self, finished: FinishedSegment) -> None:
         """Writes a finished segment into the journal. Its file must be safe on disk already.
 
+        It, or the one behind it, does not count as finished where the two do not belong together:
+        a source that was sought may have been read on at another place than the segment's end.
+
         Raises:
             TargetError: The disk is full or fails.
         """
@@ -129,6 +136,8 @@ class WorkFolder:
             sync_folder(self.folder)
             self._journal.append(segment_entry(finished, self._job_hash))
         self.finished[finished.number] = finished
+        self._drop_if_misplaced(finished.number)
+        self._drop_if_misplaced(finished.number + 1)
 
     def record_source_end(self, notices: tuple[str, ...], damage: str | None) -> None:
         """Writes into the journal that the source was read to its end.
@@ -143,7 +152,7 @@ class WorkFolder:
         end = SourceEnd(
             segments=len(self.finished),
             frames=self.finished_frames,
-            end_seconds=self.finished_seconds,
+            end_seconds=max((each.end_seconds for each in self.finished.values()), default=0.0),
             notices=list(notices),
             damage=damage,
         )
@@ -227,6 +236,12 @@ class WorkFolder:
                 f"{self.target} was started with other settings: {difference}. Go on with those, or"
                 " begin anew with --restart; nothing was deleted"
             )
+
+    def _drop_if_misplaced(self, number: int) -> None:
+        """Forget a segment that was not made behind the end of the one before it."""
+        before, segment = self.finished.get(number - 1), self.finished.get(number)
+        if before and segment and not segment.follows(before.last_source_frames):
+            del self.finished[number]
 
     def _is_intact(self, segment: Segment) -> bool:
         path = self.folder / segment.name

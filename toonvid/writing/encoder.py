@@ -47,6 +47,7 @@ class Encoder:
         info: VideoInfo,
         options: EncodeOptions | None = None,
         codec: Codec | None = None,
+        threads: int = 0,
     ) -> None:
         """Choose the codec. Nothing is opened.
 
@@ -56,6 +57,8 @@ class Encoder:
             info: What is known of the source: frame rate, pixel aspect ratio and color tags.
             options: None for the defaults.
             codec: In place of the one that `options` ask for.
+            threads: Number of threads; 0 for as many as the machine has cores. Encoders such as
+                libx264 cut frames into as many slices, so that the bytes depend on it.
 
         Raises:
             TargetError: No container goes by this suffix, or the options do not fit the codec.
@@ -71,6 +74,7 @@ class Encoder:
             preset=self.options.preset,
             pix_fmt=self.options.pix_fmt,
         )
+        self._threads = threads
         self.frame_rate = info.frame_rate or _GUESSED_FRAME_RATE
         """Frames per second, as stated to codec and container."""
         self.frame_count = 0
@@ -176,6 +180,8 @@ class Encoder:
         # FFmpeg's default of 200 kbit/s would rule codecs that know no constant quality.
         context.bit_rate, context.bit_rate_tolerance = 0, _BIT_RATE_TOLERANCE
         context.options = self._codec_options(pixels=size[0] * size[1])
+        if self._threads:
+            context.thread_count = self._threads
         tag_colors(context, color, full_range)
         try:
             context.open()
