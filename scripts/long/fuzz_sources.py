@@ -31,6 +31,8 @@ from pathlib import Path
 
 import av
 
+from toonvid.engine import DEFAULT_STYLE
+
 EXPECTED_CODES = {0, 1, 2, 3, 4}
 """Exit codes of `toonvid convert`; any other is a failure."""
 HANDFUL = 5  # frames that damaged files may lose without a word: FFmpeg's decoders differ in them
@@ -77,13 +79,14 @@ def mutate(content: bytes, rng: random.Random) -> bytes:
     return bytes(data)
 
 
-def convert_all(connection: Connection) -> None:
+def convert_all(connection: Connection, style: str) -> None:
     """Convert the sources whose paths arrive, in this process; answer each with an `Outcome`."""
     from toonvid import cli
 
     while True:
         source, target = connection.recv()
         sys.argv = ["toonvid", "convert", source, "-o", target, "-y", "--size", "64p"]
+        sys.argv += ["--style", style]
         messages, code = io.StringIO(), -1
         with contextlib.redirect_stderr(messages):
             try:
@@ -115,7 +118,8 @@ def count_frames(path: Path) -> int | None:
 class Worker:
     """A process that converts, started anew when it died."""
 
-    def __init__(self) -> None:
+    def __init__(self, style: str) -> None:
+        self._style = style
         self._context = multiprocessing.get_context("spawn")
         self._start()
 
@@ -143,7 +147,9 @@ class Worker:
 
     def _start(self) -> None:
         self._pipe, other = self._context.Pipe()
-        self._process = self._context.Process(target=convert_all, args=(other,), daemon=True)
+        self._process = self._context.Process(
+            target=convert_all, args=(other, self._style), daemon=True
+        )
         self._process.start()
         other.close()
 
@@ -169,6 +175,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--style", default=DEFAULT_STYLE, help="a small engine takes less time")
     parser.add_argument("--keep", type=Path, help="folder for the copies that failed")
     options = parser.parse_args()
     originals = sorted(
@@ -176,7 +183,7 @@ def main() -> None:
     )
     codes: Counter[str] = Counter()
     failures = 0
-    worker = Worker()
+    worker = Worker(options.style)
     with tempfile.TemporaryDirectory() as folder:
         for number in range(options.count):
             original = originals[number % len(originals)]

@@ -21,6 +21,7 @@ from av.stream import Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from toonvid.reading.packets import read_packets
 from toonvid.video import is_cover
 
 _BACKWARD_SECONDS = 0.1  # a stream whose decoding time falls by more has a new clock
@@ -213,7 +214,7 @@ def first_packets(container: InputContainer, video: Stream) -> tuple[list[Packet
     packets: list[Packet[Stream]] = []
     streams = [s for s in container.streams if s.type != "attachment"]
     try:
-        for packet in container.demux(streams):
+        for packet in read_packets(container, *streams):
             if packet.dts is None and packet.size == 0:  # PyAV's flush packet
                 break
             packets.append(packet)

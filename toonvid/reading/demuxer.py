@@ -18,6 +18,7 @@ from av.packet import Packet
 from av.stream import Stream
 
 from toonvid.reading.clock import SourceClock, stream_start
+from toonvid.reading.packets import read_packets
 from toonvid.reading.trim import TimeRange
 from toonvid.video import is_cover
 
@@ -76,7 +77,9 @@ class Demuxer:
         # Of the packets that were read before, those of streams that are not wanted are left out.
         wanted = {stream.index for stream in self._streams}
         first = (packet for packet in self._first if packet.stream_index in wanted)
-        packets: Iterator[Packet[Stream]] = chain(first, self._container.demux(self._streams))
+        packets: Iterator[Packet[Stream]] = chain(
+            first, read_packets(self._container, *self._streams)
+        )
         while failures < _MAX_ERRORS_IN_A_ROW:
             try:
                 packet = next(packets)
@@ -89,7 +92,9 @@ class Demuxer:
                 logger.debug("%s: %s", self._container.name, error)
                 self.lost_packets += 1
                 failures += 1
-                packets = self._container.demux(self._streams)  # an error ends the iterator
+                packets = read_packets(
+                    self._container, *self._streams
+                )  # an error ends the iterator
                 continue
             if packet.dts is None and packet.size == 0:
                 continue  # PyAV's flush packet; the decoder is flushed explicitly
