@@ -149,12 +149,21 @@ def _plain_cartoons(candidate: Candidate, reading: Reading, frames: Pixels) -> P
     cartoons, values = candidate.network.cartoons(frames, candidate.layout, reading)
     if not np.isfinite(values).all():
         raise EngineError(f"{candidate.source} is not kept: it gives NaN or infinite values")
+    if cartoons.shape != frames.shape:
+        raise EngineError(
+            f"{candidate.source} is not kept: it keeps the size of some frames, but turns"
+            f" {_size(frames)} into {_size(cartoons)}; --multiple-of may help"
+        )
     if flaw := find_flaw(frames, cartoons):
         raise EngineError(
             f"{candidate.source} is not kept: its cartoon is {flaw};"
             " --sheet shows it with other ranges and orders"
         )
     return cartoons
+
+
+def _size(frames: Pixels) -> str:
+    return f"{frames.shape[2]}x{frames.shape[1]}"
 
 
 def _make_card(

@@ -52,7 +52,7 @@ class Network:
         """Infer the shape of the output, without computing it; None if this input does not fit."""
         try:
             fixed = self._reshaped(input_shape)
-        except RuntimeError:
+        except (RuntimeError, ValueError):
             return None
         shape = fixed.output(0).partial_shape
         return tuple(shape.to_shape()) if shape.is_static else None
@@ -148,7 +148,7 @@ def image_shape(layout: Layout, height: int, width: int, count: int = 1) -> tupl
 def _explained(what: str) -> Iterator[None]:
     try:
         yield
-    except (RuntimeError, MemoryError) as error:
+    except (RuntimeError, MemoryError, ValueError) as error:  # ValueError: names that are no text
         raise EngineError(f"its network {what} in OpenVINO: {one_line(error, 'last')}") from error
 
 

@@ -119,6 +119,8 @@ def is_same_at_other_sizes(network: Network, layout: Layout, output_range: Value
         fourfold, _ = network.cartoons(mirrored, layout, reading)
     except EngineError:
         return False
+    if single.shape != tile.shape or fourfold.shape != mirrored.shape:
+        return False
     middle = slice(_TILE // 4, _TILE * 3 // 4)
     difference = np.abs(single[:, middle, middle].astype(float) - fourfold[:, middle, middle])
     return bool(difference.mean() <= _MOST_DIFFERENCE)

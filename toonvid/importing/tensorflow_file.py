@@ -41,7 +41,7 @@ def read_tensorflow(path: Path) -> Candidate:
     digest = _hash_all(path)
     try:
         model = ov.Core().read_model(path)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:  # ValueError: names that are no text
         raise EngineError(f"OpenVINO cannot read {path}: {one_line(error, 'last')}") from error
     try:
         layout, facts = _find_facts(model)

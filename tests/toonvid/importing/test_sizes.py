@@ -14,6 +14,7 @@ from toonvid.backends import open_backend
 from toonvid.backends.cartoon_check import sample_frame
 from toonvid.engine import find_engine
 from toonvid.errors import EngineError
+from toonvid.importing import sizes as sizes_module
 from toonvid.importing.facts import find_facts
 from toonvid.importing.prepare_graph import prepare_graph
 from toonvid.importing.sizes import Sizes, find_sizes
@@ -120,3 +121,13 @@ def test_a_freed_size_is_said_and_multiples_are_checked(tmp_path, capsys: Capsys
 def test_what_is_no_image_is_refused(model, message):
     with pytest.raises(EngineError, match=message):
         sizes_of(model)
+
+
+def test_a_size_that_is_not_kept_is_found_by_the_check(tmp_path, monkeypatch, capsys: Capsys):
+    # Every shape that is inferred may be right and the computed one still be wrong.
+    monkeypatch.setattr(sizes_module, "keeps_size", lambda *_: True)
+    double = helper.make_node("Resize", ["x", "", "scales"], ["y"])
+    model = network([double], [constant("scales", [1, 1, 2, 2])])
+    ended = run_here(capsys, "styles", "add", save(model, tmp_path / "two.onnx"), *CHOICES)
+    assert ended.code == 1
+    assert "turns 320x256 into 640x512; --multiple-of may help" in ended.err
