@@ -23,8 +23,7 @@ _PROBED_SIDES = (70, 130)  # in pixels, about
 _TILE = 128  # pixels
 _LOOKED_AT = (256, 256)  # (height, width) in pixels
 _MOST_DIFFERENCE = 8.0
-"""Largest mean difference, in levels, between the cartoon of a tile and that of four mirrored ones.
-Networks that are safe at any size stay below 3; one with a size in its weights is beyond 20."""
+"""Largest mean difference, in levels, of the cartoon of a tile and that of four mirrored ones."""
 
 
 @dataclass(frozen=True)
