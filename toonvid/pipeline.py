@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import chain, groupby
+from itertools import groupby
 from pathlib import Path
 
 from av.packet import Packet
@@ -26,7 +26,7 @@ from toonvid.reading.decoder import VideoDecoder
 from toonvid.reading.options import DecodeOptions
 from toonvid.stylizing.options import StylizeOptions
 from toonvid.stylizing.stylizer import Stylizer
-from toonvid.video import Frame, VideoInfo
+from toonvid.video import LARGE_FRAME_PIXELS, Frame, VideoInfo, like_without_pixels
 from toonvid.writing.encoder import Encoder
 from toonvid.writing.muxer import Muxer
 from toonvid.writing.options import EncodeOptions
@@ -34,7 +34,7 @@ from toonvid.writing.options import EncodeOptions
 CHANGED = "it was changed while it was read"
 """Damage of a source whose file was written to during the conversion."""
 DEPTH = 4  # frames between two stages: enough to hide a slow one, few enough for little memory
-_BYTES_BETWEEN_STAGES = 2**27  # fewer frames where they are large: one of 8K
+_BYTES_BETWEEN_STAGES = 3 * LARGE_FRAME_PIXELS  # one frame of 8K
 
 
 @dataclass(frozen=True)
@@ -242,8 +242,8 @@ def run_parts(
         decoder: Open. Interrupted when a later stage ends early, so that no thread waits for it.
         frames: What `decoder` yields. Read on a second thread.
         stylize: Turns frames into cartoons, each with the number of its part; on a third thread.
-        open_sink: Given the number of a part and its first cartoon, opens the sink for that part.
-            It is left once all packets of the part are written.
+        open_sink: Given the number of a part and a frame like its cartoons, whose pixels are all 0,
+            opens the sink for that part. It is left once all packets of the part are written.
         on_frame: Called with each cartoon when it is encoded.
 
     Yields:
@@ -260,13 +260,15 @@ def run_parts(
     ):
         for part, numbered in groupby(stylized, key=lambda pair: pair[0]):
             cartoons = (cartoon for _, cartoon in numbered)
-            first = next(cartoons)
-            with open_sink(part, first) as sink:
-                for cartoon in chain([first], cartoons):
+            cartoon: Frame | None = next(cartoons)
+            assert cartoon is not None, "groupby gives no empty groups"
+            with open_sink(part, like_without_pixels(cartoon)) as sink:
+                while cartoon is not None:
                     encode_began = time.perf_counter()
                     sink.write(sink.encoder.encode(cartoon))
                     encode_seconds += time.perf_counter() - encode_began
                     on_frame(cartoon)
+                    cartoon = next(cartoons, None)
                 sink.write(sink.encoder.flush())
             yield part
     return {
@@ -277,8 +279,8 @@ def run_parts(
 
 
 def frames_between_stages(width: int, height: int) -> int:
-    """Return how many frames of a size in pixels may wait between two stages; at least 1."""
-    return max(1, min(DEPTH, _BYTES_BETWEEN_STAGES // (3 * width * height)))
+    """Return how many frames of a size in pixels may wait between two stages; 0 beyond 8K."""
+    return min(DEPTH, _BYTES_BETWEEN_STAGES // (3 * width * height))
 
 
 def end_seconds(frame: Frame) -> float:

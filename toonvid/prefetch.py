@@ -40,17 +40,20 @@ class prefetch(Generic[T]):
 
         Args:
             items: Iterated on the new thread only.
-            depth: Maximum number of finished items in the queue; at least 1.
+            depth: Maximum number of finished items in the queue. With 0, an item is made only when
+                the consumer asks for it.
             interrupt: Called by `close`; ends a blocking wait inside `items`. None when `items`
                 never blocks for long.
         """
-        if depth < 1:
+        if depth < 0:
             raise ValueError(f"{depth = }")
         self.working_seconds = 0.0
         """Seconds spent inside `items`, including the time for which they block."""
         self.waiting_seconds = 0.0
         """Seconds for which the consumer has waited for an item."""
-        self._queue: queue.Queue[T | _Failure | _End] = queue.Queue(depth)
+        self._queue: queue.Queue[T | _Failure | _End] = queue.Queue(max(depth, 1))
+        self._is_on_demand = depth == 0
+        self._demand = threading.Semaphore(0)
         self._stopping = threading.Event()
         self._interrupt = interrupt
         self._thread = threading.Thread(target=self._run, args=(items,), daemon=True)
@@ -61,6 +64,7 @@ class prefetch(Generic[T]):
 
     def __next__(self) -> T:
         began = time.perf_counter()
+        self._demand.release()
         item = self._queue.get()
         self.waiting_seconds += time.perf_counter() - began
         if isinstance(item, _End):
@@ -74,6 +78,7 @@ class prefetch(Generic[T]):
     def close(self) -> None:
         """Stop the thread and wait until `items` is no longer in use."""
         self._stopping.set()
+        self._demand.release()
         if self._interrupt is not None:
             self._interrupt()
         # The thread may be blocked on a full queue, so the queue is emptied until the thread ends.
@@ -91,6 +96,8 @@ class prefetch(Generic[T]):
         try:
             iterator = iter(items)
             while not self._stopping.is_set():
+                if self._is_on_demand:
+                    self._demand.acquire()
                 began = time.perf_counter()
                 try:
                     item = next(iterator)
@@ -99,6 +106,7 @@ class prefetch(Generic[T]):
                 finally:
                     self.working_seconds += time.perf_counter() - began
                 self._queue.put(item)
+                del item  # or it would stay in memory until the next one is made
             end: _Failure | _End = _End()
         except BaseException as error:  # also KeyboardInterrupt: the consumer has to raise it
             end = _Failure(error)

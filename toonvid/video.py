@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -26,6 +26,10 @@ Pixels: TypeAlias = NDArray[np.uint8]
 
 PIPE = "-"
 """Name of standard input as a source and of standard output as a target."""
+
+LARGE_FRAME_PIXELS = 2**25
+"""Pixels of a frame above which memory counts more than speed; frames of 8K have fewer. Each stage
+then holds as few frames as it can."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,16 @@ class Frame:
     def seconds(self) -> Fraction:
         """Presentation time in seconds."""
         return seconds(self.pts, self.time_base)
+
+
+def like_without_pixels(frame: Frame) -> Frame:
+    """Return a frame of the same size, times and transparency whose pixels take no memory."""
+    nothing = np.zeros(1, np.uint8)
+    return replace(
+        frame,
+        pixels=np.broadcast_to(nothing, frame.pixels.shape),
+        alpha=None if frame.alpha is None else np.broadcast_to(nothing, frame.alpha.shape),
+    )
 
 
 @dataclass(frozen=True)

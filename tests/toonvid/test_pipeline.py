@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 from support.clips import Clip, Tone, frame_times, moving_frames, only, video_end
 
 from toonvid import pipeline
 from toonvid.errors import SourceError
 from toonvid.pipeline import ConvertOptions, Progress
+from toonvid.reading.decoder import VideoDecoder
 from toonvid.resume import segmented
-from toonvid.video import PacketQueue
+from toonvid.stylizing.options import StylizeOptions
+from toonvid.stylizing.stylizer import Stylizer
+from toonvid.video import Frame, PacketQueue
 
 F = Fraction
 NTSC = Fraction(24000, 1001)
@@ -171,7 +178,53 @@ def small_queue(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("size", "expected"),
-    [((64, 48), 4), ((3840, 2160), 4), ((7680, 4320), 1), ((11000, 11000), 1)],
+    [((64, 48), 4), ((3840, 2160), 4), ((7680, 4320), 1), ((11000, 11000), 0)],
 )
 def test_frames_between_stages_are_bounded_by_their_bytes(size, expected):
     assert pipeline.frames_between_stages(*size) == expected
+
+
+class LivingFrames:
+    """Counts the source frames and the cartoons whose pixels are in memory."""
+
+    def __init__(self) -> None:
+        self.most = 0
+        self._alive: weakref.WeakSet[FramePixels] = weakref.WeakSet()
+
+    def counted(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        for frame in frames:
+            pixels = np.array(frame.pixels).view(FramePixels)
+            self._alive.add(pixels)
+            self.most = max(self.most, len(self._alive))
+            counted = replace(frame, pixels=pixels)
+            del frame, pixels
+            yield counted
+            del counted
+
+
+class FramePixels(np.ndarray):
+    """An array that can be a member of a set."""
+
+    __hash__ = object.__hash__
+    __eq__ = object.__eq__
+
+
+def test_few_large_frames_are_in_memory_at_once(tmp_path, toon, monkeypatch):
+    source = Clip(moving_frames(24)).write(tmp_path / "source.mp4")
+    living = LivingFrames()
+    decode, stylize = VideoDecoder.frames, Stylizer.stylize
+    monkeypatch.setattr(VideoDecoder, "frames", lambda self: living.counted(decode(self)))
+    monkeypatch.setattr(Stylizer, "stylize", lambda *args: living.counted(stylize(*args)))
+
+    def most(name: str) -> int:
+        living.most = 0
+        toon(source, name, stylizing=StylizeOptions())
+        return living.most
+
+    assert most("usual.mp4") > 12
+    for module in ("pipeline", "stylizing.steady", "reading.decoder", "writing.encoder"):
+        monkeypatch.setattr(f"toonvid.{module}.LARGE_FRAME_PIXELS", 64 * 48 - 1)
+    monkeypatch.setattr(pipeline, "_BYTES_BETWEEN_STAGES", 3 * 64 * 48 - 1)
+    monkeypatch.setattr("toonvid.backends.openvino._LARGEST_IN_FLIGHT_BYTES", 3 * 64 * 48 - 1)
+    # The frame before and the present one, each with its cartoon, and the next one.
+    assert most("large.mp4") <= 5

@@ -136,6 +136,20 @@ def test_working_and_waiting_times_are_measured():
         assert reader.waiting_seconds > 0.1
 
 
-def test_depth_is_at_least_one():
-    with pytest.raises(ValueError, match="depth = 0"):
-        prefetch([], 0)
+def test_depth_is_not_negative():
+    with pytest.raises(ValueError, match="depth = -1"):
+        prefetch([], -1)
+
+
+def test_with_a_depth_of_0_items_are_made_when_they_are_asked_for():
+    made: list[int] = []
+
+    def numbers() -> Iterator[int]:
+        for number in range(100):
+            made.append(number)
+            yield number
+
+    with prefetch(numbers(), 0) as items:
+        for number in range(5):
+            assert next(items) == number
+            assert made == list(range(number + 1))

@@ -61,7 +61,14 @@ from toonvid.reading.probe import (
 )
 from toonvid.reading.rotation import Orientation
 from toonvid.reading.trim import ASSUMED_SUBTITLE_SECONDS, ShownPackets, TimeRange
-from toonvid.video import PIPE, AuxiliaryStreams, Frame, VideoInfo, is_cover
+from toonvid.video import (
+    LARGE_FRAME_PIXELS,
+    PIPE,
+    AuxiliaryStreams,
+    Frame,
+    VideoInfo,
+    is_cover,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -358,7 +365,8 @@ class VideoDecoder:
             )
         context.options = {"max_pixels": str(options.max_pixels)}
         # With frame threading each thread holds one frame back.
-        context.thread_type = "SLICE" if options.low_delay else "AUTO"
+        is_large = context.width * context.height > LARGE_FRAME_PIXELS
+        context.thread_type = "SLICE" if options.low_delay or is_large else "AUTO"
         if options.low_delay:
             context.flags |= Flags.low_delay
         if options.key_frames_only:

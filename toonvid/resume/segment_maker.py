@@ -24,14 +24,10 @@ from toonvid.resume.boundaries import Splitter, identify, keep_last
 from toonvid.resume.journal_entries import FinishedSegment, frame_kind
 from toonvid.resume.segment_file import SegmentWriter
 from toonvid.resume.work_folder import disk_errors
-from toonvid.stylizing.steady import WARM_UP_FRAMES
+from toonvid.stylizing.steady import warm_up_frames
 from toonvid.stylizing.stylizer import Stylizer
 from toonvid.video import Frame, VideoInfo
 from toonvid.writing.encoder import Encoder
-
-LAST_FRAMES = WARM_UP_FRAMES
-"""Frames at a segment's end that must be found again to go on behind it: as many as the state of
-the steady stage is made of."""
 
 
 class SegmentMaker:
@@ -151,6 +147,7 @@ class SegmentMaker:
         """
         stylizing = self._options.stylizing.for_source(decoder.info.is_image)
         stylizer = Stylizer(self._backend, stylizing)
+        kept = last_frame_count(decoder.info)
         frames_before = before  # that the stylizer has not seen
         last_identified = identify(before)
         for number, segment_frames in groupby(frames, key=splitter):
@@ -159,12 +156,12 @@ class SegmentMaker:
                 return
             known = finished.get(number)
             if known is not None and known.follows(last_identified):
-                frames_before = list(deque(segment_frames, maxlen=LAST_FRAMES))
+                frames_before = list(deque(segment_frames, maxlen=kept))
                 last_identified = known.last_source_frames
                 continue
             stylizer.begin_segment(frames_before)
             frames_before = []  # the stylizer sees the frames before the next segment itself
-            last_frames: deque[Frame] = deque(maxlen=LAST_FRAMES)
+            last_frames: deque[Frame] = deque(maxlen=kept)
             for cartoon in stylizer.stylize(keep_last(segment_frames, last_frames)):
                 yield number, cartoon
             last_identified = identify(last_frames)
@@ -196,15 +193,23 @@ class SegmentMaker:
         self._on_frame(cartoon, self._encoder)
 
 
+def last_frame_count(info: VideoInfo) -> int:
+    """Return how many frames at a segment's end must be found again to go on behind it.
+
+    They are those that the state of the steady stage is made of.
+    """
+    return warm_up_frames(info.height, info.width)
+
+
 def read_up_to(
-    begin: Fraction, frames: Iterator[Frame]
+    begin: Fraction, frames: Iterator[Frame], count: int
 ) -> tuple[list[Frame], Iterator[Frame]] | None:
-    """Read the frames before a time, of which the last `LAST_FRAMES` are kept.
+    """Read the frames before a time, of which the last `count` are kept.
 
     Returns:
         The last frames before, and all frames from that time on; None if none has that time.
     """
-    before: deque[Frame] = deque(maxlen=LAST_FRAMES)
+    before: deque[Frame] = deque(maxlen=count)
     for frame in frames:
         if frame.seconds == begin:
             return list(before), chain([frame], frames)

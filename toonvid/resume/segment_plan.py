@@ -16,7 +16,7 @@ from toonvid.reading.decoder import VideoDecoder
 from toonvid.reading.options import DecodeOptions
 from toonvid.resume.boundaries import Splitter
 from toonvid.resume.missing_segments import EXACT_SEEKERS
-from toonvid.resume.segment_maker import LAST_FRAMES
+from toonvid.resume.segment_maker import last_frame_count
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,8 @@ def plan_segments(
         if times is None or decoder.damage or not decoder.is_whole:
             return None
         notices = tuple(decoder.notices)
-    return SegmentPlan(_places(times, segment_seconds), notices)
+        places = _places(times, segment_seconds, last_frame_count(decoder.info))
+    return SegmentPlan(places, notices)
 
 
 def _frame_times(decoder: VideoDecoder) -> list[Fraction] | None:
@@ -93,7 +94,9 @@ def _frame_times(decoder: VideoDecoder) -> list[Fraction] | None:
     return [(max(pts, start) - start) * unit for pts in later]
 
 
-def _places(times: list[Fraction], segment_seconds: Fraction) -> tuple[SegmentPlace, ...]:
+def _places(
+    times: list[Fraction], segment_seconds: Fraction, warm_up_count: int
+) -> tuple[SegmentPlace, ...]:
     places: list[SegmentPlace] = []
     splitter = Splitter(segment_seconds, 0)
     begin_index = 0
@@ -101,7 +104,7 @@ def _places(times: list[Fraction], segment_seconds: Fraction) -> tuple[SegmentPl
         number = splitter.segment_at(time)
         if number == len(places):
             # The frames that are needed belong to the segment before.
-            warm_up = times[max(begin_index, index - LAST_FRAMES)]
+            warm_up = times[max(begin_index, index - warm_up_count)]
             places.append(SegmentPlace(number, time, warm_up))
             begin_index = index
     return tuple(places)

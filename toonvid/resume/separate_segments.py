@@ -18,7 +18,7 @@ from toonvid.reading.decoder import VideoDecoder
 from toonvid.resume.boundaries import Splitter, identify
 from toonvid.resume.journal_entries import FinishedSegment
 from toonvid.resume.missing_segments import seek_behind
-from toonvid.resume.segment_maker import SegmentMaker, read_up_to
+from toonvid.resume.segment_maker import SegmentMaker, last_frame_count, read_up_to
 from toonvid.resume.segment_plan import SegmentPlace
 from toonvid.video import Frame, VideoInfo
 
@@ -75,7 +75,7 @@ class SegmentWorkshop:
         with self._decoder() as decoder:
             if place.number:
                 decoder.skip_to(place.warm_up)
-            read = read_up_to(place.begin, decoder.frames())
+            read = read_up_to(place.begin, decoder.frames(), last_frame_count(decoder.info))
             if read is None:
                 return None
             before, frames = read

@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 
 from toonvid.stylizing.motion import CELL, Luma, find_motion
 from toonvid.stylizing.packed import PackedFrame, blend, blend_moved, move
-from toonvid.video import Pixels
+from toonvid.video import LARGE_FRAME_PIXELS, Pixels
 
 WARM_UP_FRAMES = 4
 """Frames at the end of a segment from which the state at the next one's start is made. More of them
 make the start smoother, and cost as many stylized frames when a conversion resumes."""
 
+_WARM_UP_LARGE_FRAMES = 1  # of which four would take gigabytes
 _CHANGE_LEVELS = 16.0  # change of the source, in levels of 255, at which 1/e of the hold is left
 _SLOPE_ALLOWANCE = 6  # sixteenths of the slope that are not a change: vectors are not exact
 _NEAR_CHANGE_LEVELS = 12  # levels by which a change nearby counts less than one at a pixel
@@ -29,6 +30,11 @@ _ROWS_PER_REACH = (
     240  # rows of the frame for each 2 pixels that a change reaches: half a thick line
 )
 _CUT_SHARE = 0.08  # below this mean share of held pixels, the frame begins a new scene
+
+
+def warm_up_frames(height: int, width: int) -> int:
+    """Return `WARM_UP_FRAMES` for frames of a size in pixels: fewer where they are large."""
+    return _WARM_UP_LARGE_FRAMES if height * width > LARGE_FRAME_PIXELS else WARM_UP_FRAMES
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,7 @@ class SteadyStage:
         self._weights = _weight_table(steady)
         self._is_on = steady > 0
         self._last: _State | None = None
-        self._recent: deque[tuple[Pixels, Pixels]] = deque(maxlen=WARM_UP_FRAMES)
+        self._recent: deque[tuple[Pixels, Pixels]] = deque()
 
     def apply(self, source: Pixels, cartoon: Pixels) -> Pixels:
         """Give the cartoon of the next frame without its flicker.
@@ -71,13 +77,15 @@ class SteadyStage:
         """
         if not self._is_on:
             return cartoon
+        while len(self._recent) >= warm_up_frames(*source.shape[:2]):
+            self._recent.popleft()
         self._recent.append((source, cartoon))
         return self._apply(source, cartoon)
 
     def begin_segment(self) -> None:
         """Make the state anew from the last frames of the segment that ends here.
 
-        The state then depends on those `WARM_UP_FRAMES` frames alone, or on fewer where the segment
+        The state then depends on those `warm_up_frames` frames alone, or on fewer where the segment
         had fewer, so that a run that resumes here, or another machine, comes to the same state.
         """
         recent = list(self._recent)

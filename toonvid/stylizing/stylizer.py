@@ -54,7 +54,7 @@ class Stylizer:
         """Begin a part of the video whose cartoons depend on no more than the end of the last part.
 
         Args:
-            before: The last frames of the part before, `steady.WARM_UP_FRAMES` of them if it had so
+            before: The last frames of the part before, `steady.warm_up_frames` of them if it had so
                 many, where this stylizer has not seen them itself.
         """
         if self.options.steady > 0:

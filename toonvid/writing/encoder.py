@@ -22,16 +22,20 @@ from av.video.frame import PictureType
 
 from toonvid.errors import TargetError
 from toonvid.ffmpeg.filter_graphs import encoder_graph, ready_frames
-from toonvid.video import Frame, VideoInfo
+from toonvid.video import LARGE_FRAME_PIXELS, Frame, VideoInfo
 from toonvid.writing.codec import Codec
 from toonvid.writing.containers import ANIMATION_CONTAINERS, target_format
 from toonvid.writing.options import EncodeOptions
 from toonvid.writing.rgb_input import is_full_range, rgb_image, tag_colors, written_color
 
 _GUESSED_FRAME_RATE = Fraction(25)  # where the source states none; the pts alone count
-# x264 holds the frames that it looks ahead to, and those of its threads.
-_MOST_PIXELS_WITH_LOOKAHEAD = 2**25  # 8K has fewer
-_LITTLE_MEMORY_X264 = "rc-lookahead=0:mbtree=0:bframes=0:ref=1:sliced-threads=1"
+# For large frames: encoders hold the frames that they look ahead to, and those of their threads.
+_LITTLE_MEMORY = {
+    "libx264": {"x264-params": "rc-lookahead=0:mbtree=0:bframes=0:ref=1:sliced-threads=1"},
+    "libx265": {"x265-params": "rc-lookahead=0:bframes=0:ref=1:frame-threads=1"},
+    "libsvtav1": {"svtav1-params": "lookahead=0:pred-struct=1"},
+    "libvpx-vp9": {"lag-in-frames": "0"},
+}
 _BIT_RATE_TOLERANCE = 128000  # bits per second
 
 
@@ -220,8 +224,9 @@ class Encoder:
 
     def _codec_options(self, pixels: int) -> dict[str, str]:
         options = self.codec.options()
-        if self.codec.name == "libx264" and pixels > _MOST_PIXELS_WITH_LOOKAHEAD:
-            options["x264-params"] += f":{_LITTLE_MEMORY_X264}"
+        if pixels > LARGE_FRAME_PIXELS:
+            for name, value in _LITTLE_MEMORY.get(self.codec.name, {}).items():
+                options[name] = f"{options[name]}:{value}" if name in options else value
         if self.format.container == "mpegts":
             # B-frames are decoded before they are shown. The first packet's dts would be negative,
             # which MPEG-TS cannot store: FFmpeg would shift all streams.

@@ -150,12 +150,13 @@ def test_a_higher_crf_gives_a_smaller_file(tmp_path):
     assert sizes[0] > 2 * sizes[1]
 
 
-def test_frames_beyond_8k_are_encoded_without_lookahead(tmp_path, monkeypatch):
-    given = frames(moving_frames(20))
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "libsvtav1", "libvpx-vp9"])
+def test_frames_beyond_8k_are_encoded_without_lookahead(codec, tmp_path, monkeypatch):
+    given = frames(moving_frames(60))
 
     def frames_held() -> int:
         """How many frames go in before the first packet comes out."""
-        opened = Encoder(tmp_path / "target.mp4", INFO)
+        opened = Encoder(tmp_path / "target.mkv", INFO, EncodeOptions(codec=codec))
         opened.open(given[0])
         for count, frame in enumerate(given, 1):
             if opened.encode(frame):
@@ -163,5 +164,5 @@ def test_frames_beyond_8k_are_encoded_without_lookahead(tmp_path, monkeypatch):
         return len(given) + 1
 
     assert frames_held() > 5
-    monkeypatch.setattr(encoder_module, "_MOST_PIXELS_WITH_LOOKAHEAD", 64 * 48 - 1)
+    monkeypatch.setattr(encoder_module, "LARGE_FRAME_PIXELS", 64 * 48 - 1)
     assert frames_held() <= 2
