@@ -19,7 +19,7 @@ Styles and the libraries that run them:
 Errors, all of them ToonvidError:
 
     SourceError, TargetError, JobMismatchError, EngineError, BackendError, DeviceMissingError,
-    UnsupportedEngineError, ControlError, CameraError, TrainingError
+    UnsupportedEngineError, ControlError, CameraError, ClusterError, TrainingError
 
 Example:
 
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from toonvid.errors import (
         BackendError,
         CameraError,
+        ClusterError,
         ControlError,
         DeviceMissingError,
         EngineError,
@@ -70,6 +71,7 @@ _HOMES = {
     "toonvid.errors": (
         "BackendError",
         "CameraError",
+        "ClusterError",
         "ControlError",
         "DeviceMissingError",
         "EngineError",
@@ -90,6 +92,7 @@ __all__ = [
     "Backend",
     "BackendError",
     "CameraError",
+    "ClusterError",
     "ControlError",
     "Conversion",
     "ConvertOptions",

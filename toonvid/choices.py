@@ -45,7 +45,7 @@ VALUE_RANGES: tuple[ValueRange, ...] = get_args(ValueRange)
 """Ranges of the values that a cartoonizer takes and gives for the levels 0 to 255."""
 
 REQUIRABLE_CHECKS = (
-    *("openvino", "tensorrt", "onnxruntime", "torch"),
+    *("openvino", "tensorrt", "onnxruntime", "torch", "ray"),
     *("nvdec", "nvenc", "camera", "virtual-camera", "display"),
 )
 """Names of checks that `toonvid doctor --require` accepts."""

@@ -27,6 +27,7 @@ ORDER = [
     ["stylizing"],
     ["pipeline"],
     ["resume", "live"],
+    ["cluster"],
     ["bench", "doctor"],
     ["importing"],
     ["commands"],

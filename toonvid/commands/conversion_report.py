@@ -8,7 +8,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import (
+    AbstractContextManager,
+    ExitStack,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +22,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from toonvid.commands.arguments import format_size
+from toonvid.commands.cluster_progress import cluster_bars, cluster_lines
 from toonvid.commands.interrupt import finish_segment_first
 from toonvid.commands.messages import (
     PrintableFormatter,
@@ -34,6 +41,7 @@ from toonvid.errors import TargetError, ToonvidError
 if TYPE_CHECKING:
     from toonvid.backends import Backend
     from toonvid.bench.forecast import Forecast
+    from toonvid.cluster.status import ClusterStatus
     from toonvid.ffmpeg.hardware import Decoding
     from toonvid.pipeline import Conversion, ConvertOptions, Progress
     from toonvid.writing.output_paths import PlannedConversion
@@ -92,7 +100,7 @@ class ConversionReport:
         from toonvid.resume.eligibility import why_in_one_go
 
         watchers = [
-            self._full_disk_warning(),
+            self.full_disk_warning(),
             self._forecast_note(job),
             self._last_frames(job),
         ]
@@ -168,7 +176,7 @@ class ConversionReport:
 
         return watch
 
-    def _full_disk_warning(self) -> Callable[[Progress], None]:
+    def full_disk_warning(self) -> Callable[[Progress], None]:
         """Make a callback that warns once of a disk that is too small for the target."""
         is_said = False
 
@@ -244,8 +252,13 @@ class ConversionReport:
             frames = count(self._begun[1], "frame")
             self._say(f"No segment was finished: the work on {frames} is lost", "yellow")
 
-    def show_result(self, done: Conversion) -> None:
-        """Print what a conversion wrote, its notices, damage of its source, and what is missing."""
+    def show_result(self, done: Conversion, on_cluster: bool = False) -> None:
+        """Print what a conversion wrote, its notices, damage of its source, and what is missing.
+
+        Args:
+            done: The conversion.
+            on_cluster: Whether it shared its machines with others, so that its time says little.
+        """
         from toonvid.pipeline import CHANGED
 
         if self.as_json:
@@ -268,7 +281,7 @@ class ConversionReport:
         earlier = f" ({done.resumed_frames} more were finished before)" * bool(done.resumed_frames)
         speed = f" ({frames / done.seconds:.1f} per second;"
         speed += f" {done.slowest_stage} was the slowest stage)"
-        is_video = done.frames > 1  # of a single image neither says anything
+        is_video = done.frames > 1 and not on_cluster  # of a single image neither says anything
         self._say(
             f"Wrote {done.target}: {count(frames, 'frame')}{earlier} in {done.seconds:.1f} s"
             + speed * is_video
@@ -306,6 +319,18 @@ class ConversionReport:
         if self.as_json:
             print_json({"source": job.source, "error": str(error)})
         say(self._console, f"toonvid: {error}", "red")
+
+    def show_note(self, line: str) -> None:
+        """Print what the user should know of a run."""
+        self._say(f"note: {line}", "yellow")
+
+    def cluster_progress(self) -> AbstractContextManager[Callable[[ClusterStatus], None]]:
+        """Show how far a run on a cluster is: bars on a terminal, else a line now and then."""
+        if self.level == QUIET:
+            return nullcontext(lambda status: None)
+        if self._console.is_terminal:
+            return cluster_bars(self._console)
+        return nullcontext(cluster_lines(self._say))
 
     def _say(self, line: str, style: str | None = None) -> None:
         if self.level > QUIET:

@@ -25,7 +25,7 @@ from toonvid.commands.conversion_report import (
     ConversionReport,
     show_status,
 )
-from toonvid.commands.help import ENCODING_PANEL, OUTPUT_PANEL, SOURCE_PANEL
+from toonvid.commands.help import BACKEND_PANEL, ENCODING_PANEL, OUTPUT_PANEL, SOURCE_PANEL
 from toonvid.commands.options import (
     AsJson,
     BackendChoice,
@@ -216,6 +216,16 @@ def convert(
     backend: BackendChoice = "auto",
     device: Device = None,
     precision: Precision = "auto",
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Let a Ray cluster make the segments: auto for the one of this machine, local to"
+            " start one here, or HOST:PORT. Needs toonvid\\[cluster]; see docs/cluster.md.",
+            show_default="this process alone",
+            rich_help_panel=BACKEND_PANEL,
+        ),
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -229,6 +239,7 @@ def convert(
         toonvid convert movie.mp4
         toonvid convert holiday/ -o cartoons/ --style pepper
         toonvid convert movie.mp4 --start 1:00 --end 1:30 --compare wipe
+        toonvid convert library/ -o cartoons/ --cluster auto
         toonvid convert --status movie.toon.mp4
     """
     if status is not None:
@@ -294,10 +305,13 @@ def convert(
             skips_finished=is_batch and not overwrite and not restart,
             resumes=not overwrite and not restart,
         )
-        exit_codes = []
-        for number, job in enumerate(jobs, start=1):
-            report.show_position(number, len(jobs), job)
-            exit_codes.append((_forecast_one if dry_run else _convert_one)(job, run))
+        if cluster is not None and not dry_run:
+            exit_codes = _convert_on_cluster(cluster, jobs, run)
+        else:
+            exit_codes = []
+            for number, job in enumerate(jobs, start=1):
+                report.show_position(number, len(jobs), job)
+                exit_codes.append((_forecast_one if dry_run else _convert_one)(job, run))
     report.show_total(exit_codes)
     if any(exit_codes):
         raise typer.Exit(exit_codes[0] if len(exit_codes) == 1 else FAILED)
@@ -335,15 +349,11 @@ def _forecast_one(job: PlannedConversion, run: _Run) -> int:
 
 def _convert_one(job: PlannedConversion, run: _Run) -> int:
     """Convert one source and give its exit code; among several, an error does not stop the rest."""
-    from toonvid.resume.finished_target import has_leftovers, is_finished_target
     from toonvid.resume.segmented import convert as convert_file
 
     report = run.report
     try:
-        # A run that was killed after its target was in place has left its folder beside it.
-        is_known = run.skips_finished or (run.resumes and has_leftovers(job.target))
-        if is_known and is_finished_target(job.source, job.target, run.backend, run.options):
-            report.show_finished_before(job, run.is_single)
+        if _is_finished_before(job, run):
             return 0
         with report.progress(job, run.options) as show:
             done = convert_file(job.source, job.target, run.backend, run.options, on_progress=show)
@@ -359,6 +369,48 @@ def _convert_one(job: PlannedConversion, run: _Run) -> int:
         raise
     report.show_result(done)
     return DAMAGED_SOURCE if done.damage or done.left_out else 0
+
+
+def _is_finished_before(job: PlannedConversion, run: _Run) -> bool:
+    """Whether an earlier run has finished a target, which is then reported."""
+    from toonvid.resume.finished_target import has_leftovers, is_finished_target
+
+    # A run that was killed after its target was in place has left its folder beside it.
+    is_known = run.skips_finished or (run.resumes and has_leftovers(job.target))
+    if not is_known or not is_finished_target(job.source, job.target, run.backend, run.options):
+        return False
+    run.report.show_finished_before(job, run.is_single)
+    return True
+
+
+def _convert_on_cluster(address: str, jobs: list[PlannedConversion], run: _Run) -> list[int]:
+    """Convert on a cluster what can be made in segments, then the rest here."""
+    from toonvid.commands.convert_on_cluster import convert_on_cluster
+    from toonvid.resume.eligibility import why_in_one_go
+
+    exit_codes = []
+    in_segments, in_one_go = [], []
+    for job in jobs:
+        if why_in_one_go(job.source, job.target, run.options.encoding) is not None:
+            in_one_go.append(job)
+            continue
+        try:
+            is_finished = _is_finished_before(job, run)
+        except ToonvidError as error:
+            if run.is_single:
+                raise
+            run.report.show_failure(job, error)
+            exit_codes.append(FAILED)
+            continue
+        if is_finished:
+            exit_codes.append(0)
+        else:
+            in_segments.append(job)
+    if in_segments:
+        exit_codes += convert_on_cluster(
+            address, in_segments, run.backend, run.options, run.report, run.is_single
+        )
+    return exit_codes + [_convert_one(job, run) for job in in_one_go]
 
 
 def _command_to_resume() -> str:

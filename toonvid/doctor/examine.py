@@ -48,6 +48,7 @@ _CHECKS: tuple[Callable[[], list[CheckResult]], ...] = (
     ),
     _in_subprocess("backends", "onnxruntime", "backends:check_onnxruntime", package="onnxruntime"),
     _in_subprocess("training", "torch", "training:check_torch", _LONG_TIMEOUT_SECONDS),
+    _in_subprocess("cluster", "ray", "cluster:check_cluster", _LONG_TIMEOUT_SECONDS),
     _in_subprocess("coders", "encoders", "codecs:check_software_codecs", package="av"),
     _in_subprocess("coders", "nvdec", "codecs:check_nvidia_codecs"),
     _in_subprocess("coders", "other-hardware", "codecs:check_other_hardware"),

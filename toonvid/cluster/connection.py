@@ -1,0 +1,118 @@
+"""Connection: a Ray cluster that is started on this machine, or one that is running.
+
+In: an address. Out: the module `ray`, connected, until the context is left. Ray is an extra, so it
+is imported here, when it is asked for, and nowhere else while toonvid is loaded.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from types import ModuleType
+
+from toonvid.cluster.check_frames import cpu_cores
+from toonvid.errors import ClusterError
+
+AUTO, LOCAL = "auto", "local"
+_INSTALL = "pip install 'toonvid[cluster]'"
+_CLIENT = "ray://"
+_CONNECT_SECONDS = 5.0
+_MAX_STORE_BYTES = 2**30  # of a cluster on this machine: each segment waits there for a moment
+
+
+def is_ray_installed() -> bool:
+    """Whether the extra `cluster` is installed. It may still fail to load."""
+    return find_spec("ray") is not None
+
+
+def load_ray() -> ModuleType:
+    """Import Ray.
+
+    Raises:
+        ClusterError: It is not installed, or cannot be loaded.
+    """
+    # Nothing about what is converted may leave the machine: Ray reports its use unless told not to.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+    except ImportError as error:
+        raise ClusterError(f"--cluster needs Ray: {_INSTALL} ({error})") from error
+    module: ModuleType = ray
+    return module
+
+
+@contextmanager
+def connected(address: str) -> Iterator[ModuleType]:
+    """Connect to a cluster, and leave it on exit; a cluster that was started here is ended.
+
+    Args:
+        address: `local` starts a cluster on this machine; `auto` finds the one that this machine
+            belongs to; otherwise the address of its head node, such as `10.0.0.1:6379`.
+
+    Yields:
+        The module `ray`.
+
+    Raises:
+        ClusterError: There is no such cluster, or this machine does not belong to it.
+    """
+    if address.startswith(_CLIENT):
+        raise ClusterError(
+            f"--cluster {address}: Ray's client is not supported, because sources could not be read"
+            " from this machine; make this machine a node (ray start --address HOST:6379) and use"
+            " --cluster auto"
+        )
+    ray = load_ray()
+    _refuse_silent(address)
+    values: dict[str, object] = {"address": address}
+    if address == LOCAL:
+        values |= {
+            "num_cpus": cpu_cores(),
+            "include_dashboard": False,
+            "object_store_memory": _MAX_STORE_BYTES // 2,
+        }
+    terminate = signal.getsignal(signal.SIGTERM)
+    try:
+        ray.init(
+            **values,
+            logging_level=logging.ERROR,
+            log_to_driver=False,  # what workers print is in Ray's own logs
+            namespace="toonvid",
+        )
+    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise _unreachable(address, reason) from error
+    finally:
+        # Ray puts its own handler in the place of the one that ends toonvid cleanly.
+        if terminate is not None:
+            signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _refuse_silent(address: str) -> None:
+    """Refuse an address at which nothing listens: Ray would try for minutes.
+
+    Raises:
+        ClusterError: Nothing listens there.
+    """
+    host, _, port = address.rpartition(":")
+    if not host:  # `auto` or `local`
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
+    except (OSError, ValueError) as error:
+        raise _unreachable(address, str(error)) from error
+
+
+def _unreachable(address: str, reason: str) -> ClusterError:
+    return ClusterError(
+        f"no cluster can be reached at {address!r} ({reason.rstrip('.')}): start one with"
+        " 'ray start --head' here, or join one with 'ray start --address HOST:6379'"
+    )
