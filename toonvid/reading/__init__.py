@@ -16,5 +16,6 @@ is `decoder.VideoDecoder`. Cameras are read by `toonvid.live`.
 - `rotation`: reads the display matrix and rotates the pixels.
 - `trim`: frames, packets and chapters inside the requested time range.
 - `stall_guard`: reads pipes and network files that may stop answering.
+- `further_images`: what an image file holds beside the image that is read.
 - `image_size`: the size that an image file claims, for the message about too large frames.
 """

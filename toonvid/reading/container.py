@@ -33,6 +33,9 @@ _PLAYLISTS = {
     *("hls", "dash", "webm_dash_manifest", "concat", "imf", "sdp", "rtsp", "rtp", "sap", "vobsub"),
     *("lavfi", "ipmovie"),
 }
+# How far FFmpeg reads, where it has not found the format of the audio in the first 5 seconds. It
+# keeps in memory what it has read.
+_LONG_PROBE = {"analyzeduration": str(600 * av.time_base), "probesize": str(2**27)}
 _REMOTE_PROTOCOLS = "http,https,httpproxy,tcp,tls,udp,rtp,rtmp,rtmps,rtmpt,srt,crypto,data"
 
 
@@ -114,6 +117,15 @@ class SourceContainer:
             limits = {"protocol_whitelist": remote_protocols(self.name)}
         elif (guarded := self._guarded_file()) is not None:
             self._file = file = guarded
+        container = self._open(file, limits, timeout)
+        if isinstance(file, str) and timeout is None and _lacks_audio_format(container):
+            container.close()
+            container = self._open(file, limits | _LONG_PROBE, timeout)
+        return container
+
+    def _open(
+        self, file: str | StallGuardedFile, limits: dict[str, str], timeout: float | None
+    ) -> InputContainer:
         return av.open(
             file,
             "r",
@@ -159,6 +171,11 @@ class SourceContainer:
         if size is None or size[0] * size[1] <= self._max_pixels:
             return None
         return frame_too_large_error(self.name, *size, self._max_pixels)
+
+
+def _lacks_audio_format(container: InputContainer) -> bool:
+    """Whether FFmpeg has met an audio stream, but none of its packets yet."""
+    return any(s.codec_context and not s.codec_context.sample_rate for s in container.streams.audio)
 
 
 def frame_too_large_error(name: str, width: int, height: int, max_pixels: int) -> SourceError:

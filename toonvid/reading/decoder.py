@@ -47,7 +47,7 @@ from toonvid.reading.decoder_choice import (
     identify_decoder,
 )
 from toonvid.reading.demuxer import Demuxer
-from toonvid.reading.file_end import missing_bytes
+from toonvid.reading.file_end import is_cut_off_jpeg, missing_bytes
 from toonvid.reading.frames import rotated_rgb_frames
 from toonvid.reading.image_file import StillOrAnimation, open_image_file
 from toonvid.reading.options import DecodeOptions
@@ -213,6 +213,8 @@ class VideoDecoder:
         with suppress(OSError):  # it was deleted meanwhile
             if missing := missing_bytes(path):
                 return f"its last {missing} bytes are missing"
+            if self.info.is_image and is_cut_off_jpeg(path.read_bytes()):
+                return "its end is missing"
         return None
 
     def _notices_at_end(self) -> Iterator[str]:

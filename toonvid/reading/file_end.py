@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 _MATROSKA_MAGIC = b"\x1a\x45\xdf\xa3"
 _MATROSKA_SEGMENT_ID = b"\x18\x53\x80\x67"
+_JPEG_MAGIC, _JPEG_SCAN, _JPEG_END = b"\xff\xd8\xff", 0xDA, b"\xff\xd9"
 _HEAD_BYTES = 1024
 _MOST_BOXES = 100_000  # of an MP4 file; fragmented ones have two for each second or so
 _SLACK_BYTES = 1024  # some programs state sizes that are wrong by a few bytes of padding
@@ -40,6 +41,21 @@ def missing_bytes(path: Path) -> int:
             stated = None
     missing = 0 if stated is None else stated - size
     return missing if missing > _SLACK_BYTES else 0
+
+
+def is_cut_off_jpeg(data: bytes) -> bool:
+    """Whether a JPEG file ends within its pixels, of which decoders then invent the rest.
+
+    Args:
+        data: The whole file, whose previews have ends of their own.
+    """
+    place = 2
+    while data.startswith(_JPEG_MAGIC) and place + 4 <= len(data) and data[place] == 0xFF:
+        kind = data[place + 1]
+        if kind == _JPEG_SCAN:
+            return _JPEG_END not in data[place:]
+        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big") if kind != 0xFF else 1
+    return False
 
 
 def _matroska_size(head: bytes) -> int | None:

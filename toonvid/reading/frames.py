@@ -73,7 +73,8 @@ def _rgb_frames(
     current: FrameFormat | None = None
     interlaced = False
     angle: int | None = None
-    first_aspect: Fraction | None = None
+    aspect: Fraction | None = None
+    first_aspect = Fraction(1)
     own_aspect = info.sample_aspect_ratio  # of the first frame, before rotation
     if orientation.transposed:
         own_aspect = 1 / own_aspect
@@ -84,13 +85,14 @@ def _rgb_frames(
         found = FrameFormat.from_frame(frame, interlaced, crop)
         is_turned = angle is not None and frame.rotation != angle
         angle = frame.rotation
-        if graph is None or found != current or is_turned:
+        # Broadcasts change from 4:3 to 16:9 without another size.
+        last_aspect, aspect = aspect, pixel_aspect() or aspect or Fraction(1)
+        if graph is None or found != current or is_turned or aspect != last_aspect:
             if graph is not None:
                 yield from ((rgb, orientation) for rgb in drained_frames(graph))
             if is_turned:
                 orientation = Orientation.from_frame(frame)
-            aspect = pixel_aspect() or Fraction(1)
-            first_aspect = first_aspect or aspect
+            first_aspect = aspect if current is None else first_aspect
             current = found
             table = tone_table.path if tone_table and tone_table.fits(found) else None
             graph = _graph(found, info, orientation, own_aspect * aspect / first_aspect, table)

@@ -32,6 +32,7 @@ from PIL import (
 from toonvid.errors import SourceError
 from toonvid.ffmpeg.color import HDR_TRANSFERS, WIDE_PRIMARIES
 from toonvid.reading.container import frame_too_large_error
+from toonvid.reading.further_images import left_out_of_image
 from toonvid.reading.icc_profile import to_srgb
 from toonvid.reading.options import DecodeOptions
 from toonvid.reading.stall_guard import run_with_timeout
@@ -176,6 +177,8 @@ def open_image_file(name: str, options: DecodeOptions) -> StillOrAnimation | Non
         if is_wide and plugin in _LEFT_TO_FFMPEG_IF_WIDE and b"grid" not in data[:_HEIF_HEAD_BYTES]:
             return None
         opened = StillOrAnimation(name, image)
+        if not opened.properties.is_animated:
+            opened.notices += left_out_of_image(image, data)
         if _ends_early(data):
             opened.damage = "its end is missing"
         if is_wide:

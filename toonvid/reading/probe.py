@@ -133,7 +133,8 @@ def describe(
         frame_count=round(duration * rate) if duration and rate else None,
         sample_aspect_ratio=aspect,
         color=color,
-        audio_bit_rate=sum(stream.bit_rate or 0 for stream in container.streams.audio),
+        # PyAV's annotations promise a rate; a stream that nothing can decode has none.
+        audio_bit_rate=sum(getattr(s, "bit_rate", None) or 0 for s in container.streams.audio),
         is_image=is_image(container),
         is_animated_image=container.format.name in _ANIMATIONS,
         loop_count=_gif_loop_count(source.name) if container.format.name == "gif" else 0,

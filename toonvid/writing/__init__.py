@@ -11,6 +11,7 @@ in its place, verified and safe on disk; or Matroska on standard output. The doo
 - containers: which container and codec a suffix stands for
 - rgb_input: RGB arrays and color tags as FFmpeg takes them
 - remux: audio, subtitles, covers, attachments and data are copied
+- lost_audio: what is left out of an audio stream, in seconds
 - transcode: audio and text subtitles that a container cannot hold are converted
 - part_folder: the folder beside a target in which it is written
 - provenance: the tag that toonvid leaves in what it writes

@@ -25,6 +25,7 @@ from av.stream import Stream
 from av.subtitles.stream import SubtitleStream
 
 from toonvid.video import AuxiliaryStreams, is_cover
+from toonvid.writing.lost_audio import LostAudio, adts_format
 from toonvid.writing.transcode import TEXT_SUBTITLES, AudioTranscoder, SubtitleTranscoder
 
 logger = logging.getLogger(__name__)
@@ -148,6 +149,7 @@ class Remuxer:
         self._routes: dict[int, _Route] = {}
         self._disordered = self._damaged = 0
         self._lost_audio_seconds = Fraction(0)
+        self._lost_audio: dict[int, LostAudio] = {}
         self._transcoders: list[AudioTranscoder | SubtitleTranscoder] = []
         wanted = {"audio": audio, "subtitle": subtitles}
         for stream in auxiliary.streams:
@@ -168,19 +170,24 @@ class Remuxer:
             route = self._routes.get(packet.stream_index)
             if route is not None:
                 self._mux(route, route.translate(packet))
+            elif packet.stream_index in self._lost_audio:
+                self._lost_audio[packet.stream_index].add(packet)
 
     def finish(self) -> None:
         """Mux what the transcoders hold back, after the last packet."""
         for route in self._routes.values():
             self._mux(route, route.finish())
+        lost: list[str] = []
         if count := self._disordered:
             line = f"{count} audio or subtitle packet{'s' * (count > 1)} out of order"
             if seconds := float(self._lost_audio_seconds):
                 line += f" ({seconds:.1f} s of audio)"
             if count > HANDFUL or seconds >= 1:
-                self.left_out = line
+                lost.append(line)
             else:
                 self.notices.append(f"{line} left out")
+        lost += [each.line() for each in self._lost_audio.values() if each.packets]
+        self.left_out = " and ".join(lost) or None
         damaged = self._damaged + sum(t.lost_packets for t in self._transcoders)
         if damaged:
             self.damage = f"{damaged} damaged audio or subtitle packet{'s' * (damaged > 1)}"
@@ -209,13 +216,20 @@ class Remuxer:
             return
         route = self._copied(source) or self._converted(source)
         if route is None:
-            self.notices.append(
-                f"{_describe(source)} does not fit {self._container} and is left out"
-            )
+            if source.type == "audio":
+                self._lost_audio[source.index] = LostAudio(_describe(source))
+            self.notices.append(self._why_left_out(source))
             return
         route.stream.metadata.update(kept_tags(source.metadata))
         route.stream.disposition = source.disposition
         self._routes[source.index] = route
+
+    def _why_left_out(self, source: Stream) -> str:
+        if isinstance(source, AudioStream) and source.codec_context and not source.rate:
+            return f"{_describe(source)} begins too late for its format to be found: it is left out"
+        if source.type == "video" and not is_cover(source):
+            return f"{_describe(source)} is left out: one video stream is converted"
+        return f"{_describe(source)} does not fit {self._container} and is left out"
 
     @property
     def _container(self) -> str:
@@ -236,9 +250,36 @@ class Remuxer:
         # FFmpeg fills the gaps between texts in MP4 by itself. The source's fillers would be there
         # twice, at the same times.
         filler = _MOV_TEXT_FILLER if _codec_name(source) == "mov_text" else None
+        if _codec_name(source) == "aac" and self._container != "mpegts":
+            return _Route(stream, self._of_one_format(source), lambda: ())
         return _Route(
             stream, lambda packet: () if bytes(packet) == filler else (packet,), lambda: ()
         )
+
+    def _of_one_format(
+        self, source: Stream
+    ) -> Callable[[Packet[Stream]], Iterable[Packet[Stream]]]:
+        """Return what passes on packets of AAC that have the format of the first one.
+
+        In transport streams each packet states its own in a header (ADTS). Other containers state
+        one for the whole stream: packets of another would be played as noise.
+        """
+        first: bytes | None = None
+        others = LostAudio(
+            f"{_describe(source)}, which changes its format (a .ts target keeps all)", share=""
+        )
+        self._lost_audio[source.index] = others
+
+        def translate(packet: Packet[Stream]) -> Iterable[Packet[Stream]]:
+            nonlocal first
+            found = adts_format(packet)
+            first = first or found
+            if found != first:
+                others.add(packet)
+                return ()
+            return (packet,)
+
+        return translate
 
     def _converted(self, source: Stream) -> _Route | None:
         try:
@@ -258,6 +299,8 @@ class Remuxer:
         if context is None:  # nothing here can decode it
             return None
         if isinstance(source, AudioStream):
+            if not source.rate:  # its format was not found, so an encoder cannot be opened
+                return None
             return AudioTranscoder(source, self._target)
         if isinstance(source, SubtitleStream) and _codec_name(source) in TEXT_SUBTITLES:
             return SubtitleTranscoder(source, self._target)

@@ -147,4 +147,6 @@ def test_streams_without_a_decoder_are_refused_or_left_out(tmp_path, toon):
     with pytest.raises(SourceError, match="contains video that no codec here can decode"):
         toon(source)
     source.write_bytes(whole.replace(b"ac-3", b"zzzz"))
-    assert toon(source).notices == ("audio stream 1 (unknown) does not fit mp4 and is left out",)
+    done = toon(source)
+    assert done.notices == ("audio stream 1 (unknown) does not fit mp4 and is left out",)
+    assert done.left_out == "all 0.3 s of audio stream 1 (unknown)"

@@ -407,6 +407,18 @@ def test_frames_of_the_same_shape_with_other_pixels_fill_the_frame(tmp_path):
         assert_same_corners(frame.pixels, corners(64, 48))
 
 
+def test_pixels_that_change_their_shape_alone_are_fitted_with_black_bars(tmp_path):
+    square = Clip([corners(64, 48)] * 6, aspect=F(1))
+    wide = Clip([corners(64, 48)] * 6, aspect=F(4, 3))
+    _, frames = read(parts(tmp_path, "h264", square, wide))
+    assert len(frames) == 12
+    assert_same_corners(frames[5].pixels, corners(64, 48))
+    fitted = frames[6].pixels
+    assert fitted.shape == (48, 64, 3)
+    assert_same_corners(fitted[6:42], corners(64, 36))
+    assert fitted[:4].max() <= 2 and fitted[44:].max() <= 2
+
+
 def test_aspect_ratios_beyond_belief_are_taken_for_square(tmp_path, toon):
     source = Clip().write(tmp_path / "source.mkv")
     display = element(0x54B0, 64) + element(0x54BA, 48 * 10_000) + element(0x54B2, 0)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from PIL import Image
 from support.clips import Clip, Tone, moving_frames
 
+from toonvid.reading.decoder import VideoDecoder
 from toonvid.reading.file_end import missing_bytes
 
 CLIP = Clip(
@@ -49,3 +51,20 @@ def test_something_behind_the_end_or_no_video_at_all_lacks_nothing(tmp_path):
     for content in (b"", b"RIFF", b"\x1a\x45\xdf\xa3\x18\x53\x80\x67", b"\0\0\0\1ftyp"):
         path.write_bytes(content)
         assert missing_bytes(path) == 0
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_photo_that_was_cut_off_is_damaged_in_spite_of_its_whole_preview(progressive, tmp_path):
+    noise = Image.effect_noise((96, 72), 80).convert("RGB")
+    noise.resize((16, 12)).save(tmp_path / "preview.jpg")
+    exif = Image.Exif()
+    exif[0x9286] = (tmp_path / "preview.jpg").read_bytes()
+    path = tmp_path / "photo.jpg"
+    noise.save(path, exif=exif, progressive=progressive)
+    whole = path.read_bytes()
+    assert whole.count(b"\xff\xd9") == 2
+    for length, damage in ((len(whole), None), (len(whole) * 2 // 3, "its end is missing")):
+        path.write_bytes(whole[:length])
+        with VideoDecoder(path) as decoder:
+            assert len(list(decoder.frames())) == 1
+            assert decoder.damage and damage in decoder.damage if damage else not decoder.damage

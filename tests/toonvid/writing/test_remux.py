@@ -285,7 +285,7 @@ def test_second_video_stream_is_left_out_and_named(tmp_path, toon):
             target.mux([*video.encode(frame), *video.encode(None)])
     done = toon(source, "target.mkv")
     assert kinds(done.target) == [("video", "h264")]
-    assert done.notices == ("video stream 1 (h264) does not fit matroska and is left out",)
+    assert done.notices == ("video stream 1 (h264) is left out: one video stream is converted",)
 
 
 def test_no_audio_and_no_subtitles_leave_them_out_quietly(tmp_path, toon):
