@@ -20,16 +20,22 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Literal, TypeAlias, get_args
 
 from toonvid.errors import TrainingError
+from trainer.config_checks import (
+    check_choices,
+    check_counts,
+    check_fractions,
+    check_not_negative,
+)
 
 PhaseName = Literal["initialization", "adversarial"]
 TrainPrecision = Literal["auto", "f32", "bf16", "f16"]
-GeneratorName = Literal["cel", "lite", "paper", "improved"]
-DiscriminatorName = Literal["lite", "paper"]
+GeneratorName = Literal["cel", "lite", "paper", "improved", "cyclegan"]
+DiscriminatorName = Literal["lite", "paper", "patch"]
 DiscriminatorInput = Literal["color", "gray"]
 ContentNetworkName = Literal["resnet50", "vgg19"]
 Objective = Literal["bce", "least-squares"]
 ContentTarget = Literal["photo", "drawing", "layers", "teacher"]
-LearningRateSchedule = Literal["cosine", "constant"]
+LearningRateSchedule = Literal["cosine", "constant", "linear"]
 
 Value: TypeAlias = (
     "bool | int | float | str | tuple[int, ...] | tuple[float, ...] | tuple[str, ...]"
@@ -65,6 +71,7 @@ OPTIONS_ADDED_LATER: dict[str, Value] = {
     "skin_share": 0.0,
     "max_enlargement": 0.0,
     "noisy_share": 0.0,
+    "image_pool": 0,
 }
 """Options that configs of earlier versions lack -> a value that changes nothing for their runs."""
 
@@ -74,6 +81,10 @@ OLD_OPTION_VALUES = {
     "learning_rate_schedule": {"none": "constant"},
 }
 """Today's option name -> values of earlier versions -> today's."""
+
+
+_CYCLEGAN_WEIGHTS = ("adversarial_weight", "smoothed_weight", "cycle_weight", "identity_weight")
+"""Weights of the losses that CycleGAN has; smoothed cartoons are optional in it."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +101,8 @@ class PhaseConfig:
     learning_rate: float
     """Peak learning rate of Adam for both networks, above 0; the paper has 2e-4."""
     learning_rate_schedule: LearningRateSchedule = "constant"
-    """Learning rate after the warmup: constant, or half a cosine down to 0."""
+    """Learning rate after the warmup: constant, half a cosine down to 0, or constant for half of
+    the steps and then linear down to 0."""
     warmup_steps: int = 1
     """Number of steps over which the learning rate rises linearly, from 1; default 1, no rise."""
     beta1: float = 0.5
@@ -129,6 +141,10 @@ class PhaseConfig:
     """Weight of the temporal stability loss, from 0."""
     equivariance_weight: float = 0.0
     """Weight of the shift equivariance loss, from 0."""
+    cycle_weight: float = 0.0
+    """Weight of CycleGAN's cycle consistency loss, from 0; Zhu et al. have 10."""
+    identity_weight: float = 0.0
+    """Weight of CycleGAN's identity loss, from 0; Zhu et al. have 0.5 x 10."""
     layer_color_weight: float = 0.0
     """Weight of the L1 loss between the flat color layers of `cel` and of the drawing, from 0."""
     layer_gradient_weight: float = 0.0
@@ -139,11 +155,11 @@ class PhaseConfig:
     """Weight of the temporal stability loss on both layers, from 0."""
 
     def __post_init__(self) -> None:
-        _check_counts(self, "warmup_steps")
+        check_counts(self, "warmup_steps")
         weights = [f.name for f in fields(self) if f.name.endswith("_weight")]
-        _check_not_negative(self, "steps", "pixel_only_steps", "gradient_clip", *weights)
-        _check_fractions(self, "beta1", "beta2")
-        _check_choices(self, learning_rate_schedule=LearningRateSchedule)
+        check_not_negative(self, "steps", "pixel_only_steps", "gradient_clip", *weights)
+        check_fractions(self, "beta1", "beta2")
+        check_choices(self, learning_rate_schedule=LearningRateSchedule)
         if not 0 < self.learning_rate < math.inf:
             raise ValueError(f"learning_rate must be above 0, not {self.learning_rate}")
         losses = [name for name in weights if name not in ("smoothed_weight", "ink_weight")]
@@ -184,11 +200,15 @@ class TrainConfig:
     width: int = 256
     """Number of channels of the generator at 1/4 of the resolution, from 4; default 256."""
     blocks: int = 8
-    """Number of residual blocks of the generator, from 1; default 8."""
+    """Number of residual blocks of the generator, from 1; default 8. For `cyclegan` 0 stands for 6
+    up to a crop of 128 pixels, and 9 above."""
     discriminator: DiscriminatorName = "paper"
     """Discriminator architecture."""
     discriminator_width: int = 32
     """Number of channels of the discriminator's first convolution, from 1; default 32."""
+    image_pool: int = 0
+    """Number of generated images of each kind that CycleGAN's discriminators may see again, from 0;
+    default 0, only the new ones."""
     discriminator_input: DiscriminatorInput = "color"
     """Input of the full-resolution scale of the discriminator `lite`: RGB, or luminance only. Its
     half-resolution scale always has RGB."""
@@ -254,15 +274,15 @@ class TrainConfig:
     """Number of steps between two contact sheets, from 1; default 1000."""
 
     def __post_init__(self) -> None:
-        _check_counts(self, "batch_size", "blocks", "discriminator_width", "content_images")
-        _check_counts(self, "save_every", "log_every", "sheet_every")
-        _check_not_negative(self, "seed", "look_ink", "look_saturation")
-        _check_not_negative(self, "ink_growth", "color_rounding")
-        _check_fractions(self, "ema_decay")
-        _check_choices(self, generator=GeneratorName, discriminator=DiscriminatorName)
-        _check_choices(self, objective=Objective, discriminator_input=DiscriminatorInput)
-        _check_choices(self, content_network=ContentNetworkName, content_target=ContentTarget)
-        _check_choices(self, precision=TrainPrecision)
+        check_counts(self, "batch_size", "discriminator_width", "content_images")
+        check_counts(self, "save_every", "log_every", "sheet_every")
+        check_not_negative(self, "seed", "look_ink", "look_saturation")
+        check_not_negative(self, "ink_growth", "color_rounding", "image_pool")
+        check_fractions(self, "ema_decay")
+        check_choices(self, generator=GeneratorName, discriminator=DiscriminatorName)
+        check_choices(self, objective=Objective, discriminator_input=DiscriminatorInput)
+        check_choices(self, content_network=ContentNetworkName, content_target=ContentTarget)
+        check_choices(self, precision=TrainPrecision)
         if self.width < 4:
             raise ValueError(f"width must be at least 4, not {self.width}")
         multiple = 8 if self.generator == "cel" else 4
@@ -296,6 +316,7 @@ class TrainConfig:
             values = getattr(self, name)
             if not values or not all(0 < value < math.inf for value in values):
                 raise ValueError(f"{name} must name at least one, all above 0")
+        _check_cyclegan(self)
         if not self.steps:
             raise ValueError("initialization.steps and adversarial.steps must not both be 0")
 
@@ -423,25 +444,26 @@ def _parse(text: str, like: Value) -> Value:
     return type(like)(text)
 
 
-def _check_counts(config: PhaseConfig | TrainConfig, *names: str) -> None:
-    for name in names:
-        if getattr(config, name) < 1:
-            raise ValueError(f"{name} must be at least 1, not {getattr(config, name)}")
-
-
-def _check_not_negative(config: PhaseConfig | TrainConfig, *names: str) -> None:
-    for name in names:
-        if not 0 <= getattr(config, name) < math.inf:
-            raise ValueError(f"{name} must be at least 0, not {getattr(config, name)}")
-
-
-def _check_fractions(config: PhaseConfig | TrainConfig, *names: str) -> None:
-    for name in names:
-        if not 0 <= getattr(config, name) < 1:
-            raise ValueError(f"{name} must be at least 0 and below 1")
-
-
-def _check_choices(config: PhaseConfig | TrainConfig, **choices: object) -> None:
-    for name, choice in choices.items():
-        if getattr(config, name) not in get_args(choice):
-            raise ValueError(f"{name} must be one of {', '.join(get_args(choice))}")
+def _check_cyclegan(config: TrainConfig) -> None:
+    """Check that CycleGAN's options stand together, and that none of them would do nothing."""
+    phase = config.adversarial
+    if config.generator != "cyclegan":
+        if not config.blocks >= 1:
+            raise ValueError(f"blocks must be at least 1, not {config.blocks}")
+        cycle = (phase, config.initialization)
+        if config.image_pool or any(p.cycle_weight or p.identity_weight for p in cycle):
+            raise ValueError("image_pool, cycle_weight and identity_weight need generator=cyclegan")
+        return
+    check_not_negative(config, "blocks")
+    if config.initialization.steps or config.content_target != "photo":
+        raise ValueError(
+            "generator=cyclegan needs initialization.steps=0 and content_target=photo: it learns "
+            "from photos and cartoons from the first step on"
+        )
+    if phase.pixel_only_steps or config.noisy_share or config.cartoon_colors:
+        raise ValueError("generator=cyclegan has no pixel_only_steps and no noisy_share")
+    if not (phase.adversarial_weight and phase.cycle_weight):
+        raise ValueError("generator=cyclegan needs an adversarial_weight and a cycle_weight")
+    weights = [f.name for f in fields(phase) if f.name.endswith("_weight")]
+    if others := [n for n in weights if getattr(phase, n) and n not in _CYCLEGAN_WEIGHTS]:
+        raise ValueError(f"generator=cyclegan has no {', '.join(others)}: set it to 0")

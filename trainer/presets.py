@@ -145,7 +145,38 @@ CEL = TrainConfig(
 )
 """The layered generator, which learns the two layers of a drawing of each photo."""
 
-PRESETS = {"paper": PAPER, "improved": IMPROVED, "lite": LITE, "distilled": DISTILLED, "cel": CEL}
+CYCLEGAN = TrainConfig(
+    initialization=PhaseConfig(steps=0, learning_rate=2e-4),
+    adversarial=PhaseConfig(
+        steps=200_000,  # 200 epochs of a thousand images
+        learning_rate=2e-4,
+        learning_rate_schedule="linear",
+        adversarial_weight=1.0,
+        smoothed_weight=0.0,
+        cycle_weight=10.0,
+        identity_weight=5.0,
+    ),
+    batch_size=1,
+    crop=256,
+    frame_heights=(286,),
+    generator="cyclegan",
+    blocks=0,
+    discriminator="patch",
+    discriminator_width=64,
+    objective="least-squares",
+    image_pool=50,
+)
+"""CycleGAN (Zhu et al., 2017), which the reports compare CartoonGAN with: two generators that undo
+each other, and a discriminator for each kind of image."""
+
+PRESETS = {
+    "paper": PAPER,
+    "improved": IMPROVED,
+    "lite": LITE,
+    "distilled": DISTILLED,
+    "cel": CEL,
+    "cyclegan": CYCLEGAN,
+}
 """Name as `--preset` takes it -> config."""
 
 

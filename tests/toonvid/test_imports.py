@@ -38,7 +38,7 @@ RANKS = {name: rank for rank, names in enumerate(ORDER) for name in names}
 TRAINER = Path(trainer.__file__).parent
 # The same for `trainer/`; `toonvid` may be imported by all of it.
 TRAINER_ORDER = [
-    ["gpu_memory"],
+    ["gpu_memory", "config_checks"],
     ["config", "device", "files"],
     ["presets", "data"],
     ["networks", "prepare"],

@@ -97,7 +97,7 @@ def train(
         str,
         typer.Option(
             metavar="NAME",
-            help="Configuration to start from: lite, paper, improved or distilled.",
+            help="Configuration to start from: lite, cel, paper, improved, cyclegan or distilled.",
             rich_help_panel=_TRAINING_PANEL,
         ),
     ] = "lite",

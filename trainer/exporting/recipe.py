@@ -14,6 +14,7 @@ STATISTICS = {
     "cel": "",
     "lite": "",
     "paper": " (BatchNorm folded)",
+    "cyclegan": " (instance norm: statistics of each image, at run time, in float32)",
     "improved": " (instance norm: statistics of each image, at run time, in float32)",
 }
 """Generator -> what its recipe says about normalization."""
@@ -28,6 +29,7 @@ def describe_recipe(record: RunRecord) -> str:
         f"preset {record.preset}: {config.generator} generator{STATISTICS[config.generator]}",
         *([f"begun with that of state {record.start_sha256[:12]}"] if record.start_from else []),
         f"{config.batch_size} crops of {config.crop} pixels a step",
+        f"pools of {config.image_pool} images" if config.image_pool else "",
         f"from photos {heights} pixels high",
         f"noise on {config.noisy_share:g} of them" if config.noisy_share else "",
         _describe_sampling(config),
@@ -70,15 +72,17 @@ def _describe_sampling(config: TrainConfig) -> str:
 def _describe_phase(name: PhaseName, phase: PhaseConfig, config: TrainConfig) -> str:
     if not phase.steps:
         return ""
-    fall = " falling to 0" if phase.learning_rate_schedule == "cosine" else ""
+    fall = " falling to 0" if phase.learning_rate_schedule != "constant" else ""
     weights = [f.name for f in fields(phase) if f.name.endswith("_weight")]
     used = {n.removesuffix("_weight"): getattr(phase, n) for n in weights if getattr(phase, n)}
     if not phase.adversarial_weight:
         used.pop("smoothed", None)
     losses = ", ".join(f"{n.replace('_', ' ')} {weight:g}" for n, weight in used.items())
-    against = f"content against the {config.content_target}"
+    against = (
+        "" if config.generator == "cyclegan" else f", content against the {config.content_target}"
+    )
     alone = f" (pixel alone for {phase.pixel_only_steps})" if phase.pixel_only_steps else ""
     return (
         f"{name} phase of {phase.steps} steps{alone}, learning rate {phase.learning_rate:g}{fall}, "
-        f"weights {losses}, {against}"
+        f"weights {losses}{against}"
     )

@@ -2,7 +2,8 @@
 
 In: a `TrainConfig`. Out: a generator or a discriminator with random weights, or a content network
 with pretrained ones. Left out: the networks themselves, which are in `trainer.networks.paper`,
-`trainer.networks.cel`, `trainer.networks.lite` and `trainer.networks.content_features`.
+`trainer.networks.cel`, `trainer.networks.lite`, `trainer.networks.cyclegan`,
+`trainer.networks.patch_discriminator` and `trainer.networks.content_features`.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from toonvid.errors import TrainingError
 from trainer.config import PhaseName, TrainConfig, change_config
 from trainer.networks.cel import CelGenerator, Look
 from trainer.networks.content_features import ContentFeatures, load_content_features
+from trainer.networks.cyclegan import CycleGanGenerator, DiscriminatorPair, GeneratorPair
 from trainer.networks.lite import LiteDiscriminator, LiteGenerator
 from trainer.networks.paper import Discriminator, Generator
+from trainer.networks.patch_discriminator import PatchDiscriminator
 from trainer.networks.weights import DownloadError
 
 
@@ -34,9 +37,32 @@ def make_generator(config: TrainConfig) -> nn.Module:
         generator: nn.Module = CelGenerator(config.width, config.blocks, make_look(config))
     elif config.generator == "lite":
         generator = LiteGenerator(config.width, config.blocks)
+    elif config.generator == "cyclegan":
+        generator = CycleGanGenerator(config.width, config.blocks or choose_blocks(config.crop))
     else:
         generator = Generator(config.width, config.blocks, improved=config.generator == "improved")
     return generator.to(memory_format=torch.channels_last)
+
+
+def make_trained_generator(config: TrainConfig) -> nn.Module:
+    """Create what a run trains: G, or for CycleGAN the pair of G and its inverse."""
+    generator = make_generator(config)
+    if config.generator == "cyclegan":
+        return GeneratorPair(generator, make_generator(config))
+    return generator
+
+
+def make_trained_discriminator(config: TrainConfig) -> nn.Module:
+    """Create what a run trains against: D, or for CycleGAN one for each kind of image."""
+    discriminator = make_discriminator(config)
+    if config.generator == "cyclegan":
+        return DiscriminatorPair(discriminator, make_discriminator(config))
+    return discriminator
+
+
+def choose_blocks(crop: int) -> int:
+    """Number of residual blocks of CycleGAN's generator for crops of so many pixels."""
+    return 6 if crop <= 128 else 9
 
 
 def make_look(config: TrainConfig) -> Look:
@@ -50,6 +76,8 @@ def make_discriminator(config: TrainConfig) -> nn.Module:
         discriminator: nn.Module = LiteDiscriminator(
             config.discriminator_width, config.discriminator_input
         )
+    elif config.discriminator == "patch":
+        discriminator = PatchDiscriminator(config.discriminator_width)
     else:
         discriminator = Discriminator(config.discriminator_width)
     return discriminator.to(memory_format=torch.channels_last)

@@ -43,7 +43,7 @@ BLUR_SIZE = 3
 def discriminator_loss(
     generated: list[Tensor],
     cartoons: list[Tensor],
-    smoothed: list[Tensor],
+    smoothed: list[Tensor] | None,
     objective: Objective,
     smoothed_weight: float = 1.0,
 ) -> Tensor:
@@ -56,15 +56,16 @@ def discriminator_loss(
     Args:
         generated: D(G(p)), logits (N, 1, h, w) for each scale of the discriminator.
         cartoons: D(c), same shapes.
-        smoothed: D(e), same shapes.
+        smoothed: D(e), same shapes; None leaves out its term.
         objective: Cross-entropy or least squares.
         smoothed_weight: Weight of the term of D(e); 1 in the paper.
     """
-    return (
-        _adversarial_term(cartoons, 1.0, objective)
-        + _adversarial_term(generated, 0.0, objective)
-        + smoothed_weight * _adversarial_term(smoothed, 0.0, objective)
+    loss = _adversarial_term(cartoons, 1.0, objective) + _adversarial_term(
+        generated, 0.0, objective
     )
+    if smoothed is not None:
+        loss = loss + smoothed_weight * _adversarial_term(smoothed, 0.0, objective)
+    return loss
 
 
 def adversarial_loss(generated: list[Tensor], objective: Objective) -> Tensor:

@@ -24,13 +24,15 @@ PATIENCE = 5
 class CollapseMonitor:
     """Checks generated images now and then; warns of each way of collapsing once."""
 
-    def __init__(self, may_equal_photos: bool) -> None:
+    def __init__(self, may_equal_photos: bool, keeping_loss: str = "content") -> None:
         """Start without findings.
 
         Args:
             may_equal_photos: Whether cartoons that equal their photos are the aim, as in the
                 initialization phase of the paper.
+            keeping_loss: Name of the loss that keeps what the photo shows, for the remedies.
         """
+        self._keeping_loss = keeping_loss
         self._may_equal_photos = may_equal_photos
         self._findings: deque[tuple[float, float]] = deque(maxlen=PATIENCE)
         self._warned: set[str] = set()
@@ -57,11 +59,13 @@ class CollapseMonitor:
         differences, deviations = zip(*self._findings, strict=True)
         if max(differences) < EQUAL_LEVELS and not self._may_equal_photos:
             warnings.append(
-                "the cartoons equal their photos: a lower content weight lets them differ"
+                f"the cartoons equal their photos: a lower {self._keeping_loss} weight"
+                " lets them differ"
             )
         if max(deviations) < FLAT_LEVELS:
             warnings.append(
-                "the cartoons are of one color: a higher content weight keeps the photo's content"
+                f"the cartoons are of one color: a higher {self._keeping_loss} weight keeps"
+                " the photo's content"
             )
         return warnings
 

@@ -17,7 +17,7 @@ ROLLBACK_FACTOR = 0.5
 
 
 def learning_rate(phase: PhaseConfig, step: int, rollbacks: int = 0) -> float:
-    """Learning rate of a step: linear warmup, then constant or half a cosine down to 0.
+    """Learning rate of a step: linear warmup, then constant, half a cosine or a line to 0.
 
     Args:
         phase: Config of the phase.
@@ -29,6 +29,9 @@ def learning_rate(phase: PhaseConfig, step: int, rollbacks: int = 0) -> float:
     if phase.learning_rate_schedule == "cosine":
         # The cosine spans the whole phase, warmup included: the warmup is short.
         decay = (1 + math.cos(math.pi * step / phase.steps)) / 2
+    elif phase.learning_rate_schedule == "linear":
+        # As in CycleGAN: 1 up to half of the phase, then down to 0.
+        decay = min(1.0, 2 * (1 - step / phase.steps))
     return phase.learning_rate * warmup * decay * ROLLBACK_FACTOR**rollbacks
 
 

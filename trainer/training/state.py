@@ -10,20 +10,27 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from toonvid.backends.contract import one_line
 from toonvid.errors import TrainingError
 from trainer.config import PhaseConfig, TrainConfig
-from trainer.networks.build import make_content_features, make_discriminator, make_generator
+from trainer.networks.build import (
+    make_content_features,
+    make_generator,
+    make_trained_discriminator,
+    make_trained_generator,
+)
 from trainer.networks.content_features import ContentFeatures
+from trainer.networks.cyclegan import GeneratorPair
+from trainer.training.image_pool import ImagePool
 from trainer.training.memory import MemoryManager, describe_plan, initial_plan
+from trainer.training.optimized_network import OptimizedNetwork
 from trainer.training.precision import Precision, choose_precision
 from trainer.training.state_file import SavedState, find_state, load_newest_state, load_state
 
@@ -42,19 +49,29 @@ class TrainingState:
     precision: Precision
     """Device, and arithmetic of the convolutions."""
     generator: OptimizedNetwork
-    """G."""
+    """G; for CycleGAN the pair of G and its inverse."""
     discriminator: OptimizedNetwork | None
-    """D; None if the run has no adversarial phase."""
+    """D, for CycleGAN a pair; None if the run has no adversarial phase."""
     ema: AveragedModel
     """Exponential moving average of the generator's weights, which is what is exported."""
     features: ContentFeatures | None
     """Content network; None if no loss needs one."""
     memory: MemoryManager
     """Division of a batch into micro-batches."""
+    cartoon_pool: ImagePool
+    """Generated cartoons that the discriminator sees again; of size 0 without an `image_pool`."""
+    photo_pool: ImagePool
+    """Generated photos likewise, for CycleGAN."""
     step: int = 0
     """Number of steps done."""
     rollbacks: int = 0
     """Number of rollbacks after a divergence so far; each halves the learning rate."""
+
+    @property
+    def exported(self) -> nn.Module:
+        """The network from photos to cartoons, whose EMA is exported."""
+        network = self.generator.network
+        return network.to_cartoons if isinstance(network, GeneratorPair) else network
 
     def begin_phase(self, phase: PhaseConfig) -> None:
         """Replace the optimizers, so that no momentum is carried over from the phase before."""
@@ -75,6 +92,9 @@ class TrainingState:
         if self.discriminator:
             values["discriminator"] = self.discriminator.capture()
         values["memory"] = self.memory.capture()
+        if self.config.image_pool:
+            values["cartoon_pool"] = self.cartoon_pool.capture()
+            values["photo_pool"] = self.photo_pool.capture()
         values["rollbacks"] = self.rollbacks
         values["random"] = torch.get_rng_state()
         return SavedState(self.step, values)
@@ -106,6 +126,9 @@ class TrainingState:
         if self.discriminator:
             self.discriminator.restore(values["discriminator"], with_optimizer)
         self.memory.restore(values["memory"])
+        if self.config.image_pool:
+            self.cartoon_pool.restore(values["cartoon_pool"])
+            self.photo_pool.restore(values["photo_pool"])
         torch.set_rng_state(values["random"])
         self.rollbacks = values["rollbacks"]
         self.step = saved.step
@@ -126,84 +149,12 @@ class TrainingState:
             self.ema.load_state_dict(load_state(path).values["ema"])
         except _MISFITS as error:
             raise TrainingError(f"{path} holds another generator than this run's config") from error
-        self.generator.network.load_state_dict(self.ema.module.state_dict())
+        self.exported.load_state_dict(self.ema.module.state_dict())
 
     def _optimized_networks(self) -> Iterator[OptimizedNetwork]:
         yield self.generator
         if self.discriminator:
             yield self.discriminator
-
-
-class OptimizedNetwork:
-    """A network with its optimizer and its gradient scaler."""
-
-    def __init__(self, network: nn.Module, precision: Precision) -> None:
-        """Wrap a network; `begin_phase` creates the optimizer.
-
-        Args:
-            network: Generator or discriminator, on its device.
-            precision: Precision of the run.
-        """
-        self.network = network
-        # One scaler for each network: with a common one, an overflow in the discriminator's
-        # gradients would also skip the generator's step.
-        self._scaler = precision.make_scaler()
-        self._optimizer: torch.optim.Adam | None = None
-        self._gradient_clip = 0.0
-
-    def begin_phase(self, phase: PhaseConfig) -> None:
-        """Replace the optimizer by a new one for the phase."""
-        betas = (phase.beta1, phase.beta2)
-        self._gradient_clip = phase.gradient_clip
-        self._optimizer = torch.optim.Adam(self.network.parameters(), lr=0.0, betas=betas)
-
-    def clear_gradients(self) -> None:
-        """Drop all gradients."""
-        self.network.zero_grad(set_to_none=True)
-
-    def add_gradients(self, loss: Tensor) -> None:
-        """Add the gradients of a loss to those of the micro-batches before."""
-        self._scaler.scale(loss).backward()
-
-    def step(self, learning_rate: float) -> None:
-        """Update the weights with the gradients; at float16, skip the update if they overflowed."""
-        assert self._optimizer, "begin_phase comes first"
-        for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate
-        if self._gradient_clip:
-            self._scaler.unscale_(self._optimizer)
-            nn.utils.clip_grad_norm_(self.network.parameters(), self._gradient_clip)
-        self._scaler.step(self._optimizer)
-        self._scaler.update()
-
-    @contextmanager
-    def frozen(self) -> Iterator[None]:
-        """Pass gradients through the network to its input without accumulating its own."""
-        self.network.requires_grad_(False)
-        try:
-            yield
-        finally:
-            self.network.requires_grad_(True)
-
-    def is_finite(self) -> bool:
-        """Whether no weight is NaN or infinite."""
-        return all(bool(p.isfinite().all()) for p in self.network.parameters())
-
-    def capture(self) -> dict[str, object]:
-        """Collect the weights and the states of scaler and optimizer."""
-        return {
-            "network": self.network.state_dict(),
-            "scaler": self._scaler.state_dict(),
-            "optimizer": self._optimizer.state_dict() if self._optimizer else None,
-        }
-
-    def restore(self, values: dict[str, object], with_optimizer: bool) -> None:
-        """Continue from what `capture` returned; False leaves the optimizer new."""
-        self.network.load_state_dict(values["network"])
-        if values["scaler"]:  # empty where float16 is not used
-            self._scaler.load_state_dict(values["scaler"])
-        if with_optimizer and self._optimizer:
-            self._optimizer.load_state_dict(values["optimizer"])
 
 
 def create_state(
@@ -221,9 +172,12 @@ def create_state(
     """
     torch.manual_seed(config.seed)
     precision = choose_precision(config.precision, device)
-    generator = make_generator(config).to(device)
-    ema = AveragedModel(generator, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))
-    discriminator = make_discriminator(config).to(device) if config.adversarial.steps else None
+    generator = make_trained_generator(config).to(device)
+    exported = generator.to_cartoons if isinstance(generator, GeneratorPair) else generator
+    ema = AveragedModel(exported, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))
+    discriminator = None
+    if config.adversarial.steps:
+        discriminator = make_trained_discriminator(config).to(device)
     features = make_content_features(config, content_weights)
     if features:
         features = features.to(device, memory_format=torch.channels_last)
@@ -236,6 +190,8 @@ def create_state(
         ema=ema.eval(),
         features=features,
         memory=MemoryManager(initial_plan(config), networks),
+        cartoon_pool=ImagePool(config.image_pool, seed=(config.seed, 2), device=device),
+        photo_pool=ImagePool(config.image_pool, seed=(config.seed, 3), device=device),
     )
 
 

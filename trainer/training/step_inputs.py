@@ -41,6 +41,8 @@ class StepInputs:
     """Addend to the photos that the generator sees, (N, 3, H, W); None adds none."""
     generated: Tensor | None = None
     """G(p), (N, 3, H, W), for the discriminator's step; None in the generator's."""
+    generated_photos: Tensor | None = None
+    """F(c) of CycleGAN, (N, 3, H, W), for the discriminators' step; None elsewhere."""
 
     def to(self, device: torch.device) -> StepInputs:
         """Return the same inputs on a device."""
@@ -64,6 +66,9 @@ class StepInputs:
         """
         batch = self.batch.middle(side)
         generated, perturbation, noise = self.generated, self.perturbation, self.noise
+        photos = self.generated_photos
+        if photos is not None:
+            photos = cut_middle(photos, side)
         if noise is not None:
             noise = cut_middle(noise, side)
         if generated is not None:
@@ -72,7 +77,12 @@ class StepInputs:
             images = batch.photos[: len(perturbation.gain)]
             perturbation = Perturbation.sample(images, torch.Generator().manual_seed(0))
         return replace(
-            self, batch=batch, perturbation=perturbation, noise=noise, generated=generated
+            self,
+            batch=batch,
+            perturbation=perturbation,
+            noise=noise,
+            generated=generated,
+            generated_photos=photos,
         )
 
 

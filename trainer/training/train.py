@@ -26,7 +26,9 @@ from toonvid.errors import TrainingError
 from trainer.config import PhaseName, TrainConfig
 from trainer.data.dataset import Batch
 from trainer.device import Machine, cap_memory, open_device
+from trainer.networks.cyclegan import GeneratorPair
 from trainer.networks.lite import update_spectral_norms
+from trainer.training.cycle import cycle_discriminator_gradients, cycle_generator_gradients
 from trainer.training.memory import limit_heap_growth, measure_memory
 from trainer.training.monitors import CollapseMonitor, find_divergence
 from trainer.training.open_dataset import open_dataset
@@ -129,7 +131,8 @@ def train(
                 state.begin_phase(phase)
             if step_of_phase == 0 or monitor is None:
                 photo_is_aim = config.content_target == "photo"
-                monitor = CollapseMonitor(photo_is_aim and phase_name == "initialization")
+                keeping = "cycle" if config.generator == "cyclegan" else "content"
+                monitor = CollapseMonitor(photo_is_aim and phase_name == "initialization", keeping)
 
             # Batch: photos p and their drawings; in the adversarial phase also cartoons c and
             # edge-smoothed cartoons e. (N, 3, H, W) each, in [-1, 1].
@@ -207,11 +210,14 @@ def train_step(
     Raises:
         TrainingError: The memory does not suffice.
     """
+    if isinstance(state.generator.network, GeneratorPair):
+        return _cycle_step(state, inputs, learning_rate)
+
     # Generator step. It comes before the discriminator's, which then uses the same G(p): generating
     # the images again would take a fifth of the time of a step.
     losses, generated = state.memory.run(partial(generator_gradients, state), inputs)
     state.generator.step(learning_rate)
-    state.ema.update_parameters(state.generator.network)
+    state.ema.update_parameters(state.exported)
 
     # Discriminator step; there is none in the initialization phase.
     if state.discriminator and inputs.batch.cartoons is not None:
@@ -220,6 +226,26 @@ def train_step(
         state.discriminator.step(learning_rate)
         update_spectral_norms(state.discriminator.network)
     return losses, generated
+
+
+def _cycle_step(
+    state: TrainingState, inputs: StepInputs, learning_rate: float
+) -> tuple[Losses, Tensor]:
+    """Update both generators of CycleGAN, the EMA and both discriminators once: `train_step`."""
+    losses, made = state.memory.run(partial(cycle_generator_gradients, state), inputs)
+    state.generator.step(learning_rate)
+    state.ema.update_parameters(state.exported)
+
+    # Outside of `memory.run`, which may compute gradients twice: each image enters its pool once.
+    assert state.discriminator
+    from_pools = replace(
+        inputs,
+        generated=state.cartoon_pool.exchange(made.cartoons, state.step),
+        generated_photos=state.photo_pool.exchange(made.photos, state.step),
+    )
+    losses |= state.memory.run(partial(cycle_discriminator_gradients, state), from_pools)
+    state.discriminator.step(learning_rate)
+    return losses, made.cartoons
 
 
 def prepare_inputs(

@@ -142,6 +142,22 @@ def trained_a_little() -> Generator:
     return generator.eval()
 
 
+@pytest.mark.parametrize("images", [1, 2])
+def test_instance_norm_has_the_gradient_of_its_formula_channels_last(images: int) -> None:
+    """Without the hook in it, the gradient of one image is wrong on CPUs."""
+    x, upstream = (
+        torch.randn(images, 4, 8, 8).to(memory_format=torch.channels_last).requires_grad_(wanted)
+        for wanted in (True, False)
+    )
+    (Float32InstanceNorm(4)(x) * upstream).sum().backward()
+    exact = x.detach().double().requires_grad_(True)
+    centered = exact - exact.mean((2, 3), keepdim=True)
+    deviation = (centered.square().mean((2, 3), keepdim=True) + 1e-5).sqrt()
+    (centered / deviation * upstream.double()).sum().backward()
+    assert x.grad is not None and exact.grad is not None
+    assert torch.allclose(x.grad.double(), exact.grad, atol=1e-5)
+
+
 def test_folding_batch_norm_does_not_change_the_output() -> None:
     generator = trained_a_little()
     photo = torch.rand(1, 3, 32, 32) * 2 - 1

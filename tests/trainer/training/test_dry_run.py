@@ -45,7 +45,8 @@ def test_training_is_measured_without_images(name: str) -> None:
     tiny = ["width=8", "blocks=1", "discriminator_width=4", "crop=32", "batch_size=2"]
     config = change_config(PRESETS[name], [*tiny, "frame_heights=32"])
     measurements = list(measure_training(config, None, Machine("cpu")))
-    assert [measured.phase for measured in measurements] == ["initialization", "adversarial"]
+    with_steps = [n for n in ("initialization", "adversarial") if getattr(config, n).steps]
+    assert [measured.phase for measured in measurements] == with_steps
     assert not without_content_network(config).needs_content_network
 
 

@@ -18,6 +18,9 @@ def test_the_learning_rate_rises_and_then_decays_to_zero(config: TrainConfig) ->
     assert rates[9:] == sorted(rates[9:], reverse=True)
     assert rates[-1] < 0.001
     assert learning_rate(replace(phase, learning_rate_schedule="constant"), 99) == 1.0
+    linear = replace(phase, learning_rate_schedule="linear", warmup_steps=1)
+    assert [learning_rate(linear, step) for step in (0, 50, 75)] == [1.0, 1.0, 0.5]
+    assert learning_rate(linear, 99) == pytest.approx(0.02)
     assert learning_rate(phase, 9, rollbacks=2) == rates[9] / 4
 
 
