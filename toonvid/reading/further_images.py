@@ -10,11 +10,12 @@ from __future__ import annotations
 import logging
 import re
 
-from PIL import Image, JpegImagePlugin
+from PIL import Image, JpegImagePlugin, TiffImagePlugin
 
 logger = logging.getLogger(__name__)
 
 _MPF_IMAGE_COUNT = 0xB001  # tag of the Multi-Picture Format (CIPA DC-007)
+_SUBFILE_TYPE, _SUB_IFDS, _DNG_VERSION = 0x00FE, 0x014A, 0xC612  # tags of TIFF
 _HEIF_HEAD_BYTES = 2**16  # hold the properties of a HEIF file
 _HEIF_HEAD = slice(4, 8)  # "ftyp"
 # The first box of a video, of the brands that phones write. Eight bytes do not occur by chance.
@@ -22,6 +23,20 @@ _VIDEO = re.compile(rb"ftyp(?:mp4[12]|isom|iso[2-9]|avc1|qt  |3gp[4-9])")
 # Marks of gain maps: ISO 21496-1, Adobe and Google's Ultra HDR in JPEG, Apple's and ISO's in HEIF.
 _JPEG_GAIN_MAPS = (b"urn:iso:std:iso:ts:21496", b"hdr-gain-map/1.0/", b"HDRGainMap")
 _HEIF_GAIN_MAPS = (b"hdrgainmap", b"tmap")
+
+
+def is_camera_raw(image: Image.Image, data: bytes) -> bool:
+    """Whether a TIFF is the raw file of a camera (DNG, NEF, ARW, CR2), whose first image is small.
+
+    Args:
+        image: Open, its pixels not read yet.
+        data: The whole file.
+    """
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return False
+    tags = image.tag_v2
+    is_reduced = bool(int(tags.get(_SUBFILE_TYPE, 0)) & 1) and _SUB_IFDS in tags
+    return is_reduced or _DNG_VERSION in tags or data[8:10] == b"CR"
 
 
 def left_out_of_image(image: Image.Image, data: bytes) -> list[str]:

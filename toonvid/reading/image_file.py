@@ -32,7 +32,7 @@ from PIL import (
 from toonvid.errors import SourceError
 from toonvid.ffmpeg.color import HDR_TRANSFERS, WIDE_PRIMARIES
 from toonvid.reading.container import frame_too_large_error
-from toonvid.reading.further_images import left_out_of_image
+from toonvid.reading.further_images import is_camera_raw, left_out_of_image
 from toonvid.reading.icc_profile import to_srgb
 from toonvid.reading.options import DecodeOptions
 from toonvid.reading.stall_guard import run_with_timeout
@@ -173,6 +173,11 @@ def open_image_file(name: str, options: DecodeOptions) -> StillOrAnimation | Non
         image = plugin(BytesIO(data))
         if image.width * image.height > options.max_pixels:
             raise frame_too_large_error(name, *image.size, options.max_pixels)
+        if is_camera_raw(image, data):
+            raise SourceError(
+                f"{name} is a camera's raw file, of which only a preview could be read: develop it"
+                " to JPEG, PNG or TIFF first"
+            )
         is_wide = has_wide_colors(data)
         if is_wide and plugin in _LEFT_TO_FFMPEG_IF_WIDE and b"grid" not in data[:_HEIF_HEAD_BYTES]:
             return None

@@ -23,21 +23,46 @@ from toonvid.writing.provenance import has_provenance_tag
 VIDEO_SUFFIXES = {
     *VIDEO_CONTAINERS,
     *(".mpg", ".mpeg", ".m2ts", ".mts", ".wmv", ".flv", ".3gp", ".ogv", ".vob", ".y4m"),
-    *(".avi", ".dv", ".mxf", ".asf", ".m2v", ".3g2", ".nut"),
+    *(".avi", ".dv", ".mxf", ".asf", ".m2v", ".3g2", ".nut", ".3gpp", ".f4v", ".qt", ".mk3d"),
+    *(".m2t", ".trp", ".mod", ".tod", ".vro", ".mpe", ".mpv", ".m1v", ".mp2v", ".wtv", ".gxf"),
+    *(".ogm", ".divx", ".rm", ".rmvb", ".amv", ".insv", ".lrv", ".ivf", ".obu", ".mjpeg", ".mjpg"),
+    *(".h264", ".264", ".avc", ".h265", ".265", ".hevc"),
 }
 IMAGE_SUFFIXES = {
     *IMAGE_CODECS,
     *(".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif", ".jp2", ".ppm", ".tga"),
-    *(".apng", ".jfif", ".jpe", ".pgm", ".pnm"),
+    *(".apng", ".jfif", ".jpe", ".pgm", ".pnm", ".pbm", ".pam", ".hif", ".mpo", ".j2k", ".jxl"),
+    *(
+        ".exr",
+        ".psd",
+        ".qoi",
+        ".hdr",
+        ".dds",
+        ".pcx",
+        ".sgi",
+        ".dpx",
+        ".ico",
+        ".xbm",
+        ".xwd",
+        ".ras",
+    ),
 }
 # Containers that can hold every stream of their sources. All others become mp4, but webm and Ogg
 # become mkv: few players take their Opus and Vorbis audio in mp4.
 _KEPT_SUFFIXES = {".mp4", ".m4v", ".mov", ".mkv", ".gif", *IMAGE_CODECS}
 _CHANGED_SUFFIXES = {
-    **dict.fromkeys((".webm", ".ogv", ".ogg", ".ogm"), ".mkv"),
+    **dict.fromkeys((".webm", ".ogv", ".ogg", ".ogm", ".mk3d"), ".mkv"),
     # Photos stay photos: a PNG of one is ten times as large.
-    **dict.fromkeys((".heic", ".heif", ".jfif", ".jpe"), ".jpg"),
+    **dict.fromkeys((".heic", ".heif", ".hif", ".jfif", ".jpe", ".mpo"), ".jpg"),
     ".avif": ".webp",  # holds opacity and animations too
+}
+# First bytes of images, by which those are known that have another suffix or none.
+_IMAGE_HEADS = {
+    b"\xff\xd8\xff": ".jpg",
+    b"\x89PNG\r\n": ".png",
+    b"GIF8": ".gif",
+    b"II*\0": ".png",
+    b"MM\0*": ".png",
 }
 _TEMPLATE_FIELDS = ("stem", "style", "ext")
 
@@ -153,7 +178,7 @@ def _name_target(source: str, inside: Path, output: str | None, style: str, coun
         count: Number of all sources.
     """
     name = _source_name(source)
-    stem, ext = name.stem, _target_suffix(name.suffix.lower())
+    stem, ext = name.stem, _suffix_by_content(source) or _target_suffix(name.suffix.lower())
     default = f"{stem}.toon{ext}"
     if output is None:
         if source == PIPE or "://" in source:
@@ -183,6 +208,19 @@ def _source_name(source: str) -> PurePosixPath | Path:
     if "://" in source:
         return PurePosixPath(unquote(urlsplit(source).path) or "stream")
     return Path(source)
+
+
+def _suffix_by_content(source: str) -> str | None:
+    """The suffix of an image's target where its own suffix does not tell that it is one."""
+    path = Path(source)
+    if path.suffix.lower() in VIDEO_SUFFIXES | IMAGE_SUFFIXES or not path.is_file():
+        return None
+    try:
+        with path.open("rb") as file:
+            head = file.read(max(map(len, _IMAGE_HEADS)))
+    except OSError:  # reading it will say why
+        return None
+    return next((to for magic, to in _IMAGE_HEADS.items() if head.startswith(magic)), None)
 
 
 def _target_suffix(suffix: str) -> str:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 from support.clips import Clip
 from support.heic import write_heic_grid
 
+from toonvid.errors import SourceError
 from toonvid.reading.decoder import VideoDecoder
 
 RED, BLUE = (220, 40, 40), (40, 40, 220)
@@ -68,3 +69,18 @@ def test_the_video_of_a_motion_photo_is_named(suffix, tmp_path):
     assert read(photo)[1] == []
     photo.write_bytes(photo.read_bytes() + box)
     assert read(photo)[1] == ["the video inside of it (a motion photo) is left out"]
+
+
+@pytest.mark.parametrize("tags", [{0xC612: b"\1\4\0\0"}, {0x00FE: 1, 0x014A: 8}, {0x00FE: 1}, {}])
+def test_the_preview_of_a_raw_file_is_not_taken_for_the_photo(tags, tmp_path):
+    directory = TiffImagePlugin.ImageFileDirectory_v2()
+    for tag, value in tags.items():
+        directory[tag] = value
+        directory.tagtype[tag] = 1 if isinstance(value, bytes) else 4
+    source = tmp_path / "photo.dng"
+    Image.new("RGB", (32, 24), RED).save(source, "TIFF", tiffinfo=directory)
+    if len(tags) == 2 or 0xC612 in tags:
+        with pytest.raises(SourceError, match="raw file, of which only a preview"):
+            read(source)
+    else:
+        assert read(source)[1] == []

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from toonvid.errors import SourceError, TargetError
 from toonvid.writing.contact_sheet import write_image
@@ -37,6 +38,10 @@ def touch(folder: Path, *names: str) -> list[str]:
         ("a.ogv", "a.toon.mkv"),
         ("a.jpeg", "a.toon.jpeg"),
         ("a.bmp", "a.toon.png"),
+        ("a.exr", "a.toon.png"),
+        ("a.MPO", "a.toon.jpg"),
+        ("a.mk3d", "a.toon.mkv"),
+        ("a.h264", "a.toon.mp4"),
         ("no suffix", "no suffix.toon.mp4"),
         ("two.dots.mp4", "two.dots.toon.mp4"),
         ("-dash.mp4", "-dash.toon.mp4"),
@@ -46,6 +51,23 @@ def touch(folder: Path, *names: str) -> list[str]:
 def test_default_target_lies_beside_its_source(tmp_path: Path, source: str, target: str) -> None:
     [path] = touch(tmp_path, source)
     assert plan_targets([path], None, "ink") == [PlannedConversion(path, str(tmp_path / target))]
+
+
+@pytest.mark.parametrize("name", ["photo", "photo.unknown", "photo.1"])
+@pytest.mark.parametrize(("codec", "suffix"), [("JPEG", ".jpg"), ("PNG", ".png"), ("GIF", ".gif")])
+def test_images_are_known_by_their_content_where_the_suffix_says_nothing(
+    name: str, codec: str, suffix: str, tmp_path: Path
+) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / name, codec)
+    [planned] = plan_targets([str(tmp_path / name)], None, "ink")
+    assert planned.target == str(tmp_path / f"{Path(name).stem}.toon{suffix}")
+
+
+def test_folders_have_raw_streams_and_rare_formats(tmp_path: Path) -> None:
+    names = ["a.h264", "b.hevc", "c.MOD", "d.rm", "e.exr", "f.mjpeg", "g.mpo"]
+    touch(tmp_path, *names)
+    found = plan_targets([str(tmp_path)], None, "ink")
+    assert [Path(planned.source).name for planned in found] == names
 
 
 def test_template_is_filled_for_each_source(tmp_path: Path) -> None:
