@@ -18,7 +18,7 @@ def box(kind: bytes, content: bytes) -> bytes:
 def element(name: int, content: bytes | int) -> bytes:
     """Return an element of a Matroska file."""
     if isinstance(content, int):
-        content = content.to_bytes(4, "big")
+        content = content.to_bytes(8, "big")
     named = name.to_bytes((name.bit_length() + 7) // 8, "big")
     return named + (1 << 56 | len(content)).to_bytes(8, "big") + content
 

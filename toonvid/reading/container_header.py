@@ -30,6 +30,7 @@ _SEGMENT, _TRACKS, _TRACK_ENTRY, _CLUSTER = (
     0x1F43B675,
 )
 _TRACK_TYPE, _IS_VIDEO = 0x83, 1
+_CHAPTERS, _EDITION, _CHAPTER = 0x1043A770, 0x45B9, 0xB6
 _VIDEO, _PROJECTION, _PROJECTION_TYPE = 0xE0, 0x7670, 0x7671
 _CROP_BOTTOM, _CROP_TOP, _CROP_LEFT, _CROP_RIGHT = 0x54AA, 0x54BB, 0x54CC, 0x54DD
 _DISPLAY_WIDTH, _DISPLAY_HEIGHT, _DISPLAY_UNIT = 0x54B0, 0x54BA, 0x54B2
@@ -68,6 +69,8 @@ class HeaderFacts:
     """Whether frames hold the views of two eyes."""
     dolby_vision_profile: int | None = None
     """None without Dolby Vision."""
+    chapter_count: int = 0
+    """Chapters that Matroska lists before its packets, with those inside of others."""
 
     def crop_of(self, width: int, height: int) -> Crop:
         """Return the crop of frames of a size in pixels; none where it would leave nothing."""
@@ -185,15 +188,23 @@ def _matroska_facts(file: BinaryIO, place: int) -> HeaderFacts:
     head = file.read(_MATROSKA_HEAD_BYTES)
     segment = next((found for name, found in _elements(head) if name == _SEGMENT), b"")
     tracks = next((found for name, found in _elements(segment) if name == _TRACKS), b"")
+    chapters = next((found for name, found in _elements(segment) if name == _CHAPTERS), b"")
+    count = sum(_chapter_count(found) for name, found in _elements(chapters) if name == _EDITION)
     entries = [track for name, track in _elements(tracks) if name == _TRACK_ENTRY]
     for track in entries:
         values = dict(_elements(track))
         if _number(values.get(_TRACK_TYPE, b"")) != _IS_VIDEO:
             continue
         if place == 0:
-            return _track_facts(track, dict(_elements(values.get(_VIDEO, b""))))
+            facts = _track_facts(track, dict(_elements(values.get(_VIDEO, b""))))
+            return replace(facts, chapter_count=count)
         place -= 1
     return HeaderFacts()
+
+
+def _chapter_count(content: bytes) -> int:
+    inside = [found for name, found in _elements(content) if name == _CHAPTER]
+    return len(inside) + sum(map(_chapter_count, inside))
 
 
 def _track_facts(track: bytes, video: dict[int, bytes]) -> HeaderFacts:

@@ -105,7 +105,7 @@ def describe(
     crop = header.crop_of(first.width, first.height)
     width = first.width - crop.left - crop.right
     height = first.height - crop.top - crop.bottom
-    notices = _lost_properties(header)
+    notices = _lost_properties(header, len(container.chapters()))
     # Not every container states an aspect ratio, and some state a negative one.
     aspect = video.sample_aspect_ratio or Fraction(1)
     if header.display_size is not None and any(crop.edges):
@@ -160,8 +160,13 @@ def read_stream_header(source: SourceContainer, video: VideoStream) -> HeaderFac
     return header
 
 
-def _lost_properties(header: HeaderFacts) -> list[str]:
+def _lost_properties(header: HeaderFacts, chapters_read: int) -> list[str]:
     lost = []
+    if header.chapter_count > chapters_read:  # FFmpeg reads those that come in order of time
+        lost.append(
+            f"{header.chapter_count - chapters_read} of {header.chapter_count} chapters are left"
+            " out: they lie inside of others or are not in order of time"
+        )
     if header.is_spherical:
         lost.append("it is a 360 degree video; the target does not say so, and is shown flat")
     if header.is_stereo:

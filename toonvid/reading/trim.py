@@ -111,6 +111,9 @@ class TimeRange:
         unit = chapter["time_base"] or Fraction(1)
         start, shift = round((self.start or 0) / unit), round(clock_start / unit)
         begin, end = chapter["start"] - shift, chapter["end"] - shift
+        is_point = end <= begin and begin >= start and not self.is_past(begin * unit)
+        if is_point:
+            return {**chapter, "start": begin - start, "end": begin - start}
         if self.start is not None or shift > 0:
             begin = max(begin, start)
         if self.end is not None:

@@ -45,6 +45,7 @@ _MPEGTS_CODECS = {
     "klv",
 }
 _UNPLAYED_IN_MP4 = ("pcm_", "vorbis")  # FFmpeg can write them, but few players can read them
+_DISCARD_ALL = 48  # FFmpeg's AVDISCARD_ALL
 _COVER_TYPES = {"mjpeg": "image/jpeg", "png": "image/png"}
 HANDFUL = 5
 """Packets that may be left out of a target with a note; more are reported as a loss."""
@@ -207,9 +208,13 @@ class Remuxer:
                 self._damaged += 1
 
     def _add(self, source: Stream) -> None:
-        if source.type == "data" and self._auxiliary.chapters:
-            # In MOV files, chapters are a text track too. FFmpeg writes one from the chapters.
+        if source.type == "data" and int(source.discard) == _DISCARD_ALL:
+            # In MOV files, chapters are a text track too, which FFmpeg has read and discards. It
+            # writes one from the chapters.
             logger.debug("data stream %d, chapters as text, is written anew", source.index)
+            return
+        if source.type == "data" and "timecode" in source.metadata and self._container != "mpegts":
+            logger.debug("data stream %d, a timecode, is a tag of the video too", source.index)
             return
         if self._container == "matroska" and is_cover(source):
             self._attach(source)

@@ -121,3 +121,29 @@ def test_damaged_headers_give_no_facts_and_no_error(suffix, tmp_path):
             broken[place] = rng.integers(0, 256)
         source.write_bytes(broken)
         assert isinstance(read_header_facts(str(source), name, 1, place=0), HeaderFacts)
+
+
+def chapter(number: int, seconds: int, inside: bytes = b"") -> bytes:
+    """A chapter of Matroska without an end, perhaps with others inside."""
+    display = element(0x80, element(0x85, f"chapter {number}".encode()))
+    start = element(0x91, seconds * 10**9)
+    return element(0xB6, element(0x73C4, number) + start + display + inside)
+
+
+@pytest.mark.parametrize(
+    ("atoms", "notice"),
+    [
+        (chapter(1, 0) + chapter(2, 1), None),
+        (chapter(1, 1) + chapter(2, 0), "1 of 2 chapters are left out"),
+        (chapter(1, 0, chapter(2, 1)) + chapter(3, 2), "1 of 3 chapters are left out"),
+    ],
+)
+def test_chapters_that_ffmpeg_does_not_read_are_counted(atoms, notice, tmp_path):
+    source = Clip(muxing={"live": "1"}).write(tmp_path / "source.mkv")
+    before, cluster, behind = source.read_bytes().partition(b"\x1f\x43\xb6\x75")
+    chapters = element(0x1043A770, element(0x45B9, atoms))
+    source.write_bytes(before + chapters + cluster + behind)
+    with VideoDecoder(source, with_auxiliary=True) as decoder:
+        found = [line for line in decoder.notices if "chapters" in line]
+        assert len(found) == (notice is not None)
+        assert all(line.startswith(notice) for line in found)

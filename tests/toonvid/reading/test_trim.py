@@ -19,6 +19,7 @@ from support.clips import (
 from toonvid.errors import TargetError
 from toonvid.reading.decoder import VideoDecoder
 from toonvid.reading.options import DecodeOptions
+from toonvid.reading.trim import TimeRange
 
 F = Fraction
 B_FRAMES = {"bf": "3", "b_strategy": "0", "g": "10"}
@@ -141,3 +142,14 @@ def test_a_start_after_the_end_is_refused_and_leaves_nothing(tmp_path, toon):
 def test_impossible_options_are_refused(bad):
     with pytest.raises(ValueError, match="self"):
         DecodeOptions(**bad)
+
+
+def test_chapters_without_a_length_are_kept_where_they_lie_inside():
+    points = [
+        {"id": n, "start": n * 1000, "end": n * 1000, "time_base": F(1, 1000), "metadata": {}}
+        for n in range(4)
+    ]
+    every = TimeRange(None, None).trim_chapters(points, F(0))
+    assert [(c["start"], c["end"]) for c in every] == [(n * 1000, n * 1000) for n in range(4)]
+    part = TimeRange(F(1), F(3)).trim_chapters(points, F(0))
+    assert [(c["id"], c["start"], c["end"]) for c in part] == [(1, 0, 0), (2, 1000, 1000)]

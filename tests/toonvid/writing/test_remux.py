@@ -208,6 +208,17 @@ def test_chapters_and_tags_survive(suffix, tmp_path, toon):
     assert done.notices == ()
 
 
+@pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv"])
+def test_a_timecode_stream_is_kept_as_a_tag_without_a_notice(suffix, tmp_path, toon):
+    code = {"timecode": "01:00:00:00"}
+    source = Clip(video_metadata=code).write(tmp_path / "source.mov")
+    assert "data" in [s.kind for s in streams(source)]
+    done = toon(source, f"target.{suffix}")
+    assert done.notices == ()
+    tags = metadata(done.target) | only(done.target, "video").metadata
+    assert code["timecode"] in tags.values()
+
+
 def test_chapters_cross_containers(tmp_path, toon):
     clip = Clip(chapters=((0, 100, "One"), (100, 240, "Two")))
     source = clip.write(tmp_path / "source.mp4")
