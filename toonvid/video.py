@@ -27,6 +27,10 @@ Pixels: TypeAlias = NDArray[np.uint8]
 PIPE = "-"
 """Name of standard input as a source and of standard output as a target."""
 
+HANDFUL = 5
+"""Packets or frames that may be left out of a target with a note; more are reported as a loss, or
+for leading frames, which no decoder gives, with their number."""
+
 LARGE_FRAME_PIXELS = 2**25
 """Pixels of a frame above which memory counts more than speed; frames of 8K have fewer. Each stage
 then holds as few frames as it can."""

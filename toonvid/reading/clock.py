@@ -46,6 +46,13 @@ class _Position:
     """Decoding time at which a packet that follows without a gap would come."""
     end: float | None = None
     """Time at which all packets so far are shown."""
+    _shift: tuple[Fraction, Fraction, int] | None = None  # the last one, with offset and unit
+
+    def shift(self, unit: Fraction) -> int:
+        """Return the offset in units."""
+        if self._shift is None or self._shift[:2] != (self.offset, unit):
+            self._shift = self.offset, unit, round(self.offset / unit)
+        return self._shift[2]
 
 
 class SourceClock:
@@ -82,7 +89,7 @@ class SourceClock:
             self._follow(packet, position, unit)
         else:
             self._choose_offset(packet, position, unit)
-        shift = round(position.offset / unit)
+        shift = position.shift(unit)
         if shift:
             packet.pts = None if packet.pts is None else packet.pts + shift
             packet.dts = None if packet.dts is None else packet.dts + shift

@@ -11,7 +11,7 @@ that begin at 0 and rise, `frames` converts and rotates, `trim` keeps the reques
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from fractions import Fraction
 from itertools import chain
@@ -50,6 +50,7 @@ from toonvid.reading.demuxer import Demuxer
 from toonvid.reading.file_end import is_cut_off_jpeg, missing_bytes
 from toonvid.reading.frames import rotated_rgb_frames
 from toonvid.reading.image_file import StillOrAnimation, open_image_file
+from toonvid.reading.leading_frames import LeadingFrames
 from toonvid.reading.options import DecodeOptions
 from toonvid.reading.probe import (
     describe,
@@ -62,6 +63,7 @@ from toonvid.reading.probe import (
 from toonvid.reading.rotation import Orientation
 from toonvid.reading.trim import ASSUMED_SUBTITLE_SECONDS, ShownPackets, TimeRange
 from toonvid.video import (
+    HANDFUL,
     LARGE_FRAME_PIXELS,
     PIPE,
     AuxiliaryStreams,
@@ -193,7 +195,7 @@ class VideoDecoder:
             if packet.stream_index != self._stream.index:
                 self._keep(packet)
                 continue
-            self._look_for_captions(packet)
+            self._note_video(packet)
             yield packet
         self._note_end()
 
@@ -201,6 +203,7 @@ class VideoDecoder:
         """Note what is known once the last packet was read."""
         # Ctrl-C during a blocking read looks like the end of the source until here.
         self._opened.raise_pending()
+        self._hand_on(self._shown_packets.finish())
         self.notices += self._notices_at_end()
         damage = self._demuxer.damage() or self._missing_end()
         self.damage = ", ".join(filter(None, (damage, self.trouble))) or None
@@ -223,12 +226,15 @@ class VideoDecoder:
                 f"{moved} frame{'s' * (moved > 1)} with no later time than the frame before"
                 f" {'are' if moved > 1 else 'is'} shown right behind it"
             )
+        if (count := self._leading.lost) > HANDFUL:
+            yield f"{count} frames before the first key frame cannot be decoded and are left out"
         if self._has_captions:
             yield "closed captions inside the video (CEA-608 or CEA-708) are left out"
         if unbounded := self._shown_packets.unbounded:
             yield (
                 f"{unbounded} subtitle{'s' * (unbounded > 1)} without an end"
-                f" {'are' if unbounded > 1 else 'is'} shown for {ASSUMED_SUBTITLE_SECONDS} seconds"
+                f" {'are' if unbounded > 1 else 'is'} shown until the next, at most"
+                f" {ASSUMED_SUBTITLE_SECONDS} seconds"
             )
 
     @property
@@ -258,9 +264,13 @@ class VideoDecoder:
             if packet.stream_index != self._stream.index:
                 self._keep(packet)
                 yield None
-            elif time is not None:
+                continue
+            self._shown_packets.note_video(packet)
+            if time is not None:
                 yield time * packet.time_base - (self._range.start or 0)
         self._opened.raise_pending()
+        self._hand_on(self._shown_packets.finish())
+        yield None
 
     def skip_to(self, seconds: Fraction) -> None:
         """Continue at a key frame at or before a time; `info` stays as it is.
@@ -439,6 +449,9 @@ class VideoDecoder:
         self._demuxer.lost_packets += self._lost_at_begin
         self._packets = self._demuxer.packets()
         self._shown_packets = ShownPackets()
+        options = self.options
+        is_partial = can_seek or options.low_delay or options.key_frames_only
+        self._leading = LeadingFrames(is_whole=not is_partial and self._range.start is None)
         self._frame_clock = FrameClock(self._stream, container)
 
     def _pixel_aspect(self) -> Fraction | None:
@@ -497,7 +510,8 @@ class VideoDecoder:
                 self._keep(packet)
                 continue
             if packet is not None:
-                self._look_for_captions(packet)
+                self._note_video(packet)
+                self._leading.note_packet(packet)
             try:
                 frames = self._context.decode(packet)
             except FFmpegError as error:
@@ -505,9 +519,12 @@ class VideoDecoder:
                 self._demuxer.lost_packets += 1
                 continue
             self._demuxer.lost_packets += sum(frame.is_corrupt for frame in frames)
-            yield from map(self._stated_color.tag, frames)
+            for frame in frames:
+                self._leading.note_frame(frame)
+                yield self._stated_color.tag(frame)
 
-    def _look_for_captions(self, packet: Packet[Stream]) -> None:
+    def _note_video(self, packet: Packet[Stream]) -> None:
+        self._shown_packets.note_video(packet)
         if not self._has_captions:
             content = bytes(packet)
             self._has_captions = any(mark in content for mark in _CAPTION_MARKS)
@@ -518,6 +535,9 @@ class VideoDecoder:
             packet.pts = packet.dts = 0  # most containers give covers no time
             self.auxiliary.covers.append(packet)
             return
-        for shown in self._shown_packets.keep(packet):
+        self._hand_on(self._shown_packets.keep(packet))
+
+    def _hand_on(self, packets: Iterable[Packet[Stream]]) -> None:
+        for shown in packets:
             if (moved := self._range.trim_packet(shown)) is not None:
                 self.auxiliary.packets.put(moved)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from av.stream import Stream
 
 ASSUMED_SUBTITLE_SECONDS = Fraction(10)
-"""Time for which a subtitle is shown whose end the source does not state."""
+"""Longest time for which a subtitle is shown whose end the source does not state."""
 
 _LONGEST_SUBTITLE_SECONDS = 24 * 3600  # what lasts longer has no end: Matroska's is then 2^32 ms
 _OPUS_PRIMING_SECONDS = Fraction(8, 100)  # what a decoder of Opus needs before a place (RFC 7845)
@@ -132,6 +132,17 @@ class ShownPackets:
         """Number of subtitles without an end, which got one."""
         self._begun: set[int] = set()  # streams of which a packet was shown
         self._before: dict[int, list[Packet[Stream]]] = {}  # hidden packets before that
+        # Stream -> subtitles that begin at one time, of which at least the first has no end.
+        self._waiting: dict[int, list[Packet[Stream]]] = {}
+        self._video_end: tuple[int, Fraction] | None = None  # time, and its unit
+
+    def note_video(self, packet: Packet[Stream]) -> None:
+        """Note how far the video reaches with one more packet."""
+        time = packet.pts if packet.pts is not None else packet.dts
+        if time is not None:
+            end = time + (packet.duration or 0)
+            if self._video_end is None or end > self._video_end[0]:
+                self._video_end = end, packet.time_base
 
     def keep(self, packet: Packet[Stream]) -> list[Packet[Stream]]:
         """Return the packets that are shown now that one more was read, in order.
@@ -145,15 +156,59 @@ class ShownPackets:
                 self._before.setdefault(index, []).append(packet)
             return []
         if stream.type == "subtitle":
-            self._bound(packet)
+            return [*self._ended(packet), *self._bounded(packet)]
         before = [] if index in self._begun else self._before.pop(index, [])
         self._begun.add(index)
-        return [*_priming(before, packet), packet]
+        return [*self._ended(packet), *_priming(before, packet), packet]
 
-    def _bound(self, packet: Packet[Stream]) -> None:
-        if (packet.duration or 0) * packet.time_base > _LONGEST_SUBTITLE_SECONDS:
-            packet.duration = round(ASSUMED_SUBTITLE_SECONDS / packet.time_base)
+    def finish(self) -> list[Packet[Stream]]:
+        """Return the subtitles that wait for an end when the source has ended."""
+        end = None if self._video_end is None else self._video_end[0] * self._video_end[1]
+        waiting, self._waiting = self._waiting, {}
+        return [_with_end(each, end) for packets in waiting.values() for each in packets]
+
+    def _bounded(self, packet: Packet[Stream]) -> list[Packet[Stream]]:
+        """Return a subtitle, and those before it that end where it begins; it waits if it has no
+        end itself, or begins together with one that has none.
+        """
+        waiting = self._waiting.get(packet.stream_index, [])
+        ended: list[Packet[Stream]] = []
+        if waiting and _begin(packet) > _begin(waiting[0]):
+            ended, waiting = [_with_end(each, _begin(packet)) for each in waiting], []
+            self._waiting.pop(packet.stream_index)
+        if _is_unbounded(packet):
             self.unbounded += 1
+        elif not waiting:
+            return [*ended, packet]
+        self._waiting[packet.stream_index] = [*waiting, packet]
+        return ended
+
+    def _ended(self, packet: Packet[Stream]) -> list[Packet[Stream]]:
+        """Return the subtitles that have been shown for long enough where a packet is shown."""
+        ended: list[Packet[Stream]] = []
+        for index, waiting in list(self._waiting.items()):
+            if _begin(packet) - _begin(waiting[0]) >= ASSUMED_SUBTITLE_SECONDS:
+                ended += (_with_end(each, None) for each in self._waiting.pop(index))
+        return ended
+
+
+def _is_unbounded(subtitle: Packet[Stream]) -> bool:
+    return (subtitle.duration or 0) * subtitle.time_base > _LONGEST_SUBTITLE_SECONDS
+
+
+def _begin(packet: Packet[Stream]) -> Fraction:
+    time = packet.pts if packet.pts is not None else packet.dts
+    return (time or 0) * packet.time_base
+
+
+def _with_end(subtitle: Packet[Stream], end: Fraction | None) -> Packet[Stream]:
+    """Give a subtitle without an end one: at most at a time, in seconds, and after ten seconds."""
+    if _is_unbounded(subtitle):
+        shown = ASSUMED_SUBTITLE_SECONDS
+        if end is not None:
+            shown = min(shown, end - _begin(subtitle))
+        subtitle.duration = max(1, round(shown / subtitle.time_base))  # 0 would be unknown
+    return subtitle
 
 
 def _priming(hidden: list[Packet[Stream]], shown: Packet[Stream]) -> list[Packet[Stream]]:

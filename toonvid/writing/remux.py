@@ -24,7 +24,7 @@ from av.packet import Packet
 from av.stream import Stream
 from av.subtitles.stream import SubtitleStream
 
-from toonvid.video import AuxiliaryStreams, is_cover
+from toonvid.video import HANDFUL, AuxiliaryStreams, is_cover
 from toonvid.writing.lost_audio import LostAudio, adts_format
 from toonvid.writing.transcode import TEXT_SUBTITLES, AudioTranscoder, SubtitleTranscoder
 
@@ -47,9 +47,6 @@ _MPEGTS_CODECS = {
 _UNPLAYED_IN_MP4 = ("pcm_", "vorbis")  # FFmpeg can write them, but few players can read them
 _DISCARD_ALL = 48  # FFmpeg's AVDISCARD_ALL
 _COVER_TYPES = {"mjpeg": "image/jpeg", "png": "image/png"}
-HANDFUL = 5
-"""Packets that may be left out of a target with a note; more are reported as a loss."""
-
 _LARGEST_OVERLAP_SECONDS = Fraction(1)  # by how much packets may lie before the end of the last
 _MOV_TEXT_FILLER = b"\0\0"  # a text of length 0, which fills a gap between two texts
 # Tags that describe the source's own file or streams. In the target they would be false, or FFmpeg
@@ -353,8 +350,10 @@ def _header_takes(source: Stream, container: str) -> bool:
 
 def _rescaled(time: int, unit: Fraction, tick: Fraction) -> int:
     """Convert a time to another time base, halves away from 0 as FFmpeg does when it muxes."""
-    exact = abs(time) * Fraction(unit) / Fraction(tick)
-    rounded = int(exact + Fraction(1, 2))
+    # In whole numbers, because a subtitle file may have a million packets: fractions take tenfold.
+    above = abs(time) * unit.numerator * tick.denominator
+    below = unit.denominator * tick.numerator
+    rounded = (2 * above + below) // (2 * below)
     return rounded if time >= 0 else -rounded
 
 

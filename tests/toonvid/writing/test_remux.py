@@ -24,6 +24,7 @@ from support.clips import (
 )
 
 from toonvid.reading.options import DecodeOptions
+from toonvid.writing import remux
 from toonvid.writing.options import EncodeOptions
 
 F = Fraction
@@ -394,10 +395,33 @@ def test_audio_that_an_edit_list_cuts_away_stays_cut(suffix, tmp_path, toon):
 
 def test_a_subtitle_without_an_end_gets_one(tmp_path, toon):
     lines = ((F(1, 5), F(2**32, 1000), "a"), (F(2, 5), F(2**32, 1000), "b"))
-    source = Clip(subtitles=(Subtitles("srt", lines),)).write(tmp_path / "source.mkv")
-    done = toon(source)
-    assert texts(only(done.target, "subtitle")) == {(F(1, 5), F(1, 5)): "a", (F(2, 5), F(10)): "b"}
-    assert done.notices[0] == "2 subtitles without an end are shown for 10 seconds"
+    clip = Clip(moving_frames(25), subtitles=(Subtitles("srt", lines),))
+    done = toon(clip.write(tmp_path / "source.mkv"))
+    shown = {(F(1, 5), F(1, 5)): "a", (F(2, 5), F(3, 5)): "b"}  # to the end of the video
+    assert texts(only(done.target, "subtitle")) == shown
+    line = "2 subtitles without an end are shown until the next, at most 10 seconds"
+    assert done.notices[0] == line
+
+
+def test_subtitles_without_an_end_last_until_the_next_or_ten_seconds(tmp_path, toon):
+    endless = F(2**32, 1000)
+    lines = ((0, endless), (F(2), F(1)), (F(4), endless), (F(4), F(1, 2)), (F(16), endless))
+    source = Clip(
+        moving_frames(5),
+        pts=range(0, 20, 4),
+        time_base=F(1),
+        rate=F(1, 4),
+        audio=(Tone(seconds=F(20)),),
+        subtitles=(Subtitles("srt", tuple((F(a), d, str(n)) for n, (a, d) in enumerate(lines))),),
+    ).write(tmp_path / "source.mkv")
+    found = only(toon(source, "target.mkv").target, "subtitle")
+    assert texts(found) == {
+        (F(0), F(2)): "0",
+        (F(2), F(1)): "1",
+        (F(4), F(10)): "2",
+        (F(4), F(1, 2)): "3",
+        (F(16), F(4)): "4",  # to the end of the video
+    }
 
 
 def test_a_subtitle_whose_end_is_not_stated_is_seen(tmp_path, toon):
@@ -501,3 +525,12 @@ def test_a_thousand_tags_are_kept_and_a_note_says_how_many_there_were(tmp_path, 
     done = toon(source, "target.mkv")
     assert any(f"1000 of {1500 + 1} metadata tags are kept" in n for n in done.notices)
     assert 990 <= len(metadata(done.target)) <= 1005
+
+
+@pytest.mark.parametrize("unit", [F(1, 1000), F(1, 90000), F(1001, 30000), F(1)])
+@pytest.mark.parametrize("tick", [F(1, 1000), F(1, 48000), F(1001, 24000)])
+def test_times_are_rescaled_to_the_nearest_tick_halves_away_from_0(unit, tick):
+    for time in (*range(-40, 40), 2**40 + 1, -(2**40) - 1):
+        exact = abs(time) * unit / tick
+        nearest = int(exact + F(1, 2))
+        assert remux._rescaled(time, unit, tick) == (nearest if time >= 0 else -nearest)
