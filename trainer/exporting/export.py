@@ -281,8 +281,9 @@ class _FrameGenerator(nn.Module):
         if isinstance(self.generator, LiteGenerator):
             return self.generator.redraw(photos)
         if isinstance(self.generator, CelGenerator):
+            # Without any, the look's own values count.
             values = (control.to(self._dtype) for control in controls)
-            return self.generator.redraw(photos, dict(zip(self._controls, values, strict=True)))
+            return self.generator.redraw(photos, dict(zip(self._controls, values, strict=False)))
         return self.generator(photos.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
 
 
