@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from toonvid.bench.side_by_side import SideBySide
 
 _GIGA, _MEGA = 10**9, 2**20
-_QUIET_LOAD = 0.5  # load average of a desktop without programs at work
+QUIET_LOAD = 0.5  # load average of a desktop without programs at work
 _UNKNOWN = "–"  # noqa: RUF001  (an empty cell, not a minus)
 
 
@@ -62,7 +62,7 @@ def print_busy_machine(load_before: float | None) -> None:
     Args:
         load_before: Load average of the last minute; None where the system does not tell it.
     """
-    if load_before is not None and load_before > _QUIET_LOAD:
+    if load_before is not None and load_before > QUIET_LOAD:
         output_console().print(
             f"This machine was busy before the bench began (load {load_before:.1f}): rates and"
             " efficiency are lower than they could be.",

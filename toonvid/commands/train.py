@@ -6,17 +6,19 @@ it is `trainer.exporting.export`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
 from rich.console import Console
 
+from toonvid.bench.work_time import system_load
+from toonvid.commands.bench_tables import QUIET_LOAD
 from toonvid.commands.build import build_where_possible
 from toonvid.commands.help import OUTPUT_PANEL
 from toonvid.commands.interrupt import record_signals
-from toonvid.commands.messages import count, say, table_console
+from toonvid.commands.messages import count, format_duration, say, table_console
 from toonvid.commands.options import complete_style, listed
 from toonvid.commands.progress import memory_and_losses, training_bar
 from toonvid.commands.trainer_package import require_trainer, trainer_log
@@ -28,6 +30,7 @@ DeviceName = Literal["auto", "cpu", "cuda"]
 
 if TYPE_CHECKING:
     from trainer.device import Machine
+    from trainer.training.dry_run import StepMeasurement
     from trainer.training.run_folder import Sources
     from trainer.training.sweep import SweepRun
     from trainer.training.train import TrainingProgress
@@ -212,7 +215,8 @@ def train(
         bool,
         typer.Option(
             "--dry-run",
-            help="Do one training step of each phase, and print its time and memory.",
+            help="Do some training steps of each phase, and print their time and memory, and the"
+            " time of the whole run.",
             rich_help_panel=_TRIAL_PANEL,
         ),
     ] = False,
@@ -299,18 +303,26 @@ def train(
         config = change_config(start, ["cartoon_scales=1", *changes])
     sources = Sources(photos, cartoons, content_weights, start_from, teacher, holdout, cache)
     if dry_run:
+        load = system_load()  # before the trial, when all of it is due to other programs
         with trainer_log(console):
-            for trial in try_phases(config, sources, machine):
-                say(console, trial.describe())
+            _print_trials(console, try_phases(config, sources, machine), load)
         return
     if sweep is not None:
         _sweep(console, parse_sweep(sweep, config, sweep_steps), preset, sources, output, machine)
         return
     run = Run(output)
     run.claim(preset, config, sources)
+    finished_before = run.is_finished()
     with record_signals(_teller(console)) as received, training_bar(console, config.steps) as show:
         progress = train_generator(run, config, sources, show, lambda: bool(received), machine)
     _print_skipped(console, progress)
+    if finished_before:
+        option = run.record().lengthening_option()
+        longer = f"A larger {option} makes it longer; " if option else ""
+        say(
+            console,
+            f"This run was finished. {longer}--start-from begins another run with its generator.",
+        )
     if progress.step < progress.steps:
         say(console, f"Stopped after step {progress.step}; the same command resumes from there.")
         raise typer.Exit(128 + received[0])
@@ -345,6 +357,24 @@ def _sweep(
         say(console, "Stopped; the same command resumes from there.")
         raise typer.Exit(128 + received[0])
     say(console, f"Wrote {write_sweep_sheet(runs, target, sources.heldout)}")
+
+
+def _print_trials(console: Console, trials: Iterator[StepMeasurement], load: float | None) -> None:
+    """Print what a step of each phase takes, and how long the run would take."""
+    found = []
+    for trial in trials:
+        say(console, trial.describe())
+        found.append(trial)
+    steps = " + ".join(f"{trial.steps:,}" for trial in found)
+    fewest = min(trial.measured_steps for trial in found)
+    total = format_duration(sum(trial.phase_seconds for trial in found))
+    kind = f"the median of {fewest}" if fewest > 1 else "the one measured"
+    say(console, f"The whole run: about {total} for {steps} steps, each as long as {kind}.")
+    if load is not None and load > QUIET_LOAD:
+        say(
+            console,
+            f"This machine was busy before (load {load:.1f}): alone, the run takes less time.",
+        )
 
 
 def _teller(console: Console) -> Callable[[str], None]:

@@ -104,12 +104,15 @@ def make_content_features(config: TrainConfig, weights: Path | None) -> ContentF
 def _options_without(config: TrainConfig) -> str:
     """Options of `toonvid train` with which a config needs no content network."""
     weights = [f"{phase}.content_weight=0" for phase in get_args(PhaseName)]
+    without = "--preset lite --content-weight 0"
     try:
         if not change_config(config, weights).needs_content_network:
-            return "--content-weight 0"
+            without = "--content-weight 0"
     except TrainingError:  # a phase of the paper's has no other loss
         pass
-    return "--preset lite --content-weight 0"
+    if config.content_network == "vgg19":
+        without += ", or with a smaller download: --set content_network=resnet50"
+    return without
 
 
 def count_parameters(network: nn.Module) -> int:

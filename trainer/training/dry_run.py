@@ -1,4 +1,4 @@
-"""One real step of each phase: how long it takes, and how much memory, before days are spent.
+"""Real steps of each phase: how long a run takes, and how much memory, before days are spent.
 
 In: a config, and real images or noise. Out: a `StepMeasurement` for each phase. Nothing is written
 except drawings, if a cache folder is given.
@@ -6,6 +6,7 @@ except drawings, if a cache folder is given.
 
 from __future__ import annotations
 
+import statistics
 import tempfile
 import time
 from collections.abc import Iterator
@@ -24,6 +25,10 @@ from trainer.training.state import TrainingState, create_state
 from trainer.training.step_inputs import prepare_step
 from trainer.training.train import train_step
 
+MEASURED_STEPS = 5
+MEASURED_SECONDS = 60.0
+"""Number of steps that are timed, and the time after which no further step is begun."""
+
 
 @dataclass(frozen=True)
 class StepMeasurement:
@@ -36,13 +41,19 @@ class StepMeasurement:
     precision: str
     """Precision of the convolutions: `f32`, `bf16` or `f16`."""
     seconds: float
-    """Duration of one step in seconds, without the preparation of its batch."""
+    """Duration of one step in seconds, median of several, without the preparation of its batch."""
     images: int
     """Number of photos in a batch."""
     plan: MemoryPlan
     """How the batch had to be processed to fit into memory."""
     peak_bytes: int | None
     """Peak of the GPU memory that PyTorch reserved, in bytes; None without a GPU."""
+    steps: int
+    """Number of steps of the phase."""
+    measured_steps: int
+    """Number of steps that `seconds` is the median of."""
+    phase_seconds: float
+    """Duration of the whole phase in seconds: its steps times the median of their kind."""
 
     @property
     def images_per_second(self) -> float:
@@ -67,7 +78,7 @@ class StepMeasurement:
 
 
 def dry_run(config: TrainConfig, sources: Sources, machine: Machine) -> Iterator[StepMeasurement]:
-    """Measure one step of each phase on real images, with all losses of the phase.
+    """Measure steps of each phase on real images, with all losses of the phase.
 
     Args:
         config: Config of the run.
@@ -75,7 +86,7 @@ def dry_run(config: TrainConfig, sources: Sources, machine: Machine) -> Iterator
         machine: Device and memory that may be used.
 
     Yields:
-        A measurement for each phase that has steps.
+        A measurement for each phase that has steps. Their `phase_seconds` together are the run's.
 
     Raises:
         DeviceMissingError: A GPU was asked for, and there is none.
@@ -95,7 +106,7 @@ def dry_run(config: TrainConfig, sources: Sources, machine: Machine) -> Iterator
 def measure_training(
     config: TrainConfig, content_weights: Path | None, machine: Machine
 ) -> Iterator[StepMeasurement]:
-    """Measure one step of each phase on noise: a benchmark that needs no images.
+    """Measure steps of each phase on noise: a benchmark that needs no images.
 
     Args:
         config: Config of the run.
@@ -148,27 +159,27 @@ def last_steps(config: TrainConfig) -> list[int]:
 
 
 def measure_step(state: TrainingState, step: int, batch: Batch) -> StepMeasurement:
-    """Do a step twice and time the second one: the first one warms up libraries and allocator.
+    """Time the steps of a phase.
+
+    A phase that begins with steps of its pixel losses alone has two kinds of steps, each timed.
 
     Args:
         state: State of a run; its weights stay the same, since the learning rate is 0.
-        step: Index of the step, which selects the phase.
+        step: Index of the phase's last step.
         batch: Batch of the step.
     """
     config, device = state.config, state.precision.device
-    name, phase, _ = config.phase_at(step)
+    name, phase, step_of_phase = config.phase_at(step)
     state.begin_phase(phase)
     state.memory.apply(initial_plan(config))
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    seconds = 0.0
-    for _ in range(2):
-        started = time.monotonic()
-        inputs = prepare_step(config, step, batch.to(device))
-        train_step(state, inputs, learning_rate=0.0)
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        seconds = time.monotonic() - started
+    durations = time_steps(state, step, batch)
+    seconds = statistics.median(durations)
+    alone = min(phase.pixel_only_steps, step_of_phase)
+    phase_seconds = (phase.steps - alone) * seconds
+    if alone:
+        phase_seconds += alone * statistics.median(time_steps(state, step - step_of_phase, batch))
     return StepMeasurement(
         phase=name,
         device=device.type,
@@ -177,4 +188,29 @@ def measure_step(state: TrainingState, step: int, batch: Batch) -> StepMeasureme
         images=config.batch_size,
         plan=state.memory.plan,
         peak_bytes=torch.cuda.max_memory_reserved(device) if device.type == "cuda" else None,
+        steps=phase.steps,
+        measured_steps=len(durations),
+        phase_seconds=phase_seconds,
     )
+
+
+def time_steps(state: TrainingState, step: int, batch: Batch) -> list[float]:
+    """Do a step several times, after one that warms up libraries and allocator.
+
+    Returns:
+        Durations in seconds: `MEASURED_STEPS`, or fewer where they take more than
+        `MEASURED_SECONDS` together.
+    """
+    device = state.precision.device
+    durations: list[float] = []
+    for repetition in range(1 + MEASURED_STEPS):
+        started = time.monotonic()
+        inputs = prepare_step(state.config, step, batch.to(device))
+        train_step(state, inputs, learning_rate=0.0)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        if repetition:
+            durations.append(time.monotonic() - started)
+        if sum(durations) > MEASURED_SECONDS:
+            break
+    return durations

@@ -6,6 +6,7 @@ the config needs. Left out: batches and crops themselves (`trainer.data`).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,6 +30,11 @@ from trainer.networks.build import make_look
 from trainer.networks.cel import grade, ungrade
 from trainer.training.distill import open_teacher
 from trainer.training.run_folder import Sources
+
+log = logging.getLogger(__name__)
+
+FEW_CARTOONS = 100
+"""Number of cartoons below which a run warns: our choice, not measured."""
 
 
 def open_dataset(
@@ -68,6 +74,13 @@ def open_dataset(
         if sources.cartoons is None:
             raise TrainingError("the adversarial phase needs cartoons: give --cartoons DIR")
         cartoons = CartoonCrops(sources.cartoons, config.cartoon_scales, config.crop, config.seed)
+        if (number := len(cartoons.images.paths)) < FEW_CARTOONS:
+            log.warning(
+                "%d cartoons are few (below %d): a style learned from them may repeat their motifs;"
+                " a longer video, or several, have more",
+                number,
+                FEW_CARTOONS,
+            )
     return Dataset(
         photos=photos,
         cartoons=cartoons,

@@ -17,14 +17,14 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from operator import attrgetter
 from pathlib import Path
 
 from toonvid.errors import TrainingError
-from trainer.config import CHANGEABLE_ON_RESUME, TrainConfig, option_names
+from trainer.config import CHANGEABLE_ON_RESUME, PhaseName, TrainConfig, option_names
 from trainer.files import make_folder, write_atomically
-from trainer.training.state_file import find_state
+from trainer.training.state_file import find_state, state_name
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,30 @@ class RunRecord:
         sources = ("photos", "cartoons", "start_from", "teacher", "content_weights")
         return names + [name for name in sources if getattr(self, name) != getattr(other, name)]
 
+    def may_become(self, config: TrainConfig, differing: list[str]) -> bool:
+        """Whether the run may go on with another config: one whose last phase is only longer.
+
+        The steps that are done must be the same in both, so the learning rate may not depend on
+        the number of steps.
+
+        Args:
+            config: The other config.
+            differing: Names of the options and sources that differ.
+        """
+        last = self._last_phase()
+        is_longer = getattr(config, last).steps > getattr(self.config, last).steps
+        return differing == [f"{last}.steps"] and is_longer and bool(self.lengthening_option())
+
+    def lengthening_option(self) -> str | None:
+        """Option of `toonvid train` that makes the run longer; None if it cannot get longer."""
+        last = self._last_phase()
+        if getattr(self.config, last).learning_rate_schedule != "constant":
+            return None
+        return f"--{last}-steps"
+
+    def _last_phase(self) -> PhaseName:
+        return "adversarial" if self.config.adversarial.steps else "initialization"
+
 
 @dataclass(frozen=True)
 class Run:
@@ -114,7 +138,8 @@ class Run:
     def claim(self, preset: str, config: TrainConfig, sources: Sources) -> None:
         """Create the folder for a config, or check that it was created for the same one.
 
-        A folder without a training state has nothing to lose, and may be claimed by any config.
+        A run whose last phase gets more steps goes on, and its record changes. A folder without a
+        training state has nothing to lose, and may be claimed by any config.
 
         Args:
             preset: Name of the preset, for the record.
@@ -140,16 +165,22 @@ class Run:
             source_commit=_source_commit(),
         )
         if existing:
-            if differing := existing.differences(record):
+            if not (differing := existing.differences(record)):
+                return
+            if not existing.may_become(config, differing):
                 raise TrainingError(
                     f"{self.folder} holds a run with another {', '.join(differing)}: "
-                    "give it the same options, or this run a folder of its own"
+                    f"give it the same options, or this run a folder of its own{_hint(differing)}"
                 )
+            self._write(replace(existing, config=config))
             return
         for folder in (self.folder, self.states, self.sheets):
             make_folder(folder)
-        text = json.dumps(asdict(record), indent=2) + "\n"
-        write_atomically(self._record_path, text.encode())
+        self._write(record)
+
+    def is_finished(self) -> bool:
+        """Whether the run's last step is done and on disk."""
+        return (self.states / state_name(self.record().config.steps)).is_file()
 
     def record(self) -> RunRecord:
         """Read what the run was started with; records of earlier versions are accepted.
@@ -168,9 +199,23 @@ class Run:
                 f"{self._record_path} is not a run of this toonvid: {error}"
             ) from error
 
+    def _write(self, record: RunRecord) -> None:
+        text = json.dumps(asdict(record), indent=2) + "\n"
+        write_atomically(self._record_path, text.encode())
+
     @property
     def _record_path(self) -> Path:
         return self.folder / "run.json"
+
+
+def _hint(differing: list[str]) -> str:
+    """Remedy for options that say how long a phase is; empty for others."""
+    if not all(name.endswith(".steps") for name in differing):
+        return ""
+    return (
+        " (only the last phase can be lengthened, and not where its learning rate falls to 0), and"
+        " --start-from takes over the generator"
+    )
 
 
 def _path_or_empty(path: Path | None) -> str:

@@ -63,11 +63,16 @@ def save_state(folder: Path, state: SavedState, name: str | None = None) -> Path
     buffer = io.BytesIO()
     torch.save({"step": state.step, "values": state.values}, buffer)
     content = buffer.getvalue()
-    path = folder / (name or f"state-{state.step:09d}.pt")
+    path = folder / (name or state_name(state.step))
     write_atomically(path, hashlib.sha256(content).digest() + content)
     for old in _newest_first(folder)[STATES_KEPT:]:
         old.unlink(missing_ok=True)
     return path
+
+
+def state_name(step: int) -> str:
+    """File name of the state after a number of steps."""
+    return f"state-{step:09d}.pt"
 
 
 def load_newest_state(folder: Path) -> SavedState | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from toonvid.errors import TrainingError
-from trainer.config import OLD_OPTION_NAMES, TrainConfig
+from trainer.config import OLD_OPTION_NAMES, TrainConfig, change_config
 from trainer.training.run_folder import Run, Sources
 from trainer.training.state_file import SavedState, save_state
 
@@ -50,6 +50,39 @@ def test_another_config_is_refused_and_the_differences_are_named(
     with pytest.raises(TrainingError, match="a run with another content_weights: give it"):
         run.claim("lite", config, Sources(photos, content_weights=weights))
     assert (tmp_path / "run.json").read_bytes() == before
+
+
+def test_a_run_may_get_more_steps_where_its_learning_rate_does_not_fall(
+    tmp_path: Path, photos: Path, both_phases: TrainConfig
+) -> None:
+    run, sources = Run(tmp_path / "run"), Sources(photos, photos)
+    run.claim("lite", both_phases, sources)
+    save_state(run.states, SavedState(both_phases.steps, {}))
+    assert run.is_finished()
+    assert run.record().lengthening_option() == "--adversarial-steps"
+    longer = change_config(both_phases, ["adversarial.steps=9"])
+    run.claim("lite", longer, sources)
+    assert run.record().config == longer
+    assert not run.is_finished()
+    for setting in ("adversarial.steps=8", "initialization.steps=5"):
+        with pytest.raises(TrainingError, match="--start-from takes over the generator"):
+            run.claim("lite", change_config(longer, [setting]), sources)
+    with pytest.raises(TrainingError, match=r"another adversarial.steps, seed: .*of its own$"):
+        run.claim("lite", change_config(longer, ["adversarial.steps=10", "seed=4"]), sources)
+    assert run.record().config == longer
+
+
+def test_a_run_whose_learning_rate_falls_to_0_gets_no_more_steps(
+    tmp_path: Path, photos: Path, config: TrainConfig
+) -> None:
+    run = Run(tmp_path / "run")
+    run.claim("lite", config, Sources(photos))
+    save_state(run.states, SavedState(config.steps, {}))
+    assert config.initialization.learning_rate_schedule == "cosine"
+    assert run.record().lengthening_option() is None
+    with pytest.raises(TrainingError, match="not where its learning rate falls to 0"):
+        longer = change_config(config, ["initialization.steps=9"])
+        run.claim("lite", longer, Sources(photos))
 
 
 def test_a_folder_that_cannot_be_written_is_an_error(

@@ -21,6 +21,7 @@ from trainer.config import TrainConfig, change_config
 from trainer.data.images import find_images
 from trainer.data.photos import PhotoCrops
 from trainer.presets import PRESETS
+from trainer.training.open_dataset import open_dataset
 from trainer.training.run_folder import Run, Sources
 from trainer.training.state_file import load_newest_state, load_state
 from trainer.training.train import TrainingProgress, train
@@ -103,6 +104,33 @@ def test_a_run_whose_newest_state_is_damaged_gives_the_same_weights(
     newest.write_bytes(newest.read_bytes()[:-1])
     assert_bit_equal(whole, start(tmp_path / "stopped", config, photos))
     assert len(run.stats.read_text().splitlines()) == config.steps
+
+
+def test_a_finished_run_that_gets_more_steps_gives_the_weights_of_a_long_one(
+    tmp_path: Path, photos: Path, cartoons: Path, both_phases: TrainConfig
+) -> None:
+    longer = change_config(both_phases, ["adversarial.steps=5"])
+    whole = start(tmp_path / "whole", longer, photos, cartoons)
+    run = start(tmp_path / "lengthened", both_phases, photos, cartoons)
+    assert run.is_finished()
+    assert_bit_equal(whole, start(tmp_path / "lengthened", longer, photos, cartoons))
+
+
+def test_few_cartoons_are_warned_about(
+    tmp_path: Path,
+    photos: Path,
+    cartoons: Path,
+    both_phases: TrainConfig,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sources = Sources(photos, cartoons)
+    open_dataset(both_phases, sources, tmp_path, tmp_path, torch.device("cpu"))
+    assert caplog.messages[0].startswith("4 cartoons are few (below 100)")
+    caplog.clear()
+    monkeypatch.setattr("trainer.training.open_dataset.FEW_CARTOONS", 4)
+    open_dataset(both_phases, sources, tmp_path, tmp_path, torch.device("cpu"))
+    assert not caplog.messages
 
 
 def test_a_run_keeps_the_state_at_the_end_of_its_initialization_phase(
@@ -223,7 +251,10 @@ def test_a_preset_that_cannot_do_without_the_content_loss_names_another(
         raise OSError("no route")
 
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", fail)
-    with pytest.raises(TrainingError, match="or train without: --preset lite --content-weight 0"):
+    remedies = (
+        "--content-weights FILE, or train without: --preset lite --content-weight 0, or with a"
+    )
+    with pytest.raises(TrainingError, match=f"{remedies} smaller .* content_network=resnet50"):
         start(tmp_path / "run", change_config(PRESETS["paper"], ["adversarial.steps=0"]), photos)
     without = [f"{phase}.content_weight=0" for phase in ("initialization", "adversarial")]
     assert not change_config(PRESETS["lite"], without).needs_content_network
