@@ -260,6 +260,7 @@ class ConversionReport:
             on_cluster: Whether it shared its machines with others, so that its time says little.
         """
         from toonvid.pipeline import CHANGED
+        from toonvid.reading.packets import BEGUN_LATE
 
         if self.as_json:
             values = asdict(done) | {"slowest_stage": done.slowest_stage}
@@ -268,7 +269,9 @@ class ConversionReport:
         for notice in done.notices:
             self._say(f"note: {notice}", "yellow")
         if done.damage:
-            is_all = done.left_out is None and CHANGED not in done.damage
+            is_all = done.left_out is None and not any(
+                lost in done.damage for lost in (CHANGED, BEGUN_LATE)
+            )
             say(
                 self._console,
                 f"{done.source} is damaged: {done.damage}."

@@ -18,7 +18,7 @@ from av.packet import Packet
 from av.stream import Stream
 
 from toonvid.reading.clock import SourceClock, stream_start
-from toonvid.reading.packets import read_packets
+from toonvid.reading.packets import BEGUN_LATE, read_packets
 from toonvid.reading.trim import TimeRange
 from toonvid.video import is_cover
 
@@ -61,6 +61,7 @@ class Demuxer:
         """Whether an address has sent no data for `DecodeOptions.stall_seconds`."""
         self._container = container
         self._video = video
+        self._new_streams = 0  # that began in mid-file, and are not read
         self._marked_packets = 0  # that the container holds for damaged
         self._streams = (video, *(s for s in auxiliary if s.type != "attachment"))
         self._time_range = time_range
@@ -77,9 +78,7 @@ class Demuxer:
         # Of the packets that were read before, those of streams that are not wanted are left out.
         wanted = {stream.index for stream in self._streams}
         first = (packet for packet in self._first if packet.stream_index in wanted)
-        packets: Iterator[Packet[Stream]] = chain(
-            first, read_packets(self._container, *self._streams)
-        )
+        packets: Iterator[Packet[Stream]] = chain(first, self._read_on())
         while failures < _MAX_ERRORS_IN_A_ROW:
             try:
                 packet = next(packets)
@@ -92,9 +91,7 @@ class Demuxer:
                 logger.debug("%s: %s", self._container.name, error)
                 self.lost_packets += 1
                 failures += 1
-                packets = read_packets(
-                    self._container, *self._streams
-                )  # an error ends the iterator
+                packets = self._read_on()  # an error ends the iterator
                 continue
             if packet.dts is None and packet.size == 0:
                 continue  # PyAV's flush packet; the decoder is flushed explicitly
@@ -109,6 +106,12 @@ class Demuxer:
             yield packet  # the first one behind the end too: it ends the frame before
             if self._is_done():
                 return
+
+    def _read_on(self) -> Iterator[Packet[Stream]]:
+        return read_packets(self._container, *self._streams, on_new_stream=self._count_new_stream)
+
+    def _count_new_stream(self) -> None:
+        self._new_streams += 1
 
     @property
     def damaged_packets(self) -> int:
@@ -125,6 +128,8 @@ class Demuxer:
             signs.append(f"{damaged} damaged packet{'s' * (damaged > 1)}")
         if self.is_timed_out:
             signs.append("it stopped sending data")
+        if new := self._new_streams:
+            signs.append(f"{BEGUN_LATE}: {new}")
         if self._time_range.end is None:
             signs += self._missing_ends()
         return ", ".join(signs) or None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import numpy as np
 import pytest
-from support.clips import Clip, Tone, moving_frames, only
+from support.clips import Clip, Tone, frame_times, moving_frames, only
 
 F = Fraction
 
@@ -22,6 +23,21 @@ def test_audio_that_begins_after_many_seconds_is_kept(suffix, codec, target, tmp
     assert audio.content and audio.content == only(source, "audio").content
     assert float(audio.times[0]) == pytest.approx(9, abs=0.1)
     assert (done.left_out, done.notices) == (None, ())
+
+
+def test_a_stream_that_is_in_the_middle_alone_is_a_loss(tmp_path, toon):
+    random = np.random.default_rng(0)
+    noise = [random.integers(0, 256, (48, 64, 3), np.uint8) for _ in range(75)]
+    # FFmpeg examines the first 5 seconds, and the last 250,000 bytes.
+    begin = Clip(noise[:15], pts=range(15), time_base=F(1), rate=F(1)).write(tmp_path / "begin.ts")
+    middle = Clip(audio=(Tone("mp2", seconds=F(1)),)).write(tmp_path / "middle.ts")
+    end = Clip(noise).write(tmp_path / "end.ts")
+    assert end.stat().st_size > 300_000
+    source = tmp_path / "source.ts"
+    source.write_bytes(b"".join(part.read_bytes() for part in (begin, middle, end)))
+    done = toon(source)
+    assert len(frame_times(done.target)) == 15 + 6 + 75
+    assert done.damage == "streams that begin in mid-file are left out: 1"
 
 
 @pytest.mark.parametrize("change", [{"layout": "stereo"}, {"rate": 32000}])
