@@ -32,9 +32,17 @@ _USER_INFO = re.compile(
     r"(?i)\b([a-z][a-z0-9+.-]*:/{2,})"
     r"(?:[^/?#@\s]*:\S*@|[^/?#@\s]*:(?!\d{1,5}(?:[/?#\s]|$)).*@|[^/?#@\s]*@)"
 )
+# A user name with "/" in it and no password looks like a host and a path. It ends at an "@" that is
+# followed by what may be a host: not in "/@somebody/film.mp4", and not in "/photo@2x.png".
+_SLASHED_USER = re.compile(
+    r"(?i)\b([a-z][a-z0-9+.-]*:/{2,})[^?#\s]*[^/?#@\s]@(?=[a-z]|\d+(?:\.\d+){3}|\[)"
+)
 _ADDRESS = re.compile(r"(?i)\b[a-z][a-z0-9+.-]*:/{2,}\S+")
-# Values of a query or a fragment: any of them may be a password or a token.
-_QUERY_VALUE = re.compile(r"""([?&;#][^=&;#\s]*=)[^&;#\s]*?(?=[:,.)'"]*(?:[&;#\s]|$))""")
+# Values of a query or a fragment, and what stands there without a name: any of them may be a
+# password or a token.
+_QUERY_VALUE = re.compile(
+    r"""([?&;#](?:[^=&;#\s]*=|(?=[^=&;#\s:,.)'"])))[^&;#\s]*?(?=[:,.)'"]*(?:[&;#\s]|$))"""
+)
 
 
 def without_secrets(text: str) -> str:
@@ -45,7 +53,7 @@ def without_secrets(text: str) -> str:
     Args:
         text: Any text, with any number of addresses in it.
     """
-    shown = _USER_INFO.sub(r"\1", text)
+    shown = _SLASHED_USER.sub(r"\1", _USER_INFO.sub(r"\1", text))
     return _ADDRESS.sub(lambda found: _QUERY_VALUE.sub(r"\1***", found[0]), shown)
 
 

@@ -362,8 +362,9 @@ def test_try_draws_every_style_on_one_sheet(
     assert "the source, glitch, identity," in ended.out
     [image] = frames_of(sheet)
     assert image.shape[0] == 64 * 3 + 8 * 2  # the source, two styles of the tests, six that ship
+    assert (image[0, :3] == 0).all() and (image[0, 104:107] == 0).all()  # corners of labels
     # Drawn larger and reduced again, as images are: the finest detail is softer.
-    source, drawn = image[:64, :96].astype(int), image[:64, 208:304]
+    source, drawn = image[24:64, :96].astype(int), image[24:64, 208:304]  # below the labels
     assert np.abs(source - drawn).mean() <= 0.1 * np.abs(source - (255 - drawn)).mean()
     assert run_here(capsys, "styles", "try", scene_video, "--at", "9", "-o", sheet).code == 1
 

@@ -18,6 +18,13 @@ ADDRESSES = {
     "rtsp://token@box/1": "rtsp://box/1",
     "http://box/v.cgi?user=me&password=secret": "http://box/v.cgi?user=***&password=***",
     "http://box/v#token=secret": "http://box/v#token=***",
+    "rtsp://user/with/slash@host": "rtsp://host",
+    "rtsp://user/with/slash@host:554/1": "rtsp://host:554/1",
+    "rtsp://to/ken@10.0.0.2/1": "rtsp://10.0.0.2/1",
+    "rtsp://to@ken/x@[fe80::1]/1": "rtsp://[fe80::1]/1",
+    "http://box/v?secret": "http://box/v?***",
+    "http://box/v?secret&a=b&more": "http://box/v?***&a=***&***",
+    "http://box/v#secret": "http://box/v#***",
 }
 
 
@@ -33,6 +40,8 @@ def test_passwords_are_left_out(address: str, message: str) -> None:
     "text",
     [
         "rtsp://box/1@2",
+        "http://box/photo@2x.png",
+        "is it 'http://box/1'?",
         "//odd@name.mp4",
         "https://videos.example/@somebody/film.mp4",
         "http://box:8080/film.mp4 cannot be read: write to help@box.example",

@@ -158,7 +158,8 @@ def try_styles(
     ] = Path("styles.png"),
     overwrite: Overwrite = False,
 ) -> None:
-    """Write one frame of a video in every style, on one contact sheet.
+    """Write one frame of a video in every style, with the names of the styles, on one contact
+    sheet.
 
     Examples:
         toonvid styles try movie.mp4 --at 1:00
@@ -166,7 +167,7 @@ def try_styles(
     from toonvid.backends import open_backend
     from toonvid.stylizing.options import StylizeOptions
     from toonvid.stylizing.stylizer import Stylizer
-    from toonvid.writing.contact_sheet import contact_sheet, write_image
+    from toonvid.writing.contact_sheet import contact_sheet, labelled, write_image
 
     frame = _frame_at(source, parse_time(at))
     images, names = [frame.pixels], ["the source"]
@@ -176,7 +177,8 @@ def try_styles(
             images += [cartoon.pixels for cartoon in stylizer.stylize([frame])]
         names.append(engine.card.style)
     columns = 2 if len(images) < 5 else 3
-    write_image(output, contact_sheet(images, columns), overwrite)
+    tiles = [labelled(image, name) for image, name in zip(images, names, strict=True)]
+    write_image(output, contact_sheet(tiles, columns), overwrite)
     say(output_console(), f"Wrote {output}: {', '.join(names)}, row by row from the left.")
 
 

@@ -1,6 +1,7 @@
 """Contact sheets: images of one size in rows, and an image file of an array.
 
-Arrays go in; one array, or a file, comes out. What is shown on a sheet is left out.
+Arrays go in, with a label for each if wanted; one array, or a file, comes out. What is shown on a
+sheet is left out.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 from toonvid.video import Frame, Pixels, VideoInfo
 from toonvid.writing.muxer import write_video
@@ -17,6 +19,8 @@ from toonvid.writing.options import EncodeOptions
 
 _GAP = 8  # pixels between images
 _BACKGROUND = 255
+_ROWS_PER_LABEL_PIXEL = 18  # height of an image over that of a label's letters
+_SMALLEST_LETTERS = 10  # pixels
 _TIME_BASE = Fraction(1, 25)  # an image has no time, but the encoder wants one
 
 
@@ -39,6 +43,27 @@ def contact_sheet(images: Sequence[Pixels], columns: int) -> Pixels:
         top, left = row * (height + _GAP), column * (width + _GAP)
         sheet[top : top + height, left : left + width] = image
     return sheet
+
+
+def labelled(image: Pixels, label: str) -> Pixels:
+    """Writes a label into the upper left corner of an image, white on black.
+
+    Args:
+        image: Shape (H, W, 3), uint8, RGB. Not changed.
+        label: One line. What the image is too narrow for is cut off.
+
+    Returns:
+        The same shape.
+    """
+    letters = max(_SMALLEST_LETTERS, image.shape[0] // _ROWS_PER_LABEL_PIXEL)
+    drawn = Image.fromarray(image)
+    draw = ImageDraw.Draw(drawn)
+    font = ImageFont.load_default(size=letters)
+    margin = letters // 2
+    _, _, right, bottom = draw.textbbox((margin, margin), label, font=font)
+    draw.rectangle((0, 0, right + margin, bottom + margin), fill="black")
+    draw.text((margin, margin), label, font=font, fill="white")
+    return np.asarray(drawn, np.uint8)
 
 
 def write_image(target: Path, pixels: Pixels, overwrite: bool = False) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from toonvid.writing.contact_sheet import contact_sheet, write_image
+from toonvid.writing.contact_sheet import contact_sheet, labelled, write_image
 
 
 def test_images_lie_in_rows_with_gaps() -> None:
@@ -26,3 +26,18 @@ def test_written_image_holds_its_pixels(tmp_path: Path) -> None:
     with av.open(tmp_path / "a.png") as container:
         read = next(container.decode(video=0)).to_ndarray(format="rgb24")
     assert np.array_equal(read, pixels)
+
+
+def test_a_label_is_written_into_the_corner_and_nowhere_else() -> None:
+    image = np.full((180, 320, 3), 128, np.uint8)
+    shown = {name: labelled(image, name) for name in ("ink", "pepper")}
+    assert (image == 128).all()
+    for drawn in shown.values():
+        assert drawn.shape == image.shape
+        assert (drawn[:2, :2] == 0).all() and drawn[:30, :80].max() > 200
+        assert (drawn[30:] == 128).all() and (drawn[:, 160:] == 128).all()
+    assert not np.array_equal(shown["ink"], shown["pepper"])
+
+
+def test_a_tile_smaller_than_its_label_keeps_its_shape() -> None:
+    assert labelled(np.zeros((4, 6, 3), np.uint8), "storybook").shape == (4, 6, 3)
