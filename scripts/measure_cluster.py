@@ -6,15 +6,19 @@
 Each round converts the video by a plain run, on a cluster of one node with all cores of this
 machine, and on as many nodes of one core each; rounds are interleaved, because other work on the
 machine changes rates. Prints frames per second: from the beginning of the run, and from the first
-finished segment to the last, which is what a long job comes to. Needs the extra `cluster`.
+finished segment to the last, which is what a long job comes to. Where other work takes turns on the
+cores, seconds of processor time tell more: those of this process and of all that it started, Ray's
+own included. Needs the extra `cluster`, and Linux.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
@@ -23,7 +27,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from support.ray_cluster import ray_cluster  # noqa: E402
 
-from toonvid.backends import open_backend  # noqa: E402
+from toonvid.backends import Backend, open_backend  # noqa: E402
 from toonvid.cluster.check_frames import cpu_cores  # noqa: E402
 from toonvid.cluster.connection import LOCAL, connected  # noqa: E402
 from toonvid.cluster.driver import ClusterRun  # noqa: E402
@@ -43,55 +47,95 @@ def main() -> None:
     parser.add_argument("--style", default="ink")
     options = parser.parse_args()
     names = ("plain", "one node", f"{cpu_cores()} nodes of one core")
-    whole: dict[str, list[float]] = {name: [] for name in names}
-    steady: dict[str, list[float]] = {name: [] for name in names}
+    found: dict[str, list[Figures]] = {name: [] for name in names}
     with open_backend(find_engine(options.style)) as backend:
         for _ in range(options.rounds):
             for name in names:
-                moments = measure(name, options.video, backend)
-                (first, frames), (last, total) = moments[0], moments[-1]
-                whole[name].append(total / last)
-                steady[name].append((total - frames) / (last - first))
-                print(
-                    f"{name}: {whole[name][-1]:.1f} fps, {steady[name][-1]:.1f} steady", flush=True
-                )
-    for what, rates in (("whole runs", whole), ("steady", steady)):
-        plain = median(rates["plain"])
-        for name in names:
-            print(
-                f"{what}, {name}: {median(rates[name]):.1f} fps, {median(rates[name]) / plain:.2f}"
-            )
+                figures = measure(name, options.video, backend)
+                found[name].append(figures)
+                print(f"{name}: {figures}", flush=True)
+    for name in names:
+        ratios = [
+            f"{what} {median(getattr(f, what) for f in found[name]):.2f},"
+            f" {median(getattr(f, what) for f in found[name]) / plain:.2f} of plain"
+            for what in ("whole_rate", "steady_rate", "rate_per_cpu")
+            if (plain := median(getattr(f, what) for f in found["plain"]))
+        ]
+        print(f"{name}: {'; '.join(ratios)}")
 
 
-def measure(name: str, video: Path, backend: object) -> Moments:
+@dataclass(frozen=True)
+class Figures:
+    """What one run came to."""
+
+    whole_rate: float
+    """Frames per second, from the beginning of the run to its last segment."""
+    steady_rate: float
+    """Frames per second, from the first finished segment to the last."""
+    rate_per_cpu: float
+    """Frames per second of processor time, of the whole run with the start of the cluster."""
+
+    @classmethod
+    def of(cls, moments: Moments, cpu_seconds: float) -> Figures:
+        (first, frames), (last, total) = moments[0], moments[-1]
+        return cls(total / last, (total - frames) / (last - first), total / cpu_seconds)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.whole_rate:.1f} fps, {self.steady_rate:.1f} steady,"
+            f" {self.rate_per_cpu:.1f} per second of processor time"
+        )
+
+
+def measure(name: str, video: Path, backend: Backend) -> Figures:
     """Convert once; a finished segment is a moment."""
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "target.mp4"
+        before = cpu_seconds()
         if name == "plain":
-            return plain(video, target, backend)
+            return Figures.of(plain(video, target, backend), cpu_seconds() - before)
         if name == "one node":
-            return on_cluster(LOCAL, video, target, backend)
+            return on_cluster(LOCAL, video, target, backend, before)
         with ray_cluster(nodes=cpu_cores()) as cluster:
-            return on_cluster(cluster.address, video, target, backend)
+            return on_cluster(cluster.address, video, target, backend, before)
 
 
-def plain(video: Path, target: Path, backend) -> Moments:
+def cpu_seconds() -> float:
+    """Return the processor time of this process and of all that it started, in seconds."""
+    parents: dict[int, int] = {}
+    ticks: dict[int, int] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:  # it has just ended
+            continue
+        process = int(path.parent.name)
+        parents[process] = int(fields[1])
+        ticks[process] = sum(map(int, fields[11:15]))  # its own, and of children that it awaited
+    mine = {os.getpid()}
+    while more := {p for p, parent in parents.items() if parent in mine} - mine:
+        mine |= more
+    return sum(ticks[process] for process in mine) / os.sysconf("SC_CLK_TCK")
+
+
+def plain(video: Path, target: Path, backend: Backend) -> Moments:
     moments: Moments = []
     began = time.perf_counter()
+    kept = 0.0
 
     def note(progress: Progress) -> None:
-        # Frames of finished segments alone, as on a cluster.
-        if not moments or progress.kept_seconds > note.kept:  # type: ignore[attr-defined]
-            if progress.kept_seconds:
-                moments.append((time.perf_counter() - began, progress.frames))
-            note.kept = progress.kept_seconds  # type: ignore[attr-defined]
+        nonlocal kept
+        if progress.kept_seconds > kept:  # a segment was finished
+            moments.append((time.perf_counter() - began, progress.frames))
+        kept = progress.kept_seconds
 
-    note.kept = 0.0  # type: ignore[attr-defined]
     convert(video, target, backend, ConvertOptions(), on_progress=note)
     return moments
 
 
-def on_cluster(address: str, video: Path, target: Path, backend) -> Moments:
+def on_cluster(
+    address: str, video: Path, target: Path, backend: Backend, cpu_before: float
+) -> Figures:
     moments: Moments = []
     with connected(address) as ray:
         began = time.perf_counter()
@@ -105,7 +149,7 @@ def on_cluster(address: str, video: Path, target: Path, backend) -> Moments:
 
         run = ClusterRun(ray, backend, ConvertOptions(), nothing, nothing, on_status=note)
         run.run([(str(video), str(target))])
-    return moments
+        return Figures.of(moments, cpu_seconds() - cpu_before)
 
 
 if __name__ == "__main__":

@@ -59,6 +59,9 @@ FOR_ANNOTATIONS = {  # alone, or inside a function: they are extras
     "backends.onnxruntime": {"onnxruntime"},
     "backends.tensorrt.inference": {"tensorrt_rtx", "cuda"},
     "importing.int8": {"onnxruntime"},
+    "cluster.connection": {"ray"},
+    "cluster.driver": {"ray"},
+    "cluster.source_copy": {"ray"},
 }
 
 
@@ -139,7 +142,7 @@ def test_every_folder_has_a_place_in_the_order():
 @pytest.mark.parametrize("name", sorted(MODULES))
 def test_torch_and_the_trainer_stay_behind_the_commands(name):
     foreign = {"torch", "torchvision", "trainer", "onnx", "cv2"}
-    foreign |= {"onnxruntime", "tensorrt", "tensorrt_rtx", "cuda"}
+    foreign |= {"onnxruntime", "tensorrt", "tensorrt_rtx", "cuda", "ray"}
     if name.startswith(WITH_ONNX):
         foreign -= {"onnx"}
     used = {found.split(".")[0] for found in imports(MODULES[name])} & foreign
@@ -155,7 +158,8 @@ def test_torch_and_the_trainer_stay_behind_the_commands(name):
 
 BLOCKED = """
 import importlib, sys
-for name in ("torch", "cv2", "onnx", "trainer", "onnxruntime", "tensorrt", "tensorrt_rtx", "cuda"):
+extras = ("onnxruntime", "tensorrt", "tensorrt_rtx", "cuda", "ray")
+for name in ("torch", "cv2", "onnx", "trainer", *extras):
     sys.modules[name] = None
 for name in sys.argv[1:]:
     importlib.import_module(name)

@@ -33,6 +33,7 @@ _WAIT_SECONDS = 0.5  # for results, before nodes and slow segments are looked at
 _MAX_FAILURES = 8  # of one segment, after which its source is given up
 _SLOW_FACTOR = 3.0  # a segment that takes so many times the median is given to another node too
 _NO_NODE_SECONDS = 60.0  # without any node, after which the run ends
+_FETCH_SECONDS = 120.0  # for one finished segment, after which it counts as lost
 _OPEN_AHEAD = 2  # sources that are opened at the same time
 
 
@@ -294,7 +295,7 @@ class ClusterRun:
 
         job = running.job
         try:
-            made: Plain = self._ray.get(next(running.results))
+            made: Plain = self._ray.get(next(running.results), timeout=_FETCH_SECONDS)
             if made["kind"] == REFUSED:
                 self._leave_out(running.node, str(made["reason"]))
                 self._release(running)
