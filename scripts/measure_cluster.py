@@ -25,7 +25,7 @@ from statistics import median
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from support.ray_cluster import ray_cluster  # noqa: E402
+from support.ray_cluster import descendants, ray_cluster  # noqa: E402
 
 from toonvid.backends import Backend, open_backend  # noqa: E402
 from toonvid.cluster.check_frames import cpu_cores  # noqa: E402
@@ -102,20 +102,14 @@ def measure(name: str, video: Path, backend: Backend) -> Figures:
 
 def cpu_seconds() -> float:
     """Return the processor time of this process and of all that it started, in seconds."""
-    parents: dict[int, int] = {}
-    ticks: dict[int, int] = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
+    ticks = 0
+    for process in {os.getpid(), *descendants()}:
         try:
-            fields = path.read_text().rpartition(")")[2].split()
+            fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
         except OSError:  # it has just ended
             continue
-        process = int(path.parent.name)
-        parents[process] = int(fields[1])
-        ticks[process] = sum(map(int, fields[11:15]))  # its own, and of children that it awaited
-    mine = {os.getpid()}
-    while more := {p for p, parent in parents.items() if parent in mine} - mine:
-        mine |= more
-    return sum(ticks[process] for process in mine) / os.sysconf("SC_CLK_TCK")
+        ticks += sum(map(int, fields[11:15]))  # its own, and of children that it awaited
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def plain(video: Path, target: Path, backend: Backend) -> Moments:

@@ -47,17 +47,32 @@ def ray_cluster(nodes: int = 2, environment: dict[str, str] | None = None) -> It
         os.environ |= before
 
 
-def segment_workers(root: int | None = None) -> list[int]:
-    """Return the ids of the processes that make segments now, on all nodes of this machine."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
+def segment_workers() -> list[int]:
+    """Return the ids of the processes that make segments now, on nodes that this process began."""
+    return [process for process in descendants() if _is_making_a_segment(process)]
+
+
+def descendants() -> set[int]:
+    """Return the ids of all processes that this process has started, and those have started."""
+    parents: dict[int, int] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
         try:
-            title = path.read_bytes()
+            fields = path.read_text().rpartition(")")[2].split()
         except OSError:  # it has just ended
             continue
-        if title.startswith(b"ray::segment ") or title.startswith(b"ray::the rest "):
-            found.append(int(path.parent.name))
-    return found
+        parents[int(path.parent.name)] = int(fields[1])
+    found = {os.getpid()}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found - {os.getpid()}
+
+
+def _is_making_a_segment(process: int) -> bool:
+    try:
+        title = Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:  # it has just ended
+        return False
+    return title.startswith((b"ray::segment ", b"ray::the rest "))
 
 
 def kill(process_id: int) -> None:

@@ -90,10 +90,24 @@ def connected(address: str) -> Iterator[ModuleType]:
         # Ray puts its own handler in the place of the one that ends toonvid cleanly.
         if terminate is not None:
             signal.signal(signal.SIGTERM, terminate)
+    _keep_quiet()
     try:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _keep_quiet() -> None:
+    """Keep Ray from printing to standard output, where `--json` has its lines.
+
+    With `log_to_driver=False` it still prints a paragraph there for each process that was lost,
+    which toonvid reports in a line of its own. Ray has no setting for that (`listen_error_messages`
+    in `ray/_private/worker.py`).
+    """
+    from ray._private import worker
+
+    if hasattr(worker, "print_to_stdstream"):
+        worker.print_to_stdstream = lambda *_, **__: None
 
 
 def _refuse_silent(address: str) -> None:

@@ -26,6 +26,7 @@ from toonvid.commands.conversion_report import (
     show_status,
 )
 from toonvid.commands.help import BACKEND_PANEL, ENCODING_PANEL, OUTPUT_PANEL, SOURCE_PANEL
+from toonvid.commands.messages import count
 from toonvid.commands.options import (
     AsJson,
     BackendChoice,
@@ -410,6 +411,9 @@ def _convert_on_cluster(address: str, jobs: list[PlannedConversion], run: _Run) 
         exit_codes += convert_on_cluster(
             address, in_segments, run.backend, run.options, run.report, run.is_single
         )
+    if in_one_go:
+        sources = "it is" if run.is_single else f"{count(len(in_one_go), 'source')} are"
+        run.report.show_note(f"{sources} not made in segments, and converted by this machine alone")
     return exit_codes + [_convert_one(job, run) for job in in_one_go]
 
 

@@ -125,7 +125,7 @@ def test_many_sources_are_one_job_and_give_the_bytes_of_plain_runs(
 
 
 def test_killed_workers_cost_their_segment_and_nothing_else(
-    cluster, videos, plain, identity, tmp_path
+    cluster, videos, plain, identity, tmp_path, capfd
 ):
     def kill_all() -> None:
         workers = segment_workers()
@@ -137,6 +137,8 @@ def test_killed_workers_cost_their_segment_and_nothing_else(
     run(cluster, videos[:1], tmp_path, identity, watch)
     assert targets(tmp_path) == {"long.mp4": plain["long.mp4"]}
     assert any("is made again" in note for note in watch.notes)
+    time.sleep(2)  # Ray would say more, to standard output
+    assert "raylet" not in capfd.readouterr().out
     assert watch.done["long.mp4"].frames == 500
 
 
