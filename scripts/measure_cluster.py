@@ -5,10 +5,10 @@
 
 Each round converts the video by a plain run, on a cluster of one node with all cores of this
 machine, and on as many nodes of one core each; rounds are interleaved, because other work on the
-machine changes rates. Prints frames per second: from the beginning of the run, and from the first
-finished segment to the last, which is what a long job comes to. Where other work takes turns on the
-cores, seconds of processor time tell more: those of this process and of all that it started, Ray's
-own included. Needs the extra `cluster`, and Linux.
+machine changes rates. Prints frames per second: of the whole run, and from when each core has
+finished a segment to the last, which is what a long job comes to. Where other work takes turns on
+the cores, seconds of processor time tell more: those of this process and of all that it started,
+Ray's own included. Needs the extra `cluster`, and Linux.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from toonvid.engine import find_engine  # noqa: E402
 from toonvid.pipeline import ConvertOptions, Progress  # noqa: E402
 from toonvid.resume.segmented import convert  # noqa: E402
 
-Moments = list[tuple[float, int]]
-"""(seconds, frames finished so far) whenever that number grew."""
+Moments = list[tuple[float, int, float]]
+"""(seconds, frames finished so far, seconds of processor time) whenever a segment was finished."""
 
 
 def main() -> None:
@@ -58,7 +58,7 @@ def main() -> None:
         ratios = [
             f"{what} {median(getattr(f, what) for f in found[name]):.2f},"
             f" {median(getattr(f, what) for f in found[name]) / plain:.2f} of plain"
-            for what in ("whole_rate", "steady_rate", "rate_per_cpu")
+            for what in ("whole_rate", "steady_rate", "whole_per_cpu", "steady_per_cpu")
             if (plain := median(getattr(f, what) for f in found["plain"]))
         ]
         print(f"{name}: {'; '.join(ratios)}")
@@ -71,19 +71,23 @@ class Figures:
     whole_rate: float
     """Frames per second, from the beginning of the run to its last segment."""
     steady_rate: float
-    """Frames per second, from the first finished segment to the last."""
-    rate_per_cpu: float
+    """Frames per second, from when each core has finished a segment to the last."""
+    whole_per_cpu: float
     """Frames per second of processor time, of the whole run with the start of the cluster."""
+    steady_per_cpu: float
+    """Frames per second of processor time, of the same part as `steady_rate`."""
 
     @classmethod
-    def of(cls, moments: Moments, cpu_seconds: float) -> Figures:
-        (first, frames), (last, total) = moments[0], moments[-1]
-        return cls(total / last, (total - frames) / (last - first), total / cpu_seconds)
+    def of(cls, moments: Moments, cpu_before: float) -> Figures:
+        first, last = moments[cpu_cores() - 1], moments[-1]
+        seconds, frames, cpu = (b - a for a, b in zip(first, last, strict=True))
+        whole = last[1] / (last[2] - cpu_before)
+        return cls(last[1] / last[0], frames / seconds, whole, frames / cpu)
 
     def __str__(self) -> str:
         return (
-            f"{self.whole_rate:.1f} fps, {self.steady_rate:.1f} steady,"
-            f" {self.rate_per_cpu:.1f} per second of processor time"
+            f"{self.whole_rate:.1f} fps, {self.steady_rate:.1f} steady; per second of processor"
+            f" time {self.whole_per_cpu:.1f}, {self.steady_per_cpu:.1f} steady"
         )
 
 
@@ -93,7 +97,7 @@ def measure(name: str, video: Path, backend: Backend) -> Figures:
         target = Path(folder) / "target.mp4"
         before = cpu_seconds()
         if name == "plain":
-            return Figures.of(plain(video, target, backend), cpu_seconds() - before)
+            return Figures.of(plain(video, target, backend), before)
         if name == "one node":
             return on_cluster(LOCAL, video, target, backend, before)
         with ray_cluster(nodes=cpu_cores()) as cluster:
@@ -120,7 +124,7 @@ def plain(video: Path, target: Path, backend: Backend) -> Moments:
     def note(progress: Progress) -> None:
         nonlocal kept
         if progress.kept_seconds > kept:  # a segment was finished
-            moments.append((time.perf_counter() - began, progress.frames))
+            moments.append((time.perf_counter() - began, progress.frames, cpu_seconds()))
         kept = progress.kept_seconds
 
     convert(video, target, backend, ConvertOptions(), on_progress=note)
@@ -136,14 +140,14 @@ def on_cluster(
 
         def note(status: ClusterStatus) -> None:
             if status.frames > (moments[-1][1] if moments else 0):
-                moments.append((time.perf_counter() - began, status.frames))
+                moments.append((time.perf_counter() - began, status.frames, cpu_seconds()))
 
         def nothing(*_: object) -> None:
             pass
 
         run = ClusterRun(ray, backend, ConvertOptions(), nothing, nothing, on_status=note)
         run.run([(str(video), str(target))])
-        return Figures.of(moments, cpu_seconds() - cpu_before)
+        return Figures.of(moments, cpu_before)
 
 
 if __name__ == "__main__":

@@ -161,8 +161,9 @@ class Run:
     def _read(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            if line.startswith("frames "):
-                self.made = int(line.split()[1])
+            words = line.split()
+            if words[:1] == ["frames"] and words[1].isdigit():
+                self.made = int(words[1])
             else:
                 self.lines.append(line.rstrip())
 
@@ -191,10 +192,17 @@ def drive(options: argparse.Namespace) -> None:
     from toonvid.backends import open_backend
     from toonvid.cluster.connection import connected
     from toonvid.cluster.driver import ClusterRun
+    from toonvid.cluster.status import ClusterStatus
     from toonvid.engine import find_engine
 
     jobs = [(name, str(options.sources / f"{Path(name).name}.mp4")) for name in options.files]
     jobs = [(source, target) for source, target in jobs if not Path(target).exists()]
+    nodes: dict[str, int] = {}
+
+    def note(status: ClusterStatus) -> None:
+        nodes.update(status.node_frames)
+        print(f"frames {status.frames}", flush=True)
+
     with open_backend(find_engine("ink")) as backend, connected(options.drive) as ray:
         ClusterRun(
             ray=ray,
@@ -203,9 +211,10 @@ def drive(options: argparse.Namespace) -> None:
             on_done=lambda source, _target, done: None,
             on_failed=lambda source, _target, error: print(f"failed: {error}", flush=True),
             on_note=lambda line: print(line, flush=True),
-            on_status=lambda status: print(f"frames {status.frames}", flush=True),
+            on_status=note,
             slow_after_seconds=15.0,
         ).run(jobs)
+    print("frames of each node:", ", ".join(f"{name} {n}" for name, n in nodes.items()), flush=True)
 
 
 def workers_killed(trial: Trial, name: str) -> None:
