@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -192,9 +195,6 @@ def test_a_driver_that_is_killed_and_started_again_goes_on(
 
 
 def test_a_slow_segment_is_given_to_another_node_too(cluster, videos, plain, identity, tmp_path):
-    import os
-    import signal
-
     stopped: list[int] = []
 
     def stop_one() -> None:
@@ -222,12 +222,36 @@ def test_chunks_come_from_the_node_that_has_the_file(cluster, tmp_path):
         assert len(ray.cloudpickle.dumps(make_segments)) < 200
 
 
-@pytest.mark.parametrize(
-    ("address", "message"),
-    [("127.0.0.1:1", "no cluster can be reached"), ("ray://head:10001", "is not supported")],
-)
-def test_without_a_cluster_there_is_one_line(address, message):
-    with pytest.raises(ClusterError, match=message) as caught, connected(address):
+def test_where_nothing_listens_there_is_one_line():
+    with (
+        pytest.raises(ClusterError, match="no cluster can be reached") as caught,
+        connected("127.0.0.1:1"),
+    ):
         pass
     assert "\n" not in str(caught.value)
-    assert caught.value.exit_code == 3
+
+
+def test_the_doctor_finds_the_cluster(cluster, monkeypatch):
+    from toonvid.doctor.cluster import check_cluster
+
+    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+    (check,) = check_cluster()
+    assert check.state == "ok"
+    assert check.message.endswith("a cluster of 2 nodes with 2 cores")
+
+
+def test_the_command_converts_on_a_cluster(cluster, videos, plain, tmp_path, engines_folder):
+    """Its default segments are longer than the video, so that the bytes are others."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "toonvid", "convert", str(videos[1])),
+            *("-o", str(tmp_path / "out.mp4"), "--cluster", cluster.address, "--json"),
+            *("--style", str(engines_folder / "identity.onnx"), "--precision", "f32"),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (line,) = done.stdout.splitlines()
+    assert json.loads(line)["frames"] == 30
+    assert "Wrote" in done.stderr
