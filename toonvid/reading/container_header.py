@@ -69,6 +69,8 @@ class HeaderFacts:
     """Whether frames hold the views of two eyes."""
     dolby_vision_profile: int | None = None
     """None without Dolby Vision."""
+    is_encrypted: bool = False
+    """Whether its frames cannot be decoded without a key (MP4 with DRM)."""
     chapter_count: int = 0
     """Chapters that Matroska lists before its packets, with those inside of others."""
 
@@ -128,8 +130,10 @@ def _mp4_facts(file: BinaryIO, track_id: int) -> HeaderFacts:
 
 
 def _sample_entry_facts(descriptions: bytes) -> HeaderFacts:
-    _, entry = next(_boxes(descriptions[8:]), (b"", b""))
-    facts = HeaderFacts()
+    entries = list(_boxes(descriptions[8:]))
+    _, entry = entries[0] if entries else (b"", b"")
+    # Programs that decrypt may leave the encrypted description beside the plain one.
+    facts = HeaderFacts(is_encrypted=bool(entries) and all(kind == b"encv" for kind, _ in entries))
     for kind, content in _boxes(entry[_VISUAL_ENTRY_BYTES:]):
         if kind == b"clap":
             numbers = struct.unpack(">IIIIiIiI", content[:32])

@@ -147,11 +147,13 @@ def read_stream_header(source: SourceContainer, video: VideoStream) -> HeaderFac
     """Read what the container's header states of a stream.
 
     Raises:
-        SourceError: Its colors cannot be decoded.
+        SourceError: It is encrypted, or its colors cannot be decoded.
     """
     container = source.container
     place = [s for s in container.streams.video if not is_cover(s)].index(video)
     header = read_header_facts(source.name, container.format.name, video.id, place)
+    if header.is_encrypted:
+        raise SourceError(f"{source.name} is encrypted (DRM) and cannot be decoded without its key")
     if header.dolby_vision_profile == 5:
         raise SourceError(
             f"{source.name} is Dolby Vision profile 5, whose colors no decoder here understands:"

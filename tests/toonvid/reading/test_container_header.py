@@ -123,6 +123,14 @@ def test_damaged_headers_give_no_facts_and_no_error(suffix, tmp_path):
         assert isinstance(read_header_facts(str(source), name, 1, place=0), HeaderFacts)
 
 
+def test_encrypted_video_is_refused_in_one_line(tmp_path, toon):
+    key = {"encryption_key": "76a6c65c5ea762046bd749a2e632ccbb", "encryption_kid": "0" * 32}
+    clip = Clip(muxing={"encryption_scheme": "cenc-aes-ctr", **key})
+    source = clip.write(tmp_path / "source.mp4")
+    with pytest.raises(SourceError, match=r"source\.mp4 is encrypted"):
+        toon(source)
+
+
 def chapter(number: int, seconds: int, inside: bytes = b"") -> bytes:
     """A chapter of Matroska without an end, perhaps with others inside."""
     display = element(0x80, element(0x85, f"chapter {number}".encode()))
