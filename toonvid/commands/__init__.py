@@ -10,7 +10,8 @@ Nothing outside this folder and `toonvid.cli` prints. Errors are left to `toonvi
 - `bench`, `doctor`, `build`: speed, abilities and TensorRT plans of this machine.
 - `options`: options that several commands share. `arguments`: parsing of times and sizes.
 - `help`: layout of the help pages. `messages`: consoles, counts and durations as text.
-- `conversion_report`: what `convert` prints. `bench_tables`: what `bench` prints.
+- `conversion_report`: what `convert` prints; `conversion_notes`: what it prints while it runs;
+  `conversion_status`: what `--status` prints. `bench_tables`: what `bench` prints.
 - `progress`: progress bars. `interrupt`: what SIGINT and SIGTERM do while a command runs.
 - `trainer_package`: checks that `trainer` can be imported, and prints its log.
 """

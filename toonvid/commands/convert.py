@@ -23,8 +23,8 @@ from toonvid.commands.conversion_report import (
     QUIET,
     VERBOSE,
     ConversionReport,
-    show_status,
 )
+from toonvid.commands.conversion_status import show_status
 from toonvid.commands.help import BACKEND_PANEL, ENCODING_PANEL, OUTPUT_PANEL, SOURCE_PANEL
 from toonvid.commands.messages import count
 from toonvid.commands.options import (

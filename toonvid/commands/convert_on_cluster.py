@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from toonvid.commands.conversion_notes import full_disk_warning
 from toonvid.commands.conversion_report import DAMAGED_SOURCE, FAILED, ConversionReport
 from toonvid.commands.interrupt import finish_segment_first
 from toonvid.errors import ToonvidError
@@ -92,7 +93,7 @@ def _status_watcher(report: ConversionReport) -> Iterator[Callable[[ClusterStatu
     from toonvid.video import VideoInfo
 
     nothing = VideoInfo("", "", 0, 0, Fraction(1))  # progress of many videos is that of none
-    warn = report.full_disk_warning()
+    warn = full_disk_warning(report.say)
     with ExitStack() as stack:
         watch = stack.enter_context(finish_segment_first(report.show_note))
         show = stack.enter_context(report.cluster_progress())

@@ -82,6 +82,7 @@ def find_tone_table(first: VideoFrame) -> ToneTable | None:
         str(path).encode()  # FFmpeg takes no other names
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
+            logger.info("Preparing the colors of HDR or wide gamut, once for such videos ...")
             write_atomically(path, _cube_file(_mapped_grid(small, to_bt709(color))))
     except (FFmpegError, OSError, ValueError) as error:
         logger.debug("no tone table: %s", error)

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.clips import Clip
 from support.run_toonvid import run_here
 
 from toonvid.commands import progress
+from toonvid.ffmpeg import tone_table
 from toonvid.resume.work_folder import WorkFolder
 from toonvid.writing.contact_sheet import write_image
 from toonvid.writing.part_folder import part_folder
@@ -149,3 +151,21 @@ def test_a_signal_before_the_first_segment_says_what_is_lost(
         run_here(capsys, "convert", scene_video, "-o", tmp_path / "x.mkv", *STYLE)
     printed = capsys.readouterr().err
     assert re.search(r"No segment was finished: the work on \d+ frames? is lost", printed)
+
+
+def test_a_line_says_that_the_colors_of_hdr_are_prepared_which_takes_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hdr = Clip(pix_fmt="yuv420p10le", color=(9, 9, 16))
+    source = hdr.write(tmp_path / "hdr.mkv")
+    monkeypatch.setattr(tone_table, "tone_table_folder", lambda: tmp_path / "tables")
+    monkeypatch.setattr(tone_table, "_mapped_grid", lambda *_: np.zeros((33, 33, 33, 3)))
+    said = []
+    for name in ("a.mp4", "b.mp4"):
+        ended = run_here(capsys, "convert", source, "-o", tmp_path / name, *STYLE)
+        assert ended.code == 0
+        said.append("Preparing the colors of HDR" in ended.err)
+    assert said == [True, False]
+    (tmp_path / "tables").rename(tmp_path / "old")
+    ended = run_here(capsys, "convert", source, "-o", tmp_path / "c.mp4", *STYLE, "--quiet")
+    assert (ended.code, ended.err) == (0, "")
