@@ -8,7 +8,7 @@ are those of FFmpeg's `ts_discontinuity_process` and `guess_correct_pts`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -232,7 +232,7 @@ def first_packets(container: InputContainer, video: Stream) -> tuple[list[Packet
     return packets, 0
 
 
-def clock_start(container: InputContainer, packets: Iterable[Packet[Stream]]) -> Fraction:
+def clock_start(container: InputContainer, packets: Collection[Packet[Stream]]) -> Fraction:
     """Return the time of the source, in seconds, that becomes 0.
 
     A source begins when the first of its streams is shown. Audio that begins before its video at
@@ -255,7 +255,13 @@ def clock_start(container: InputContainer, packets: Iterable[Packet[Stream]]) ->
         start = min([start, *(time for time in shown if time >= 0 or start < 0)])
     videos = [s for s in container.streams.video if not is_cover(s)]
     begins = [b for b in map(stream_start, videos) if b is not None]
-    if start < 0 and (not begins or min(begins) >= 0):
+    # Matroska's readers give no time to video below 0: audio there is then no priming, but the
+    # beginning of a source whose clock begins below 0.
+    numbers = {s.index for s in videos}
+    has_time = all(
+        p.pts is not None or p.dts is not None for p in packets if p.stream_index in numbers
+    )
+    if start < 0 and has_time and (not begins or min(begins) >= 0):
         return Fraction(0)
     # In whole units of the video, whose frames then keep their places between those of the audio.
     unit = videos[0].time_base if videos else None

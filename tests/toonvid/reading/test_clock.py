@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 import pytest
 from av.video.frame import PictureType
-from support.clips import Clip, Tone, decoded, frame_times, moving_frames, only
+from support.clips import Clip, Tone, decoded, decoded_audio, frame_times, moving_frames, only
 
 from toonvid.errors import SourceError
 from toonvid.reading.decoder import VideoDecoder
@@ -243,3 +243,28 @@ def test_an_end_before_the_first_frame_is_one_clear_line(late_video):
         VideoDecoder(source, DecodeOptions(end=F(2)), with_auxiliary=True),
     ):
         pass
+
+
+def test_a_clock_that_begins_below_0_begins_at_0_with_all_its_audio(tmp_path, toon):
+    tone = Tone(seconds=F(1))
+    whole = Clip(moving_frames(25), audio=(tone,)).write(tmp_path / "whole.mkv")
+    source = tmp_path / "below.mkv"
+    unshifted = {"avoid_negative_ts": "disabled"}
+    with av.open(str(whole)) as clip, av.open(str(source), "w", options=unshifted) as below:
+        streams = {s.index: below.add_stream_from_template(s) for s in clip.streams}
+        for packet in clip.demux():
+            if packet.dts is None:
+                continue
+            packet.stream = streams[packet.stream_index]
+            packet.pts -= 300  # milliseconds
+            packet.dts -= 300
+            below.mux(packet)
+    done = toon(source)
+    times = frame_times(done.target)
+    # The audio begins with its priming, by which frames below 0, which have no time, are early.
+    assert times[0] == 0 and len(times) == 25
+    assert all(F(39, 1000) < b - a < F(65, 1000) for a, b in itertools.pairwise(times))
+    assert not any("right behind" in notice for notice in done.notices)
+    assert decoded_audio(done.target)[0] == pytest.approx(0, abs=0.03)
+    lengths = [len(decoded_audio(path)[1]) for path in (whole, done.target)]
+    assert lengths[1] >= lengths[0] - 2048
