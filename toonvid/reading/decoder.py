@@ -84,6 +84,10 @@ _SEEK_MARGINS = (0, 2, 20, 10**6)
 _CAPTION_MARKS = (b"\xb5\x00\x31GA94\x03", b"\x00\x00\x01\xb2GA94\x03")
 
 
+# First bytes of Theora's packets (specification, section 6.1): frames have less than the first.
+_THEORA_HEADERS, _THEORA_COMMENT = 0x80, 0x81
+
+
 class VideoDecoder:
     """Reads one source. A context manager; `frames` may be read once, on any one thread."""
 
@@ -509,6 +513,8 @@ class VideoDecoder:
             if packet is not None and packet.stream_index != self._stream.index:
                 self._keep(packet)
                 continue
+            if packet is not None and self._repeats_header(packet):
+                continue
             if packet is not None:
                 self._note_video(packet)
                 self._leading.note_packet(packet)
@@ -522,6 +528,20 @@ class VideoDecoder:
             for frame in frames:
                 self._leading.note_frame(frame)
                 yield self._stated_color.tag(frame)
+
+    def _repeats_header(self, packet: Packet[Stream]) -> bool:
+        """Whether a packet is a header of Theora that was read before.
+
+        Where Ogg files were put together, each begins with its headers, which FFmpeg's decoder
+        refuses. Another header would mean frames of another kind, which it cannot decode.
+        """
+        if self._context.name != "theora" or not packet.size:
+            return False
+        content = bytes(packet)
+        is_comment = content[0] == _THEORA_COMMENT
+        return is_comment or (
+            content[0] >= _THEORA_HEADERS and content in (self._context.extradata or b"")
+        )
 
     def _note_video(self, packet: Packet[Stream]) -> None:
         self._shown_packets.note_video(packet)
