@@ -228,3 +228,21 @@ def test_few_large_frames_are_in_memory_at_once(tmp_path, toon, monkeypatch):
     monkeypatch.setattr("toonvid.backends.openvino._LARGEST_IN_FLIGHT_BYTES", 3 * 64 * 48 - 1)
     # The frame before and the present one, each with its cartoon, and the next one.
     assert most("large.mp4") <= 5
+
+
+def test_a_source_is_opened_once_and_once_more_to_join_its_segments(
+    tmp_path, toon, monkeypatch, request
+):
+    """Opening takes seconds where a header holds thousands of tags."""
+    source = Clip(moving_frames(12), audio=(Tone(),)).write(tmp_path / "source.mkv")
+    opened: list[str] = []
+    really_open = av.open
+
+    def noted(file, *args, **options):
+        opened.append(str(file))
+        return really_open(file, *args, **options)
+
+    monkeypatch.setattr(av, "open", noted)
+    toon(source, "target.mkv")
+    is_in_segments = "in-segments" in request.node.name
+    assert opened.count(f"file:{source}") == 1 + is_in_segments
