@@ -213,6 +213,41 @@ def test_a_slow_segment_is_given_to_another_node_too(cluster, videos, plain, ide
     assert any("is slow with segment" in note for note in watch.notes)
 
 
+class LosingRay:
+    """Ray, in whose object store one result is lost."""
+
+    def __init__(self, ray: Any) -> None:
+        self._ray, self.lost = ray, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ray, name)
+
+    def get(self, reference: Any, **values: Any) -> Any:
+        if not self.lost:
+            self.lost += 1
+            raise self._ray.exceptions.ObjectLostError(reference.hex(), None, "")
+        return self._ray.get(reference, **values)
+
+
+def test_a_result_that_is_lost_in_the_object_store_is_made_again(
+    cluster, videos, plain, identity, tmp_path
+):
+    watch = Watch()
+    with connected(cluster.address) as ray:
+        losing = LosingRay(ray)
+        ClusterRun(
+            ray=losing,  # type: ignore[arg-type]
+            backend=identity,
+            options=OPTIONS,
+            on_done=lambda *_: None,
+            on_failed=lambda _source, _target, error: pytest.fail(str(error)),
+            on_note=watch.notes.append,
+        ).run([(str(videos[1]), str(tmp_path / "short.mp4"))])
+    assert losing.lost == 1
+    assert targets(tmp_path) == {"short.mp4": plain["short.mp4"]}
+    assert any("ObjectLostError" in note for note in watch.notes)
+
+
 def test_chunks_come_from_the_node_that_has_the_file(cluster, tmp_path):
     (tmp_path / "file").write_bytes(b"0123456789")
     with connected(cluster.address) as ray:
