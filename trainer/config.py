@@ -29,17 +29,21 @@ from trainer.config_checks import (
 
 PhaseName = Literal["initialization", "adversarial"]
 TrainPrecision = Literal["auto", "f32", "bf16", "f16"]
-GeneratorName = Literal["cel", "lite", "paper", "improved", "cyclegan"]
+GeneratorName = Literal["cel", "lite", "paper", "improved", "cyclegan", "unet"]
 DiscriminatorName = Literal["lite", "paper", "patch"]
 DiscriminatorInput = Literal["color", "gray"]
 ContentNetworkName = Literal["resnet50", "vgg19"]
 Objective = Literal["bce", "least-squares"]
-ContentTarget = Literal["photo", "drawing", "layers", "teacher"]
+ContentTarget = Literal["photo", "drawing", "layers", "teacher", "art"]
+ContentNorm = Literal["l1", "l2"]
 LearningRateSchedule = Literal["cosine", "constant", "linear"]
 
 Value: TypeAlias = (
     "bool | int | float | str | tuple[int, ...] | tuple[float, ...] | tuple[str, ...]"
 )
+
+_MOST_HALVINGS = 5
+"""Largest number of halvings of `unet`, which the sides of frames must be multiples of."""
 
 MIN_CROP = 32
 """Smallest side of a crop in pixels; in smaller ones padding affects nearly all of the output."""
@@ -72,6 +76,7 @@ OPTIONS_ADDED_LATER: dict[str, Value] = {
     "max_enlargement": 0.0,
     "noisy_share": 0.0,
     "image_pool": 0,
+    "content_norm": "l1",
 }
 """Options that configs of earlier versions lack -> a value that changes nothing for their runs."""
 
@@ -201,7 +206,7 @@ class TrainConfig:
     """Number of channels of the generator at 1/4 of the resolution, from 4; default 256."""
     blocks: int = 8
     """Number of residual blocks of the generator, from 1; default 8. For `cyclegan` 0 stands for 6
-    up to a crop of 128 pixels, and 9 above."""
+    up to a crop of 128 pixels, and 9 above. For `unet` the number of halvings, up to 5."""
     discriminator: DiscriminatorName = "paper"
     """Discriminator architecture."""
     discriminator_width: int = 32
@@ -218,7 +223,10 @@ class TrainConfig:
     """Pretrained network of the content and style losses; VGG-19 in the paper."""
     content_target: ContentTarget = "photo"
     """Image that content, pixel and gradient difference losses compare G(p) with: p itself as in
-    the paper, a drawing of p, its two layers, or a trained generator's output for p."""
+    the paper, a drawing of p, its two layers, or a trained generator's output for p. With `art`,
+    p is line art, and the target is the art that it was drawn from."""
+    content_norm: ContentNorm = "l1"
+    """Norm of the content loss: l1 as in the paper, or the mean square."""
     cartoon_colors: float = 0.0
     """Degree to which drawings are recolored to the cartoons' palette, in [0, 1]; default 0, the
     drawing's own colors. Drawings without layers are recolored in the adversarial phase only."""
@@ -282,10 +290,10 @@ class TrainConfig:
         check_choices(self, generator=GeneratorName, discriminator=DiscriminatorName)
         check_choices(self, objective=Objective, discriminator_input=DiscriminatorInput)
         check_choices(self, content_network=ContentNetworkName, content_target=ContentTarget)
-        check_choices(self, precision=TrainPrecision)
+        check_choices(self, precision=TrainPrecision, content_norm=ContentNorm)
         if self.width < 4:
             raise ValueError(f"width must be at least 4, not {self.width}")
-        multiple = 8 if self.generator == "cel" else 4
+        multiple = {"cel": 8, "unet": 2**self.blocks}.get(self.generator, 4)
         if self.crop < MIN_CROP or self.crop % multiple:
             raise ValueError(
                 f"crop must be a multiple of {multiple} from {MIN_CROP} on, not {self.crop}"
@@ -317,6 +325,7 @@ class TrainConfig:
             if not values or not all(0 < value < math.inf for value in values):
                 raise ValueError(f"{name} must name at least one, all above 0")
         _check_cyclegan(self)
+        _check_line_art(self)
         if not self.steps:
             raise ValueError("initialization.steps and adversarial.steps must not both be 0")
 
@@ -467,3 +476,23 @@ def _check_cyclegan(config: TrainConfig) -> None:
     weights = [f.name for f in fields(phase) if f.name.endswith("_weight")]
     if others := [n for n in weights if getattr(phase, n) and n not in _CYCLEGAN_WEIGHTS]:
         raise ValueError(f"generator=cyclegan has no {', '.join(others)}: set it to 0")
+
+
+def _check_line_art(config: TrainConfig) -> None:
+    """Check the options of a generator that colors line art, and that none would do nothing."""
+    phases = (config.initialization, config.adversarial)
+    if config.generator == "unet":
+        if config.blocks > _MOST_HALVINGS:
+            raise ValueError(f"blocks must be at most {_MOST_HALVINGS} for generator=unet")
+        if any(phase.equivariance_weight for phase in phases):
+            raise ValueError("generator=unet has no equivariance_weight: set it to 0")
+    if config.content_target != "art":
+        return
+    if config.adversarial.steps and config.discriminator != "patch":
+        raise ValueError("content_target=art needs discriminator=patch, which judges pairs")
+    unused = ("cartoon_colors", "ink_growth", "color_rounding", "skin_share", "max_enlargement")
+    names = [name for name in unused if getattr(config, name)]
+    weights = ("style_weight", "color_weight", "smoothed_weight")
+    names += [n for n in weights if config.adversarial.steps and getattr(config.adversarial, n)]
+    if names:
+        raise ValueError(f"content_target=art has no {', '.join(names)}: set it to 0")

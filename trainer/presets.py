@@ -169,6 +169,31 @@ CYCLEGAN = TrainConfig(
 """CycleGAN (Zhu et al., 2017), which the reports compare CartoonGAN with: two generators that undo
 each other, and a discriminator for each kind of image."""
 
+PAINT = TrainConfig(
+    initialization=PhaseConfig(steps=0, learning_rate=2e-4),
+    adversarial=PhaseConfig(
+        steps=60_000,
+        learning_rate=2e-4,
+        adversarial_weight=1.0,
+        smoothed_weight=0.0,
+        pixel_weight=100.0,
+        content_weight=0.01,
+        total_variation_weight=1e-4,
+    ),
+    batch_size=4,
+    crop=256,
+    frame_heights=(256, 320, 384),
+    generator="unet",
+    width=128,
+    blocks=5,
+    discriminator="patch",
+    discriminator_width=64,
+    content_target="art",
+    content_norm="l2",
+    ema_decay=0.998,
+)
+"""Auto-painter (Liu et al., 2017): a U-Net that colors line art, which is drawn from the art."""
+
 PRESETS = {
     "paper": PAPER,
     "improved": IMPROVED,
@@ -176,6 +201,7 @@ PRESETS = {
     "distilled": DISTILLED,
     "cel": CEL,
     "cyclegan": CYCLEGAN,
+    "paint": PAINT,
 }
 """Name as `--preset` takes it -> config."""
 
@@ -195,6 +221,8 @@ def find_preset(name: str, with_cartoons: bool = True) -> TrainConfig:
     config = PRESETS[name]
     if with_cartoons:
         return config
+    if config.content_target == "art":
+        raise TrainingError(f"the preset {name} learns to color from art: give --cartoons DIR")
     if config.content_target == "photo":
         raise TrainingError(
             f"the preset {name} learns from cartoons: give --cartoons DIR "

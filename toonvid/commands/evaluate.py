@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from toonvid.choices import REQUESTED_PRECISIONS, RequestedPrecision
-from toonvid.commands.evaluate_tables import print_evaluation, print_skipped
+from toonvid.commands.evaluate_tables import print_evaluation, print_paint, print_skipped
 from toonvid.commands.help import BACKEND_PANEL, SOURCE_PANEL
 from toonvid.commands.messages import error_console, print_json, table_console
 from toonvid.commands.options import (
@@ -127,6 +127,15 @@ def evaluate(
     seed: Annotated[
         int, typer.Option(metavar="N", min=0, help="Random seed of the crops.")
     ] = _SEED,
+    paint: Annotated[
+        bool,
+        typer.Option(
+            "--paint",
+            help="Take --photos for art: draw line art from it, color it with styles that"
+            " `toonvid train --preset paint` made, and compare how colorful they are. Nothing else"
+            " is measured.",
+        ),
+    ] = False,
     steady: Steady = StylizeOptions.steady,
     backend: BackendChoice = "auto",
     device: Device = None,
@@ -157,6 +166,7 @@ def evaluate(
     from trainer.evaluation.evaluate import EvaluationSources
     from trainer.evaluation.evaluate import evaluate as measure
     from trainer.evaluation.feature_network import find_weights
+    from trainer.evaluation.paint import measure_paint
     from trainer.evaluation.programs import EngineProgram, Program, parse_pictures
     from trainer.evaluation.results import EvaluateOptions, to_json
 
@@ -164,6 +174,8 @@ def evaluate(
         raise typer.BadParameter("name an ENGINE, or give --pictures")
     if bool(art) != bool(art_photos) or (held_out and not art):
         raise typer.BadParameter("--art and --art-photos go together, and --held-out with them")
+    if paint and (not engines or pictures or cartoons or video or art):
+        raise typer.BadParameter("--paint takes an ENGINE and --photos, and measures nothing else")
     found = [find_engine(name) for name in engines or []]
     made = [parse_pictures(text) for text in pictures or []]
     sources = EvaluationSources(
@@ -182,6 +194,11 @@ def evaluate(
             stack.enter_context(open_backend(engine, backend, device, precision))
             for engine in found
         ]
+        if paint:
+            drawn = [EngineProgram(each) for each in opened]
+            figures = measure_paint(drawn, photos, whole_photos)
+            print_paint(figures, as_json)
+            return
         programs: list[Program] = [*(EngineProgram(each) for each in opened), *made]
         progress = stack.enter_context(evaluation_bars(messages))
         evaluation = measure(programs, sources, options, progress)

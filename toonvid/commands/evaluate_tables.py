@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from statistics import fmean
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -11,9 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from toonvid.commands.messages import say
+from toonvid.commands.messages import count, print_json, say, table_console
 
 if TYPE_CHECKING:
+    from trainer.evaluation.paint import PaintFigures
     from trainer.evaluation.results import Distance, Evaluation
     from trainer.evaluation.warping_error import CartoonVideo
 
@@ -214,3 +216,16 @@ def _percent(share: float | None) -> str:
 
 def _number(value: float | None, digits: int) -> str:
     return "" if value is None else f"{value:.{digits}f}"
+
+
+def print_paint(figures: Sequence[PaintFigures], as_json: bool) -> None:
+    """Print how colorful painted line art is, against the art: a line, or a JSON object, each."""
+    for found in figures:
+        if as_json:
+            print_json({**asdict(found), "share": found.share})
+            continue
+        say(
+            table_console(),
+            f"{found.engine}: chroma {found.chroma:.1f}, {found.share:.0%} of the art's"
+            f" {found.art_chroma:.1f} ({count(found.pictures, 'picture')})",
+        )

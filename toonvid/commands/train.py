@@ -43,14 +43,6 @@ _PRESET_VALUE = "from the preset"  # shown as the default of options that overri
 
 
 def train(
-    photos: Annotated[
-        Path,
-        typer.Option(
-            metavar="SOURCE",
-            help="Photos to train on: a folder, or a video.",
-            rich_help_panel=_DATA_PANEL,
-        ),
-    ],
     output: Annotated[
         Path,
         typer.Option(
@@ -61,6 +53,14 @@ def train(
             rich_help_panel=OUTPUT_PANEL,
         ),
     ],
+    photos: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="SOURCE",
+            help="Photos to train on: a folder, or a video. Only --preset paint needs none.",
+            rich_help_panel=_DATA_PANEL,
+        ),
+    ] = None,
     cartoons: Annotated[
         Path | None,
         typer.Option(
@@ -100,7 +100,8 @@ def train(
         str,
         typer.Option(
             metavar="NAME",
-            help="Configuration to start from: lite, cel, paper, improved, cyclegan or distilled.",
+            help="Configuration to start from: lite, cel, paper, improved, cyclegan, paint"
+            " or distilled.",
             rich_help_panel=_TRAINING_PANEL,
         ),
     ] = "lite",
@@ -293,14 +294,23 @@ def train(
     config = change_config(start, changes)
     if teacher is not None and config.content_target != "teacher":
         raise TrainingError(f"the preset {preset} has no teacher; --preset distilled has one")
+    if (photos is None) != (config.content_target == "art"):
+        raise typer.BadParameter(
+            "--preset paint draws its line art from --cartoons, and takes no --photos"
+            if photos
+            else f"--preset {preset} needs --photos"
+        )
     text = EngineText(style or output.resolve().name)
     machine = Machine(device, parse_memory(memory_limit) if memory_limit else None, workers)
     console = table_console()
     with trainer_log(console):
-        photos = dataset_folder(photos, output / "photos", config.crop)
+        photos = dataset_folder(photos, output / "photos", config.crop) if photos else None
         cartoons = dataset_folder(cartoons, output / "cartoons", config.crop) if cartoons else None
     if cartoons and is_prepared(cartoons):  # prepared images hold several scales already
         config = change_config(start, ["cartoon_scales=1", *changes])
+    if photos is None:  # line art is drawn from the art
+        photos, cartoons = cartoons, None
+    assert photos
     sources = Sources(photos, cartoons, content_weights, start_from, teacher, holdout, cache)
     if dry_run:
         load = system_load()  # before the trial, when all of it is due to other programs

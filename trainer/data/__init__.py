@@ -7,6 +7,7 @@ are turned into images by `trainer.prepare`.
 - `dataset`: batches of photos, drawings, cartoons and smoothed cartoons.
 - `photos`: crops of photos with their drawings, which are cached on disk.
 - `cartoons`: crops of cartoons with their smoothed copies.
+- `line_art`: crops of line art with the art that it is drawn from, for `paint`.
 - `images`: finds, reads and resizes images, in an order that the seed decides.
 - `drawing`: the drawing of a photo in two layers, flat color and ink: the target of `cel`.
 - `regions`, `ink`, `faces`: its flat color, its lines, where faces are.

@@ -21,6 +21,7 @@ from torch import Tensor
 from toonvid.video import Pixels
 from trainer.data.cartoons import CartoonCrops
 from trainer.data.images import to_tensor
+from trainer.data.line_art import LineArtCrops
 from trainer.data.photos import PhotoCrops
 
 ColorMatching = Callable[[Tensor, Tensor], Callable[[Tensor], Tensor]]
@@ -40,7 +41,7 @@ class Batch:
     """Input of one training step: tensors (N, 3, H, W) float32 in [-1, 1]."""
 
     photos: Tensor
-    """Photos, p in the paper."""
+    """Photos, p in the paper; or line art, whose `drawings` are the art that it was drawn from."""
     drawings: Tensor | None = None
     """The same crops of the drawings of the photos; None where no phase uses drawings."""
     cartoons: Tensor | None = None
@@ -77,7 +78,7 @@ class Dataset:
 
     def __init__(
         self,
-        photos: PhotoCrops,
+        photos: PhotoCrops | LineArtCrops,
         cartoons: CartoonCrops | None,
         batch_size: int,
         adversarial: int,

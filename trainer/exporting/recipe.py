@@ -15,6 +15,7 @@ STATISTICS = {
     "lite": "",
     "paper": " (BatchNorm folded)",
     "cyclegan": " (instance norm: statistics of each image, at run time, in float32)",
+    "unet": " (BatchNorm folded)",
     "improved": " (instance norm: statistics of each image, at run time, in float32)",
 }
 """Generator -> what its recipe says about normalization."""
@@ -25,18 +26,20 @@ def describe_recipe(record: RunRecord) -> str:
     config = record.config
     heights = ", ".join(str(height) for height in config.frame_heights)
     scales = ", ".join(f"{scale:g}" for scale in config.cartoon_scales)
+    kind = "line art of art" if config.content_target == "art" else "photos"
+    uses_scales = config.adversarial.steps and config.content_target != "art"
     parts = [
         f"preset {record.preset}: {config.generator} generator{STATISTICS[config.generator]}",
         *([f"begun with that of state {record.start_sha256[:12]}"] if record.start_from else []),
         f"{config.batch_size} crops of {config.crop} pixels a step",
         f"pools of {config.image_pool} images" if config.image_pool else "",
-        f"from photos {heights} pixels high",
+        f"from {kind} {heights} pixels high",
         f"noise on {config.noisy_share:g} of them" if config.noisy_share else "",
         _describe_sampling(config),
         _describe_look(config) if config.generator == "cel" else "",
         _describe_phase("initialization", config.initialization, config),
         _describe_phase("adversarial", config.adversarial, config),
-        f"cartoons at {scales} of their size" if config.adversarial.steps else "",
+        f"cartoons at {scales} of their size" if uses_scales else "",
         f"precision {config.precision}, seed {config.seed}",
     ]
     return "; ".join(part for part in parts if part)

@@ -3,7 +3,8 @@
 In: a `TrainConfig`. Out: a generator or a discriminator with random weights, or a content network
 with pretrained ones. Left out: the networks themselves, which are in `trainer.networks.paper`,
 `trainer.networks.cel`, `trainer.networks.lite`, `trainer.networks.cyclegan`,
-`trainer.networks.patch_discriminator` and `trainer.networks.content_features`.
+`trainer.networks.unet`, `trainer.networks.patch_discriminator` and
+`trainer.networks.content_features`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from trainer.networks.cyclegan import CycleGanGenerator, DiscriminatorPair, Gene
 from trainer.networks.lite import LiteDiscriminator, LiteGenerator
 from trainer.networks.paper import Discriminator, Generator
 from trainer.networks.patch_discriminator import PatchDiscriminator
+from trainer.networks.unet import UNetGenerator
 from trainer.networks.weights import DownloadError
 
 
@@ -37,6 +39,8 @@ def make_generator(config: TrainConfig) -> nn.Module:
         generator: nn.Module = CelGenerator(config.width, config.blocks, make_look(config))
     elif config.generator == "lite":
         generator = LiteGenerator(config.width, config.blocks)
+    elif config.generator == "unet":
+        generator = UNetGenerator(config.width, config.blocks)
     elif config.generator == "cyclegan":
         generator = CycleGanGenerator(config.width, config.blocks or choose_blocks(config.crop))
     else:
@@ -71,13 +75,17 @@ def make_look(config: TrainConfig) -> Look:
 
 
 def make_discriminator(config: TrainConfig) -> nn.Module:
-    """Create D, which maps (N, 3, H, W) in [-1, 1] to logits (N, 1, h, w), one map per scale."""
+    """Create D, which maps images to logits (N, 1, h, w), one map per scale.
+
+    Images are (N, 3, H, W) in [-1, 1], or with line art pairs (N, 6, H, W).
+    """
     if config.discriminator == "lite":
         discriminator: nn.Module = LiteDiscriminator(
             config.discriminator_width, config.discriminator_input
         )
     elif config.discriminator == "patch":
-        discriminator = PatchDiscriminator(config.discriminator_width)
+        channels = 6 if config.content_target == "art" else 3  # pairs of line art and picture
+        discriminator = PatchDiscriminator(config.discriminator_width, channels)
     else:
         discriminator = Discriminator(config.discriminator_width)
     return discriminator.to(memory_format=torch.channels_last)

@@ -25,7 +25,7 @@ import torch
 from toonvid.backends import open_backend
 from toonvid.engine import find_engine
 from toonvid.stylizing.options import StylizeOptions
-from toonvid.stylizing.stylizer import Stylizer, pad_to_multiple
+from toonvid.stylizing.stylizer import Stylizer
 from toonvid.video import Frame, Pixels
 from trainer.data.photos import DrawingMethod
 from trainer.training.run_folder import Run
@@ -53,14 +53,11 @@ def open_teacher(place: str, device: torch.device) -> DrawingMethod:
 def _open_run(run: Run, device: torch.device) -> DrawingMethod:
     generator, _ = load_trained_generator(run.states, run.record().config)
     generator = generator.to(device)
-    multiple_of = int(generator.multiple_of)
     one_at_a_time = threading.Lock()  # the dataset draws on several threads; memory is for one
 
     def draw(photo: Pixels, frame_height: int) -> Pixels:
-        height, width = photo.shape[:2]
-        padded = pad_to_multiple(photo[None], multiple_of)[0]
         with one_at_a_time:
-            return stylize(generator, padded)[:height, :width]
+            return stylize(generator, photo)
 
     # The hash is part of the key under which drawings are cached.
     state = find_state(run.folder)

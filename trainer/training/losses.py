@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainer.config import Objective
+from trainer.config import ContentNorm, Objective
 from trainer.data.color import to_yuv
 from trainer.networks.content_features import ContentFeatures
 from trainer.training.perturbation import Perturbation
@@ -81,7 +81,9 @@ def adversarial_loss(generated: list[Tensor], objective: Objective) -> Tensor:
     return _adversarial_term(generated, 1.0, objective)
 
 
-def content_loss(features: ContentFeatures, generated: Tensor, targets: Tensor) -> Tensor:
+def content_loss(
+    features: ContentFeatures, generated: Tensor, targets: Tensor, norm: ContentNorm = "l1"
+) -> Tensor:
     """Semantic content loss (equation 4): L1 between feature maps of a pretrained network.
 
     Departures: in all presets but `paper`, stages 2 and 3 of ResNet-50 instead of conv4_4 of
@@ -91,6 +93,7 @@ def content_loss(features: ContentFeatures, generated: Tensor, targets: Tensor) 
         features: Pretrained network.
         generated: G(p), (N, 3, H, W) in [-1, 1].
         targets: Content target, same shape and range; p in the paper.
+        norm: `l2` takes squares, as the feature loss of Auto-painter (Liu et al., 2017).
 
     Returns:
         Scalar: the mean over all elements, where the paper writes the norm, so that the weight does
@@ -99,7 +102,8 @@ def content_loss(features: ContentFeatures, generated: Tensor, targets: Tensor) 
     with torch.no_grad():
         target_features = features(targets)
     pairs = zip(features.layer_weights, features(generated), target_features, strict=True)
-    terms = [weight * F.l1_loss(ours.float(), target.float()) for weight, ours, target in pairs]
+    distance = F.l1_loss if norm == "l1" else F.mse_loss
+    terms = [weight * distance(ours.float(), target.float()) for weight, ours, target in pairs]
     return torch.stack(terms).sum()
 
 

@@ -18,6 +18,7 @@ from trainer.config import TrainConfig
 from trainer.data.cartoons import CartoonCrops
 from trainer.data.color_transfer import ColorStatistics, ColorTransfer
 from trainer.data.dataset import ColorMatching, Dataset
+from trainer.data.line_art import LineArtCrops
 from trainer.data.palette import PaletteTransfer
 from trainer.data.photos import (
     FLAT_DRAWING,
@@ -53,6 +54,12 @@ def open_dataset(
         TrainingError: There are no photos, no teacher although the config needs one, or no cartoons
             although there is an adversarial phase.
     """
+    if config.content_target == "art":
+        art = LineArtCrops(
+            sources.photos, config.frame_heights, config.crop, config.seed, (run, cache)
+        )
+        _warn_of_few(len(art.images.paths))
+        return Dataset(art, None, config.batch_size, adversarial=config.initialization.steps)
     drawing = choose_drawing(config, sources, device)
     photos = PhotoCrops(
         folder=sources.photos,
@@ -74,13 +81,7 @@ def open_dataset(
         if sources.cartoons is None:
             raise TrainingError("the adversarial phase needs cartoons: give --cartoons DIR")
         cartoons = CartoonCrops(sources.cartoons, config.cartoon_scales, config.crop, config.seed)
-        if (number := len(cartoons.images.paths)) < FEW_CARTOONS:
-            log.warning(
-                "%d cartoons are few (below %d): a style learned from them may repeat their motifs;"
-                " a longer video, or several, have more",
-                number,
-                FEW_CARTOONS,
-            )
+        _warn_of_few(len(cartoons.images.paths))
     return Dataset(
         photos=photos,
         cartoons=cartoons,
@@ -90,6 +91,16 @@ def open_dataset(
         # `cel` has all losses against the layers from the start, and the palette belongs to them.
         first_matched=0 if config.content_target == "layers" else None,
     )
+
+
+def _warn_of_few(cartoons: int) -> None:
+    if cartoons < FEW_CARTOONS:
+        log.warning(
+            "%d cartoons are few (below %d): a style learned from them may repeat their motifs;"
+            " a longer video, or several, have more",
+            cartoons,
+            FEW_CARTOONS,
+        )
 
 
 def choose_drawing(

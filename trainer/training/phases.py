@@ -17,7 +17,7 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor, nn
 
-from trainer.config import PhaseConfig
+from trainer.config import PhaseConfig, TrainConfig
 from trainer.networks.cel import CelGenerator, Layers
 from trainer.training import layer_losses
 from trainer.training.losses import (
@@ -89,7 +89,8 @@ def discriminator_gradients(state: TrainingState, inputs: StepInputs, micro_batc
 
     Args:
         state: State of the run; its discriminator receives the gradients.
-        inputs: Inputs of the step, with cartoons, smoothed cartoons and generated images.
+        inputs: Inputs of the step, with cartoons, smoothed cartoons and generated images; or with
+            line art, the art and generated images.
         micro_batch: Maximum number of images processed at a time.
 
     Returns:
@@ -97,17 +98,20 @@ def discriminator_gradients(state: TrainingState, inputs: StepInputs, micro_batc
     """
     discriminator, batch, generated = state.discriminator, inputs.batch, inputs.generated
     assert discriminator and generated is not None
-    assert batch.cartoons is not None and batch.smoothed is not None
+    real = find_real_images(state.config, inputs)
+    assert real is not None
+    smoothed = batch.smoothed if real is batch.cartoons else None
     discriminator.clear_gradients()
     total = torch.zeros((), device=generated.device)
     for first in range(0, len(generated), micro_batch):
         part = slice(first, first + micro_batch)
+        lines = batch.photos[part]
         with state.precision.autocast():
             # Three passes and not one over a concatenated batch: BatchNorm shall not mix them.
             loss = discriminator_loss(
-                discriminator.network(generated[part]),
-                discriminator.network(batch.cartoons[part]),
-                discriminator.network(batch.smoothed[part]),
+                discriminator.network(pair_with_lines(state.config, lines, generated[part])),
+                discriminator.network(pair_with_lines(state.config, lines, real[part])),
+                None if smoothed is None else discriminator.network(smoothed[part]),
                 state.config.objective,
                 inputs.phase.smoothed_weight,
             )
@@ -115,6 +119,18 @@ def discriminator_gradients(state: TrainingState, inputs: StepInputs, micro_batc
         discriminator.add_gradients(loss)
         total += loss.detach()
     return {"discriminator": total}
+
+
+def find_real_images(config: TrainConfig, inputs: StepInputs) -> Tensor | None:
+    """Return what the discriminator takes for real, (N, 3, H, W); None where it does not learn."""
+    if config.content_target == "art":
+        return inputs.batch.drawings if inputs.phase.adversarial_weight else None
+    return inputs.batch.cartoons
+
+
+def pair_with_lines(config: TrainConfig, lines: Tensor, images: Tensor) -> Tensor:
+    """Put line art before images, (N, 6, H, W), where the discriminator judges such pairs."""
+    return torch.cat([lines, images], dim=1) if config.content_target == "art" else images
 
 
 def generator_losses(
@@ -147,7 +163,7 @@ def generator_losses(
     if inputs.pixel_losses_only:
         return _weigh(losses, phase, part.fraction)
     if phase.adversarial_weight and state.discriminator:
-        logits = state.discriminator.network(cartoons)
+        logits = state.discriminator.network(pair_with_lines(state.config, batch.photos, cartoons))
         losses["adversarial"] = adversarial_loss(logits, config.objective)  # equation 3
     if phase.color_weight:
         losses["color"] = color_loss(cartoons, batch.photos)
@@ -190,7 +206,9 @@ def _subset_losses(
     batch, subset = part.batch, slice(part.subset_size)
     losses: Losses = {}
     if phase.content_weight and state.features:
-        losses["content"] = content_loss(state.features, cartoons[subset], targets[subset])  # eq. 4
+        losses["content"] = content_loss(  # equation 4
+            state.features, cartoons[subset], targets[subset], state.config.content_norm
+        )
     if phase.style_weight and state.features and batch.cartoons is not None:
         losses["style"] = style_loss(state.features, cartoons[subset], batch.cartoons[subset])
     if phase.stability_weight and part.perturbation:

@@ -32,7 +32,7 @@ class Sources:
     """Where the images and the pretrained weights of a run come from."""
 
     photos: Path
-    """Folder of the photos p, searched recursively."""
+    """Folder of the photos p, or of the art whose line art is colored; searched recursively."""
     cartoons: Path | None = None
     """Folder of the cartoons c, searched recursively; None if the config has no adversarial
     phase."""

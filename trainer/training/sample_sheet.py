@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from toonvid.stylizing.stylizer import pad_to_multiple
 from toonvid.video import Pixels
 from trainer.data.images import (
     UnusableImageError,
@@ -67,7 +68,9 @@ def draw_contact_sheet(generator: nn.Module, photos: list[Pixels]) -> Pixels:
 def stylize(generator: nn.Module, photo: Pixels) -> Pixels:
     """Run a generator at float32 on one image, (H, W, 3) uint8 RGB, on the generator's device."""
     device = next(generator.parameters()).device
+    height, width = photo.shape[:2]
+    padded = pad_to_multiple(photo[None], int(generator.multiple_of))
     with torch.no_grad():
-        cartoon = generator(to_tensor(photo[None]).to(device))[0]  # (3, H, W)
+        cartoon = generator(to_tensor(padded).to(device))[0, :, :height, :width]  # (3, H, W)
     levels = (cartoon.clamp(-1, 1) + 1) * 127.5
     return levels.round().byte().permute(1, 2, 0).cpu().numpy()

@@ -25,6 +25,7 @@ from torch import Tensor
 from toonvid.errors import TrainingError
 from trainer.config import PhaseName, TrainConfig
 from trainer.data.dataset import Batch
+from trainer.data.line_art import draw_line_art
 from trainer.device import Machine, cap_memory, open_device
 from trainer.networks.cyclegan import GeneratorPair
 from trainer.networks.lite import update_spectral_norms
@@ -32,7 +33,12 @@ from trainer.training.cycle import cycle_discriminator_gradients, cycle_generato
 from trainer.training.memory import limit_heap_growth, measure_memory
 from trainer.training.monitors import CollapseMonitor, find_divergence
 from trainer.training.open_dataset import open_dataset
-from trainer.training.phases import Losses, discriminator_gradients, generator_gradients
+from trainer.training.phases import (
+    Losses,
+    discriminator_gradients,
+    find_real_images,
+    generator_gradients,
+)
 from trainer.training.run_folder import Run, Sources
 from trainer.training.run_log import RunLog
 from trainer.training.sample_sheet import draw_contact_sheet, read_heldout
@@ -99,6 +105,8 @@ def train(
     limit_heap_growth()
     device = open_device(machine.device)
     heldout = read_heldout(sources.heldout) if sources.heldout else []
+    if config.content_target == "art":
+        heldout = [draw_line_art(art) for art in heldout]
     dataset = open_dataset(config, sources, sources.cache or run.cache, run.folder, device)
     cv2.setNumThreads(1)  # each worker thread of the dataset prepares a batch of its own
 
@@ -131,7 +139,7 @@ def train(
                 state.begin_phase(phase)
             if step_of_phase == 0 or monitor is None:
                 photo_is_aim = config.content_target == "photo"
-                keeping = "cycle" if config.generator == "cyclegan" else "content"
+                keeping = {"cyclegan": "cycle", "unet": "pixel"}.get(config.generator, "content")
                 monitor = CollapseMonitor(photo_is_aim and phase_name == "initialization", keeping)
 
             # Batch: photos p and their drawings; in the adversarial phase also cartoons c and
@@ -220,7 +228,7 @@ def train_step(
     state.ema.update_parameters(state.exported)
 
     # Discriminator step; there is none in the initialization phase.
-    if state.discriminator and inputs.batch.cartoons is not None:
+    if state.discriminator and find_real_images(state.config, inputs) is not None:
         with_generated = replace(inputs, generated=generated)
         losses |= state.memory.run(partial(discriminator_gradients, state), with_generated)
         state.discriminator.step(learning_rate)
