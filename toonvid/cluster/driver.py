@@ -11,8 +11,9 @@ from __future__ import annotations
 import statistics
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -108,7 +109,11 @@ class ClusterRun:
         """
         unopened = deque(conversions)
         self._source_count = len(unopened)
-        with ThreadPoolExecutor(_OPEN_AHEAD) as openers, ThreadPoolExecutor(1) as joiner:
+        with (
+            _signals_pass(),
+            ThreadPoolExecutor(_OPEN_AHEAD) as openers,
+            ThreadPoolExecutor(1) as joiner,
+        ):
             try:
                 while unopened or self._opening or self._jobs or self._joining:
                     self._look_at_nodes()
@@ -413,6 +418,17 @@ class ClusterRun:
             node_frames={node.name: node.frames for node in self._nodes if node.is_alive},
             missing_bytes=max((job.missing_bytes() for job in self._jobs), default=0),
         )
+
+
+@contextmanager
+def _signals_pass() -> Iterator[None]:
+    """Let what a signal's handler raises leave Ray, which turns it into a SystemError."""
+    try:
+        yield
+    except SystemError as error:
+        if error.__cause__ is None:
+            raise
+        raise error.__cause__ from None
 
 
 def _piece_name(piece: Piece) -> str:

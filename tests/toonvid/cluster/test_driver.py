@@ -290,3 +290,24 @@ def test_the_command_converts_on_a_cluster(cluster, videos, plain, tmp_path, eng
     (line,) = done.stdout.splitlines()
     assert json.loads(line)["frames"] == 30
     assert "Wrote" in done.stderr
+
+
+def test_ctrl_c_ends_the_command_as_on_one_machine(cluster, videos, tmp_path, engines_folder):
+    command = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "toonvid", "convert", str(videos[0])),
+            *("-o", str(tmp_path / "out.mp4"), "--cluster", cluster.address),
+            *("--style", str(engines_folder / "identity.onnx"), "--precision", "f32"),
+        ],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not segment_workers():
+        assert command.poll() is None
+        time.sleep(0.05)
+    for process_id in segment_workers():  # so that the run is in the middle of waiting
+        os.kill(process_id, signal.SIGSTOP)
+    command.send_signal(signal.SIGINT)
+    _, said = command.communicate(timeout=60)
+    assert command.returncode == 130
+    assert "Traceback" not in said
