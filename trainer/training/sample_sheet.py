@@ -21,6 +21,7 @@ from trainer.data.images import (
     resize_to,
     to_tensor,
 )
+from trainer.data.line_art import draw_line_art
 
 MAX_PHOTOS = 8
 """Largest number of photos on a sheet."""
@@ -29,8 +30,12 @@ PHOTO_SIDE = 360  # pixels
 """Side of each square on a sheet, and short side that a photo is resized to."""
 
 
-def read_heldout(folder: Path) -> list[Pixels]:
+def read_heldout(folder: Path, as_line_art: bool = False) -> list[Pixels]:
     """Read the center squares of up to `MAX_PHOTOS` photos, spread evenly over a folder.
+
+    Args:
+        folder: Folder of images, searched recursively.
+        as_line_art: Whether the images are art, and its line art is wanted.
 
     Returns:
         Squares (`PHOTO_SIDE`, `PHOTO_SIDE`, 3) uint8 RGB; photos that cannot be read are left out.
@@ -47,7 +52,7 @@ def read_heldout(folder: Path) -> list[Pixels]:
             continue
         top, left = ((side - PHOTO_SIDE) // 2 for side in photo.shape[:2])
         squares.append(photo[top : top + PHOTO_SIDE, left : left + PHOTO_SIDE])
-    return squares
+    return [draw_line_art(square) for square in squares] if as_line_art else squares
 
 
 def draw_contact_sheet(generator: nn.Module, photos: list[Pixels]) -> Pixels:

@@ -126,7 +126,7 @@ def write_sweep_sheet(runs: list[SweepRun], folder: Path, heldout: Path) -> Path
     Returns:
         Path of the sheet.
     """
-    photos = read_heldout(heldout)
+    photos = read_heldout(heldout, runs[0].config.content_target == "art")
     rows = [_label("photos", photos)]
     for run in runs:
         generator, _ = load_trained_generator(Run(folder / run.name).states, run.config)

@@ -25,7 +25,6 @@ from torch import Tensor
 from toonvid.errors import TrainingError
 from trainer.config import PhaseName, TrainConfig
 from trainer.data.dataset import Batch
-from trainer.data.line_art import draw_line_art
 from trainer.device import Machine, cap_memory, open_device
 from trainer.networks.cyclegan import GeneratorPair
 from trainer.networks.lite import update_spectral_norms
@@ -104,9 +103,8 @@ def train(
     machine = machine or Machine()
     limit_heap_growth()
     device = open_device(machine.device)
-    heldout = read_heldout(sources.heldout) if sources.heldout else []
-    if config.content_target == "art":
-        heldout = [draw_line_art(art) for art in heldout]
+    of_lines = config.content_target == "art"
+    heldout = read_heldout(sources.heldout, of_lines) if sources.heldout else []
     dataset = open_dataset(config, sources, sources.cache or run.cache, run.folder, device)
     cv2.setNumThreads(1)  # each worker thread of the dataset prepares a batch of its own
 

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -18,6 +19,7 @@ from trainer.data.dataset import Batch
 from trainer.presets import PAINT
 from trainer.training.losses import content_loss, total_variation
 from trainer.training.phases import discriminator_gradients, generator_gradients
+from trainer.training.sample_sheet import read_heldout
 from trainer.training.state import create_state
 from trainer.training.step_inputs import prepare_step
 
@@ -102,6 +104,13 @@ def test_the_command_trains_resumes_draws_a_sheet_exports_and_is_evaluated(
     figures = json.loads(measured.out)
     assert figures["engine"] == "painter" and figures["pictures"] == 4
     assert figures["share"] == pytest.approx(figures["chroma"] / figures["art_chroma"])
+
+
+def test_held_out_art_becomes_line_art(cartoons: Path) -> None:
+    art, lines = read_heldout(cartoons), read_heldout(cartoons, as_line_art=True)
+    assert len(lines) == len(art) == 4
+    assert all(np.ptp(image, axis=2).max() == 0 for image in lines)
+    assert all(np.ptp(image, axis=2).max() > 50 for image in art)
 
 
 def test_paint_takes_no_photos_and_the_others_need_them(
