@@ -44,7 +44,7 @@ SHEET_COLUMNS, SHEET_CELL = 3, (480, 270)
 BEFORE_AFTER, BEFORE_AFTER_CELL = (0, 3, 4, 6), (400, 225)
 """Positions in the list of frames: a person, somebody in a room, a lake, cars."""
 GRID, GRID_CELL = (0, 3, 4, 8), (288, 162)
-"""The same with a butterfly in place of the cars."""
+"""Positions in the list of frames: a person, somebody in a room, a lake, a butterfly."""
 
 
 def stylize(backend: Backend, pixels: Pixels) -> Pixels:

@@ -264,7 +264,7 @@ def cartoongan_tensorflow(opset: int) -> onnx.ModelProto:
 
 
 def fast_neural_style(opset: int, side: int = 64) -> onnx.ModelProto:
-    """As in the ONNX model zoo: 0..255 at both ends, and weights among the inputs."""
+    """Like the styles of the ONNX model zoo: values in 0..255, and weights among the inputs."""
     graph = Graph(opset, seed=17, last="input1")
     graph.reflect_pad(4)
     graph.conv(3, CHANNELS, size=9, padded=False)

@@ -85,7 +85,7 @@ def forecast(
     """
     with VideoDecoder(source, options.decoding) as decoder:
         info = decoder.info
-    if info.frame_count is None or info.duration_seconds is None or info.frame_rate is None:
+    if info.frame_count is None or info.duration_seconds is None:
         raise SourceError(f"{info.name} does not state how long it is: nothing can be forecast")
     shares = _SHARES if info.duration_seconds >= _LONG_SECONDS else (Fraction(0),)
     begin = options.decoding.start or Fraction(0)
@@ -104,31 +104,38 @@ def forecast(
     segments = max(1, info.duration_seconds / float(options.segment_seconds))
     video_bytes = segments * sum(trial.key_bytes for trial in done) / len(done)
     video_bytes += (info.frame_count - segments) * sum(t.other_bytes for t in done) / frames
-    audio_bytes = info.audio_bit_rate / 8 * info.duration_seconds * options.encoding.audio
+    audio_bytes = _audio_bytes(info, options.encoding.audio)
     return Forecast(info, info.frame_count, rate, round(max(0, video_bytes) + audio_bytes))
 
 
-def forecast_progress(progress: Progress, frames: int, seconds: float) -> Forecast | None:
+def forecast_progress(
+    progress: Progress, frames: int, seconds: float, with_audio: bool = True
+) -> Forecast | None:
     """Forecast a conversion from how far it has come.
 
     Args:
         progress: State of the conversion.
         frames: Frames that this run has written.
         seconds: Seconds that it took for them.
+        with_audio: Whether the target gets the audio.
 
     Returns:
         The forecast of the whole conversion; None while it is too early, or where the source does
         not state its length.
     """
     info = progress.info
-    known = info.frame_count is not None and info.duration_seconds is not None
-    if not known or frames < _FEWEST_FRAMES or not progress.video_seconds:
+    if info.frame_count is None or info.duration_seconds is None:
         return None
-    assert info.frame_count is not None and info.duration_seconds is not None
+    if frames < _FEWEST_FRAMES or not progress.video_seconds:
+        return None
     share = min(1.0, progress.video_seconds / info.duration_seconds)
-    audio_bytes = info.audio_bit_rate / 8 * info.duration_seconds
-    target_bytes = round(progress.video_bytes / share + audio_bytes)
+    target_bytes = round(progress.video_bytes / share + _audio_bytes(info, with_audio))
     return Forecast(info, info.frame_count, frames / seconds, target_bytes)
+
+
+def _audio_bytes(info: VideoInfo, with_audio: bool) -> float:
+    """Bytes of the audio in the target, as far as the source states its bit rate."""
+    return info.audio_bit_rate / 8 * (info.duration_seconds or 0) if with_audio else 0.0
 
 
 def _try(

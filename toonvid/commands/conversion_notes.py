@@ -113,7 +113,7 @@ def full_disk_warning(say: Say) -> Callable[[Progress], None]:
     return watch
 
 
-def forecast_note(say: Say, job: PlannedConversion) -> Callable[[Progress], None]:
+def forecast_note(say: Say, job: PlannedConversion, with_audio: bool) -> Callable[[Progress], None]:
     """Make a callback that says once how long a long conversion will take."""
     from toonvid.bench.forecast import forecast_progress
 
@@ -128,7 +128,8 @@ def forecast_note(say: Say, job: PlannedConversion) -> Callable[[Progress], None
             began, first_frame = now, progress.frames
         if is_said or progress.info.is_image or now - began < _FORECAST_AFTER_SECONDS:
             return
-        expected = forecast_progress(progress, progress.frames - first_frame, now - began)
+        frames = progress.frames - first_frame
+        expected = forecast_progress(progress, frames, now - began, with_audio)
         if expected is None:
             return
         is_said = True

@@ -105,7 +105,7 @@ class ConversionReport:
 
         watchers = [
             full_disk_warning(self.say),
-            forecast_note(self.say, job),
+            forecast_note(self.say, job, options.encoding.audio),
             self._last_frames(job),
         ]
         if options.decoding.size is not None and not options.decoding.upscale:

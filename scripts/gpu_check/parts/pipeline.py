@@ -67,7 +67,7 @@ class Rate:
     stylizing_ms: float | None = None
     """Time of the stylizing thread for a frame, in milliseconds; None: there is no cartoon."""
     page_faults: float | None = None
-    """Of the whole process, for a frame."""
+    """CPU time of the whole process, divided by the number of frames."""
 
 
 def run(settings: Settings, report: Report, variant: str) -> None:

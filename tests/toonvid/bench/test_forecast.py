@@ -75,7 +75,11 @@ def test_a_conversion_under_way_is_forecast_from_its_share(
     convert(clip, tmp_path / "target.mp4", identity, OPTIONS, on_progress=seen.append)
     assert forecast_progress(seen[10], frames=10, seconds=1.0) is None  # too early
     half = forecast_progress(seen[74], frames=74, seconds=2.0)
-    assert half is not None
+    silent = forecast_progress(seen[74], frames=74, seconds=2.0, with_audio=False)
+    assert half is not None and silent is not None
+    audio_bytes = half.info.audio_bit_rate / 8 * 6
+    assert audio_bytes > 0
+    assert half.target_bytes - silent.target_bytes == pytest.approx(audio_bytes, rel=0.01)
     assert (half.frames, half.rate) == (150, 37.0)
     size = (tmp_path / "target.mp4").stat().st_size
     assert half.target_bytes == pytest.approx(size, rel=0.3)
