@@ -189,6 +189,14 @@ def test_importing_toonvid_loads_nothing_of_weight():
     assert done.stdout == "\n"
 
 
+def test_what_converts_a_video_loads_no_pillow():
+    program = "import sys, toonvid.resume.segmented; print('PIL' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"
+
+
 def test_public_names_are_there_and_no_others():
     assert dir(toonvid) == sorted(toonvid.__all__) == sorted(set(toonvid.__all__))
     for name in toonvid.__all__:

@@ -16,6 +16,7 @@ from contextlib import suppress
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import av
 from av.codec.context import Flags
@@ -49,7 +50,7 @@ from toonvid.reading.decoder_choice import (
 from toonvid.reading.demuxer import Demuxer
 from toonvid.reading.file_end import is_cut_off_jpeg, missing_bytes
 from toonvid.reading.frames import rotated_rgb_frames
-from toonvid.reading.image_file import StillOrAnimation, open_image_file
+from toonvid.reading.image_format import read_image_file
 from toonvid.reading.leading_frames import LeadingFrames
 from toonvid.reading.options import DecodeOptions
 from toonvid.reading.probe import (
@@ -71,6 +72,9 @@ from toonvid.video import (
     VideoInfo,
     is_cover,
 )
+
+if TYPE_CHECKING:
+    from toonvid.reading.image_file import StillOrAnimation
 
 logger = logging.getLogger(__name__)
 
@@ -136,7 +140,7 @@ class VideoDecoder:
             DeviceMissingError: NVDEC was requested and cannot decode the source.
         """
         if self._opener is None:
-            self._image = open_image_file(self.source, self.options)
+            self._image = self._open_image()
         if self._image is not None:
             self._prepare_image(self._image)
             return self
@@ -289,6 +293,15 @@ class VideoDecoder:
     def _opened(self) -> SourceContainer:
         assert self._source is not None, "the decoder has not been entered"
         return self._source
+
+    def _open_image(self) -> StillOrAnimation | None:
+        """Open an image file; None for everything that is left to FFmpeg."""
+        data = read_image_file(self.source, self.options.stall_seconds)
+        if data is None:
+            return None
+        from toonvid.reading.image_file import open_image_file  # loads Pillow: not for videos
+
+        return open_image_file(self.source, data, self.options)
 
     def _open(self, hardware: HWAccel | None) -> SourceContainer:
         return SourceContainer(

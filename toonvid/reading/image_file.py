@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from io import BytesIO
-from pathlib import Path
 
 import numpy as np
 from av.video.frame import VideoFrame
@@ -34,20 +33,15 @@ from toonvid.ffmpeg.color import HDR_TRANSFERS, WIDE_PRIMARIES
 from toonvid.reading.container import frame_too_large_error
 from toonvid.reading.further_images import is_camera_raw, left_out_of_image
 from toonvid.reading.icc_profile import to_srgb
+from toonvid.reading.image_format import ImageFormat, image_format
 from toonvid.reading.options import DecodeOptions
-from toonvid.reading.stall_guard import run_with_timeout
-from toonvid.video import PIPE, Pixels
+from toonvid.video import Pixels
 
 logger = logging.getLogger(__name__)
 
 TIME_BASE = Fraction(1, 100_000)
 """Seconds per unit of the frames' times: fine enough for the fractions of APNG."""
 
-_HEAD_BYTES = 12
-_VIDEOS_OF_JPEGS = {".mjpeg", ".mjpg"}  # one JPEG file after the other
-# Brands of HEIF files whose images are HEVC: photos of telephones, mostly grids of tiles.
-_HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"mif1"}
-_AVIF_BRANDS = {b"avif", b"avis"}
 _ORIENTATION = 0x0112  # EXIF tag
 _THUMBNAIL_IFD = 1
 # EXIF tags that say how the source's own pixels are stored, which is not how the target's are.
@@ -144,31 +138,25 @@ class StillOrAnimation:
         return round((delay if delay >= _LEAST_DELAY_MS else _USUAL_DELAY_MS) / 1000 / TIME_BASE)
 
 
-def open_image_file(name: str, options: DecodeOptions) -> StillOrAnimation | None:
+def open_image_file(name: str, data: bytes, options: DecodeOptions) -> StillOrAnimation | None:
     """Open an image that this module reads.
 
     Args:
-        name: A path, an address, or `-`.
-        options: Limits of size and waiting.
+        name: Name of the source in messages.
+        data: The whole file, from `toonvid.reading.image_format.read_image_file`.
+        options: Limit of size.
 
     Returns:
-        The image; None for everything that is left to FFmpeg: videos, other image formats, and
-        damaged images, of which FFmpeg may decode a part.
+        The image; None for what is left to FFmpeg: HDR images, and damaged images, of which FFmpeg
+        may decode a part.
 
     Raises:
-        SourceError: It is above the pixel limit; its disk does not answer; or it is a HEIC photo
-            that cannot be read, of which FFmpeg would give a piece.
+        SourceError: It is above the pixel limit, a camera's raw file, or a HEIC photo that cannot
+            be read, of which FFmpeg would give a piece.
     """
-    if "://" in name or name == PIPE or Path(name).suffix.lower() in _VIDEOS_OF_JPEGS:
-        return None
-    try:
-        data = run_with_timeout(lambda: _read_image(Path(name)), options.stall_seconds)
-    except TimeoutError as error:
-        raise SourceError(f"{name} cannot be read: {error}") from error
-    except (OSError, ValueError):  # left to FFmpeg, whose message names the reason
-        return None
-    if data is None or (plugin := _plugin(data)) is None:
-        return None
+    format_ = image_format(data)
+    assert format_ is not None, "read_image_file gives nothing else"
+    plugin = _PLUGINS[format_]
     try:
         image = plugin(BytesIO(data))
         if image.width * image.height > options.max_pixels:
@@ -192,7 +180,7 @@ def open_image_file(name: str, options: DecodeOptions) -> StillOrAnimation | Non
     except SourceError:
         raise
     except Exception as error:  # decoders raise anything on damaged files
-        if plugin is not _open_heic:
+        if format_ != "heic":
             logger.debug("%s is left to FFmpeg: %s", name, error)
             return None
         raise SourceError(
@@ -241,41 +229,23 @@ def _is_wide(primaries: int, transfer: int) -> bool:
     return primaries in WIDE_PRIMARIES or transfer in HDR_TRANSFERS
 
 
-def _read_image(path: Path) -> bytes | None:
-    """Read a file whole if it is an image that this module reads; None for any other."""
-    if not path.is_file():
-        return None
-    with path.open("rb") as file:
-        head = file.read(_HEAD_BYTES)
-        return None if _plugin(head) is None else head + file.read()
-
-
-def _plugin(head: bytes) -> Callable[[BytesIO], Image.Image] | None:
-    """Return what opens a file with these first bytes; None for what is left to FFmpeg.
-
-    The formats' classes are used rather than `Image.open`, which has a pixel limit of its own that
-    a library must not change for the whole process.
-    """
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return PngImagePlugin.PngImageFile
-    if head.startswith(b"\xff\xd8\xff"):
-        return JpegImagePlugin.JpegImageFile
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return WebPImagePlugin.WebPImageFile
-    if head[:4] in (b"II*\0", b"MM\0*"):
-        return TiffImagePlugin.TiffImageFile
-    if head[4:8] == b"ftyp" and head[8:12] in _AVIF_BRANDS:
-        return AvifImagePlugin.AvifImageFile
-    if head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS:
-        return _open_heic
-    return None
-
-
 def _open_heic(file: BytesIO) -> Image.Image:
     import pi_heif  # loads libheif, which nothing else needs
 
     opened: Image.Image = pi_heif.HeifImageFile(file)
     return opened
+
+
+# The formats' classes are used rather than `Image.open`, which has a pixel limit of its own that a
+# library must not change for the whole process.
+_PLUGINS: dict[ImageFormat, Callable[[BytesIO], Image.Image]] = {
+    "png": PngImagePlugin.PngImageFile,
+    "jpeg": JpegImagePlugin.JpegImageFile,
+    "webp": WebPImagePlugin.WebPImageFile,
+    "tiff": TiffImagePlugin.TiffImageFile,
+    "avif": AvifImagePlugin.AvifImageFile,
+    "heic": _open_heic,
+}
 
 
 def _rgb_or_rgba(image: Image.Image) -> Pixels:

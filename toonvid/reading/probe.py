@@ -8,22 +8,24 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import av
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
-from PIL import GifImagePlugin
 
 from toonvid.errors import SourceError
 from toonvid.ffmpeg.color import has_alpha, target_color
 from toonvid.reading.container import SourceContainer
 from toonvid.reading.container_header import HeaderFacts, read_header_facts
-from toonvid.reading.image_file import TIME_BASE, StillOrAnimation
 from toonvid.reading.options import DecodeOptions, fitted
 from toonvid.reading.rotation import Orientation
 from toonvid.reading.trim import TimeRange
 from toonvid.video import AuxiliaryStreams, PacketQueue, VideoInfo, is_cover
+
+if TYPE_CHECKING:
+    from toonvid.reading.image_file import StillOrAnimation
 
 _MOST_ASPECT = 16  # of a pixel; anamorphic lenses and DVDs stay below 2
 _ANIMATIONS = {"gif", "apng"}  # FFmpeg's names of the formats of animated images
@@ -185,6 +187,8 @@ def _is_opaque_gif(container: InputContainer, first: VideoFrame) -> bool:
 
 def _gif_loop_count(name: str) -> int:
     """Return how often a GIF is shown; 0 without end, and where that cannot be read from a file."""
+    from PIL import GifImagePlugin  # a video does not need Pillow
+
     try:
         if not Path(name).is_file():
             return 0
@@ -205,13 +209,14 @@ def describe_image(name: str, image: StillOrAnimation, options: DecodeOptions) -
     """
     first, properties = image.first, image.properties
     width, height = fitted(first.width, first.height, options)
-    rate = 1 / (first.duration * TIME_BASE) if properties.is_animated else None
+    assert first.time_base is not None, "its own reader sets it"
+    rate = 1 / (first.duration * first.time_base) if properties.is_animated else None
     return VideoInfo(
         name=name,
         container=properties.format,
         width=width,
         height=height,
-        time_base=TIME_BASE,
+        time_base=first.time_base,
         frame_rate=rate,
         frame_count=properties.frame_count,
         color=target_color(first)[0],

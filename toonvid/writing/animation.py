@@ -14,8 +14,6 @@ from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
 
-from PIL import WebPImagePlugin
-
 from toonvid.errors import TargetError
 
 _DELAY_OFFSET = 20  # of the numerator in the content of an fcTL chunk
@@ -59,6 +57,8 @@ def verify_webp(file: Path, target: str, frame_count: int) -> None:
     Raises:
         TargetError: Frames are missing.
     """
+    from PIL import WebPImagePlugin  # a video does not need Pillow
+
     try:
         with WebPImagePlugin.WebPImageFile(BytesIO(file.read_bytes())) as image:
             found = image.n_frames
