@@ -6,7 +6,8 @@ shape and type. The door is `open_backend`.
     contract        `Backend`, the interface of all backends; checks of an engine's graph
     choice          which backends `auto` tries, and in which order
     cartoon_check   what goes wrong without an error: black frames, one color, far from f32
-    openvino        CPUs and Intel GPUs; part of the base installation
+    openvino        CPUs and Intel GPUs; part of the base installation. `openvino_model` reads and
+                    compiles an engine, `openvino_graph` rewrites it, `openvino_cache` keeps it
     onnxruntime     older NVIDIA GPUs, CoreML, DirectML, CPUs; the extra `onnxruntime`
     tensorrt/       NVIDIA GPUs from RTX 20 and GTX 16 on; the extra `tensorrt`
 """

@@ -15,16 +15,8 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from toonvid.backends.contract import (
-    ControlValues,
-    Port,
-    check_cartoons,
-    check_inputs,
-    check_outputs,
-    frames_failed,
-    one_line,
-    probe_shape,
-)
+from toonvid.backends.contract import ControlValues, check_cartoons, frames_failed, one_line
+from toonvid.backends.openvino_model import OpenVINOModel
 from toonvid.choices import RequestedPrecision
 from toonvid.engine import Engine, Precision
 from toonvid.errors import BackendError, DeviceMissingError
@@ -38,12 +30,6 @@ _MAX_COMPILED_SHAPES = 2  # for each hint; the smaller batch at a video's end is
 # frames instead.
 _MAX_IN_FLIGHT = 4
 _LARGEST_IN_FLIGHT_BYTES = 2**26  # larger frames, above 22 megapixels, are run one by one
-
-_ON_SINGLE_VALUES = ("Add", "Clamp", "Convert", "Maximum", "Minimum", "Multiply", "Round")
-"""Types of operations whose result for a value depends on no other one."""
-
-_MOVING = ("Reshape", "Transpose")
-"""Types of operations that give the values they get, in another order or shape."""
 
 _Hint: TypeAlias = Literal["LATENCY", "THROUGHPUT"]
 _Inputs: TypeAlias = dict[str, NDArray[Any]]
@@ -66,16 +52,7 @@ class OpenVINOBackend:
         self._core = ov.Core()
         self.device = self._check_device(device or _DEFAULT_DEVICE)
         self.precision, self.reason = self._choose_precision(precision)
-        if engine.card.is_openvino_only and self.precision != "int8":
-            path = engine.openvino_path()
-        else:
-            path = engine.path("int8" if self.precision == "int8" else "f32")
-        try:
-            self._model = self._core.read_model(path)
-        except RuntimeError as error:
-            raise BackendError(f"OpenVINO cannot read {path}: {one_line(error, 'last')}") from error
-        self._check_contract()
-        _move_bytes(self._model)
+        self._model = OpenVINOModel(self._core, engine, self.device, self.precision)
         self._compiled: dict[_Hint, dict[tuple[int, ...], deque[ov.InferRequest]]] = {
             "LATENCY": {},
             "THROUGHPUT": {},
@@ -127,11 +104,15 @@ class OpenVINOBackend:
     def __enter__(self) -> OpenVINOBackend:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._model.keep()
         for compiled in self._compiled.values():
             compiled.clear()
 
     def _check_device(self, device: str) -> str:
+        if device == _DEFAULT_DEVICE:  # which there always is; asking for the others takes 13 ms
+            return device
         available = self._core.available_devices
         # With several GPUs, "GPU" is short for "GPU.0".
         if not any(device in (name, name.split(".")[0]) for name in available):
@@ -160,28 +141,6 @@ class OpenVINOBackend:
         if "bf16" in unfit:
             return "f32", "the style is not for bf16"
         return "f32", f"{self.device} has no bf16 arithmetic"
-
-    def _check_contract(self) -> None:
-        """Check that the graph keeps the engine contract."""
-        card = self.engine.card
-        known = {card.input, card.output, *card.controls}
-        inputs = {_name(port, known): _port(port) for port in self._model.inputs}
-        check_inputs(self.engine, inputs)
-        # An output's shape may be unknown until the input's is; an input must state its own.
-        outputs = {_name(p, known): _port(p, may_be_unknown=True) for p in self._model.outputs}
-        check_outputs(self.engine, outputs)
-        self._check_output_size()
-
-    def _check_output_size(self) -> None:
-        """Infer the shape of the output for a small frame, which compiles nothing."""
-        shape = probe_shape(self.engine)
-        try:
-            self._model.reshape({self.engine.card.input: ov.PartialShape(list(shape))})
-        except RuntimeError:  # that the library fails is said with the first frame, and its size
-            return
-        found = self._model.outputs[0].get_partial_shape()
-        if found.is_static:  # else it depends on the pixels, and is checked with every frame
-            check_cartoons(self.engine, shape, tuple(found.to_shape()))
 
     def _start(self, inputs: _Inputs, free: deque[ov.InferRequest], in_flight: _InFlight) -> None:
         """Start the next free request. It reads its inputs in place, without a copy."""
@@ -228,8 +187,7 @@ class OpenVINOBackend:
         return compiled[shape]
 
     def _compile(self, hint: _Hint, shape: tuple[int, ...]) -> deque[ov.InferRequest]:
-        """Compile for one shape, which runs faster and in less memory than a dynamic shape."""
-        self._model.reshape({self.engine.card.input: ov.PartialShape(list(shape))})
+        """Compile for one shape; give the requests that keep the device busy."""
         # An int8 engine has layers in floating point, which run in the fastest such precision.
         floats = "bf16" if self.precision in ("bf16", "int8") and self._has_bf16 else "f32"
         floats = "f16" if self.precision == "f16" else floats
@@ -239,105 +197,9 @@ class OpenVINOBackend:
             if self.device == _DEFAULT_DEVICE:
                 # Decoder and encoder use the same cores, and pinned threads could not move aside.
                 config["ENABLE_CPU_PINNING"] = "NO"
-        compiled = self._core.compile_model(self._model, self.device, config)
+        compiled = self._model.compile(config, shape)
         count = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         return deque(compiled.create_infer_request() for _ in range(count))
 
     def _failure(self, shape: tuple[int, ...], error: RuntimeError) -> BackendError:
         return frames_failed(f"OpenVINO on {self.device}", shape, one_line(error, "last"))
-
-
-def _move_bytes(model: ov.Model) -> None:
-    """Let the nodes that only move values at either end of a graph move bytes.
-
-    Those behind the conversion of the frames are put before it, and those before the operations on
-    single values that end in the conversion of the cartoons are put behind them: a byte is moved in
-    a quarter of the time of a number of four. Engines have them the other way around, because
-    TensorRT wants the conversions first and last. The result is the same, bit for bit.
-    """
-    for parameter in model.get_parameters():
-        _move_first(parameter)
-    (result,) = model.get_results()
-    _move_last(result)
-    model.validate_nodes_and_infer_types()
-
-
-def _move_first(parameter: ov.Node) -> None:
-    """Put the conversion of an input behind the nodes that move its values."""
-    conversions = [
-        each.get_node()
-        for each in parameter.output(0).get_target_inputs()
-        if each.get_node().get_type_name() == "Convert"
-    ]
-    if len(conversions) != 1:
-        return
-    conversion = conversions[0]
-    last = first = conversion.output(0)
-    while (reader := _only_reader(last)) and reader.get_type_name() in _MOVING:
-        last = reader.output(0)
-    if last == first:
-        return
-    readers = list(last.get_target_inputs())
-    for each in list(first.get_target_inputs()):
-        each.replace_source_output(parameter.output(0))
-    conversion.input(0).replace_source_output(last)
-    for each in readers:
-        each.replace_source_output(first)
-
-
-def _move_last(result: ov.Node) -> None:
-    """Put nodes that move the values of a result behind the operations on single values."""
-    last = port = result.input(0).get_source_output()
-    while port.get_node().get_type_name() in _ON_SINGLE_VALUES:
-        variable = [
-            source
-            for source in (each.get_source_output() for each in port.get_node().inputs())
-            if source.get_node().get_type_name() != "Constant"
-            or any(side > 1 for side in source.shape)
-        ]
-        if len(variable) != 1 or not _only_reader(variable[0]):
-            return
-        port = variable[0]
-    if port == last:
-        return
-    moved, source = port, port
-    while source.get_node().get_type_name() in _MOVING and _only_reader(source):
-        first = source.get_node()
-        source = first.input(0).get_source_output()
-    if source == moved:
-        return
-    names = last.get_names()
-    for each in list(moved.get_target_inputs()):
-        each.replace_source_output(source)
-    first.input(0).replace_source_output(last)
-    last.set_names(set())
-    moved.set_names(names)
-    result.input(0).replace_source_output(moved)
-
-
-def _only_reader(port: ov.Output) -> ov.Node | None:
-    """The node that reads a value, if there is just one."""
-    readers = port.get_target_inputs()
-    return next(iter(readers)).get_node() if len(readers) == 1 else None
-
-
-def _name(port: ov.Output, known: set[str]) -> str:
-    """Return the name of a tensor, which may have several, by which the card knows it."""
-    name: str = next(iter(known & port.get_names()), port.any_name)
-    return name
-
-
-def _port(port: ov.Output, may_be_unknown: bool = False) -> Port:
-    kind, shape = port.get_element_type(), port.get_partial_shape()
-    return Port(
-        is_image=kind == ov.Type.u8
-        and shape.compatible(ov.PartialShape([-1, -1, -1, 3]))
-        and (may_be_unknown or not _has_unknown_channels(shape)),
-        is_scalar=kind == ov.Type.f32 and shape == ov.PartialShape([1]),
-        found=f"{kind} {shape}",
-    )
-
-
-def _has_unknown_channels(shape: ov.PartialShape) -> bool:
-    """Whether a shape leaves the number of channels open."""
-    return bool(shape.rank.is_dynamic or shape[3].is_dynamic)

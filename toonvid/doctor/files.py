@@ -1,4 +1,4 @@
-"""Checks of files: engines against their cards, cached plans, downloaded weights.
+"""Checks of files: engines against their cards, cached plans and models, downloaded weights.
 
 In: the folders that toonvid and PyTorch use. Out: a result for the engines and for each cache.
 """
@@ -9,6 +9,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from toonvid.backends.openvino_cache import model_folder
+from toonvid.backends.private_folder import PrivateFolder
 from toonvid.backends.tensorrt.plan_cache import PlanCache, plan_folder
 from toonvid.doctor.check_result import CheckResult, Fact
 from toonvid.engine import engine_folders, read_engine, user_engines
@@ -20,7 +22,7 @@ _REINSTALL = "pip install --force-reinstall toonvid"
 
 def check_files() -> list[CheckResult]:
     """Check the engines, then the caches."""
-    return [*check_engines(), check_plans(), check_weights()]
+    return [*check_engines(), check_plans(), check_models(), check_weights()]
 
 
 def check_engines(folders: Iterable[Path] | None = None) -> list[CheckResult]:
@@ -62,6 +64,17 @@ def check_plans() -> CheckResult:
         message, _, fix = str(error).rpartition(": ")
         return CheckResult("files", "plans", "broken", message, fix)
     return _measure_folder("plans", folder, "*.plan")
+
+
+def check_models() -> CheckResult:
+    """Count the models that OpenVINO has compiled, and check that nobody else can write there."""
+    folder = model_folder()
+    if not folder.is_dir():
+        return CheckResult("files", "models", "ok", "there are none", facts={"bytes": 0})
+    if not PrivateFolder(folder).is_private:
+        message = f"others can write to {folder}, and compiled models are not kept there"
+        return CheckResult("files", "models", "broken", message, f"chmod 700 {folder}")
+    return _measure_folder("models", folder, "*.blob")
 
 
 def check_weights() -> CheckResult:

@@ -10,7 +10,7 @@ from support.tiny_engines import identity_engine
 
 from toonvid.backends import open_backend
 from toonvid.backends import openvino as openvino_backend
-from toonvid.backends.openvino import _move_bytes
+from toonvid.backends.openvino_graph import move_bytes
 
 
 def build(per_channel: bool = False, second_reader: bool = False) -> ov.Model:
@@ -40,7 +40,7 @@ def run(model: ov.Model) -> np.ndarray:
 def test_it_moves_bytes_and_changes_nothing() -> None:
     model = build()
     expected = run(model)
-    _move_bytes(model)
+    move_bytes(model)
     assert last_operation(model) == "Transpose"
     assert model.outputs[0].get_names() == {"cartoon"}
     assert np.array_equal(run(model), expected)
@@ -50,7 +50,7 @@ def test_it_moves_bytes_and_changes_nothing() -> None:
 def test_it_stays_where_moving_it_would_change_the_result(reason: str) -> None:
     model = build(**{reason: True})
     expected = run(model)
-    _move_bytes(model)
+    move_bytes(model)
     assert last_operation(model) == "Convert"
     assert np.array_equal(run(model), expected)
 
@@ -66,7 +66,7 @@ def test_frames_are_moved_before_they_are_converted() -> None:
     model = ov.Model([opset13.result(scaled)], [frame], "test")
     pixels = np.random.default_rng(1).integers(0, 256, (1, 4, 6, 3), np.uint8)
     expected = ov.compile_model(model, "CPU")([pixels])[0]
-    _move_bytes(model)
+    move_bytes(model)
     assert np.array_equal(ov.compile_model(model, "CPU")([pixels])[0], expected)
     order = [
         node.get_type_name()

@@ -50,6 +50,18 @@ def test_plans_are_counted_and_a_folder_that_others_can_write_to_is_broken(tmp_p
     assert found.state == "broken" and "chmod 700" in found.message + found.fix
 
 
+def test_compiled_models_are_counted_and_an_open_folder_is_broken(tmp_path: Path) -> None:
+    assert files.check_models().message == "there are none"
+    folder = tmp_path / "cache" / "toonvid" / "models"
+    folder.mkdir(parents=True, mode=0o700)
+    (folder / "ink-int8-0-0.blob").write_bytes(bytes(600_000))
+    found = files.check_models()
+    assert (found.state, found.message) == ("ok", f"1, with 0.6 MB in {folder}")
+    folder.chmod(0o777)
+    found = files.check_models()
+    assert (found.state, found.fix) == ("broken", f"chmod 700 {folder}")
+
+
 def test_downloaded_weights_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     assert files.check_weights().facts["bytes"] == 0

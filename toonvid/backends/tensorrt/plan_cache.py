@@ -11,28 +11,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
-import os
-import stat
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from platformdirs import user_cache_path
 
+from toonvid.backends.private_folder import PrivateFolder
 from toonvid.errors import BackendError
-from toonvid.files import write_atomically
-
-logger = logging.getLogger(__name__)
 
 PlanPrecision: TypeAlias = Literal["f16", "f32"]
 
 _FORMAT = "toonvid plan 1"
-_OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
-_BINARY = getattr(os, "O_BINARY", 0)  # without it, Windows would translate line ends
-_NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
-_NOT_BLOCKING = getattr(os, "O_NONBLOCK", 0)
 _PASSED = b"passed"
 _DIGEST_DIGITS = 16  # of the key's digest in a file's name; the whole key is in the file
 
@@ -89,14 +79,8 @@ class PlanCache:
             BackendError: Other users can write to the folder, or own it.
         """
         self.folder = folder or plan_folder()
-        try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            # Without a cache every start takes as long as a build, but it works.
-            logger.warning("cannot keep plans in %s: %s", self.folder, error.strerror)
-            return
-        status = self.folder.stat()
-        if not _is_private(status):
+        self._files = PrivateFolder(self.folder)
+        if not self._files.is_private:
             raise BackendError(
                 f"others can write to {self.folder}, and plans are native code: chmod 700 it,"
                 " or delete it"
@@ -121,7 +105,7 @@ class PlanCache:
         except OSError:
             return None
         for path in paths:
-            content = self._read(path)
+            content = self._files.read(path)
             header, _, plan = (content or b"").partition(b"\n")
             if content is not None and _is_plan(header, plan, key):
                 return plan, path
@@ -134,7 +118,7 @@ class PlanCache:
             "key": asdict(key),
             "sha256": hashlib.sha256(plan).hexdigest(),
         }
-        return self._write(key.file_name, json.dumps(header).encode() + b"\n" + plan)
+        return self._files.write(key.file_name, json.dumps(header).encode() + b"\n" + plan)
 
     def find_kernels(self, key: PlanKey, gpu: str) -> bytes | None:
         """Find the kernels that TensorRT-RTX compiled for a plan on this GPU.
@@ -146,50 +130,22 @@ class PlanCache:
         Returns:
             The kernels, which TensorRT-RTX checks again; None if there are none.
         """
-        content = self._read(self.folder / _kernels_name(key, gpu))
+        content = self._files.read(self.folder / _kernels_name(key, gpu))
         digest, kernels = (content or b"")[:64], (content or b"")[64:]
         return kernels if hashlib.sha256(kernels).hexdigest().encode() == digest else None
 
     def store_kernels(self, key: PlanKey, gpu: str, kernels: bytes) -> Path | None:
         """Write the kernels that TensorRT-RTX compiled for a plan on this GPU."""
         digest = hashlib.sha256(kernels).hexdigest().encode()
-        return self._write(_kernels_name(key, gpu), digest + kernels)
+        return self._files.write(_kernels_name(key, gpu), digest + kernels)
 
     def has_passed(self, key: PlanKey, gpu: str) -> bool:
         """Whether a plan has drawn a frame rightly on a GPU with its driver."""
-        return self._read(self.folder / _passed_name(key, gpu)) == _PASSED
+        return self._files.read(self.folder / _passed_name(key, gpu)) == _PASSED
 
     def store_passed(self, key: PlanKey, gpu: str) -> None:
         """Note that a plan has drawn a frame rightly on a GPU with its driver."""
-        self._write(_passed_name(key, gpu), _PASSED)
-
-    def _read(self, path: Path) -> bytes | None:
-        """Return the content of a file that only this user can write; None for any other file."""
-        try:
-            # O_NOFOLLOW: a symbolic link may lead to a file of somebody else. The permissions are
-            # read from the open file, so that it cannot be exchanged in between. O_NONBLOCK: a pipe
-            # would wait for its other end.
-            file = os.open(path, os.O_RDONLY | _NO_LINKS | _NOT_BLOCKING | _BINARY)
-        except OSError:
-            return None
-        status = os.fstat(file)
-        if not stat.S_ISREG(status.st_mode) or not _is_private(status):
-            os.close(file)
-            is_file = stat.S_ISREG(status.st_mode)
-            reason = "others can write to it" if is_file else "it is not a file"
-            logger.warning("%s is skipped: %s", path, reason)
-            return None
-        with os.fdopen(file, "rb") as opened:
-            return opened.read()
-
-    def _write(self, name: str, content: bytes) -> Path | None:
-        path = self.folder / name
-        try:
-            write_atomically(path, content, mode=0o600)  # else `_read` would skip it
-        except OSError as error:
-            logger.warning("cannot keep %s: %s", path, error.strerror)
-            return None
-        return path
+        self._files.write(_passed_name(key, gpu), _PASSED)
 
 
 def plan_folder() -> Path:
@@ -213,13 +169,6 @@ def _is_plan(header: bytes, plan: bytes, key: PlanKey) -> bool:
         and key.equals_except_size(found.get("key"))
         and found.get("sha256") == hashlib.sha256(plan).hexdigest()
     )
-
-
-def _is_private(status: os.stat_result) -> bool:
-    """Whether this user owns a file, and nobody else can write to it."""
-    if sys.platform == "win32":  # other users have no access to a profile folder
-        return True
-    return status.st_uid == os.geteuid() and not status.st_mode & _OTHERS_MAY_WRITE
 
 
 def _kernels_name(key: PlanKey, gpu: str) -> str:
