@@ -6,7 +6,9 @@ it is `trainer.exporting.export`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import signal
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
@@ -18,9 +20,10 @@ from toonvid.commands.bench_tables import QUIET_LOAD
 from toonvid.commands.build import build_where_possible
 from toonvid.commands.help import OUTPUT_PANEL
 from toonvid.commands.interrupt import record_signals
-from toonvid.commands.messages import count, format_duration, say, table_console
+from toonvid.commands.messages import count, format_duration, say
 from toonvid.commands.options import complete_style, listed
 from toonvid.commands.progress import memory_and_losses, training_bar
+from toonvid.commands.torchrun import run_processes, signal_teller, speaking_console
 from toonvid.commands.trainer_package import require_trainer, trainer_log
 from toonvid.engine import user_engines
 from toonvid.errors import TrainingError
@@ -270,7 +273,7 @@ def train(
     from trainer.config import change_config
     from trainer.device import Machine, parse_memory
     from trainer.exporting.export import EngineText, export
-    from trainer.prepare.training_videos import dataset_folder, is_prepared
+    from trainer.prepare.training_videos import is_prepared
     from trainer.presets import find_preset
     from trainer.training.dry_run import dry_run as try_phases
     from trainer.training.run_folder import Run, Sources
@@ -290,42 +293,49 @@ def train(
     }
     changes = [f"{name}={value}" for name, value in options.items() if value is not None]
     changes += settings or []
-    start = find_preset(preset, with_cartoons=cartoons is not None)
-    config = change_config(start, changes)
-    if teacher is not None and config.content_target != "teacher":
-        raise TrainingError(f"the preset {preset} has no teacher; --preset distilled has one")
-    if (photos is None) != (config.content_target == "art"):
-        raise typer.BadParameter(
-            "--preset paint draws its line art from --cartoons, and takes no --photos"
-            if photos
-            else f"--preset {preset} needs --photos"
-        )
-    text = EngineText(style or output.resolve().name)
-    machine = Machine(device, parse_memory(memory_limit) if memory_limit else None, workers)
-    console = table_console()
-    with trainer_log(console):
-        photos = dataset_folder(photos, output / "photos", config.crop) if photos else None
-        cartoons = dataset_folder(cartoons, output / "cartoons", config.crop) if cartoons else None
-    if cartoons and is_prepared(cartoons):  # prepared images hold several scales already
-        config = change_config(start, ["cartoon_scales=1", *changes])
-    if photos is None:  # line art is drawn from the art
-        photos, cartoons = cartoons, None
-    assert photos
-    sources = Sources(photos, cartoons, content_weights, start_from, teacher, holdout, cache)
-    if dry_run:
-        load = system_load()  # before the trial, when all of it is due to other programs
+    with run_processes(device) as processes, speaking_console(processes) as console:
+        if processes.share.count > 1 and (dry_run or sweep is not None):
+            raise TrainingError("--dry-run and --sweep are for one process: start without torchrun")
+        start = find_preset(preset, with_cartoons=cartoons is not None)
+        config = change_config(start, changes)
+        if teacher is not None and config.content_target != "teacher":
+            raise TrainingError(f"the preset {preset} has no teacher; --preset distilled has one")
+        if (photos is None) != (config.content_target == "art"):
+            raise typer.BadParameter(
+                "--preset paint draws its line art from --cartoons, and takes no --photos"
+                if photos
+                else f"--preset {preset} needs --photos"
+            )
+        processes.check_batch(config.batch_size)
+        text = EngineText(style or output.resolve().name)
+        machine = Machine(device, parse_memory(memory_limit) if memory_limit else None, workers)
         with trainer_log(console):
-            _print_trials(console, try_phases(config, sources, machine), load)
-        return
-    if sweep is not None:
-        _sweep(console, parse_sweep(sweep, config, sweep_steps), preset, sources, output, machine)
-        return
-    run = Run(output)
-    run.claim(preset, config, sources)
-    finished_before = run.is_finished()
-    with record_signals(_teller(console)) as received, training_bar(console, config.steps) as show:
-        progress = train_generator(run, config, sources, show, lambda: bool(received), machine)
-    _print_skipped(console, progress)
+            prepare = partial(_prepare_folders, photos, cartoons, output, config.crop)
+            photos, cartoons = processes.from_first(prepare)
+        if cartoons and is_prepared(cartoons):  # prepared images hold several scales already
+            config = change_config(start, ["cartoon_scales=1", *changes])
+        if photos is None:  # line art is drawn from the art
+            photos, cartoons = cartoons, None
+        assert photos
+        sources = Sources(photos, cartoons, content_weights, start_from, teacher, holdout, cache)
+        if dry_run:
+            load = system_load()  # before the trial, when all of it is due to other programs
+            with trainer_log(console):
+                _print_trials(console, try_phases(config, sources, machine), load)
+            return
+        if sweep is not None:
+            runs = parse_sweep(sweep, config, sweep_steps)
+            _sweep(console, runs, preset, sources, output, machine)
+            return
+        run = Run(output)
+        processes.from_first(partial(run.claim, preset, config, sources))
+        finished_before = run.is_finished()
+        on_signal = signal_teller(console, processes)
+        with record_signals(on_signal) as received, training_bar(console, config.steps) as show:
+            progress = train_generator(
+                run, config, sources, show, lambda: bool(received), machine, processes
+            )
+        _print_skipped(console, progress)
     if finished_before:
         option = run.record().lengthening_option()
         longer = f"A larger {option} makes it longer; " if option else ""
@@ -335,13 +345,27 @@ def train(
         )
     if progress.step < progress.steps:
         say(console, f"Stopped after step {progress.step}; the same command resumes from there.")
-        raise typer.Exit(128 + received[0])
+        raise typer.Exit(128 + (received or [signal.SIGTERM])[0])  # or another process got it
+    if not processes.is_first:
+        return
     engine = export(run, text, engines or user_engines())
     say(console, f"Wrote {engine.folder / engine.card.file_name('f32')}")
     # Not where TensorRT alone is installed: it may have come with the packages for tests. Plans for
     # another machine are built by `toonvid export` and `toonvid build`.
     if find_nvidia().gpus:
         build_where_possible(engine, console)
+
+
+def _prepare_folders(
+    photos: Path | None, cartoons: Path | None, output: Path, crop: int
+) -> tuple[Path | None, Path | None]:
+    """Return the folders of photos and cartoons; videos are cut into images in the run's folder."""
+    from trainer.prepare.training_videos import dataset_folder
+
+    return (
+        dataset_folder(photos, output / "photos", crop) if photos else None,
+        dataset_folder(cartoons, output / "cartoons", crop) if cartoons else None,
+    )
 
 
 def _sweep(
@@ -357,7 +381,8 @@ def _sweep(
 
     if sources.heldout is None:
         raise TrainingError("the sheet of a sweep shows held-out photos: give --holdout DIR")
-    with record_signals(_teller(console)) as received, trainer_log(console):
+    on_signal = partial(say, console)
+    with record_signals(on_signal) as received, trainer_log(console):
         for run, progress in run_sweep(
             runs, preset, sources, target, machine, lambda: bool(received)
         ):
@@ -385,11 +410,6 @@ def _print_trials(console: Console, trials: Iterator[StepMeasurement], load: flo
             console,
             f"This machine was busy before (load {load:.1f}): alone, the run takes less time.",
         )
-
-
-def _teller(console: Console) -> Callable[[str], None]:
-    """Make a function that prints a line on the console."""
-    return lambda line: say(console, line)
 
 
 def _print_skipped(console: Console, progress: TrainingProgress) -> None:

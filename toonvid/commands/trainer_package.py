@@ -47,15 +47,16 @@ def require_own_trainer() -> None:
 
 
 @contextmanager
-def trainer_log(console: Console, level: int = logging.INFO) -> Iterator[None]:
+def trainer_log(console: Console, level: int = logging.INFO, of: str = "trainer") -> Iterator[None]:
     """Print the log messages of the `trainer` package while the block runs.
 
     Args:
         console: Where the messages are printed.
         level: The lowest level that is printed.
+        of: The package whose messages are printed: all of it, or a part such as `trainer.data`.
     """
     handler = RichHandler(console=console, show_time=False, show_path=False)
-    logger = logging.getLogger("trainer")
+    logger = logging.getLogger(of)
     level_before = logger.level
     logger.addHandler(handler)
     logger.setLevel(level)

@@ -7,7 +7,7 @@ the seed only, so that a resumed run sees the batches of an undisturbed one.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -23,6 +23,7 @@ from trainer.data.cartoons import CartoonCrops
 from trainer.data.images import to_tensor
 from trainer.data.line_art import LineArtCrops
 from trainer.data.photos import PhotoCrops
+from trainer.data.share import WHOLE, Share
 
 ColorMatching = Callable[[Tensor, Tensor], Callable[[Tensor], Tensor]]
 """From drawings and cartoons, (N, 3, H, W) each, to the map of the drawings' colors."""
@@ -84,16 +85,18 @@ class Dataset:
         adversarial: int,
         match_colors: ColorMatching | None = None,
         first_matched: int | None = None,
+        share: Share = WHOLE,
     ) -> None:
         """Set up the batches; nothing is read yet.
 
         Args:
             photos: Crops for every batch.
             cartoons: Crops for the batches of the adversarial phase; None without one.
-            batch_size: Number of crops of each kind in a batch.
+            batch_size: Number of crops of each kind in a whole batch.
             adversarial: Number of the first batch with cartoons.
             match_colors: How drawings get the colors of the cartoons; None for their own.
             first_matched: Number of the first batch with these colors; None for `adversarial`.
+            share: The crops of each batch that are prepared; default all.
         """
         self._photos = photos
         self._cartoons = cartoons
@@ -101,6 +104,7 @@ class Dataset:
         self._adversarial = adversarial
         self._match_colors = match_colors
         self._first_matched = adversarial if first_matched is None else first_matched
+        self._share = share
 
     @property
     def skipped(self) -> dict[Path, str]:
@@ -142,17 +146,29 @@ class Dataset:
             finally:
                 pool.shutdown(cancel_futures=True)
 
+    def draw_color_crops(self) -> None:
+        """Put this share's part of the crops that color statistics need into the cache.
+
+        All processes of a run measure the same statistics; so none draws all the crops for them.
+        """
+        if self._match_colors and self._cartoons:
+            for index in self._share.indices(0, COLOR_CROPS):
+                self._photos.crop(index)
+
     def batch(self, number: int) -> Batch:
-        """Return batch number `number`, from 0; the same images and seed give the same batch."""
-        photos = _stack(self._photos.crop, number * self._batch_size, self._batch_size)
+        """Return batch number `number`, from 0; the same images and seed give the same batch.
+
+        Of a run of several processes, it is this one's share of the batch.
+        """
+        photos = _stack(self._photos.crop, self._indices(number))
         drawings = photos[1] if len(photos) > 1 else None
         ink = (photos[2][:, :1] + 1) / 2 if len(photos) > 2 else None
         if drawings is not None and number >= self._first_matched and self._color_transfer:
             drawings = self._color_transfer(drawings)
         if number < self._adversarial or not self._cartoons:
             return Batch(photos[0], drawings, ink=ink)
-        first = (number - self._adversarial) * self._batch_size
-        cartoons, smoothed = _stack(self._cartoons.crop, first, self._batch_size)
+        indices = self._indices(number - self._adversarial)
+        cartoons, smoothed = _stack(self._cartoons.crop, indices)
         return Batch(photos[0], drawings, cartoons, smoothed, ink)
 
     @cached_property
@@ -160,9 +176,13 @@ class Dataset:
         """Map of the drawings' colors to the cartoons'; None where drawings keep their colors."""
         if not self._match_colors or not self._cartoons:
             return None
-        drawings = _stack(self._photos.crop, 0, COLOR_CROPS)[1]
-        cartoons = _stack(self._cartoons.crop, 0, COLOR_CROPS)[0]
+        drawings = _stack(self._photos.crop, range(COLOR_CROPS))[1]
+        cartoons = _stack(self._cartoons.crop, range(COLOR_CROPS))[0]
         return self._match_colors(drawings, cartoons)
+
+    def _indices(self, number: int) -> range:
+        """Numbers of the crops that belong to a batch and to the share."""
+        return self._share.indices(number * self._batch_size, self._batch_size)
 
 
 def cut_middle(images: Tensor, side: int) -> Tensor:
@@ -172,7 +192,7 @@ def cut_middle(images: Tensor, side: int) -> Tensor:
     return images[..., inner, inner]
 
 
-def _stack(crop: Callable[[int], list[Pixels]], first: int, count: int) -> list[Tensor]:
-    """Stack crops from number `first` on: one tensor (N, 3, H, W) for each image of a crop."""
-    crops = [crop(index) for index in range(first, first + count)]
+def _stack(crop: Callable[[int], list[Pixels]], indices: Iterable[int]) -> list[Tensor]:
+    """Stack crops by their numbers: one tensor (N, 3, H, W) for each image of a crop."""
+    crops = [crop(index) for index in indices]
     return [to_tensor(np.stack(images)) for images in zip(*crops, strict=True)]

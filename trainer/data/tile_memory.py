@@ -6,6 +6,7 @@ changes nothing but the speed.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -15,7 +16,7 @@ import psutil
 from toonvid.video import Pixels
 
 MEMORY_SHARE = 0.25
-"""Largest share of the memory that was free at the start."""
+"""Largest share of the memory that was free at the start, for all processes of a run together."""
 MEMORY_LIMIT = 6 * 10**9
 """Largest number of bytes, on a machine with much memory."""
 
@@ -27,10 +28,12 @@ class TileMemory:
         """Start empty.
 
         Args:
-            limit: Number of bytes; None for a share of the free memory.
+            limit: Number of bytes; None for a share of the free memory. Processes that `torchrun`
+                started on this machine divide it among them.
         """
         free = int(MEMORY_SHARE * psutil.virtual_memory().available)
-        self._limit = min(MEMORY_LIMIT, free) if limit is None else limit
+        processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        self._limit = min(MEMORY_LIMIT, free) // processes if limit is None else limit
         self._size = 0
         self._images: OrderedDict[Hashable, list[Pixels]] = OrderedDict()
         self._lock = threading.Lock()

@@ -51,7 +51,8 @@ def cycle_generator_gradients(
         micro_batch: Maximum number of images of each kind processed at a time.
 
     Returns:
-        The losses of the whole batch, and what the generators made of it.
+        The losses of these images, as parts of those of the whole batch, and what the generators
+        made of them.
     """
     pair, discriminators = state.generator.network, state.discriminator
     photos, cartoons = inputs.batch.photos, inputs.batch.cartoons
@@ -74,7 +75,7 @@ def cycle_generator_gradients(
                     phase=inputs.phase,
                     objective=state.config.objective,
                 )
-            fraction = len(photos[part]) / len(photos)
+            fraction = len(photos[part]) / inputs.whole_size
             losses = {name: fraction * loss for name, loss in losses.items()}
             state.generator.add_gradients(torch.stack(list(losses.values())).sum())
             sums.update({name: loss.detach() for name, loss in losses.items()})
@@ -94,8 +95,9 @@ def cycle_discriminator_gradients(
         micro_batch: Maximum number of images of each kind processed at a time.
 
     Returns:
-        The losses of the whole batch, `discriminator` and `discriminator_photos`. Each is halved,
-        as by Zhu et al., so that the discriminators learn slower than the generators.
+        The losses of these images, as parts of those of the whole batch: `discriminator` and
+        `discriminator_photos`. Each is halved, as by Zhu et al., so that the discriminators learn
+        slower than the generators.
     """
     discriminators, batch = state.discriminator, inputs.batch
     made_cartoons, made_photos = inputs.generated, inputs.generated_photos
@@ -121,7 +123,7 @@ def cycle_discriminator_gradients(
                 None,
                 objective,
             )
-        half = len(made_photos[part]) / len(made_photos) / 2
+        half = len(made_photos[part]) / inputs.whole_size / 2
         discriminators.add_gradients(half * (of_cartoons + of_photos))
         sums["discriminator"] += half * of_cartoons.detach()
         sums["discriminator_photos"] += half * of_photos.detach()

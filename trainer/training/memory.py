@@ -2,7 +2,8 @@
 
 In: a function that computes gradients of a micro-batch. Out: the same gradients, with less memory
 if need be: on out-of-memory, gradient checkpointing is enabled, then the micro-batch is halved
-until the step fits. Neither changes what is learned.
+until the step fits. Neither changes what is learned. All processes of a run follow the same plan:
+where the memory of one of them runs out, all do the step again.
 
 Left out: limits on memory, which `trainer.device` sets.
 """
@@ -25,6 +26,7 @@ from toonvid.errors import TrainingError
 from trainer.config import MIN_CROP, TrainConfig
 from trainer.device import MB
 from trainer.networks.checkpointing import set_gradient_checkpointing
+from trainer.training.processes import ALONE, Processes
 from trainer.training.step_inputs import StepInputs
 
 log = logging.getLogger(__name__)
@@ -47,7 +49,7 @@ class MemoryPlan:
     """How a batch is processed."""
 
     micro_batch: int
-    """Number of images processed at a time, from 1."""
+    """Largest number of images that a process has in work at a time, from 1."""
     gradient_checkpointing: bool = False
     """Whether activations are recomputed in the backward pass."""
 
@@ -63,14 +65,18 @@ class MemoryPlan:
 class MemoryManager:
     """Computes gradients by a plan, and moves on to a smaller plan when memory runs out."""
 
-    def __init__(self, plan: MemoryPlan, networks: Iterable[nn.Module]) -> None:
+    def __init__(
+        self, plan: MemoryPlan, networks: Iterable[nn.Module], processes: Processes = ALONE
+    ) -> None:
         """Start with a plan.
 
         Args:
             plan: First plan.
             networks: Networks whose gradient checkpointing the plan switches.
+            processes: Processes of the run, which follow the plan together.
         """
         self._networks = tuple(networks)
+        self._processes = processes
         self.apply(plan)
 
     def apply(self, plan: MemoryPlan) -> None:
@@ -101,11 +107,15 @@ class MemoryManager:
         Raises:
             TrainingError: The memory does not suffice for one image at a time.
         """
+        # A plan that another number of processes began with may have more images than are here.
+        images = len(inputs.batch.photos)
         while True:
             result = _try(lambda: compute(inputs, self.plan.micro_batch))
-            if result is not None:
+            if not self._processes.any(result is None):
+                assert result is not None
                 return result
-            plan = self.plan.smaller()
+            del result  # of a process whose memory sufficed
+            plan = replace(self.plan, micro_batch=min(self.plan.micro_batch, images)).smaller()
             if plan is None:
                 raise TrainingError(self._advise(compute, inputs))
             log.warning("out of memory: going on with %s", describe_plan(plan))
@@ -116,7 +126,8 @@ class MemoryManager:
         crop = inputs.batch.photos.shape[-1]
         for side in range(crop - CROP_STEP, MIN_CROP - 1, -CROP_STEP):
             cropped = inputs.center_crop(side)
-            if _try(lambda cropped=cropped: compute(cropped, 1)) is not None:
+            result = _try(lambda cropped=cropped: compute(cropped, 1))
+            if not self._processes.any(result is None):
                 return f"out of memory with one image at a time: --crop {side} fits, in a new run"
         return "out of memory with one image at a time, whatever its size: give it more memory"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
@@ -24,14 +25,21 @@ PATIENCE = 5
 class CollapseMonitor:
     """Checks generated images now and then; warns of each way of collapsing once."""
 
-    def __init__(self, may_equal_photos: bool, keeping_loss: str = "content") -> None:
+    def __init__(
+        self,
+        may_equal_photos: bool,
+        keeping_loss: str = "content",
+        average: Callable[[Sequence[float]], list[float]] = list,
+    ) -> None:
         """Start without findings.
 
         Args:
             may_equal_photos: Whether cartoons that equal their photos are the aim, as in the
                 initialization phase of the paper.
             keeping_loss: Name of the loss that keeps what the photo shows, for the remedies.
+            average: Averages figures over the processes of a run; default: there is one.
         """
+        self._average = average
         self._keeping_loss = keeping_loss
         self._may_equal_photos = may_equal_photos
         self._findings: deque[tuple[float, float]] = deque(maxlen=PATIENCE)
@@ -46,6 +54,7 @@ class CollapseMonitor:
         """
         difference = (generated - photos).abs().mean().item() * 127.5
         deviation = generated.float().std(dim=(1, 2, 3)).mean().item() * 127.5
+        difference, deviation = self._average([difference, deviation])
         self._findings.append((difference, deviation))
         figures = {"levels_from_photo": difference, "levels_deviation": deviation}
         new = [warning for warning in self._warnings() if warning not in self._warned]

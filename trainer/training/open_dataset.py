@@ -27,6 +27,7 @@ from trainer.data.photos import (
     DrawingMethod,
     PhotoCrops,
 )
+from trainer.data.share import WHOLE, Share
 from trainer.networks.build import make_look
 from trainer.networks.cel import grade, ungrade
 from trainer.training.distill import open_teacher
@@ -39,7 +40,12 @@ FEW_CARTOONS = 100
 
 
 def open_dataset(
-    config: TrainConfig, sources: Sources, cache: Path, run: Path, device: torch.device
+    config: TrainConfig,
+    sources: Sources,
+    cache: Path,
+    run: Path,
+    device: torch.device,
+    share: Share = WHOLE,
 ) -> Dataset:
     """Open the images of a run.
 
@@ -49,6 +55,7 @@ def open_dataset(
         cache: Folder for cached drawings.
         run: Folder of the run, whose own contact sheets are not trained on.
         device: Device on which a teacher draws.
+        share: Share of each batch that is prepared.
 
     Raises:
         TrainingError: There are no photos, no teacher although the config needs one, or no cartoons
@@ -59,7 +66,9 @@ def open_dataset(
             sources.photos, config.frame_heights, config.crop, config.seed, (run, cache)
         )
         _warn_of_few(len(art.images.paths))
-        return Dataset(art, None, config.batch_size, adversarial=config.initialization.steps)
+        return Dataset(
+            art, None, config.batch_size, adversarial=config.initialization.steps, share=share
+        )
     drawing = choose_drawing(config, sources, device)
     photos = PhotoCrops(
         folder=sources.photos,
@@ -90,6 +99,7 @@ def open_dataset(
         match_colors=choose_color_matching(config),
         # `cel` has all losses against the layers from the start, and the palette belongs to them.
         first_matched=0 if config.content_target == "layers" else None,
+        share=share,
     )
 
 

@@ -14,19 +14,24 @@ from torch import Tensor, nn
 
 from trainer.config import PhaseConfig
 from trainer.training.precision import Precision
+from trainer.training.processes import ALONE, Processes
 
 
 class OptimizedNetwork:
     """A network with its optimizer and its gradient scaler."""
 
-    def __init__(self, network: nn.Module, precision: Precision) -> None:
+    def __init__(
+        self, network: nn.Module, precision: Precision, processes: Processes = ALONE
+    ) -> None:
         """Wrap a network; `begin_phase` creates the optimizer.
 
         Args:
             network: Generator or discriminator, on its device.
             precision: Precision of the run.
+            processes: Processes of the run, whose gradients an update sums.
         """
         self.network = network
+        self._processes = processes
         # One scaler for each network: with a common one, an overflow in the discriminator's
         # gradients would also skip the generator's step.
         self._scaler = precision.make_scaler()
@@ -48,8 +53,16 @@ class OptimizedNetwork:
         self._scaler.scale(loss).backward()
 
     def step(self, learning_rate: float) -> None:
-        """Update the weights with the gradients; at float16, skip the update if they overflowed."""
+        """Update the weights with the gradients; at float16, skip the update if they overflowed.
+
+        The gradients are summed over all processes first, and with them what overflowed: so all
+        processes have the same norm to clip, and skip the same updates.
+        """
         assert self._optimizer, "begin_phase comes first"
+        self._processes.sum_gradients(self.network)
+        if self._scaler.is_enabled():
+            # Creates the scale in a process whose images are in no loss; otherwise nothing.
+            self._scaler.scale(torch.zeros((), device=next(self.network.parameters()).device))
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate
         if self._gradient_clip:
@@ -57,6 +70,7 @@ class OptimizedNetwork:
             nn.utils.clip_grad_norm_(self.network.parameters(), self._gradient_clip)
         self._scaler.step(self._optimizer)
         self._scaler.update()
+        self._processes.average_statistics(self.network)
 
     @contextmanager
     def frozen(self) -> Iterator[None]:

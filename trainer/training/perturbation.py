@@ -50,13 +50,13 @@ class Perturbation:
             *(getattr(self, field.name).to(device, non_blocking=True) for field in fields(self))
         )
 
-    def part(self, first: int, last: int) -> Perturbation:
-        """Return the perturbation of the images from index `first` to `last`, exclusive."""
+    def part(self, images: slice) -> Perturbation:
+        """Return the perturbation of some of the images."""
         return Perturbation(
-            positions=self.positions[first:last],
-            gain=self.gain[first:last],
-            offset=self.offset[first:last],
-            noise=self.noise[first:last],
+            positions=self.positions[images],
+            gain=self.gain[images],
+            offset=self.offset[images],
+            noise=self.noise[images],
         )
 
     @classmethod

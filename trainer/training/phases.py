@@ -50,7 +50,8 @@ def generator_gradients(
         micro_batch: Maximum number of images processed at a time.
 
     Returns:
-        The losses of the whole batch, and G(p) for the discriminator, (N, 3, H, W), detached.
+        The losses of these images, as parts of those of the whole batch, and G(p) for the
+        discriminator, (N, 3, H, W), detached.
     """
     state.generator.clear_gradients()
     sums: Counter[str] = Counter()
@@ -94,7 +95,7 @@ def discriminator_gradients(state: TrainingState, inputs: StepInputs, micro_batc
         micro_batch: Maximum number of images processed at a time.
 
     Returns:
-        The loss of the whole batch, under the name `discriminator`.
+        The loss of these images, as part of that of the whole batch, by the name `discriminator`.
     """
     discriminator, batch, generated = state.discriminator, inputs.batch, inputs.generated
     assert discriminator and generated is not None
@@ -115,7 +116,7 @@ def discriminator_gradients(state: TrainingState, inputs: StepInputs, micro_batc
                 state.config.objective,
                 inputs.phase.smoothed_weight,
             )
-        loss = loss * (len(generated[part]) / len(generated))
+        loss = loss * (len(generated[part]) / inputs.whole_size)
         discriminator.add_gradients(loss)
         total += loss.detach()
     return {"discriminator": total}

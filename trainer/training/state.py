@@ -32,6 +32,7 @@ from trainer.training.image_pool import ImagePool
 from trainer.training.memory import MemoryManager, describe_plan, initial_plan
 from trainer.training.optimized_network import OptimizedNetwork
 from trainer.training.precision import Precision, choose_precision
+from trainer.training.processes import ALONE, Processes
 from trainer.training.state_file import SavedState, find_state, load_newest_state, load_state
 
 log = logging.getLogger(__name__)
@@ -66,6 +67,8 @@ class TrainingState:
     """Number of steps done."""
     rollbacks: int = 0
     """Number of rollbacks after a divergence so far; each halves the learning rate."""
+    processes: Processes = ALONE
+    """Processes of the run. All of them have the same state."""
 
     @property
     def exported(self) -> nn.Module:
@@ -135,6 +138,11 @@ class TrainingState:
         if self.memory.plan.micro_batch < self.config.batch_size:
             log.info("memory: %s", describe_plan(self.memory.plan))
 
+    def copy_from_first(self) -> None:
+        """Take over weights and buffers from the first process of the run."""
+        for network in (*(n.network for n in self._optimized_networks()), self.ema):
+            self.processes.copy_from_first(network)
+
     def warm_start(self, place: Path) -> None:
         """Take over the generator of another run, from its EMA.
 
@@ -158,7 +166,10 @@ class TrainingState:
 
 
 def create_state(
-    config: TrainConfig, content_weights: Path | None, device: torch.device
+    config: TrainConfig,
+    content_weights: Path | None,
+    device: torch.device,
+    processes: Processes = ALONE,
 ) -> TrainingState:
     """Create the state before the first step: random weights, which the seed determines.
 
@@ -166,6 +177,7 @@ def create_state(
         config: Config of the run.
         content_weights: File of the content network's weights; None downloads them if needed.
         device: Device of all networks.
+        processes: Processes of the run.
 
     Raises:
         TrainingError: The content network's weights are missing, or belong to another network.
@@ -185,13 +197,16 @@ def create_state(
     return TrainingState(
         config=config,
         precision=precision,
-        generator=OptimizedNetwork(generator, precision),
-        discriminator=OptimizedNetwork(discriminator, precision) if discriminator else None,
+        generator=OptimizedNetwork(generator, precision, processes),
+        discriminator=(
+            OptimizedNetwork(discriminator, precision, processes) if discriminator else None
+        ),
         ema=ema.eval(),
         features=features,
-        memory=MemoryManager(initial_plan(config), networks),
+        memory=MemoryManager(initial_plan(config), networks, processes),
         cartoon_pool=ImagePool(config.image_pool, seed=(config.seed, 2), device=device),
         photo_pool=ImagePool(config.image_pool, seed=(config.seed, 3), device=device),
+        processes=processes,
     )
 
 

@@ -3,9 +3,9 @@
 In: a batch of images and the index of the step. Out: `StepInputs`, with everything that the step
 samples at random, and its parts for micro-batches.
 
-A step processes its batch in micro-batches and accumulates their gradients, so that what it learns
-does not depend on the memory of the machine (except for BatchNorm and the style loss, whose
-statistics are those of a micro-batch).
+A step processes its batch, or this process's share of it, in micro-batches and accumulates their
+gradients, so that what it learns does not depend on the memory of the machine (except for BatchNorm
+and the style loss, whose statistics are those of a micro-batch).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from trainer.config import PhaseConfig, TrainConfig
 from trainer.data.dataset import Batch, cut_middle
+from trainer.data.share import WHOLE, Share
 from trainer.training.losses import GENERATOR_STRIDE
 from trainer.training.perturbation import Perturbation
 
@@ -32,9 +33,10 @@ class StepInputs:
     pixel_losses_only: bool
     """Whether the step is one of the phase's `pixel_only_steps`."""
     batch: Batch
-    """Photos, drawings, cartoons and smoothed cartoons, on the device."""
+    """Photos, drawings, cartoons and smoothed cartoons of the share, on the device."""
     perturbation: Perturbation | None
-    """Perturbation of the leading images, for the stability loss; None without that loss."""
+    """Perturbation of those of the leading images that are in the share, for the stability loss;
+    None without that loss."""
     shift: tuple[int, int]
     """Shift of the equivariance loss, up and left in pixels, each in [0, 3]."""
     noise: Tensor | None = None
@@ -43,6 +45,13 @@ class StepInputs:
     """G(p), (N, 3, H, W), for the discriminator's step; None in the generator's."""
     generated_photos: Tensor | None = None
     """F(c) of CycleGAN, (N, 3, H, W), for the discriminators' step; None elsewhere."""
+    share: Share = WHOLE
+    """Share of the whole batch that these N images are; default all of it."""
+
+    @property
+    def whole_size(self) -> int:
+        """Number of images of the whole batch, of which all losses are means."""
+        return len(self.batch.photos) * self.share.count
 
     def to(self, device: torch.device) -> StepInputs:
         """Return the same inputs on a device."""
@@ -93,41 +102,54 @@ class MicroBatch:
     batch: Batch
     """The images, (n, 3, H, W) of each kind."""
     fraction: float
-    """Share of the batch's images that are in this part, in (0, 1]."""
+    """Part of the whole batch's images that are in this part, in (0, 1]."""
     subset_size: int
     """Number of leading images that the content, style and stability losses use, from 0."""
     subset_fraction: float
-    """Share of the whole batch's subset that is in this part, in [0, 1]."""
+    """Part of the whole batch's subset that is in this part, in [0, 1]."""
     perturbation: Perturbation | None
     """Perturbation of the subset; None without a stability loss."""
     noise: Tensor | None = None
     """Addend to the photos of this part, (n, 3, H, W); None adds none."""
 
 
-def prepare_step(config: TrainConfig, step: int, batch: Batch) -> StepInputs:
+def prepare_step(config: TrainConfig, step: int, batch: Batch, share: Share = WHOLE) -> StepInputs:
     """Sample what a step needs besides its batch.
 
-    Seed and step alone determine the samples, so that a resumed run has no state to restore.
+    Seed and step alone determine the samples, so that a resumed run has no state to restore. They
+    are drawn for the whole batch, so that an image has the same ones in whichever share it is.
 
     Args:
         config: Config of the run.
         step: Index of the step in the run, from 0.
-        batch: Batch of the step, on the CPU.
+        batch: Share of the step's batch, on the CPU.
+        share: Which share of the whole batch it is.
     """
     _, phase, step_of_phase = config.phase_at(step)
     pixel_losses_only = step_of_phase < phase.pixel_only_steps
     seed = np.random.SeedSequence((config.seed, step)).generate_state(1)
     random = torch.Generator().manual_seed(int(seed[0]))
     perturbation = noise = None
+    # Stands for the whole batch: samples depend on its shape and device alone.
+    whole = batch.photos[:1].expand(len(batch.photos) * share.count, -1, -1, -1)
     if (phase.stability_weight or phase.layer_stability_weight) and not pixel_losses_only:
-        perturbation = Perturbation.sample(batch.photos[: config.content_images], random)
+        subset = Perturbation.sample(whole[: config.content_images], random)
+        perturbation = subset.part(share.slice)
     if config.noisy_share:
-        noise = Perturbation.sample(batch.photos, random).noise
+        noise = Perturbation.sample(whole, random).noise
         chosen = torch.rand(len(noise), 1, 1, 1, generator=random) < config.noisy_share
-        noise = noise * chosen.to(noise.device)
+        noise = (noise * chosen.to(noise.device))[share.slice]
     # Cycle through all shifts except (0, 0), which would compare the output with itself.
     shift = divmod(1 + step % (GENERATOR_STRIDE**2 - 1), GENERATOR_STRIDE)
-    return StepInputs(phase, pixel_losses_only, batch, perturbation, shift, noise)
+    return StepInputs(
+        phase=phase,
+        pixel_losses_only=pixel_losses_only,
+        batch=batch,
+        perturbation=perturbation,
+        shift=shift,
+        noise=noise,
+        share=share,
+    )
 
 
 def split(inputs: StepInputs, micro_batch: int, content_images: int) -> Iterator[MicroBatch]:
@@ -136,23 +158,25 @@ def split(inputs: StepInputs, micro_batch: int, content_images: int) -> Iterator
     Args:
         inputs: Inputs of the whole step.
         micro_batch: Maximum number of images of a part, from 1.
-        content_images: Maximum number of images of the batch in the subset; see `TrainConfig`.
+        content_images: Maximum number of images of the whole batch in the subset; see
+            `TrainConfig`.
 
     Yields:
-        The parts in order. Their fractions sum to 1.
+        The parts in order. Their fractions sum to 1, over all shares of the batch.
     """
     count = len(inputs.batch.photos)
-    whole_subset = min(content_images, count)
+    whole_subset = min(content_images, inputs.whole_size)
+    subset = len(inputs.share.indices(0, whole_subset))  # its images are this share's leading ones
     for first in range(0, count, micro_batch):
         batch = inputs.batch.part(first, first + micro_batch)
         size = len(batch.photos)
-        subset_size = min(max(whole_subset - first, 0), size)
+        subset_size = min(max(subset - first, 0), size)
         perturbation = None
         if inputs.perturbation:
-            perturbation = inputs.perturbation.part(first, first + subset_size)
+            perturbation = inputs.perturbation.part(slice(first, first + subset_size))
         yield MicroBatch(
             batch=batch,
-            fraction=size / count,
+            fraction=size / inputs.whole_size,
             subset_size=subset_size,
             subset_fraction=subset_size / whole_subset,
             perturbation=perturbation,

@@ -4,6 +4,9 @@ In: a run's folder, a config, and the folders of photos and cartoons. Out: train
 run's folder, from which `trainer.exporting.export` makes an engine; losses, contact sheets and
 events on the way. The door is `train`.
 
+Several processes that `torchrun` started run this loop in step, each on its share of every batch;
+only the first of them writes (`trainer.training.processes`).
+
 Left out: the command line (`toonvid.commands.train`), the losses (`trainer.training.losses`), and
 which of them a phase computes (`trainer.training.phases`).
 """
@@ -25,10 +28,12 @@ from torch import Tensor
 from toonvid.errors import TrainingError
 from trainer.config import PhaseName, TrainConfig
 from trainer.data.dataset import Batch
+from trainer.data.share import Share
 from trainer.device import Machine, cap_memory, open_device
 from trainer.networks.cyclegan import GeneratorPair
 from trainer.networks.lite import update_spectral_norms
 from trainer.training.cycle import cycle_discriminator_gradients, cycle_generator_gradients
+from trainer.training.image_pool import ImagePool
 from trainer.training.memory import limit_heap_growth, measure_memory
 from trainer.training.monitors import CollapseMonitor, find_divergence
 from trainer.training.open_dataset import open_dataset
@@ -38,6 +43,7 @@ from trainer.training.phases import (
     find_real_images,
     generator_gradients,
 )
+from trainer.training.processes import ALONE, Processes
 from trainer.training.run_folder import Run, Sources
 from trainer.training.run_log import RunLog
 from trainer.training.sample_sheet import draw_contact_sheet, read_heldout
@@ -71,7 +77,8 @@ class TrainingProgress:
     """Figures as last written to `stats.jsonl`: weighted losses, learning rate, speed in images per
     second, memory in MB. Empty before the first entry."""
     skipped: dict[Path, str]
-    """Image files that could not be used so far -> why."""
+    """Image files that could not be used so far -> why. Of a run of several processes: those that
+    this one met; at the end those of all."""
 
 
 def train(
@@ -81,6 +88,7 @@ def train(
     on_progress: Callable[[TrainingProgress], None] = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
     machine: Machine | None = None,
+    processes: Processes = ALONE,
 ) -> TrainingProgress:
     """Train a generator, or resume where the run was stopped.
 
@@ -89,8 +97,10 @@ def train(
         config: Values of the run.
         sources: Where the images come from.
         on_progress: Called at the start and after every step.
-        should_stop: Asked after every step; True saves a training state and returns.
-        machine: Device, memory and threads that may be used; None means all.
+        should_stop: Asked after every step; True, in any process, saves a training state and ends
+            the loop of all.
+        machine: Device, memory and threads that may be used by this process; None means all.
+        processes: Processes of the run; default this one alone.
 
     Returns:
         The progress at the end; its `step` is below its `steps` if the run was stopped.
@@ -100,22 +110,29 @@ def train(
         TrainingError: The run cannot go on; the newest training state is kept.
     """
     # Images come first, so that a wrong folder is reported before anything slow happens.
+    processes.check_batch(config.batch_size)
     machine = machine or Machine()
     limit_heap_growth()
     device = open_device(machine.device)
+    if processes.share.count > 1 and device.type == "cuda" and machine.memory_limit:
+        raise TrainingError("--memory-limit is for one process: it measures the first GPU alone")
     of_lines = config.content_target == "art"
     heldout = read_heldout(sources.heldout, of_lines) if sources.heldout else []
-    dataset = open_dataset(config, sources, sources.cache or run.cache, run.folder, device)
+    cache = sources.cache or run.cache
+    dataset = open_dataset(config, sources, cache, run.folder, device, processes.share)
     cv2.setNumThreads(1)  # each worker thread of the dataset prepares a batch of its own
+    if processes.share.count > 1:
+        dataset.draw_color_crops()
+        processes.wait()
 
     # Networks, optimizers and EMA: from the newest training state, else random or warm-started.
     # Resuming is the normal start, so that a crash costs at most `save_every` steps.
     cap_memory(device, machine.memory_limit)
-    state = create_state(config, sources.content_weights, device)
+    state = create_state(config, sources.content_weights, device, processes)
     first_state = restore_or_start(state, run, sources.start_from)
 
-    run_log = RunLog(run, state.step)
-    prepare = partial(prepare_inputs, config, device)
+    run_log = RunLog(run, state.step) if processes.is_first else None
+    prepare = partial(prepare_inputs, config, device, processes.share)
     batches = dataset.batches(state.step, machine.workers, prepare)
     speed = Speedometer(state.step, config.batch_size)
     monitor: CollapseMonitor | None = None
@@ -138,23 +155,26 @@ def train(
             if step_of_phase == 0 or monitor is None:
                 photo_is_aim = config.content_target == "photo"
                 keeping = {"cyclegan": "cycle", "unet": "pixel"}.get(config.generator, "content")
-                monitor = CollapseMonitor(photo_is_aim and phase_name == "initialization", keeping)
+                may_equal = photo_is_aim and phase_name == "initialization"
+                monitor = CollapseMonitor(may_equal, keeping, processes.mean)
 
             # Batch: photos p and their drawings; in the adversarial phase also cartoons c and
-            # edge-smoothed cartoons e. (N, 3, H, W) each, in [-1, 1].
+            # edge-smoothed cartoons e. (N, 3, H, W) each, in [-1, 1]; N is this process's share.
             inputs = next(batches).to(device)
 
             # Generator step, EMA, discriminator step.
             rate = learning_rate(phase, step_of_phase, state.rollbacks)
             losses, generated = train_step(state, inputs, rate)
             state.step += 1
-            stopping = should_stop()
+            stopping = processes.any(should_stop())
             due = due_after(config, state.step, stopping)
 
             # Divergence. Losses are looked at only where they are needed anyway, since reading
             # them waits for the GPU; weights before each state, so that every state is good.
             saving = due.save or due.save_initialized
-            values = {n: x.item() for n, x in losses.items()} if due.log or saving else {}
+            values = {}
+            if due.log or saving:
+                values = processes.sum_values({n: x.item() for n, x in losses.items()})
             problem = find_divergence(values)
             if not problem and saving and not state.has_finite_weights():
                 problem = "a weight is no longer finite"
@@ -162,12 +182,13 @@ def train(
                 # Rollback to the last good state, at a lower learning rate.
                 batches.close()
                 event = roll_back(state, run, first_state, problem)
-                run_log.rewind(state.step)
+                if run_log:
+                    run_log.rewind(state.step)
                 batches = dataset.batches(state.step, machine.workers, prepare)
                 speed = Speedometer(state.step, config.batch_size)
                 monitor = None
                 record_event(run_log, state.step, event)
-                if not first_state:
+                if not first_state and processes.is_first:
                     save_state(run.states, state.capture())  # a resumed run keeps the rate
                 on_progress(progress())
                 continue
@@ -179,25 +200,28 @@ def train(
                 figures = {**values, "learning_rate": rate}
                 figures |= {"images_per_second": images_per_second} | seen
                 figures |= measure_memory(device)
-                run_log.write(state.step, phase_name, figures)
+                if run_log:
+                    run_log.write(state.step, phase_name, figures)
                 for warning in warnings:
                     record_event(run_log, state.step, warning)
 
             # Contact sheet of photos that are never trained on, by the EMA.
-            if due.draw_sheet and heldout:
+            if due.draw_sheet and heldout and run_log:
                 run_log.draw(state.step, draw_contact_sheet(state.ema.module, heldout))
 
             # Training state on disk.
             if due.save:
-                save_state(run.states, state.capture())
                 first_state = None
-            if due.save_initialized:
+                if processes.is_first:
+                    save_state(run.states, state.capture())
+            if due.save_initialized and processes.is_first:
                 save_state(run.states, state.capture(), INITIALIZED)
             on_progress(progress())
-        return progress()
+        return replace(progress(), skipped=processes.merge(dataset.skipped))
     finally:
         batches.close()
-        run_log.close()
+        if run_log:
+            run_log.close()
 
 
 def train_step(
@@ -246,24 +270,38 @@ def _cycle_step(
     assert state.discriminator
     from_pools = replace(
         inputs,
-        generated=state.cartoon_pool.exchange(made.cartoons, state.step),
-        generated_photos=state.photo_pool.exchange(made.photos, state.step),
+        generated=_exchange(state, state.cartoon_pool, made.cartoons),
+        generated_photos=_exchange(state, state.photo_pool, made.photos),
     )
     losses |= state.memory.run(partial(cycle_discriminator_gradients, state), from_pools)
     state.discriminator.step(learning_rate)
     return losses, made.cartoons
 
 
+def _exchange(state: TrainingState, pool: ImagePool, images: Tensor) -> Tensor:
+    """Exchange images with a pool, (n, 3, H, W) for the same number of them.
+
+    All processes have the same pool: each puts the images of the whole batch into it, and takes its
+    share of what comes out. So a pool does not depend on the number of processes either.
+    """
+    if not state.config.image_pool:
+        return images
+    whole = pool.exchange(state.processes.gather(images), state.step)
+    return whole[state.processes.share.slice]
+
+
 def prepare_inputs(
-    config: TrainConfig, device: torch.device, step: int, batch: Batch
+    config: TrainConfig, device: torch.device, share: Share, step: int, batch: Batch
 ) -> StepInputs:
     """Prepare the inputs of a step on one of the dataset's threads, for a device."""
-    inputs = prepare_step(config, step, batch)
+    inputs = prepare_step(config, step, batch, share)
     return inputs.pinned() if device.type == "cuda" else inputs
 
 
 def restore_or_start(state: TrainingState, run: Run, start_from: Path | None) -> SavedState | None:
     """Restore a run's newest training state, or start a new run.
+
+    Of several processes, the first reads the state and the others get it from there.
 
     Args:
         state: State as created from the config; it is changed in place.
@@ -277,12 +315,13 @@ def restore_or_start(state: TrainingState, run: Run, start_from: Path | None) ->
     Raises:
         TrainingError: All training states are damaged, or there is nothing to start from.
     """
-    if saved := load_newest_state(run.states):
+    if saved := state.processes.from_first(lambda: load_newest_state(run.states)):
         state.restore(saved)
         log.info("going on after step %d of %d", state.step, state.config.steps)
         return None
     if start_from:
         state.warm_start(start_from)
+    state.copy_from_first()
     return copy.deepcopy(state.capture())
 
 
@@ -307,7 +346,7 @@ def roll_back(state: TrainingState, run: Run, first_state: SavedState | None, pr
             "begin a new run with a lower learning rate or other weights"
         )
     diverged_at, rollbacks = state.step, state.rollbacks + 1
-    saved = load_newest_state(run.states) or first_state
+    saved = state.processes.from_first(lambda: load_newest_state(run.states)) or first_state
     assert saved
     # A copy, because loading an optimizer's state shares its tensors with the source.
     state.restore(copy.deepcopy(saved))
@@ -318,10 +357,11 @@ def roll_back(state: TrainingState, run: Run, first_state: SavedState | None, pr
     )
 
 
-def record_event(run_log: RunLog, step: int, event: str) -> None:
-    """Write an event to the run's log and to the console."""
+def record_event(run_log: RunLog | None, step: int, event: str) -> None:
+    """Write an event to the console, and to the run's log where this process has it."""
     log.warning("after step %d: %s", step, event)
-    run_log.note(step, event)
+    if run_log:
+        run_log.note(step, event)
 
 
 class Speedometer:
