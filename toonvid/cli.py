@@ -31,6 +31,7 @@ from toonvid.commands.help import (
     PlainGroup,
     split_docstring,
 )
+from toonvid.commands.interrupt import Ended
 from toonvid.commands.live import live
 from toonvid.commands.messages import error_console, say
 from toonvid.commands.prepare import prepare
@@ -61,14 +62,6 @@ _register(TRAINING_PANEL, prepare, train, export, evaluate)
 _register(MACHINE_PANEL, bench, doctor, build)
 
 
-class _Ended(BaseException):  # not an Exception, so that no `except Exception` on the way stops it
-    """A signal asked the process to end."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
-
-
 def main() -> NoReturn:
     """Run the command line. Exit codes are 0, those of `toonvid.errors`, or 128 plus the signal."""
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
@@ -80,7 +73,7 @@ def main() -> NoReturn:
     except ToonvidError as error:
         _print_error(str(error))
         code = error.exit_code
-    except _Ended as ended:
+    except Ended as ended:
         for number in (signal.SIGINT, signal.SIGTERM):  # it ends already
             signal.signal(number, signal.SIG_IGN)
         _print_error("stopped; nothing was left half-written")
@@ -102,7 +95,7 @@ def _exit_beside_threads(code: int) -> None:
 
 
 def _end(number: int, _: FrameType | None) -> None:
-    raise _Ended(number)
+    raise Ended(number)
 
 
 def _print_error(message: str) -> None:

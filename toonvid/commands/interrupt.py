@@ -20,6 +20,15 @@ _Handler: TypeAlias = Callable[[int, FrameType | None], object] | int | None
 _PATIENCE_SECONDS = 3.0  # how long a signal waits for the segment; all ends within five seconds
 
 
+class Ended(BaseException):  # not an Exception, so that no `except Exception` on the way stops it
+    """A signal asked the process to end. `toonvid.cli` raises it."""
+
+    def __init__(self, number: int) -> None:
+        """Keep the number of the signal."""
+        super().__init__(number)
+        self.number = number
+
+
 @contextmanager
 def finish_segment_first(say: Callable[[str], None]) -> Iterator[Callable[[Progress], None]]:
     """Delay a first signal until the current segment is finished, for at most three seconds.

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 import typer
 from rich.console import Console
 
+from toonvid.commands.interrupt import Ended
 from toonvid.commands.messages import SafeConsole, say, table_console
 from toonvid.commands.trainer_package import trainer_log
 from toonvid.errors import ToonvidError
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def run_processes(device: DeviceName) -> Iterator[Processes]:
-    """Join the processes of a run; of their errors, one is printed.
+    """Join the processes of a run; of their errors and signals, the first one is printed.
 
     Args:
         device: Device that was asked for.
@@ -37,14 +39,20 @@ def run_processes(device: DeviceName) -> Iterator[Processes]:
     from trainer.training.processes import choose_gpu, join_processes
 
     with join_processes(device) as processes:
-        try:
-            if processes.share.count > 1:
-                choose_gpu(device)
+        if processes.share.count == 1:
             yield processes
-        except (ToonvidError, typer.BadParameter) as error:
+            return
+        try:
+            choose_gpu(device)
+            yield processes
+        except (ToonvidError, typer.BadParameter, Ended) as error:
+            # This process ends already; torchrun sends SIGTERM to those that are left.
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
             if processes.is_first_to_fail():
                 raise
-            raise typer.Exit(error.exit_code) from error
+            code = 128 + error.number if isinstance(error, Ended) else error.exit_code
+            raise typer.Exit(code) from error
 
 
 @contextmanager
