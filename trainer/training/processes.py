@@ -8,13 +8,13 @@ Each process computes the gradients of its share of a batch, and their sum is wh
 computes from the whole batch, up to rounding. So all processes do the same updates on the same
 weights, and only the first of them writes files.
 
-Gradients are summed by hand, in one buffer after the last micro-batch, which is the exchange of
-PyTorch's `DistributedDataParallel`. The class itself does not fit here, for three reasons. Its
-exchange begins during the backward pass, so a process that runs out of memory there, and repeats
-the step in smaller parts, would leave the others waiting for the rest. It counts one backward pass
-for each forward pass of the wrapped module, and a step here calls a generator several times, by
-parts of it (`layers`, both generators of CycleGAN), for losses that a process without images of the
-subset does not have. And it expects the same number of passes from each process.
+Gradients are summed by hand, in one buffer after the last micro-batch. PyTorch's
+`DistributedDataParallel` computes the same sums, and does not fit here for three reasons. It
+exchanges gradients during the backward pass, so a process that runs out of memory there, and
+repeats the step in smaller parts, would leave the others waiting. It has to be entered by its own
+`forward`, while the losses here call parts of a generator (`CelGenerator.layers`, either generator
+of CycleGAN), several times in a step. And it needs a backward pass in each process, while a process
+without images of the subset may have no loss at all.
 
 Left out: which images a process takes (`trainer.data.share`).
 """
@@ -45,7 +45,7 @@ STEP_TIMEOUT = timedelta(minutes=10)
 LONG_TIMEOUT = timedelta(days=1)
 """Longest time outside of the loop, where one process may download weights or cut a video."""
 
-_FAILED = "toonvid/failed"
+_FAILED = "failed"
 """Key of the store that counts the processes that failed."""
 
 
@@ -270,13 +270,15 @@ def join_processes(
     on_gpus = device != "cpu" and torch.cuda.is_available() and dist.is_nccl_available()
     backend = "cpu:gloo,cuda:nccl" if on_gpus else "gloo"
     with _explained():
-        store, _, _ = next(dist.rendezvous("env://"))
+        shared, _, _ = next(dist.rendezvous("env://"))
+        # Where torchrun starts all processes again, the store still has what the ended ones wrote.
+        store = dist.PrefixStore(f"toonvid-{os.environ['TORCHELASTIC_RESTART_COUNT']}", shared)
         dist.init_process_group(
             backend,
             timeout=step_timeout,
             rank=share.index,
             world_size=share.count,
-            store=dist.PrefixStore("toonvid", store),
+            store=store,
         )
         groups = Groups(
             store=store,
