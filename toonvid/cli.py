@@ -1,4 +1,4 @@
-"""The `toonvid` command: registers the commands, and turns errors and signals into exit codes.
+"""The `toonvid` command: registers its commands, and turns errors and signals into exit codes.
 
 This is the only place that catches `ToonvidError`.
 """
@@ -9,20 +9,14 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Iterable
+from importlib import import_module
 from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
 
 from toonvid._version import __version__
-from toonvid.commands.bench import bench
-from toonvid.commands.build import build
-from toonvid.commands.convert import convert
-from toonvid.commands.demo import demo
-from toonvid.commands.doctor import doctor
-from toonvid.commands.evaluate import evaluate
-from toonvid.commands.export import export
 from toonvid.commands.help import (
     CARTOONS_PANEL,
     MACHINE_PANEL,
@@ -32,38 +26,61 @@ from toonvid.commands.help import (
     split_docstring,
 )
 from toonvid.commands.interrupt import Ended
-from toonvid.commands.live import live
 from toonvid.commands.messages import error_console, say
-from toonvid.commands.prepare import prepare
-from toonvid.commands.styles import styles
-from toonvid.commands.train import train
 from toonvid.errors import ToonvidError
 
-app = typer.Typer(
-    name="toonvid",
-    cls=PlainGroup,
-    help="Turn videos, images and webcams into cartoons, and train new cartoon styles.",
-    epilog="Each command has a help page with examples: toonvid convert --help",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+# Command -> its panel in the help page. The function of a command has its name, and is in the
+# module `toonvid.commands.NAME`.
+_PANELS = {
+    "convert": CARTOONS_PANEL,
+    "demo": CARTOONS_PANEL,
+    "live": CARTOONS_PANEL,
+    "styles": CARTOONS_PANEL,
+    "prepare": TRAINING_PANEL,
+    "train": TRAINING_PANEL,
+    "export": TRAINING_PANEL,
+    "evaluate": TRAINING_PANEL,
+    "bench": MACHINE_PANEL,
+    "doctor": MACHINE_PANEL,
+    "build": MACHINE_PANEL,
+}
 
 
-def _register(panel: str, *commands: Callable[..., None]) -> None:
-    for command in commands:
+def app() -> None:
+    """Run the command that the command line names."""
+    # Loading all commands, and letting Typer inspect their options, takes 50 ms more than one.
+    named = [word for word in sys.argv[1:2] if word in _PANELS]
+    _build_app(named or _PANELS)()
+
+
+def _build_app(names: Iterable[str]) -> typer.Typer:
+    """Build the command line with some of the commands."""
+    built = typer.Typer(
+        name="toonvid",
+        cls=PlainGroup,
+        help="Turn videos, images and webcams into cartoons, and train new cartoon styles.",
+        epilog="Each command has a help page with examples: toonvid convert --help",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    built.callback()(_options)
+    for name in names:
+        command = getattr(import_module(f"toonvid.commands.{name}"), name)
+        panel = _PANELS[name]
+        if isinstance(command, typer.Typer):
+            built.add_typer(command, name=name, rich_help_panel=panel)
+            continue
         text, epilog = split_docstring(command.__doc__)
-        app.command(cls=PlainCommand, help=text, epilog=epilog, rich_help_panel=panel)(command)
-
-
-_register(CARTOONS_PANEL, convert, demo, live)
-app.add_typer(styles, name="styles", rich_help_panel=CARTOONS_PANEL)
-_register(TRAINING_PANEL, prepare, train, export, evaluate)
-_register(MACHINE_PANEL, bench, doctor, build)
+        built.command(cls=PlainCommand, help=text, epilog=epilog, rich_help_panel=panel)(command)
+    return built
 
 
 def main() -> NoReturn:
     """Run the command line. Exit codes are 0, those of `toonvid.errors`, or 128 plus the signal."""
+    # OpenVINO's converter of models takes 30 ms to import and is not used here; OpenVINO goes on
+    # without it. Not in `toonvid.backends`: programs that import that may want the converter.
+    sys.modules.setdefault("openvino.tools.ovc", None)  # type: ignore[arg-type]
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, name):  # Windows has no SIGHUP
             signal.signal(getattr(signal, name), _end)
@@ -109,7 +126,6 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _options(
     version: Annotated[
         bool,

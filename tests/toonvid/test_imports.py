@@ -189,6 +189,21 @@ def test_importing_toonvid_loads_nothing_of_weight():
     assert done.stdout == "\n"
 
 
+def test_a_command_loads_neither_other_commands_nor_what_it_does_not_need():
+    program = (
+        "import sys; from toonvid.cli import main; sys.argv = ['toonvid', 'styles']\n"
+        "try: main()\n"
+        "except SystemExit: import openvino\n"
+        "mine = [n for n in sys.modules if n.startswith('toonvid.commands.')]\n"
+        "print('toonvid.commands.styles' in mine, 'toonvid.commands.train' in mine,"
+        " any(n.startswith('openvino.tools.ovc.') for n in sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.endswith("True False False\n")
+
+
 def test_what_converts_a_video_loads_no_pillow():
     program = "import sys, toonvid.resume.segmented; print('PIL' in sys.modules)"
     done = subprocess.run(
