@@ -285,7 +285,9 @@ def test_bench_measures_a_new_process_too(capsys: Capsys, scene_video: Path) -> 
     [size] = found["sizes"]
     assert (size["width"], size["height"], size["frames"]) == (48, 32, 6)
     assert found["still_picture_seconds"] > 0
+    assert found["still_picture_kept_seconds"] > 0
     assert size["cold_first_frame_seconds"] > size["warm_first_frame_seconds"] > 0
+    assert size["kept_first_frame_seconds"] > size["warm_first_frame_seconds"]
     assert 0 <= size["late_frames"] <= 6
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -25,6 +26,9 @@ from toonvid.backends.private_folder import PrivateFolder
 from toonvid.engine import Precision
 
 logger = logging.getLogger(__name__)
+
+MODELS_VARIABLE = "TOONVID_MODELS"
+"""Name of the environment variable that names another folder."""
 
 _FORMAT = "toonvid model 1"  # another one where `openvino_graph` makes another graph
 _MOST_FILES = 32  # of some 0.6 MB each; the oldest go first
@@ -103,10 +107,12 @@ class ModelCache:
 
 
 def model_folder() -> Path:
-    """Return the user's folder of compiled models.
+    """Return the folder of compiled models: `$TOONVID_MODELS`, or one of the user's.
 
-    On Linux it is `$XDG_CACHE_HOME/toonvid/models`, by default `~/.cache/toonvid/models`.
+    On Linux that is `$XDG_CACHE_HOME/toonvid/models`, by default `~/.cache/toonvid/models`.
     """
+    if named := os.environ.get(MODELS_VARIABLE):
+        return Path(named)
     return user_cache_path("toonvid", appauthor=False) / "models"
 
 

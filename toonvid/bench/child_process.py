@@ -9,13 +9,14 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from toonvid.backends.openvino_cache import MODELS_VARIABLE
 from toonvid.errors import ToonvidError
 
 _POLL_SECONDS = 0.02  # between two readings of the memory that a process uses
@@ -29,10 +30,7 @@ class SubprocessRun:
     seconds: float
     """Wall-clock time from the start of the process to its end, in seconds."""
     first_frame_seconds: float
-    """Time from the start of the process to its first frame, in seconds.
-
-    It includes the exit of the process, which takes some hundredths of a second.
-    """
+    """Time from the start of the process to its first frame, in seconds."""
     frames_per_second: float | None
     """Frame rate after the first frame; None for an image."""
     peak_bytes: int | None
@@ -40,7 +38,11 @@ class SubprocessRun:
 
 
 def convert_in_subprocess(
-    source: Path, target: Path, arguments: Iterable[str], cores: set[int] | None = None
+    source: Path,
+    target: Path,
+    arguments: Iterable[str],
+    cores: set[int] | None = None,
+    models: Path | None = None,
 ) -> SubprocessRun:
     """Run `toonvid convert`.
 
@@ -49,28 +51,34 @@ def convert_in_subprocess(
         target: File to write; it is replaced if it exists.
         arguments: Further arguments of `toonvid convert`.
         cores: Numbers of the cores that the process may use. None: all.
+        models: Folder in which OpenVINO's compiled models are kept. None: that of this process.
 
     Raises:
         ToonvidError: The process failed. The message holds the last line of its output.
     """
     command = [sys.executable, "-m", "toonvid", "convert", str(source), "-o", str(target)]
-    # A file, because nobody reads a pipe while the process runs. Errors go there too: the last line
-    # is then the reason.
-    with tempfile.TemporaryFile() as output:
-        began = time.perf_counter()
-        with _only_on(cores):
-            process = subprocess.Popen(
-                [*command, "--json", "-q", "-y", *arguments],
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-        peak = _wait(process)
-        seconds = time.perf_counter() - began
-        output.seek(0)
-        lines = output.read().decode(errors="replace").splitlines() or ["it printed nothing"]
+    environment = dict(os.environ)
+    if models is not None:
+        environment[MODELS_VARIABLE] = str(models)
+    began = time.perf_counter()
+    with _only_on(cores):
+        process = subprocess.Popen(
+            [*command, "--json", "-q", "-y", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,  # the last line is then the reason of a failure
+            env=environment,
+        )
+    # The line with the result comes when the conversion ends, before the process does.
+    lines: list[tuple[float, str]] = []
+    reader = threading.Thread(target=_read_lines, args=(process, lines))
+    reader.start()
+    peak = _wait(process)
+    seconds = time.perf_counter() - began
+    reader.join()
+    printed_at, last = lines[-1] if lines else (began, "it printed nothing")
     if process.returncode:
-        raise ToonvidError(f"a conversion in its own process failed: {lines[-1]}")
-    return _describe_run(json.loads(lines[-1]), seconds, peak)
+        raise ToonvidError(f"a conversion in its own process failed: {last}")
+    return _describe_run(json.loads(last), seconds, printed_at - began, peak)
 
 
 def can_pin() -> bool:
@@ -92,13 +100,23 @@ def _only_on(cores: set[int] | None) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def _describe_run(result: dict[str, float], seconds: float, peak: int | None) -> SubprocessRun:
+def _read_lines(process: subprocess.Popen[bytes], lines: list[tuple[float, str]]) -> None:
+    """Read what a process prints, with the time of each line on the clock of `perf_counter`."""
+    assert process.stdout is not None
+    with process.stdout as stream:
+        for line in stream:
+            lines.append((time.perf_counter(), line.decode(errors="replace").rstrip()))
+
+
+def _describe_run(
+    result: dict[str, float], seconds: float, printed_seconds: float, peak: int | None
+) -> SubprocessRun:
     frames, first = int(result["frames"]), result["first_frame_seconds"]
     after_first = result["seconds"] - first
     return SubprocessRun(
         frames=frames,
         seconds=seconds,
-        first_frame_seconds=seconds - after_first,
+        first_frame_seconds=printed_seconds - after_first,
         frames_per_second=(frames - 1) / after_first if frames > 1 else None,
         peak_bytes=peak,
     )

@@ -24,6 +24,8 @@ from toonvid.bench.work_time import WorkTime, core_count, time_work
 from toonvid.pipeline import Conversion, ConvertOptions, convert
 from toonvid.writing.options import EncodeOptions
 
+_SHORT_SECONDS = "0.5"  # of the video, where only the first frame is waited for
+
 
 @dataclass(frozen=True)
 class BenchOptions:
@@ -67,13 +69,14 @@ def measure_size(
         video = folder / "video.mp4"
         on_step("test video")
         write_test_video(video, options.source, size, options.seconds)
-        cold, real_time = None, None
+        cold, kept, real_time = None, None, None
         if options.convert_arguments is not None:
             # First, while this process does not hold frames in memory yet.
             on_step("a new process")
-            cold = convert_in_subprocess(
-                video, folder / "subprocess.mp4", options.convert_arguments
-            )
+            target, models = folder / "subprocess.mp4", folder / "models"
+            cold = convert_in_subprocess(video, target, options.convert_arguments, models=models)
+            short = (*options.convert_arguments, "--end", _SHORT_SECONDS)
+            kept = convert_in_subprocess(video, target, short, models=models)
         bench = _Bench(video, folder, backend)
         for step in _rounds(options):
             on_step(step)
@@ -81,7 +84,7 @@ def measure_size(
         if options.real_time:
             on_step("at the video's own frame rate")
             real_time = run_in_real_time(video, folder / "real_time.mp4", backend)
-        return bench.results(cold, real_time, peak_multiply_adds)
+        return bench.results(cold, kept, real_time, peak_multiply_adds)
 
 
 def _rounds(options: BenchOptions) -> Iterator[str]:
@@ -127,6 +130,7 @@ class _Bench:
     def results(
         self,
         cold: SubprocessRun | None,
+        kept: SubprocessRun | None,
         real_time: RealTimeRun | None,
         peak_multiply_adds: float | None,
     ) -> SizeResults:
@@ -146,6 +150,7 @@ class _Bench:
             late_frames=None if real_time is None else real_time.late_frames,
             warm_first_frame_seconds=median_low(self._first_frames[1:]),
             cold_first_frame_seconds=None if cold is None else cold.first_frame_seconds,
+            kept_first_frame_seconds=None if kept is None else kept.first_frame_seconds,
             peak_bytes=None if cold is None else cold.peak_bytes,
             multiply_adds_per_pixel=self._backend.engine.card.multiply_adds_per_pixel,
             peak_multiply_adds=peak_multiply_adds,

@@ -41,7 +41,9 @@ class SizeResults:
     warm_first_frame_seconds: float
     """Time to the first frame if the engine is compiled already."""
     cold_first_frame_seconds: float | None
-    """Time to the first frame in a new process; None if it was not measured."""
+    """Time to the first frame in a new process, the first time; None if it was not measured."""
+    kept_first_frame_seconds: float | None
+    """The same where OpenVINO's compiled model was kept by an earlier run."""
     peak_bytes: int | None
     """Largest memory of a process that converts the video, in bytes; None if not known."""
     multiply_adds_per_pixel: int
@@ -142,6 +144,7 @@ class SizeResults:
             "late_frames": self.late_frames,
             "warm_first_frame_seconds": self.warm_first_frame_seconds,
             "cold_first_frame_seconds": self.cold_first_frame_seconds,
+            "kept_first_frame_seconds": self.kept_first_frame_seconds,
             "peak_bytes": self.peak_bytes,
             "multiply_adds": self.multiply_adds,
             "peak_multiply_adds": self.peak_multiply_adds,

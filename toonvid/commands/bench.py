@@ -247,7 +247,8 @@ def _bench_sizes(backend: Backend, sizes: list[Size], options: BenchOptions, as_
         "processor": cpu_name(),
         "cores": core_count(),
         "load_before": load,
-        "still_picture_seconds": image_seconds,
+        "still_picture_seconds": image_seconds and image_seconds[0],
+        "still_picture_kept_seconds": image_seconds and image_seconds[1],
         "sizes": [result.to_json() for result in results],
     }
     print_json(record)

@@ -27,6 +27,16 @@ def test_a_conversion_in_a_new_process_is_measured(
         assert os.sched_getaffinity(0) == before
 
 
+def test_compiled_models_are_kept_where_the_caller_says(
+    engines_folder: Path, scene_video: Path, tmp_path: Path
+) -> None:
+    style = ("--style", str(engines_folder / "negative.json"), "--end", "0.2")
+    models = tmp_path / "models"
+    found = convert_in_subprocess(scene_video, tmp_path / "target.mp4", style, models=models)
+    assert found.frames == 3 and found.seconds > found.first_frame_seconds
+    assert len(list(models.iterdir())) == 1
+
+
 def test_a_conversion_in_a_new_process_that_fails_says_why(
     scene_video: Path, tmp_path: Path
 ) -> None:

@@ -20,6 +20,7 @@ def test_a_size_is_measured_completely(identity: Backend) -> None:
         assert stage.seconds > 0
     assert found.efficiency > 0
     assert (found.real_time, found.cold_first_frame_seconds, found.peak_bytes) == (None, None, None)
+    assert found.kept_first_frame_seconds is None
     assert set(found.to_json()) >= {"ratio", "efficiency", "peak_multiply_adds", "bottleneck"}
 
 

@@ -27,6 +27,7 @@ def make_results(**changes: object) -> SizeResults:
         late_frames=None,
         warm_first_frame_seconds=0.1,
         cold_first_frame_seconds=None,
+        kept_first_frame_seconds=None,
         peak_bytes=None,
         multiply_adds_per_pixel=1000,
         peak_multiply_adds=None,
