@@ -50,6 +50,10 @@ def app() -> None:
     """Run the command that the command line names."""
     # Loading all commands, and letting Typer inspect their options, takes 50 ms more than one.
     named = [word for word in sys.argv[1:2] if word in _PANELS]
+    if named and _PANELS[named[0]] == CARTOONS_PANEL:
+        # On import NumPy starts a thread on each core for matrix products, of which making cartoons
+        # has none. That takes 50 ms of CPU time.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     _build_app(named or _PANELS)()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -202,6 +203,26 @@ def test_a_command_loads_neither_other_commands_nor_what_it_does_not_need():
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.endswith("True False False\n")
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted by Linux")
+@pytest.mark.parametrize(("command", "has_threads"), [("convert", False), ("train", True)])
+def test_only_commands_that_multiply_matrices_have_threads_for_it(command, has_threads):
+    program = (
+        "import os, sys; from toonvid.cli import main; sys.argv = ['toonvid', sys.argv[1], '-h']\n"
+        "try: main()\n"
+        "except SystemExit: import numpy\n"
+        "print(len(os.listdir('/proc/self/task')) > 1)"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "OPENBLAS_NUM_THREADS"}
+    done = subprocess.run(
+        [sys.executable, "-c", program, command],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+    )
+    assert done.stdout.endswith(f"{has_threads and len(os.sched_getaffinity(0)) > 1}\n")
 
 
 def test_what_converts_a_video_loads_no_pillow():
