@@ -152,7 +152,12 @@ def convert(
     with (
         # The source is demuxed once: what is not video waits in `decoder.auxiliary` until the muxer
         # takes it, so that pipes can be converted too.
-        VideoDecoder(source, options.decoding, with_auxiliary=True) as decoder,
+        VideoDecoder(
+            source,
+            options.decoding,
+            with_auxiliary=True,
+            on_size=Stylizer(backend, options.stylizing.for_source(is_image=False)).prepare,
+        ) as decoder,
         Muxer(
             Encoder(target, decoder.info, options.encoding),
             auxiliary=decoder.auxiliary,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -14,6 +15,9 @@ import pytest
 from support.clips import Clip, Tone, frame_times, moving_frames, only, video_end
 
 from toonvid import pipeline
+from toonvid.backends import open_backend
+from toonvid.backends.openvino_model import OpenVINOModel
+from toonvid.engine import find_engine
 from toonvid.errors import SourceError
 from toonvid.pipeline import ConvertOptions, Progress
 from toonvid.reading.decoder import VideoDecoder
@@ -246,3 +250,20 @@ def test_a_source_is_opened_once_and_once_more_to_join_its_segments(
     toon(source, "target.mkv")
     is_in_segments = "in-segments" in request.node.name
     assert opened.count(f"file:{source}") == 1 + is_in_segments
+
+
+@pytest.mark.parametrize("convert", [pipeline.convert, segmented.convert])
+def test_the_engine_is_compiled_once_while_the_source_is_opened(
+    convert, engines_folder, scene_video, tmp_path, monkeypatch
+):
+    compiled = []
+    original = OpenVINOModel.compile
+
+    def compile_on_this_thread(self, config, shape):
+        compiled.append((threading.current_thread().name, shape))
+        return original(self, config, shape)
+
+    monkeypatch.setattr(OpenVINOModel, "compile", compile_on_this_thread)
+    with open_backend(find_engine(str(engines_folder / "negative.onnx")), "openvino") as backend:
+        convert(scene_video, tmp_path / "target.mp4", backend)
+    assert compiled == [("compile", (1, 64, 96, 3))]

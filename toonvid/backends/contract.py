@@ -38,6 +38,17 @@ class Backend(Protocol):
     batch_size: int
     """Number of frames per call of `run` at which it is fastest."""
 
+    def prepare(self, shape: tuple[int, ...]) -> None:
+        """Begin to get ready to `stream` frames of a shape, and return at once.
+
+        The next `run` or `stream` waits until that is done. What fails is reported there. A backend
+        that takes no time for a new shape does nothing.
+
+        Args:
+            shape: (N, H, W, 3), as `stream` will be given it.
+        """
+        ...
+
     def run(self, frames: Pixels, controls: ControlValues | None = None) -> Pixels:
         """Turn frames into cartoons, and wait for the result.
 

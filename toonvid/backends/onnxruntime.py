@@ -73,6 +73,9 @@ class OnnxRuntimeBackend:
         self._session = self._open()
         self._check_contract()
 
+    def prepare(self, shape: tuple[int, ...]) -> None:
+        """See `toonvid.backends.Backend.prepare`: nothing is done."""
+
     def run(self, frames: Pixels, controls: ControlValues | None = None) -> Pixels:
         """See `toonvid.backends.Backend.run`."""
         card = self.engine.card

@@ -6,9 +6,12 @@ for each size of frames when the first of that size arrives.
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import chain, islice
+from math import prod
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -53,10 +56,17 @@ class OpenVINOBackend:
         self.device = self._check_device(device or _DEFAULT_DEVICE)
         self.precision, self.reason = self._choose_precision(precision)
         self._model = OpenVINOModel(self._core, engine, self.device, self.precision)
+        self._preparing: threading.Thread | None = None
         self._compiled: dict[_Hint, dict[tuple[int, ...], deque[ov.InferRequest]]] = {
             "LATENCY": {},
             "THROUGHPUT": {},
         }
+
+    def prepare(self, shape: tuple[int, ...]) -> None:
+        """See `toonvid.backends.Backend.prepare`: the engine is compiled on a thread of its own."""
+        self._wait_until_prepared()
+        self._preparing = threading.Thread(target=self._prepare, args=(shape,), name="compile")
+        self._preparing.start()
 
     def run(self, frames: Pixels, controls: ControlValues | None = None) -> Pixels:
         """See `toonvid.backends.Backend.run`."""
@@ -105,6 +115,7 @@ class OpenVINOBackend:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._wait_until_prepared()
         if kind is None:
             self._model.keep()
         for compiled in self._compiled.values():
@@ -174,8 +185,22 @@ class OpenVINOBackend:
         values = self.engine.card.control_values(controls)
         return {name: np.array([value], np.float32) for name, value in values.items()}
 
+    def _prepare(self, shape: tuple[int, ...]) -> None:
+        hint: _Hint = "LATENCY" if prod(shape) > _LARGEST_IN_FLIGHT_BYTES else "THROUGHPUT"
+        with suppress(BackendError):  # it is raised again with the first frame
+            self._find_requests(hint, shape)
+
+    def _wait_until_prepared(self) -> None:
+        if self._preparing is not None:
+            self._preparing.join()
+            self._preparing = None
+
     def _requests(self, hint: _Hint, shape: tuple[int, ...]) -> deque[ov.InferRequest]:
         """Return the free requests for one shape of frames; with LATENCY there is exactly one."""
+        self._wait_until_prepared()
+        return self._find_requests(hint, shape)
+
+    def _find_requests(self, hint: _Hint, shape: tuple[int, ...]) -> deque[ov.InferRequest]:
         compiled = self._compiled[hint]
         if shape not in compiled:
             if len(compiled) >= _MAX_COMPILED_SHAPES:

@@ -76,6 +76,9 @@ class OneBatchAtATime:
         self.device, self.precision = backend.device, backend.precision
         self.reason, self.batch_size = backend.reason, backend.batch_size
 
+    def prepare(self, shape: tuple[int, ...]) -> None:
+        """See `toonvid.backends.Backend.prepare`: `stream` of the wrapped backend is not called."""
+
     def run(self, frames: Pixels, controls: ControlValues | None = None) -> Pixels:
         """See `toonvid.backends.Backend.run`."""
         return self._backend.run(frames, controls)

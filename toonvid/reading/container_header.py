@@ -21,6 +21,7 @@ _MATROSKA, _MP4 = "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2"  # FFmpeg's names
 _LARGEST_MOOV = 2**26  # bytes: the index of a day of video has fewer
 _MATROSKA_HEAD_BYTES = 2**22  # the tracks come before the first cluster
 _VISUAL_ENTRY_BYTES = 78  # fields of a video's sample entry before its boxes
+_TO_MATRIX = 28  # bytes from a track's number to its display matrix, with a duration of 32 bits
 _SPHERICAL_V1 = bytes.fromhex("ffcc8263f8554a938814587a02521fdd")  # a box with XML, of Google
 _DOLBY_VISION = (b"dvcC", b"dvvC", b"dvwC")
 _SEGMENT, _TRACKS, _TRACK_ENTRY, _CLUSTER = (
@@ -69,6 +70,8 @@ class HeaderFacts:
     """Whether frames hold the views of two eyes."""
     dolby_vision_profile: int | None = None
     """None without Dolby Vision."""
+    is_turned: bool = False
+    """Whether frames are displayed with width and height exchanged; told by MP4 alone."""
     is_encrypted: bool = False
     """Whether its frames cannot be decoded without a key (MP4 with DRM)."""
     chapter_count: int = 0
@@ -125,8 +128,18 @@ def _mp4_facts(file: BinaryIO, track_id: int) -> HeaderFacts:
                 kind == b"uuid" and content.startswith(_SPHERICAL_V1)
                 for kind, content in _boxes(track)
             )
-            return replace(facts, is_spherical=facts.is_spherical or is_v1)
+            return replace(
+                facts,
+                is_spherical=facts.is_spherical or is_v1,
+                is_turned=_is_turned(header[at + _TO_MATRIX + (4 if header[:1] == b"\1" else 0) :]),
+            )
     return HeaderFacts()
+
+
+def _is_turned(matrix: bytes) -> bool:
+    """Whether a display matrix, which begins with its rows (a, b, u) and (c, d, v), transposes."""
+    a, b, _, c, d = (abs(value) for value in struct.unpack(">5i", matrix[:20]))
+    return bool(a < b and d < c)
 
 
 def _sample_entry_facts(descriptions: bytes) -> HeaderFacts:

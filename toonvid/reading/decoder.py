@@ -52,7 +52,7 @@ from toonvid.reading.file_end import is_cut_off_jpeg, missing_bytes
 from toonvid.reading.frames import rotated_rgb_frames
 from toonvid.reading.image_format import read_image_file
 from toonvid.reading.leading_frames import LeadingFrames
-from toonvid.reading.options import DecodeOptions
+from toonvid.reading.options import DecodeOptions, fitted
 from toonvid.reading.probe import (
     describe,
     describe_image,
@@ -108,6 +108,7 @@ class VideoDecoder:
         options: DecodeOptions | None = None,
         with_auxiliary: bool = False,
         opener: Callable[[], InputContainer] | None = None,
+        on_size: Callable[[int, int], None] | None = None,
     ) -> None:
         """Note what to open; nothing is opened before entry.
 
@@ -117,11 +118,13 @@ class VideoDecoder:
             with_auxiliary: Whether to read the packets of the other streams. The caller has to
                 take them from `auxiliary.packets`, where they accumulate.
             opener: Opens the container where the source is not a file, pipe or plain address.
+            on_size: Called on entry with the width and height that the frames of a video will have
+                by its header, while the first is being decoded. `info` may say otherwise.
         """
         self.source = str(source)
         self.options = options or DecodeOptions()
         self.with_auxiliary = with_auxiliary
-        self._opener = opener
+        self._opener, self._on_size = opener, on_size
         self.damage: str | None = None
         """Description of what could not be read, set after the last frame; None for nothing."""
         self.notices: list[str] = []
@@ -328,6 +331,8 @@ class VideoDecoder:
         self._stream = find_video_stream(source)
         self._header = read_stream_header(source, self._stream)
         self._configure_codec()
+        if self._on_size is not None and not is_image(source.container):
+            self._on_size(*self._size_by_header())
         self._range = TimeRange(self.options.start, self.options.end)
         self._find_begin(source)
         start, can_seek = self._range.start, self._can_seek(source.container)
@@ -352,6 +357,15 @@ class VideoDecoder:
             options=self.options,
         )
         self.notices += notices
+
+    def _size_by_header(self) -> tuple[int, int]:
+        """Return the width and height of the frames as far as the header tells them."""
+        width, height = self._context.width, self._context.height
+        crop = self._header.crop_of(width, height)
+        width, height = width - crop.left - crop.right, height - crop.top - crop.bottom
+        if self._header.is_turned:
+            width, height = height, width
+        return fitted(width, height, self.options)
 
     def _prepare_image(self, image: StillOrAnimation) -> None:
         """Describe an image, which has one stream and no packets."""

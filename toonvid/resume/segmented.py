@@ -29,6 +29,7 @@ from toonvid.resume.missing_segments import MissingSegments
 from toonvid.resume.segment_maker import refuse_trouble
 from toonvid.resume.work_folder import WorkFolder, disk_errors
 from toonvid.stylizing.compare import compose_comparison
+from toonvid.stylizing.stylizer import Stylizer
 from toonvid.video import Frame, VideoInfo
 from toonvid.writing.codec import Codec
 from toonvid.writing.encoder import Encoder
@@ -98,7 +99,9 @@ def convert(
             job=job,
         )
     pipeline.refuse_same(Path(source), Path(target))
-    with SegmentedConversion(Path(source), Path(target), backend, options) as conversion:
+    with SegmentedConversion(
+        Path(source), Path(target), backend, options, draws_here=True
+    ) as conversion:
         conversion.write_missing(on_progress)
         return conversion.join()
 
@@ -119,9 +122,23 @@ class SegmentedConversion:
     """Frames that earlier runs have finished. Set on entry."""
 
     def __init__(
-        self, source: Path, target: Path, backend: Backend, options: ConvertOptions
+        self,
+        source: Path,
+        target: Path,
+        backend: Backend,
+        options: ConvertOptions,
+        draws_here: bool = False,
     ) -> None:
-        """Remember what to convert; nothing is opened before entry."""
+        """Remember what to convert; nothing is opened before entry.
+
+        Args:
+            source: File to convert.
+            target: File to write.
+            backend: Open.
+            options: How the source is converted.
+            draws_here: Whether the backend will be used, and gets ready while the source is opened.
+        """
+        self._draws_here = draws_here
         self.source, self.target = source, target
         self.backend, self.options = backend, options
         self._stage_seconds = dict.fromkeys(("decode", "stylize", "encode"), 0.0)
@@ -136,8 +153,14 @@ class SegmentedConversion:
         self._began = time.perf_counter()
         source, target, options = self.source, self.target, self.options
         with ExitStack() as stack:
+            stylizer = Stylizer(self.backend, options.stylizing.for_source(is_image=False))
             self._decoder = stack.enter_context(
-                VideoDecoder(source, options.decoding, with_auxiliary=True)
+                VideoDecoder(
+                    source,
+                    options.decoding,
+                    with_auxiliary=True,
+                    on_size=stylizer.prepare if self._draws_here else None,
+                )
             )
             self._part = stack.enter_context(PartFolder(target, options.encoding.overwrite))
             self.info = self._decoder.info

@@ -50,6 +50,13 @@ class Stylizer:
         self._controls = backend.engine.card.control_values(self.options.controls)
         self._steady = SteadyStage(self.options.steady)
 
+    def prepare(self, width: int, height: int) -> None:
+        """Let the backend begin to get ready for frames of a size in pixels, and return at once."""
+        drawn_height, drawn_width = drawing_size(height, width, self.options.quality)
+        multiple_of = self.backend.engine.card.multiple_of
+        sides = (side + -side % multiple_of for side in (drawn_height, drawn_width))
+        self.backend.prepare((self.backend.batch_size, *sides, 3))
+
     def begin_segment(self, before: Iterable[Frame] = ()) -> None:
         """Begin a part of the video whose cartoons depend on no more than the end of the last part.
 

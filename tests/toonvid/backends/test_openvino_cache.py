@@ -13,7 +13,7 @@ from support.tiny_engines import controlled_cartoon, controlled_engine, negative
 from toonvid.backends import open_backend, openvino_cache, openvino_model
 from toonvid.backends.openvino_cache import ModelCache, ModelKey, model_folder
 from toonvid.engine import Engine
-from toonvid.errors import EngineError
+from toonvid.errors import BackendError, EngineError
 from toonvid.video import Pixels
 
 KEY = ModelKey(
@@ -168,3 +168,30 @@ def test_without_the_folder_nothing_is_kept(engine: Engine, folder: Path) -> Non
     folder.parent.parent.mkdir()
     folder.parent.write_bytes(b"")  # a file where a folder belongs
     assert np.array_equal(cartoon_of(engine), 255 - FRAMES)
+
+
+def test_a_backend_gets_ready_for_the_frames_that_follow(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_backend(engine, "openvino", precision="f32") as backend:
+        backend.prepare(FRAMES.shape)
+        assert [c.tolist() for c in backend.stream([FRAMES] * 3)] == [(255 - FRAMES).tolist()] * 3
+        compile_nothing_more(monkeypatch)
+        assert [c.tolist() for c in backend.stream([FRAMES] * 2)] == [(255 - FRAMES).tolist()] * 2
+
+
+def test_what_fails_while_it_gets_ready_is_raised_with_the_first_frame(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_backend(engine, "openvino", precision="f32") as backend:
+        compile_nothing_more(monkeypatch)
+        backend.prepare(FRAMES.shape)
+        with pytest.raises(BackendError, match="out of memory"):
+            list(backend.stream([FRAMES] * 2))
+
+
+def compile_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(openvino_model.OpenVINOModel, "compile", fail)

@@ -427,3 +427,23 @@ def test_aspect_ratios_beyond_belief_are_taken_for_square(tmp_path, toon):
         done = toon(source, f"target.{suffix}")
         assert [n for n in done.notices if "are not believed" in n]
         assert decoded(done.target)[0].shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+@pytest.mark.parametrize("size", [None, 32])
+def test_the_size_of_the_frames_is_told_before_they_are_decoded(degrees, size, tmp_path):
+    clip = Clip([corners(96, 64)] * 3, rotation=(degrees, False, False) if degrees else None)
+    source = clip.write(tmp_path / "source.mp4")
+    told = []
+    with VideoDecoder(
+        source, DecodeOptions(size=size), on_size=lambda *sides: told.append(sides)
+    ) as decoder:
+        assert told == [(decoder.info.width, decoder.info.height)]
+        assert told[0] == next(decoder.frames()).pixels.shape[1::-1]
+
+
+def test_no_size_is_told_of_images(tmp_path):
+    source = tmp_path / "source.png"
+    source.write_bytes(image_file(corners(64, 32), "png"))
+    with VideoDecoder(source, on_size=lambda *_: pytest.fail("an image is no video")):
+        pass

@@ -185,3 +185,14 @@ def test_images_are_drawn_at_their_best(tmp_path):
     backend = RecordingBackend(identity_engine(tmp_path), 1)
     OpenStyle(backend).stylize(moving_frames(1, (64, 48))[0])
     assert backend.seen[0].shape[1:3] == (72, 96)
+
+
+@pytest.mark.parametrize("quality", ["normal", "fast", "best"])
+def test_the_backend_is_told_the_shape_that_it_is_given_later(quality, tmp_path, monkeypatch):
+    backend = RecordingBackend(identity_engine(tmp_path, multiple_of=16), batch_size=2)
+    told = []
+    monkeypatch.setattr(backend, "prepare", told.append, raising=False)
+    stylizer = Stylizer(backend, StylizeOptions(steady=0, quality=quality))
+    stylizer.prepare(width=50, height=600)
+    list(stylizer.stylize(frames([np.zeros((600, 50, 3), np.uint8)] * 2)))
+    assert told == [backend.seen[0].shape]

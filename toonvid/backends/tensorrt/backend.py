@@ -84,6 +84,9 @@ class TensorRTBackend:
             self._inference.close()
             raise
 
+    def prepare(self, shape: tuple[int, ...]) -> None:
+        """See `toonvid.backends.Backend.prepare`: nothing is done."""
+
     def run(self, frames: Pixels, controls: ControlValues | None = None) -> Pixels:
         """See `toonvid.backends.Backend.run`."""
         [cartoons] = self.stream([frames], controls)
