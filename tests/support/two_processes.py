@@ -45,7 +45,7 @@ class Scenario:
 
 
 def main(file: str) -> None:
-    """Train the runs of a file; with `hang` instead, wait for a process that does not answer."""
+    """Train the runs of a file; with `hang` instead, see `wait_in_vain`."""
     if file == "hang":
         wait_in_vain()
         return
@@ -113,8 +113,16 @@ def faulty(fault: str) -> object:
 
 
 def wait_in_vain() -> None:
-    """Have the second process sleep where the first waits for it, and print what that one gets."""
+    """Have the processes differ, then the second sleep where the first waits for it.
+
+    The first prints the errors that it gets.
+    """
     with join_processes("cpu", step_timeout=TIMEOUT) as processes:
+        try:
+            processes.check_equal("numbers", processes.share.index)
+        except TrainingError as error:
+            if processes.is_first:
+                print(f"got: {error}", flush=True)
         if processes.any(not processes.is_first) and processes.is_first:
             try:
                 processes.any(False)

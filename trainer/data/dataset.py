@@ -6,6 +6,8 @@ the seed only, so that a resumed run sees the batches of an undisturbed one.
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -111,6 +113,15 @@ class Dataset:
         """Reason for each image that could not be used so far, by its path."""
         cartoons = self._cartoons.images.skipped if self._cartoons else {}
         return self._photos.images.skipped | cartoons
+
+    def names_hash(self) -> str:
+        """SHA-256 of the names of all images, in their order, without the folders' own paths."""
+        digest = hashlib.sha256()
+        for images in (self._photos.images, *([self._cartoons.images] if self._cartoons else [])):
+            for path in images.paths:
+                digest.update(os.fsencode(path.relative_to(images.folder).as_posix()) + b"\0")
+            digest.update(b"\0")
+        return digest.hexdigest()
 
     def batches(
         self, first: int, workers: int, prepare: Callable[[int, Batch], Prepared]

@@ -98,6 +98,19 @@ class Processes:
                 f" --batch-size {-(-batch_size // count) * count} can"
             )
 
+    def check_equal(self, name: str, value: object) -> None:
+        """Check that all processes have an equal value.
+
+        Raises:
+            TrainingError: They differ; the message says in what, by the name.
+        """
+        values = self._collect(value)
+        if any(other != values[0] for other in values):
+            raise TrainingError(
+                f"the processes of this run have different {name}: give all of them the same"
+                " options, folders and devices"
+            )
+
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in any process."""
         if not self._groups:

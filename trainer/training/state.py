@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -184,6 +184,9 @@ def create_state(
     """
     torch.manual_seed(config.seed)
     precision = choose_precision(config.precision, device)
+    # With different GPUs the first decides: at float16 alone are gradients scaled.
+    name = processes.from_first(lambda: precision.name)
+    precision = replace(precision, name=name)
     generator = make_trained_generator(config).to(device)
     exported = generator.to_cartoons if isinstance(generator, GeneratorPair) else generator
     ema = AveragedModel(exported, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))

@@ -116,12 +116,15 @@ def train(
     device = open_device(machine.device)
     if processes.share.count > 1 and device.type == "cuda" and machine.memory_limit:
         raise TrainingError("--memory-limit is for one process: it measures the first GPU alone")
+    processes.check_equal("options", config)
+    processes.check_equal("devices", device.type)
     of_lines = config.content_target == "art"
     heldout = read_heldout(sources.heldout, of_lines) if sources.heldout else []
     cache = sources.cache or run.cache
     dataset = open_dataset(config, sources, cache, run.folder, device, processes.share)
     cv2.setNumThreads(1)  # each worker thread of the dataset prepares a batch of its own
     if processes.share.count > 1:
+        processes.check_equal("images", dataset.names_hash())
         dataset.draw_color_crops()
         processes.wait()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -138,3 +139,13 @@ def test_a_batch_can_be_sliced_and_cut_to_its_middle(dataset: Dataset) -> None:
     middle = batch.middle(16)
     torch.testing.assert_close(middle.cartoons, batch.cartoons[..., 8:24, 8:24])
     assert dataset.batch(0).part(0, 1).cartoons is None
+
+
+def test_the_hash_of_names_tells_folders_with_other_images_apart(
+    photos: Path, cartoons: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(photos, tmp_path / "copy")
+    before = open_dataset(photos, cartoons, tmp_path / "cache").names_hash()
+    assert open_dataset(tmp_path / "copy", cartoons, tmp_path / "cache").names_hash() == before
+    next((tmp_path / "copy").iterdir()).rename(tmp_path / "copy" / "other.png")
+    assert open_dataset(tmp_path / "copy", cartoons, tmp_path / "cache").names_hash() != before

@@ -253,10 +253,11 @@ def test_an_overflow_in_one_process_skips_the_update_of_all(runs: Path) -> None:
 
 
 @needs_gloo
-def test_a_process_that_does_not_answer_ends_the_others() -> None:
+def test_processes_that_differ_and_one_that_does_not_answer_give_one_line_each() -> None:
     output = output_of(start_two("-m", "support.two_processes", "hang"))
-    (line,) = [line for line in output.splitlines() if line.startswith("got: ")]
-    assert line.startswith("got: another process of this run did not answer in time; its newest")
+    differing, silent = [line for line in output.splitlines() if line.startswith("got: ")]
+    assert differing.startswith("got: the processes of this run have different numbers: give all")
+    assert silent.startswith("got: another process of this run did not answer in time; its newest")
 
 
 def test_shares_alternate_and_repeat_nothing() -> None:
