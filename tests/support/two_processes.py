@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 import torch
 from torch import Tensor
 
 import trainer.training.train as training
 from toonvid.errors import TrainingError
 from trainer.config import TrainConfig
+from trainer.data import dataset
 from trainer.training.processes import Processes, join_processes
 from trainer.training.run_folder import Run, Sources
 from trainer.training.state import TrainingState
@@ -26,7 +28,9 @@ from trainer.training.state import TrainingState
 FAULTY_CALLS = {"nan": 2, "infinite": 5}
 """Fault -> call of the generator's step that has it. In the first calls at float16, gradients
 overflow without a fault, until their scale is low enough."""
-TIMEOUT = timedelta(seconds=3)
+COLOR_CROPS = 8
+"""Crops on which colors are measured: fewer than in earnest, where they take longer than a run."""
+TIMEOUT = timedelta(seconds=8)
 """Time that the first process waits for one that hangs."""
 
 
@@ -58,11 +62,12 @@ def main(file: str) -> None:
 def train_one(scenario: Scenario, processes: Processes) -> None:
     """Train a run, and write the weights that this process has at its end."""
     index, states, steps = processes.share.index, [], []
-    with Patch() as patch:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dataset, "COLOR_CROPS", COLOR_CROPS)
         create = training.create_state
-        patch.set("create_state", lambda *a: states.append(create(*a)) or states[-1])
+        patch.setattr(training, "create_state", lambda *a: states.append(create(*a)) or states[-1])
         if scenario.fault and index == 1:
-            patch.set("generator_gradients", faulty(scenario.fault))
+            patch.setattr(training, "generator_gradients", faulty(scenario.fault))
         run = Run(scenario.folder)
         processes.from_first(lambda: run.claim("lite", scenario.config, scenario.sources))
         training.train(
@@ -75,22 +80,6 @@ def train_one(scenario: Scenario, processes: Processes) -> None:
         )
     (state,) = states
     torch.save(dict(state.capture().values), scenario.folder / f"process-{index}.pt")
-
-
-class Patch:
-    """Changes of `trainer.training.train`, taken back at the end."""
-
-    def __enter__(self) -> Patch:
-        self._before: dict[str, object] = {}
-        return self
-
-    def set(self, name: str, value: object) -> None:
-        self._before[name] = getattr(training, name)
-        setattr(training, name, value)
-
-    def __exit__(self, *_: object) -> None:
-        for name, value in self._before.items():
-            setattr(training, name, value)
 
 
 def faulty(fault: str) -> object:

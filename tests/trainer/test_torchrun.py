@@ -17,7 +17,7 @@ TINY = (
     *("--set", "blocks=1", "--set", "initialization.pixel_only_steps=1", "--set", "log_every=1"),
 )
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(500)
 
 
 def lines_of_toonvid(output: str) -> list[str]:

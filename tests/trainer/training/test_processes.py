@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 from support.torchrun import needs_gloo, output_of, start_two
-from support.two_processes import Scenario
+from support.two_processes import COLOR_CROPS, Scenario
 from torch import Tensor, nn
 
 from toonvid.errors import TrainingError
 from trainer.config import TrainConfig, change_config
+from trainer.data import dataset
 from trainer.data.share import WHOLE, Share
 from trainer.presets import CYCLEGAN, PRESETS
 from trainer.training.open_dataset import open_dataset
@@ -31,7 +32,7 @@ ROUNDING = 1e-4
 """Largest distance between momenta of one and of two processes, relative to their norm."""
 SMALL = ("crop=32", "frame_heights=36", "blocks=1", "discriminator_width=4", "precision=f32")
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(500)
 
 
 @pytest.fixture(scope="module")
@@ -97,13 +98,15 @@ def train_alone(
     """Train or resume a run in this process alone."""
     run, steps = Run(folder), []
     run.claim("lite", config, sources)
-    train(
-        run,
-        config,
-        sources,
-        lambda progress: steps.append(progress.step),
-        lambda: steps[-1] + 1 == stop_after,
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dataset, "COLOR_CROPS", COLOR_CROPS)
+        train(
+            run,
+            config,
+            sources,
+            lambda progress: steps.append(progress.step),
+            lambda: steps[-1] + 1 == stop_after,
+        )
 
 
 def tensors(values: object, path: str = "") -> dict[str, Tensor]:
@@ -211,8 +214,8 @@ def test_batch_norm_uses_each_processes_images_and_averages_its_statistics(
     gradients, statistics = 0.0, 0.0
     for share in (Share(0, 2), Share(1, 2)):
         state = create_state(paper, None, CPU)
-        dataset = open_dataset(paper, Sources(photos), tmp_path, tmp_path, CPU, share)
-        inputs = prepare_step(paper, 0, dataset.batch(0), share)
+        images = open_dataset(paper, Sources(photos), tmp_path, tmp_path, CPU, share)
+        inputs = prepare_step(paper, 0, images.batch(0), share)
         generator_gradients(state, inputs, micro_batch=4)
         network = state.generator.network
         gradients = gradients + torch.cat([p.grad.flatten() for p in network.parameters()])
