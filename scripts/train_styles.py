@@ -101,7 +101,7 @@ STYLES = {
     "ink": Style(
         "Ink",
         "A line comic: flat colors in a few tones, and ink at full opacity along the edges.",
-        look=("look_tones=5", "look_sharpness=8", "look_saturation=1.6", "look_exposure=1.12"),
+        look=("look_tones=5", "look_sharpness=8", "look_saturation=1.35", "look_exposure=1.05"),
     ),
     "manga": Style(
         "Manga",

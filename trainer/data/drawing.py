@@ -32,13 +32,12 @@ BILATERAL_COLOR = 16.0  # levels of 255
 BILATERAL_SPACE = 2.0  # pixels
 L0_LAMBDA = 0.01
 L0_GAMMA = 0.6
-SHADING_LENGTH = 0.04  # of the frame height: regions smaller than about this get one color
-FLATNESS = 0.88  # of the fitted plane against the smoothed photo
+SHADING_LENGTH = 0.5  # of the frame height: regions smaller than about this get one color
 SHORTEST_STROKE = 0.035  # of the frame height
 SHORTEST_FACE_STROKE = 0.008
-FACE_FLATNESS = 0.6
+FACE_FLATNESS = 0.6  # in faces, of the region's color against the smoothed photo
 SKIN_LIFT = 5.0  # CIE lightness
-DRAWING_VERSION = 2
+DRAWING_VERSION = 3
 """Raised whenever the same photo would be drawn otherwise, which makes cached drawings stale."""
 
 
@@ -76,7 +75,7 @@ def draw(photo: Pixels, frame_height: int | None = None) -> Drawing:
     faces = find_faces(photo, skin)
     labels = find_regions(smooth)
     painted = paint_regions(smooth, labels, SHADING_LENGTH * height)
-    flatness = (FLATNESS + (FACE_FLATNESS - FLATNESS) * faces)[..., None]
+    flatness = (1 - (1 - FACE_FLATNESS) * faces)[..., None]
     color = flatness * painted + (1 - flatness) * smooth
     color[..., 0] += SKIN_LIFT * skin
     # Lines of the smoothed photo are clean, those of the detailed one complete.

@@ -5,7 +5,9 @@ In: lightness, faces, skin, clutter and regions of a photo. Out: ink, (H, W) flo
 Lines come from a difference of Gaussians along the flow of the edges (Kang et al., "Coherent Line
 Drawing", 2007) and from the borders of regions that differ strongly in color. Where edges are dense
 and point everywhere (foliage, gravel, patterns), or where much of the surroundings is ink already,
-the threshold rises. In faces it falls, and short strokes stay: eyes, brows and mouth are short.
+the threshold rises. In faces it falls, and short strokes stay: eyes, brows and mouth are short. A
+faint line is drawn where it continues a clear one (hysteresis, as in Canny's edges): an outline
+that ends half way, and dashes, are what a viewer takes for a filter.
 Small dark shapes in the middle of skin are eyes and brows even where no face was detected.
 """
 
@@ -32,7 +34,12 @@ INK_SOFTNESS = 0.7  # from no ink to full ink
 BORDER_CONTRAST = 26.0  # Lab; borders of regions that differ by more get a line in any case
 CLUTTER_SLOPE = 2.2  # lightness a pixel that counts as an edge
 CLUTTER_SIGMA = 6.0  # pixels
-CLUTTER_GAIN = 3.5  # how much the threshold rises in full clutter
+CLUTTER_GAIN = 1.2  # how much the threshold rises in full clutter
+BRIGHT_GAIN = 0.5  # how much stronger edges count in white: cloth before a wall, snow, a street
+BRIGHT_LIGHTNESS = 60.0  # CIE lightness from which they do
+BRIGHT_RANGE = 35.0  # up to all of the gain
+FAINT_THRESHOLD = 0.5  # factor on the ink threshold, for lines that continue clear ones
+CLEAR_SHARE = 0.18  # smallest share of a line, faint parts included, that has to be clear
 DENSITY_LIMIT = 0.27  # share of ink in the surroundings from which the threshold rises
 DENSITY_GAIN = 9.0
 FACE_THRESHOLD = 0.5  # factor on the ink threshold
@@ -59,6 +66,7 @@ def draw_ink(lightness: Plane, faces: Plane, skin: Plane, clutter: Plane, unit: 
     around = blur(lightness, 10 * unit)
     seen = lightness * (1 + DARK_GAIN * (1 - around / 100).clip(0, 1) ** 2)
     response = _line_response(seen, INK_SIGMA * unit, unit)
+    response *= 1 + BRIGHT_GAIN * soft_step(around - BRIGHT_LIGHTNESS, BRIGHT_RANGE)
     if faces.max() > 0:
         fine = _line_response(seen, FACE_SIGMA * INK_SIGMA * unit, unit)
         response = response + faces * (fine - response)
@@ -70,7 +78,19 @@ def draw_ink(lightness: Plane, faces: Plane, skin: Plane, clutter: Plane, unit: 
         excess = (density - DENSITY_LIMIT).clip(0) * (1 - 0.7 * faces)
         threshold = threshold * (1 + DENSITY_GAIN * excess)
         ink = soft_step(response - threshold, INK_SOFTNESS * calm)
-    return ink
+    faint = soft_step(response - FAINT_THRESHOLD * threshold, INK_SOFTNESS * calm)
+    return np.maximum(ink, _keep_continued(faint, ink))
+
+
+def _keep_continued(faint: Plane, clear: Plane) -> Plane:
+    """Keep the faint lines of which enough is clear; both (H, W) float32 in [0, 1]."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(
+        (faint > 0.25).astype(np.uint8), connectivity=8
+    )
+    clear_pixels = np.bincount(labels.ravel(), (clear > 0.5).ravel(), count)
+    kept = clear_pixels >= np.maximum(CLEAR_SHARE * stats[:, cv2.CC_STAT_AREA], 1)
+    kept[0] = False  # the background
+    return faint * kept[labels]
 
 
 def draw_borders(painted: Lab, labels: NDArray[np.int64], unit: float) -> Plane:

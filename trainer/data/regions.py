@@ -20,9 +20,9 @@ from trainer.data.planes import Lab, Plane
 
 L0_GROWTH = 3.0  # of beta per iteration; 2 in the publication, at 1.6 times the cost
 L0_LAST_BETA = 1e4
-SEGMENT_SCALE = 30.0  # of felzenszwalb(): larger gives larger regions
+SEGMENT_SCALE = 60.0  # of felzenszwalb(): larger gives larger regions
 SEGMENT_AREA = 2.5e-4  # smallest region, share of the picture
-MERGE_DISTANCE = 5.0  # Lab; neighbors nearer than this become one region
+MERGE_DISTANCE = 8.0  # Lab; neighbors nearer than this become one region
 DARK_GAIN = 0.9  # how much more lightness counts in black than in white
 LIGHTNESS_SHARE = 0.8  # of lightness against chroma in that distance: shading may vary more
 
