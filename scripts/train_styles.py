@@ -171,7 +171,7 @@ STYLES = {
 }
 
 TRAINING = (
-    *("batch_size=32", "content_images=10", "ema_decay=0.9995"),
+    *("batch_size=32", "content_images=10", "ema_decay=0.998"),
     *("initialization.learning_rate=1e-3", "initialization.stability_weight=0.5"),
     *("initialization.warmup_steps=200", "initialization.pixel_only_steps=0"),
     *("adversarial.stability_weight=0.5", "adversarial.adversarial_weight=0.25"),

@@ -1,7 +1,7 @@
 """Backends: run an engine through one of several inference libraries.
 
 In: an `Engine` (`toonvid.engine`) and frames, (N, H, W, 3) uint8, RGB. Out: cartoons of the same
-shape and type. The door is `open_backend`.
+shape and type. Entry point: `open_backend`.
 
     contract        `Backend`, the interface of all backends; checks of an engine's graph
     choice          which backends `auto` tries, and in which order

@@ -1,6 +1,6 @@
 """Bench: how fast this machine converts, stage by stage.
 
-In: an open backend and a frame size. Out: measurements as values. The door is
+In: an open backend and a frame size. Out: measurements as values. Entry point:
 `measure.measure_size`. Nothing is printed here, and only `results` draws conclusions.
 
     measure             one frame size: stages alone, pipeline, null pipeline, and the rest below

@@ -3,7 +3,7 @@
 Sources, targets and an open backend go in; targets come out whose bytes are those of a run on one
 machine. The run that was started (the driver) keeps locks, journals and joins, as `toonvid.resume`
 does; the nodes make segments and keep nothing. What crosses between them is bytes, paths and plain
-values. The door is `driver.ClusterRun`.
+values. Entry point: `driver.ClusterRun`.
 
 - connection: starts a cluster on this machine or connects to one
 - nodes: the machines of the cluster, and how many segments each makes at once

@@ -1,8 +1,8 @@
 """Doctor: what works on this machine, what is missing and what is broken.
 
-In: nothing but the machine. Out: a `DoctorReport` of `CheckResult`s. The door is `examine.examine`.
-Nothing is repaired here, and nothing printed. Checks that may hang or crash run in processes of
-their own.
+In: nothing but the machine. Out: a `DoctorReport` of `CheckResult`s. Nothing is repaired
+here, and nothing printed. Checks that may hang or crash run in processes of their own. Entry point:
+`examine.examine`.
 
     examine         runs all checks at once and collects the report
     check_result    the result of one check

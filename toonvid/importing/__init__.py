@@ -1,7 +1,7 @@
 """Other people's cartoonizers become styles. Needs the extra `import` (the package `onnx`).
 
 In: an `.onnx` file, or what OpenVINO reads of TensorFlow. Out: an engine in the user's folder of
-styles, with a card. The doors are `read_candidate.read_candidate` and `import_style.import_style`.
+styles, with a card. Entry points: `read_candidate.read_candidate` and `import_style.import_style`.
 
     source_file       reads a file, and refuses what may do harm
     trial_run         does so in another process first, with limits on memory and time

@@ -5,7 +5,7 @@ of a window, a web page, a virtual camera and a recording. The newest frame wins
 too slow drops frames instead of falling behind. Files that become files are not converted here, see
 `toonvid.pipeline`.
 
-The door is `session.LiveSession`; `toonvid.commands.live` puts all parts together.
+Entry point: `session.LiveSession`; `toonvid.commands.live` puts all parts together.
 
     feed            what an open source of frames is, and what can be asked of one
     ffmpeg_feed     opens files, network cameras, the screen and FFmpeg's test patterns

@@ -1,8 +1,8 @@
 """Reading: a source becomes `VideoInfo`, RGB frames with their times, and auxiliary packets.
 
 In: a file, an address, a pipe, or anything else that FFmpeg opens. Out: frames rotated for display,
-and the packets of audio, subtitles and other streams, which are copied and never decoded. The door
-is `decoder.VideoDecoder`. Cameras are read by `toonvid.live`.
+and the packets of audio, subtitles and other streams, which are copied and never decoded. Entry
+point: `decoder.VideoDecoder`. Cameras are read by `toonvid.live`.
 
 - `decoder`: the context manager that yields the frames of a source.
 - `options`: which part of a source is read, at what size, and by which decoder.

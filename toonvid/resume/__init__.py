@@ -1,7 +1,7 @@
 """Conversions that survive the process: segments on disk, joined to a video at the end.
 
 The same input as `toonvid.pipeline` goes in, and a target comes out whose bytes are the same
-whether the conversion was stopped in between or not. The door is `segmented`.
+whether the conversion was stopped in between or not. Entry point: `segmented`.
 
 - segmented: the public `convert`; resumes a conversion or begins it, and joins its segments
 - segment_maker: decodes, stylizes and encodes frames to segments

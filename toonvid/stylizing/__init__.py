@@ -1,6 +1,6 @@
 """Frames become cartoon frames, without files: frames or arrays go in, frames or arrays come out.
 
-The door is `stylizer` for the frames of a video, and `image` for single images. A backend
+Entry point: `stylizer` for the frames of a video, and `image` for single images. A backend
 (`toonvid.backends`) runs the engine; what cartoon it draws is the engine's alone.
 
 - stylizer: batches, padding, strength and color

@@ -1,7 +1,7 @@
 """Writing: cartoon frames become packets, and packets become a target.
 
 In: `Frame`s, whose times rise, and the auxiliary streams of their source. Out: a video or an image
-in its place, verified and safe on disk; or Matroska on standard output. The doors are `encoder`
+in its place, verified and safe on disk; or Matroska on standard output. Entry points: `encoder`
 (frames to packets) and `muxer` (packets and auxiliary streams to a target).
 
 - encoder: `Encoder`, one video codec at work

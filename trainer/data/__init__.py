@@ -1,6 +1,6 @@
 """Data: folders of photos and cartoons become batches of tensors.
 
-In: folders of images. Out: `dataset.Batch`, tensors in [-1, 1]. The door is `dataset.Dataset`. The
+In: folders of images. Out: `dataset.Batch`, tensors in [-1, 1]. Entry point: `dataset.Dataset`. The
 content of a batch depends on the seed and its number only, never on threads or the cache. Videos
 are turned into images by `trainer.prepare`.
 

@@ -1,7 +1,7 @@
 """Figures of the quality of a style: does it look like art, what does it keep, does it flicker.
 
 Engines or pictures of other programs, a folder of photos, a folder of cartoons and videos go in; an
-`Evaluation` comes out. The door is `evaluate`.
+`Evaluation` comes out. Entry point: `evaluate`.
 
 - evaluate: runs the programs over photos and videos and collects the figures
 - programs: an engine, or a folder of pictures that another program made

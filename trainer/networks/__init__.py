@@ -1,7 +1,7 @@
 """Networks: generators, discriminators, and the pretrained networks that losses use.
 
 In: a `TrainConfig`. Out: modules that map (N, 3, H, W) in [-1, 1] to cartoons, to logits or to
-features. The doors are `build.make_generator`, `build.make_discriminator` and
+features. Entry points: `build.make_generator`, `build.make_discriminator` and
 `content_features.load_content_features`.
 
     paper             generator and discriminator of CartoonGAN's figure 2, and an improved variant

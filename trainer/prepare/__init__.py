@@ -1,7 +1,7 @@
 """Preparing: videos and images become a folder of square crops to train on.
 
 In: videos, images and folders of them. Out: JPEG crops, a manifest of every source that was read, a
-report and a contact sheet. The door is `prepare.prepare`. Training reads the folder like any other
+report and a contact sheet. Entry point: `prepare.prepare`. Training reads the folder like any other
 (`trainer.data`).
 
 - `prepare`: the loop over all sources; resumable.

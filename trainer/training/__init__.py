@@ -1,7 +1,7 @@
 """Training: from a config and folders of images to a trained generator.
 
 In: a `TrainConfig`, and `Sources` of images. Out: a run's folder with training states, a log and
-contact sheets. The door is `train.train`, which reads top to bottom as what a run does.
+contact sheets. Entry point: `train.train`, which reads top to bottom as what a run does.
 
     train         the training loop: batch, generator step, discriminator step, log, state on disk
     phases        losses and gradients of one step

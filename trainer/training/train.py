@@ -2,7 +2,7 @@
 
 In: a run's folder, a config, and the folders of photos and cartoons. Out: training states in the
 run's folder, from which `trainer.exporting.export` makes an engine; losses, contact sheets and
-events on the way. The door is `train`.
+events on the way. Entry point: `train`.
 
 Several processes that `torchrun` started run this loop in step, each on its share of every batch;
 only the first of them writes (`trainer.training.processes`).

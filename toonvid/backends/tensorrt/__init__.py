@@ -1,7 +1,7 @@
 """Backend on TensorRT: NVIDIA GPUs from RTX 20 and GTX 16 on.
 
 In: an engine and frames, (N, H, W, 3) uint8, RGB. Out: cartoons of the same shape, and plans
-(compiled engines) in the user's cache folder. The door is `backend.TensorRTBackend`;
+(compiled engines) in the user's cache folder. Entry point: `backend.TensorRTBackend`;
 `toonvid build` uses `plan.build_plans`.
 
     backend         the backend: opens a GPU, keeps frames in flight, explains lack of memory

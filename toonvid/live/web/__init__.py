@@ -4,7 +4,7 @@ In: finished frames and the controls of a live session. Out: an HTTP server; wha
 goes to the controls, and frames of a browser's camera go to the session's camera. It needs the
 extra `live` (aiohttp and cryptography), imported when the server starts.
 
-The door is `server.PageServer`.
+Entry point: `server.PageServer`.
 
     server        runs the HTTP server on a thread
     routes        what each address of the page answers
