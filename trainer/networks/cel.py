@@ -45,7 +45,7 @@ INK_SOFTNESS = 2.5
 """Width in logits of the ramp from no ink to full ink: one to two pixels at the rim of a line. A
 steeper ramp makes jagged rims, and lines that flicker more; tonal steps hardly flicker."""
 
-INK_BIAS = 0.9
+INK_BIAS = 0.6
 """Added to the logits: the thickness of all lines. More makes a picture bolder at first sight, less
 keeps small faces and detail."""
 
