@@ -101,12 +101,18 @@ STYLES = {
     "ink": Style(
         "Ink",
         "A line comic: flat colors in a few tones, and ink at full opacity along the edges.",
-        look=("look_tones=5", "look_sharpness=8", "look_saturation=1.35", "look_exposure=1.05"),
+        look=("look_tones=5", "look_sharpness=12", "look_saturation=1.35", "look_exposure=1.05"),
     ),
     "manga": Style(
         "Manga",
         "Black-and-white manga: ink, white, and grays in shadows.",
-        look=("look_saturation=0", "look_tones=3", "look_exposure=1.6", "look_ink=1.1"),
+        look=(
+            "look_saturation=0",
+            "look_tones=3",
+            "look_sharpness=10",
+            "look_exposure=1.6",
+            "look_ink=1.1",
+        ),
         trained=False,
     ),
     "poster": Style(
@@ -114,6 +120,7 @@ STYLES = {
         "A screen print in four inks: navy, teal, red and cream.",
         look=(
             "look_tones=4",
+            "look_sharpness=10",
             "look_exposure=1.15",
             "look_ink_color=0a2338",
             "look_palette=0a2a43,0f4c6b,d2382f,8fb8b0,fbe6bb",
@@ -127,7 +134,7 @@ STYLES = {
         look=(
             "look_ink=0",
             "look_tones=5",
-            "look_sharpness=6",
+            "look_sharpness=12",
             "look_saturation=2.2",
             "look_exposure=1.05",
             "look_ink_color=33204d",
@@ -143,8 +150,9 @@ STYLES = {
         license="CC-BY-4.0",
         look=(
             "look_tones=3",
-            "look_saturation=1.8",
-            "look_exposure=1.25",
+            "look_sharpness=12",
+            "look_saturation=1.6",
+            "look_exposure=1.2",
             "look_ink_color=170a05",
             "look_palette=3a1a10,b5532a,f2a93b,ffe2a0,fff8f0",
             "look_palette_share=0.08",
@@ -157,8 +165,8 @@ STYLES = {
         "Brown lines over soft paint on warm paper, after David Revoy's Pepper&Carrot.",
         license="CC-BY-4.0",
         look=(
-            "look_tones=12",
-            "look_sharpness=1.5",
+            "look_tones=8",
+            "look_sharpness=4",
             "look_saturation=1.0",
             "look_exposure=1.1",
             "look_ink_color=432112",
