@@ -20,6 +20,7 @@ from av.filter.graph import Graph
 from av.video.frame import VideoFrame
 
 from toonvid.bench.demo_scene import draw_scene
+from toonvid.engine import read_engine
 from toonvid.ffmpeg.color import FrameFormat
 from toonvid.ffmpeg.filter_graphs import encoder_graph, rgb_graph
 from toonvid.video import BT709
@@ -82,12 +83,14 @@ def engine_runs(path: Path) -> dict[str, Callable[[], np.ndarray]]:
     from openvino.preprocess import ColorFormat, PrePostProcessor
 
     core = ov.Core()
+    card = read_engine(path).card
+    controls = {k: np.array([v], np.float32) for k, v in card.control_values().items()}
     plain = core.read_model(path)
-    plain.reshape(ov.PartialShape([1, HEIGHT, WIDTH, 3]))
+    plain.reshape({card.input: ov.PartialShape([1, HEIGHT, WIDTH, 3])})
     fused = PrePostProcessor(plain.clone())
-    tensor = fused.input().tensor().set_element_type(ov.Type.u8)
+    tensor = fused.input(card.input).tensor().set_element_type(ov.Type.u8)
     tensor.set_color_format(ColorFormat.I420_SINGLE_PLANE)
-    fused.input().preprocess().convert_color(ColorFormat.RGB)
+    fused.input(card.input).preprocess().convert_color(ColorFormat.RGB)
     random = np.random.default_rng(0)
     found = {}
     for name, model, shape in (
@@ -98,7 +101,7 @@ def engine_runs(path: Path) -> dict[str, Callable[[], np.ndarray]]:
         pixels = random.integers(16, 236, shape, np.uint8)
 
         def infer(request: ov.InferRequest = request, pixels: np.ndarray = pixels) -> np.ndarray:
-            request.infer([pixels], share_inputs=True)
+            request.infer({card.input: pixels, **controls}, share_inputs=True)
             return request.get_output_tensor(0).data
 
         found[name] = infer
