@@ -7,5 +7,6 @@ Opening sources is `toonvid.reading`'s task, writing targets `toonvid.writing`'s
 - `filter_graphs`: conversion between decoded frames, RGB and the encoder's frames.
 - `hardware`: hardware decoders and encoders, found by trying them.
 - `jpeg`: single JPEG images, for the page of `toonvid live`.
+- `masked_merge`: weighted means of bytes, for the stage against flicker.
 - `nvidia`: NVIDIA GPUs and their driver.
 """

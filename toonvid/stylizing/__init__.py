@@ -5,8 +5,8 @@ Entry point: `stylizer` for the frames of a video, and `image` for single images
 
 - stylizer: batches, padding, strength and color
 - steady: temporal consistency of the cartoons
-- motion: motion between two frames of the source
-- packed: frames that are moved and blended
+- reduced, motion, changes: the source at smaller sizes, its motion, and where it changed
+- moving, near_colors, blending: the last cartoon is moved and blended with the present one
 - compare: source and cartoon in one frame
 - image: `toonvid.stylize` and `toonvid.open_style`, for arrays
 - options: `StylizeOptions`

@@ -12,10 +12,13 @@ from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from toonvid.stylizing.motion import CELL, Luma, find_motion
-from toonvid.stylizing.packed import PackedFrame, blend, blend_moved, move
+from toonvid.ffmpeg.masked_merge import WHOLE, MaskedMerge
+from toonvid.stylizing.blending import CartoonBlender
+from toonvid.stylizing.changes import find_changes
+from toonvid.stylizing.motion import CELL, Luma, Vectors, find_motion
+from toonvid.stylizing.moving import FRACTION, Bytes, KeptFrame, Mover, repeat_bytes
+from toonvid.stylizing.reduced import reduce_frame
 from toonvid.video import LARGE_FRAME_PIXELS, Pixels
 
 WARM_UP_FRAMES = 4
@@ -23,12 +26,10 @@ WARM_UP_FRAMES = 4
 make the start smoother, and cost as many stylized frames when a conversion resumes."""
 
 _WARM_UP_LARGE_FRAMES = 1  # of which four would take gigabytes
-_CHANGE_LEVELS = 16.0  # change of the source, in levels of 255, at which 1/e of the hold is left
-_SLOPE_ALLOWANCE = 6  # sixteenths of the slope that are not a change: vectors are not exact
-_NEAR_CHANGE_LEVELS = 12  # levels by which a change nearby counts less than one at a pixel
-_ROWS_PER_REACH = (
-    240  # rows of the frame for each 2 pixels that a change reaches: half a thick line
-)
+_BILINEAR_PIXELS = 640 * 480  # in larger frames a fifth of a pixel hardly shows
+_CELL = 2 * CELL  # pixels: motion is found at half the size
+_WEIGHT_SIDE = 4  # pixels: changes are found at a quarter of the size
+_CHANGE_LEVELS = 12.0  # change of the source, in levels of 255, at which 1/e of the hold is left
 _CUT_SHARE = 0.08  # below this mean share of held pixels, the frame begins a new scene
 
 
@@ -39,15 +40,51 @@ def warm_up_frames(height: int, width: int) -> int:
 
 @dataclass(frozen=True)
 class _State:
-    """What is kept of the last frame; the source at half the size."""
+    """What is kept of the last frame."""
 
     luma: Luma
-    """The source's green channel, from which motion is found, (ceil(H / 2), ceil(W / 2))."""
-    kept_source: PackedFrame
-    """The source blended with the same weights as the cartoon. A slow change, such as dusk,
-    therefore adds up against it until the cartoon follows, instead of being held forever."""
-    cartoon: PackedFrame
+    """The source's green channel at half the size, from which motion is found."""
+    kept_source: KeptFrame
+    """The source at a quarter of the size, blended with the same weights as the cartoon. A slow
+    change, such as dusk, therefore adds up against it until the cartoon follows, instead of being
+    held forever."""
+    cartoon: KeptFrame
     """The steady cartoon."""
+
+
+class _Workspace:
+    """What moves and blends frames of one size, with its memory."""
+
+    def __init__(self, height: int, width: int) -> None:
+        self.size = (height, width)
+        is_bilinear = height * width <= _BILINEAR_PIXELS
+        small_height, small_width = -(-height // _WEIGHT_SIDE), -(-width // _WEIGHT_SIDE)
+        self._mover = Mover(small_height, small_width, 4, _CELL // _WEIGHT_SIDE, is_bilinear)
+        self._merge = MaskedMerge(small_height, 4 * small_width)
+        self.blender = CartoonBlender(height, width, _CELL, _WEIGHT_SIDE, is_bilinear)
+
+    def keep_source(self, quarter: Pixels) -> KeptFrame:
+        """Copy the source with which a scene begins, at a quarter of the size."""
+        kept = self._mover.empty()
+        kept.pixels[...] = quarter
+        return kept
+
+    def move_source(self, kept: KeptFrame, vectors: Vectors) -> Pixels:
+        """The kept source, moved along vectors of the cartoon; same shape."""
+        small = np.rint(vectors / np.float32(_WEIGHT_SIDE)).astype(np.int32)
+        moved = np.empty_like(kept.rows)
+        for band in self._mover.bands(kept, self._mover.fit(small)):
+            top = band.cells.start * self._mover.cell
+            rows = moved[top : top + len(band.rows)]
+            rows[...] = band.rows[: len(rows), : rows.shape[1]]
+        return moved.reshape(kept.pixels.shape)
+
+    def blend_source(self, quarter: Pixels, moved: Pixels, weights: Bytes) -> KeptFrame:
+        """The source and the moved one, blended as the cartoons are."""
+        kept = self._mover.empty()
+        one, other = (each.reshape(kept.rows.shape) for each in (quarter, moved))
+        kept.rows[...] = self._merge(one, other, repeat_bytes(weights, 4))
+        return kept
 
 
 class SteadyStage:
@@ -63,6 +100,7 @@ class SteadyStage:
         self._weights = _weight_table(steady)
         self._is_on = steady > 0
         self._last: _State | None = None
+        self._workspace: _Workspace | None = None
         self._recent: deque[tuple[Pixels, Pixels]] = deque()
 
     def apply(self, source: Pixels, cartoon: Pixels) -> Pixels:
@@ -95,74 +133,28 @@ class SteadyStage:
             self._apply(source, cartoon)
 
     def _apply(self, source: Pixels, cartoon: Pixels) -> Pixels:
-        halved, frame = PackedFrame.pack(source, step=2), PackedFrame.pack(cartoon)
-        luma = halved.channels()[..., 1].astype(np.float32)
-        last, self._last = self._last, _State(luma, halved, frame)
-        if last is None or (frame.height, frame.width) != (last.cartoon.height, last.cartoon.width):
-            return cartoon
-        vectors = find_motion(last.luma, luma)
-        moved_source = move(last.kept_source, vectors, CELL)
-        weights = self._weights.take(_find_changes(halved, moved_source))
-        if weights.mean() < _CUT_SHARE * 256:
-            return cartoon
-        # The cartoon has twice the size of the source in which motion was found.
-        steady = blend_moved(frame, last.cartoon, 2 * vectors, 2 * CELL, weights)
-        self._last = _State(luma, blend(halved, moved_source, weights), steady)
-        return steady.unpack()
+        if self._workspace is None or self._workspace.size != source.shape[:2]:
+            self._workspace, self._last = _Workspace(*source.shape[:2]), None
+        space, reduced, last = self._workspace, reduce_frame(source), self._last
+        if last is not None:
+            # A pixel at half the size is two of the cartoon's.
+            vectors = find_motion(last.luma, reduced.luma, 2 * FRACTION)
+            moved_source = space.move_source(last.kept_source, vectors)
+            weights = self._weights.take(find_changes(reduced.quarter, moved_source))
+            if weights.mean() >= _CUT_SHARE * WHOLE:
+                kept_source = space.blend_source(reduced.quarter, moved_source, weights)
+                steady = space.blender.blend(cartoon, last.cartoon, vectors, weights)
+                self._last = _State(reduced.luma, kept_source, steady)
+                return steady.pixels
+        self._last = _State(
+            reduced.luma, space.keep_source(reduced.quarter), space.blender.keep(cartoon)
+        )
+        return cartoon
 
 
-def _weight_table(steady: float) -> NDArray[np.uint16]:
-    """Weight of the last cartoon, in 1/256, for each change in 8/9 levels."""
+def _weight_table(steady: float) -> Bytes:
+    """Weight of the last cartoon, in 1/255, for each change in 8/9 levels."""
     levels = np.arange(256) * (8 / 9)
     weights = steady * np.exp(-((levels / _CHANGE_LEVELS) ** 2))
-    table: NDArray[np.uint16] = np.round(256 * weights).astype(np.uint16)
+    table: Bytes = np.round(WHOLE * weights).astype(np.uint8)
     return table
-
-
-def _find_changes(frame: PackedFrame, last: PackedFrame) -> NDArray[np.uint8]:
-    """How much a source changed around each pixel.
-
-    A change is the difference of the channel that differs most, less what a vector that is a third
-    of a pixel off makes of the slope there, as a mean over 3 x 3 pixels. Larger changes are found
-    around them as well: an outline covers pixels beside the edge, which did not change themselves.
-
-    Args:
-        frame: The source at half the size.
-        last: The kept source, moved.
-
-    Returns:
-        In 8/9 levels, (H, W).
-    """
-    one, other = frame.channels(), last.channels()
-    # uint8 has no sign: the larger value minus the smaller one is the difference.
-    difference = np.maximum(one, other) - np.minimum(one, other)
-    largest = np.maximum(np.maximum(difference[..., 0], difference[..., 1]), difference[..., 2])
-    green = one[..., 1].astype(np.int16)
-    slope = np.zeros_like(green)
-    slope[:, :-1] = np.abs(green[:, 1:] - green[:, :-1])
-    slope[:-1] += np.abs(green[1:] - green[:-1])
-    slope *= _SLOPE_ALLOWANCE
-    slope >>= 4
-    changes = np.pad(largest - slope, 1, mode="edge")
-    rows = changes[:-2] + changes[1:-1] + changes[2:]
-    sums = rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]
-    sums >>= 3  # a division by 9 takes ten times as long
-    local = np.clip(sums, 0, 255, out=sums).astype(np.uint8)
-    near = _largest_near(local, max(3, 2 * frame.height // _ROWS_PER_REACH))
-    margin = np.full_like(near, _NEAR_CHANGE_LEVELS)
-    near = np.maximum(near, margin) - margin
-    changed: NDArray[np.uint8] = np.maximum(local, near)
-    return changed
-
-
-def _largest_near(values: NDArray[np.uint8], reach: int) -> NDArray[np.uint8]:
-    """Largest value in a square of 2 reach + 1 pixels, same shape."""
-    for _ in range(2):  # rows, then columns; twice transposed is as before
-        values = np.pad(values, ((reach, reach), (0, 0)), mode="edge")
-        span, wanted = 1, 2 * reach + 1
-        while span < wanted:
-            step = min(span, wanted - span)
-            values = np.maximum(values[:-step], values[step:])
-            span += step
-        values = values.T
-    return values

@@ -151,3 +151,22 @@ def test_frames_of_the_segment_before_last_do_not_count():
     stage.begin_segment()
     stage.begin_segment()  # a segment without frames: nothing is left of the first
     assert (stage.apply(plain(90), plain(200)) == 200).all()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (5, 4), (9, 90), (70, 7)])
+def test_every_size_is_made_steady(size):
+    stage = SteadyStage(0.85)
+    frame = np.full((*size, 3), 120, np.uint8)
+    stage.apply(frame, frame - 20)
+    assert (np.abs(stage.apply(frame, frame).astype(int) - 103) <= 1).all()
+
+
+def test_cartoons_given_before_do_not_change_later():
+    """They wait for the encoder while the next ones are made."""
+    stage = SteadyStage(0.85)
+    given = [stage.apply(plain(90), noisy(plain(90), 20, seed)) for seed in range(4)]
+    copies = [cartoon.copy() for cartoon in given]
+    for seed in range(4):
+        stage.apply(noisy(plain(90), 2, seed), noisy(plain(90), 20, 50 + seed))
+    for cartoon, copy in zip(given, copies, strict=True):
+        assert cartoon.tobytes() == copy.tobytes()
