@@ -169,7 +169,7 @@ STYLES = {
             "look_sharpness=4",
             "look_saturation=1.0",
             "look_exposure=1.1",
-            "look_ink_color=432112",
+            "look_ink_color=2c130a",
             "look_palette=12262b,2f5f5e,a98f66,ecd9a8,fff7e3",
             "look_palette_share=0.3",
         ),
