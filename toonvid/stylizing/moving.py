@@ -54,9 +54,8 @@ class MovedBand:
     cells: slice
     """Rows of cells."""
     rows: Bytes
-    """(rows, bytes), at least as wide as the frame. The next band overwrites it."""
-    moves: bool
-    """Whether one of these cells moves. Else `rows` is the last frame's own memory."""
+    """(rows, bytes), at least as wide as the frame. The next band overwrites it. Where none of the
+    cells moves, it is the last frame's own memory."""
 
 
 class Mover:
@@ -127,7 +126,7 @@ class Mover:
             if not moves[cells].any():
                 row_bytes = self.width * self.channels
                 begin, end = (row * self.cell * row_bytes for row in (cells.start, cells.stop))
-                yield MovedBand(cells, last.memory[begin:end].reshape(-1, row_bytes), moves=False)
+                yield MovedBand(cells, last.memory[begin:end].reshape(-1, row_bytes))
                 continue
             moved = self._mix(last, pairs[0], cells)
             if len(pairs) > 1 and down[cells].any():
@@ -135,7 +134,7 @@ class Mover:
                 moved = self._merge(moved, lower, self._weights(down[cells]))
             by_cells = moved.reshape(self.cell, -1, self._row_bytes)
             self._moved[...] = by_cells.transpose(1, 0, 2)
-            yield MovedBand(cells, self._moved.reshape(-1, self._row_bytes), moves=True)
+            yield MovedBand(cells, self._moved.reshape(-1, self._row_bytes))
 
     def spread(self, cells: Bytes) -> Bytes:
         """Each value of cells for all bytes in a row of the cell, at least as wide as the frame."""

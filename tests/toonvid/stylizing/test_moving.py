@@ -24,7 +24,7 @@ def slope(height: int, width: int) -> Pixels:
 
 
 def vectors(right: int, down: int, size: tuple[int, int] = SIZE) -> np.ndarray:
-    """The same one, in 1 / FRACTION pixels, for all whole cells, as motion is found."""
+    """The same vector, in 1 / FRACTION pixels, for every whole cell."""
     field = np.empty((max(size[0] // CELL, 1), max(size[1] // CELL, 1), 2), np.int32)
     field[...] = right, down
     return field

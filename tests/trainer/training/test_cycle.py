@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from support.state_tensors import tensors
 from torch import Tensor
 
 from toonvid.backends import open_backend
@@ -134,15 +135,6 @@ def run_until(
     run.claim("cyclegan", config, sources)
     train(run, config, sources, lambda p: steps.append(p.step), lambda: len(steps) == stop_after)
     return run
-
-
-def tensors(values: object, path: str = "") -> dict[str, Tensor]:
-    if isinstance(values, Tensor):
-        return {path: values}
-    found: dict[str, Tensor] = {}
-    for name, inner in values.items() if isinstance(values, dict) else ():
-        found |= tensors(inner, f"{path}/{name}")
-    return found
 
 
 def test_a_resumed_run_gives_the_same_weights_and_pools(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.state_tensors import tensors
 from support.torchrun import needs_gloo, output_of, start_two
 from support.two_processes import COLOR_CROPS, Scenario
 from torch import Tensor, nn
@@ -107,16 +108,6 @@ def train_alone(
             lambda progress: steps.append(progress.step),
             lambda: steps[-1] + 1 == stop_after,
         )
-
-
-def tensors(values: object, path: str = "") -> dict[str, Tensor]:
-    """All tensors of a training state, by their path in it."""
-    if isinstance(values, Tensor):
-        return {path: values}
-    found: dict[str, Tensor] = {}
-    for name, inner in values.items() if isinstance(values, dict) else ():
-        found |= tensors(inner, f"{path}/{name}")
-    return found
 
 
 def saved(folder: Path) -> dict[str, Tensor]:
