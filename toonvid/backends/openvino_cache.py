@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 MODELS_VARIABLE = "TOONVID_MODELS"
 """Name of the environment variable that names another folder."""
 
-_FORMAT = "toonvid model 1"  # another one where `openvino_graph` makes another graph
+_FORMAT = "toonvid model 2"  # another one where `openvino_graph` makes another graph
 _MOST_FILES = 32  # of some 0.6 MB each; the oldest go first
 _DIGEST_DIGITS = 16  # of each digest in a file's name; the whole key is in the file
 _SUFFIX = ".blob"

@@ -35,6 +35,7 @@ from toonvid.engine import (
 )
 from toonvid.errors import TrainingError
 from toonvid.video import Pixels
+from trainer.exporting.cel_frames import CelFrames
 from trainer.exporting.recipe import describe_recipe
 from trainer.files import make_folder, write_atomically
 from trainer.networks.build import count_multiply_adds, count_parameters
@@ -266,25 +267,26 @@ class _FrameGenerator(nn.Module):
 
     def __init__(self, generator: nn.Module) -> None:
         super().__init__()
-        self.generator = generator
+        self.generator = CelFrames(generator) if isinstance(generator, CelGenerator) else generator
         self._dtype = next(generator.parameters()).dtype
         self._controls = list(find_controls(generator))
 
     def forward(self, frame: Tensor, *controls: Tensor) -> Tensor:
         # TensorRT takes a uint8 input only if a cast is the first node behind it.
-        photos = frame.to(self._dtype) / 127.5 - 1
-        levels = (self._generate(photos, controls).clamp(-1, 1) + 1) * 127.5
-        return levels.round().to(torch.uint8)
+        return self._draw(frame.to(self._dtype), controls).round().to(torch.uint8)
 
-    def _generate(self, photos: Tensor, controls: tuple[Tensor, ...]) -> Tensor:
-        """G(p): shape (N, H, W, 3) in [-1, 1], for photos of the same shape and range."""
-        if isinstance(self.generator, LiteGenerator):
-            return self.generator.redraw(photos)
-        if isinstance(self.generator, CelGenerator):
+    def _draw(self, frames: Tensor, controls: tuple[Tensor, ...]) -> Tensor:
+        """Frames (N, H, W, 3), levels in 0..255, to cartoons of the same shape and range."""
+        if isinstance(self.generator, CelFrames):
             # Without any, the look's own values count.
             values = (control.to(self._dtype) for control in controls)
-            return self.generator.redraw(photos, dict(zip(self._controls, values, strict=False)))
-        return self.generator(photos.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+            return self.generator(frames, dict(zip(self._controls, values, strict=False)))
+        photos = frames / 127.5 - 1
+        if isinstance(self.generator, LiteGenerator):
+            cartoons = self.generator.redraw(photos)
+        else:
+            cartoons = self.generator(photos.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        return (cartoons.clamp(-1, 1) + 1) * 127.5
 
 
 def _run_generator(

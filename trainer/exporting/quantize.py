@@ -24,6 +24,7 @@ from toonvid.errors import TrainingError
 from toonvid.importing.int8 import MIN_PSNR_DB, quantize, squared_error, to_decibels
 from toonvid.video import Pixels
 from trainer.data.images import UnusableImageError, find_images, read_image
+from trainer.exporting.byte_layers import store_as_bytes
 from trainer.exporting.export import compared_controls
 from trainer.files import write_atomically
 
@@ -60,6 +61,7 @@ def add_int8(engine: Engine, folder: Path) -> Engine:
         )
     card = engine.card
     content = quantize(engine.path("f32"), calibration, card.control_values())
+    content = store_as_bytes(content)
     name = card.file_name("int8")
     hashes = {**card.sha256, name: hashlib.sha256(content).hexdigest()}
     quantized = replace(card, sha256=hashes)

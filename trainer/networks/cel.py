@@ -90,6 +90,17 @@ class Layers(NamedTuple):
     """Ink before the sigmoid, (N, 1, H, W)."""
 
 
+class Light(NamedTuple):
+    """What `compose_shares` makes of the luminance of N photos, each (N, 1, ...)."""
+
+    gain: Tensor
+    """Factor on the color."""
+    offset: Tensor
+    """Added to the color after that."""
+    stairs: Tensor
+    """Luminance in tonal steps, in [0, 1]."""
+
+
 class CelGenerator(nn.Module):
     """The network and `compose` behind it. 6.5 thousand multiply-adds a pixel, of which fixed
     filters, which enlarge what has half the size, are 0.2.
@@ -127,8 +138,8 @@ class CelGenerator(nn.Module):
         self.leave = nn.Conv2d(half, 3 + 1 + 4, kernel_size=3, padding=1)
         means = torch.eye(3).repeat_interleave(4, dim=1)[..., None, None] / 4  # (3, 12, 1, 1)
         self.register_buffer("means", means, persistent=False)
-        self.register_buffer("enlarge", _enlarging_filters(3), persistent=False)
-        self.register_buffer("enlarge_gate", _enlarging_filters(1), persistent=False)
+        self.register_buffer("enlarge", enlarging_filters(3), persistent=False)
+        self.register_buffer("enlarge_gate", enlarging_filters(1), persistent=False)
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, a=LEAK)
@@ -148,19 +159,6 @@ class CelGenerator(nn.Module):
                 in the look.
         """
         return self.compose_layers(self.layers(photos), controls)
-
-    def redraw(self, photos: Tensor, controls: Mapping[str, Tensor] | None = None) -> Tensor:
-        """The same for photos and cartoons as video frames are stored, (N, H, W, 3).
-
-        Everything is computed on blocks of 2 x 2 pixels, which an engine then brings together once,
-        at the end. OpenVINO takes a fifth less time for that than for `forward`.
-        """
-        count, height, width, _ = photos.shape
-        rows, columns = height // 2, width // 2
-        blocks = photos.reshape(count, rows, 2, columns, 2, 3).permute(0, 5, 2, 4, 1, 3)
-        layers = self._draw(blocks.reshape(count, 12, rows, columns))
-        composed = self.compose_layers(layers, controls).reshape(count, 3, 2, 2, rows, columns)
-        return composed.permute(0, 4, 2, 5, 3, 1).reshape(photos.shape)
 
     def compose_layers(
         self, layers: Layers, controls: Mapping[str, Tensor] | None = None
@@ -197,14 +195,14 @@ class CelGenerator(nn.Module):
         Returns:
             Layers of the shapes (N, 3, 4, H/2, W/2) and (N, 1, 4, H/2, W/2).
         """
-        half = _activate(self.enter(pixels))  # (N, 16, H/2, W/2)
-        quarter = _activate(self.down(half))  # (N, 32, H/4, W/4)
-        eighth = _activate(self.down_again(quarter))  # (N, 48, H/8, W/8)
-        eighth = _activate(self.eighth_blocks(eighth))
+        half = activate(self.enter(pixels))  # (N, 16, H/2, W/2)
+        quarter = activate(self.down(half))  # (N, 32, H/4, W/4)
+        eighth = activate(self.down_again(quarter))  # (N, 48, H/8, W/8)
+        eighth = activate(self.eighth_blocks(eighth))
         quarter = quarter + F.pixel_shuffle(self.up(eighth), 2)
-        quarter = _activate(self.quarter_blocks(quarter))
-        half = _activate(half + F.pixel_shuffle(self.up_again(quarter), 2))
-        half = _activate(half + self.mix(half))
+        quarter = activate(self.quarter_blocks(quarter))
+        half = activate(half + F.pixel_shuffle(self.up_again(quarter), 2))
+        half = activate(half + self.mix(half))
         change, gate, ink = self.leave(half).split((3, 1, 4), dim=1)
         # Means of 2 x 2 pixels. An average pool would do the same, but in OpenVINO it takes longer.
         means = F.conv2d(pixels, self.means.to(pixels.dtype))
@@ -230,7 +228,7 @@ class CelBlock(nn.Module):
         self.second = nn.Conv2d(width, width, kernel_size=3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.second(_activate(self.first(x)))
+        return x + self.second(activate(self.first(x)))
 
 
 def compose(
@@ -255,12 +253,10 @@ def compose(
     Returns:
         Shape of `color`, in [0, 1].
     """
-    # Not the sigmoid itself: ink is to be opaque, and half-sure lines are to be thin, not gray.
-    # In brackets what is a scalar: where `ink` is an input, it is computed once and not per pixel.
-    cover = ((ink_logits + (INK_BIAS + 2 * (ink - 1))) / INK_SOFTNESS + 0.5).clamp(0, 1)
+    cover = find_cover(ink_logits, ink)
     return compose_shares(
         color,
-        cover * _clamp_share(ink),
+        cover,
         tones,
         saturation,
         exposure,
@@ -269,6 +265,19 @@ def compose(
         palette,
         palette_share,
     )
+
+
+def find_cover(ink_logits: Tensor, ink: float | Tensor) -> Tensor:
+    """How much of the color the ink hides, in [0, 1], of the shape of the logits.
+
+    Args:
+        ink_logits: Ink before the sigmoid.
+        ink: See `Look`.
+    """
+    # Not the sigmoid itself: ink is to be opaque, and half-sure lines are to be thin, not gray.
+    # In brackets what is a scalar: where `ink` is an input, it is computed once and not per pixel.
+    cover = ((ink_logits + (INK_BIAS + 2 * (ink - 1))) / INK_SOFTNESS + 0.5).clamp(0, 1)
+    return cover * _clamp_share(ink)
 
 
 def compose_shares(
@@ -296,12 +305,54 @@ def compose_shares(
         Shape of `color`, in [0, 1].
     """
     color = color.clamp(0, 1)
-    luminance = _luminance(color)
+    light = find_light(find_luminance(color), tones, saturation, exposure, sharpness)
+    return paint(color, cover, light, ink_color, palette, palette_share)
+
+
+def find_light(
+    luminance: Tensor,
+    tones: float | Tensor,
+    saturation: float | Tensor,
+    exposure: float | Tensor,
+    sharpness: float,
+) -> Light:
+    """The part of `compose_shares` that depends on the luminance alone.
+
+    Args:
+        luminance: (N, 1, ...) in [0, 1].
+        tones, saturation, exposure, sharpness: See `Look`.
+
+    Returns:
+        Tensors of the same shape.
+    """
     bright = _brighten(luminance, exposure)
     stairs = DARKEST + (1 - DARKEST) * _soft_staircase(bright, tones, sharpness)
-    painted = _relight(color, luminance, stairs, saturation).clamp(0, 1)
+    gain = _chroma_gain(luminance, stairs, saturation)
+    return Light(gain, stairs - luminance * gain, stairs)
+
+
+def paint(
+    color: Tensor,
+    cover: Tensor,
+    light: Light,
+    ink_color: str = INK_COLOR,
+    palette: Sequence[str] = (),
+    palette_share: float = 0.0,
+) -> Tensor:
+    """The part of `compose_shares` that depends on each color.
+
+    Args:
+        color: Flat color, (N, 3, ...) in [0, 1].
+        cover: Ink, (N, 1, ...) in [0, 1].
+        light: From the color's luminance.
+        ink_color, palette, palette_share: See `Look`.
+
+    Returns:
+        Shape of `color`, in [0, 1].
+    """
+    painted = (color * light.gain + light.offset).clamp(0, 1)
     if palette_share:
-        painted = painted + palette_share * (_tint(stairs, palette) - painted)
+        painted = painted + palette_share * (_tint(light.stairs, palette) - painted)
     line = _constant(parse_color(ink_color), color).view(3, *[1] * (color.ndim - 2))
     return painted * (1 - cover) + line * cover
 
@@ -313,7 +364,7 @@ def grade(color: Tensor, look: Look) -> Tensor:
         Same shape and range.
     """
     color = (color + 1) / 2
-    luminance = _luminance(color)
+    luminance = find_luminance(color)
     shown = DARKEST + (1 - DARKEST) * _brighten(luminance, look.exposure)
     return _relight(color, luminance, shown, look.saturation) * 2 - 1
 
@@ -324,7 +375,7 @@ def ungrade(shown: Tensor, look: Look) -> Tensor:
     Where the look has no saturation, the color is gray.
     """
     shown = (shown + 1) / 2
-    brightness = _luminance(shown)
+    brightness = find_luminance(shown)
     bright = ((brightness - DARKEST) / (1 - DARKEST) / look.exposure).clamp(0, 1)
     # The root in [0, 1] of bright = (1 + b) y - b y^2
     slope = 1 + BRIGHTENING
@@ -354,7 +405,7 @@ def _soft_staircase(values: Tensor, steps: float | Tensor, sharpness: float) -> 
     return (middle + rise / (2 * math.tanh(sharpness))) / steps
 
 
-def _luminance(color: Tensor) -> Tensor:
+def find_luminance(color: Tensor) -> Tensor:
     """RGB (N, 3, ...) to (N, 1, ...)."""
     red, green, blue = color.split(1, dim=1)
     return LUMINANCE[0] * red + LUMINANCE[1] * green + LUMINANCE[2] * blue
@@ -373,9 +424,13 @@ def _brighten(luminance: Tensor, exposure: float | Tensor) -> Tensor:
 def _relight(
     color: Tensor, luminance: Tensor, wanted: Tensor, saturation: float | Tensor
 ) -> Tensor:
-    """A color with another luminance. Chroma grows with it, else what is brightened turns gray."""
-    gain = saturation * (wanted + CHROMA_TOE) / (luminance + CHROMA_TOE)
-    return wanted + (color - luminance) * gain
+    """A color with another luminance."""
+    return wanted + (color - luminance) * _chroma_gain(luminance, wanted, saturation)
+
+
+def _chroma_gain(luminance: Tensor, wanted: Tensor, saturation: float | Tensor) -> Tensor:
+    """Factor on chroma. It grows with the luminance, else what is brightened turns gray."""
+    return saturation * (wanted + CHROMA_TOE) / (luminance + CHROMA_TOE)
 
 
 def _tint(luminance: Tensor, palette: Sequence[str]) -> Tensor:
@@ -396,7 +451,7 @@ def _clamp_share(value: float | Tensor) -> float | Tensor:
     return min(max(value, 0.0), 1.0)
 
 
-def _enlarging_filters(channels: int) -> Tensor:
+def enlarging_filters(channels: int) -> Tensor:
     """Filters that enlarge by 2, bilinearly, into blocks of 2 x 2 pixels.
 
     Returns:
@@ -417,5 +472,5 @@ def _enlarge(half: Tensor, filters: Tensor) -> Tensor:
     return F.conv2d(padded, filters.to(half.dtype)).unflatten(1, (half.shape[1], 4))
 
 
-def _activate(x: Tensor) -> Tensor:
+def activate(x: Tensor) -> Tensor:
     return F.leaky_relu(x, LEAK)

@@ -76,6 +76,46 @@ def test_frames_are_moved_before_they_are_converted() -> None:
     assert order == ["Reshape", "Transpose", "Convert"]
 
 
+def test_rows_that_are_split_and_joined_are_moved_as_bytes() -> None:
+    """(1, 4, 6, 3) bytes to planes, row by row, and back, as engines of `cel` begin and end."""
+    frame = opset13.parameter([1, 4, 6, 3], np.uint8, name="frame")
+    values = opset13.reshape(opset13.convert(frame, np.float32), np.array([1, 2, 2, 3, 6]), False)
+    rows = opset13.split(values, np.int64(2), 2)
+    planes = [
+        opset13.transpose(opset13.squeeze(rows.output(row), np.array([2])), np.array([0, 3, 1, 2]))
+        for row in (0, 1)
+    ]
+    scaled = opset13.multiply(opset13.concat(planes, 1), np.float32(0.5))
+    halves = opset13.split(scaled, np.int64(1), 2)
+    joined = opset13.concat(
+        [opset13.reshape(halves.output(row), np.array([1, 6, 1, 6]), False) for row in (0, 1)], 2
+    )
+    made = opset13.convert(opset13.round(joined, "half_to_even"), np.uint8)
+    model = ov.Model([opset13.result(made)], [frame], "test")
+    pixels = np.random.default_rng(1).integers(0, 256, (1, 4, 6, 3), np.uint8)
+    expected = ov.compile_model(model, "CPU")([pixels])[0]
+    move_bytes(model)
+    assert np.array_equal(ov.compile_model(model, "CPU")([pixels])[0], expected)
+    kinds = {
+        node.get_type_name(): node.get_output_element_type(0) for node in model.get_ordered_ops()
+    }
+    assert last_operation(model) == "Concat"
+    assert {kinds[each] for each in ("Split", "Transpose", "Concat", "Reshape")} == {ov.Type.u8}
+
+
+def test_a_value_that_is_read_before_it_is_moved_is_converted_there() -> None:
+    frame = opset13.parameter([1, 2, 3, 3], np.uint8, name="frame")
+    converted = opset13.convert(frame, np.float32)
+    moved = opset13.reshape(
+        opset13.transpose(converted, np.array([0, 3, 1, 2])), [1, 2, 3, 3], False
+    )
+    model = ov.Model([opset13.result(opset13.add(moved, converted))], [frame], "test")
+    pixels = np.random.default_rng(1).integers(0, 256, (1, 2, 3, 3), np.uint8)
+    expected = ov.compile_model(model, "CPU")([pixels])[0]
+    move_bytes(model)
+    assert np.array_equal(ov.compile_model(model, "CPU")([pixels])[0], expected)
+
+
 def test_large_frames_are_run_one_by_one(tmp_path, monkeypatch) -> None:
     engine = identity_engine(tmp_path)
     batches = [np.full((1, 8, 8, 3), value, np.uint8) for value in range(5)]

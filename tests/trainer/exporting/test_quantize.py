@@ -143,3 +143,16 @@ def test_missing_onnxruntime_is_named_in_one_line(
     monkeypatch.setattr(quantize.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(TrainingError, match=r"pip install 'toonvid\[onnxruntime\]'"):
         add_int8(engine, write_photos(tmp_path / "photos", 18))
+
+
+def test_a_value_is_rounded_once_between_two_convolutions(
+    cel_engine: Engine, tmp_path: Path
+) -> None:
+    path = add_int8(cel_engine, write_photos(tmp_path / "photos", 18)).path("int8")
+    nodes = onnx.load(path).graph.node
+    made_by = {name: node.op_type for node in nodes for name in node.output}
+    activations = [node for node in nodes if node.op_type == "LeakyRelu"]
+    assert len(activations) == 10
+    assert {made_by[node.input[0]] for node in activations} == {"Conv", "Add"}
+    read_by = {name: node.op_type for node in nodes for name in node.input}
+    assert sum(read_by[node.output[0]] == "QuantizeLinear" for node in activations) == 9
