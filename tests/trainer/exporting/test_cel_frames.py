@@ -12,7 +12,11 @@ from trainer.networks.cel import CelGenerator, Look
 
 def make_generator(look: Look) -> CelGenerator:
     torch.manual_seed(3)
-    return CelGenerator(width=8, blocks=1, look=look).eval()
+    generator = CelGenerator(width=8, blocks=1, look=look).eval()
+    for name, value in generator.named_parameters():
+        if name.endswith("bias"):  # they begin at 0, and would hide it if one were misplaced
+            torch.nn.init.normal_(value, std=0.3)
+    return generator
 
 
 def draw(generator: CelGenerator, frames: Tensor, **controls: float) -> Tensor:
