@@ -5,7 +5,7 @@ Entry point: `stylizer` for the frames of a video, and `image` for single images
 
 - stylizer: batches, padding, strength and color
 - steady: temporal consistency of the cartoons
-- reduced, motion, changes: the source at smaller sizes, its motion, and where it changed
+- reduced, cell_sums, motion, changes: the source at smaller sizes, its motion, where it changed
 - moving, near_colors, blending: the last cartoon is moved and blended with the present one
 - compare: source and cartoon in one frame
 - image: `toonvid.stylize` and `toonvid.open_style`, for arrays

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from toonvid.ffmpeg.masked_merge import MaskedMerge
 from toonvid.stylizing.motion import Vectors
-from toonvid.stylizing.moving import Bytes, KeptFrame, MovedBand, Mover, repeat_bytes
+from toonvid.stylizing.moving import Bytes, KeptFrame, Mover, repeat_bytes
 from toonvid.stylizing.near_colors import ROWS, near_colors
 from toonvid.video import Pixels
 
 _CHANNELS = 3
+_BAND_BYTES = 1 << 18  # searched for colors at a time, so that they stay in the CPU's cache
 
 
 class CartoonBlender:
@@ -36,6 +37,8 @@ class CartoonBlender:
         self._mover = Mover(height, width, _CHANNELS, cell, is_bilinear)
         self._weight_side = weight_side
         self._merges: dict[int, MaskedMerge] = {}  # by number of rows
+        self._lowest = np.empty((self._mover.grid[0] * cell // ROWS, width * _CHANNELS), np.uint8)
+        self._highest = np.empty_like(self._lowest)
 
     def keep(self, cartoon: Pixels) -> KeptFrame:
         """Copy a cartoon with which a scene begins, (H, W, 3)."""
@@ -64,40 +67,46 @@ class CartoonBlender:
         row_bytes = _CHANNELS * mover.width
         vectors = mover.fit(vectors)
         near_motion = _beside((vectors != 0).any(axis=2))
+        if near_motion.any():
+            self._find_bounds(rows, near_motion)
         wide_weights = repeat_bytes(weights, _CHANNELS * side)[:, :row_bytes]
-        for band in mover.bands(last, vectors):
-            moved = band.rows
-            if near_motion[band.cells].any():
-                moved = self._clip(band, rows, near_motion[band.cells])
-            top = band.cells.start * mover.cell
-            bottom = min(band.cells.stop * mover.cell, mover.height)
-            count = bottom - top
-            share = wide_weights[top // side : -(-bottom // side)].repeat(side, axis=0)
-            merge = self._merges.get(count)
+        for row, whole_cells in enumerate(mover.rows(last, vectors)):
+            present = rows[row :: mover.cell]
+            if not len(present):  # lower than a cell
+                break
+            moved = whole_cells[: len(present), :row_bytes]
+            if near_motion.any():
+                moved = self._clip(moved, row)
+            share = wide_weights[row // side :: mover.cell // side]
+            merge = self._merges.get(len(present))
             if merge is None:
-                merge = self._merges[count] = MaskedMerge(count, row_bytes)
-            result.rows[top:bottom] = merge(
-                rows[top:bottom], moved[:count, :row_bytes], share[:count]
-            )
+                merge = self._merges[len(present)] = MaskedMerge(len(present), row_bytes)
+            result.rows[row :: mover.cell] = merge(present, moved, share[: len(present)])
         return result
 
-    def _clip(self, band: MovedBand, rows: Bytes, near_motion: NDArray[np.bool_]) -> Bytes:
-        """Bring moved bytes between those near them in the present cartoon, channel by channel, in
-        the cells that move and those beside them."""
+    def _find_bounds(self, rows: Bytes, near_motion: NDArray[np.bool_]) -> None:
+        """Set the lowest and highest bytes that a moved frame may have: those near them in the
+        present cartoon, channel by channel, and any where no cell moves."""
         mover, row_bytes = self._mover, rows.shape[1]
-        lowest, highest = near_colors(
-            rows, band.cells.start * mover.cell, len(band.rows), _CHANNELS
-        )
-        if not near_motion.all():
-            still = mover.spread(np.uint8(255) * ~near_motion)[:, None, :row_bytes]
-            by_cells = (len(near_motion), -1, row_bytes)
-            highest.reshape(by_cells)[...] |= still
-            lowest.reshape(by_cells)[...] &= ~still
-        moved = band.rows.reshape(len(lowest), ROWS, -1)[..., :row_bytes]
-        clipped = np.empty((len(lowest), ROWS, row_bytes), np.uint8)
-        np.maximum(moved, lowest[:, None], out=clipped)
-        np.minimum(clipped, highest[:, None], out=clipped)
-        return clipped.reshape(-1, row_bytes)
+        cells = max(1, _BAND_BYTES // (mover.cell * row_bytes))
+        for top in range(0, mover.grid[0], cells):
+            near = near_motion[top : top + cells]
+            band = slice(top * mover.cell // ROWS, (top + len(near)) * mover.cell // ROWS)
+            lowest, highest = self._lowest[band], self._highest[band]
+            lowest[...], highest[...] = near_colors(
+                rows, top * mover.cell, len(near) * mover.cell, _CHANNELS
+            )
+            if not near.all():
+                still = mover.spread(np.uint8(255) * ~near)[:, None, :row_bytes]
+                by_cells = (len(near), -1, row_bytes)
+                highest.reshape(by_cells)[...] |= still
+                lowest.reshape(by_cells)[...] &= ~still
+
+    def _clip(self, moved: Bytes, row: int) -> Bytes:
+        """Bring some rows of a moved frame, `cell` rows apart, between the bounds."""
+        some = slice(row // ROWS, None, self._mover.cell // ROWS)
+        clipped = np.maximum(moved, self._lowest[some][: len(moved)])
+        return np.minimum(clipped, self._highest[some][: len(moved)], out=clipped)
 
 
 def _beside(moving: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -1,10 +1,10 @@
 """Motion between two frames of a source: their luma goes in, a vector for each cell comes out.
 
 Cells are squares of 4 pixels. Their vectors are found from coarse to fine: a search over whole
-pixels at the coarsest size, then two steps of least squares (Lucas and Kanade, 1981) at each size,
-over windows of 3 x 3 cells. The first step looks at one row of each cell, the second one at all.
-At last each vector becomes the mean of the 3 x 3 around it: what is left of noise in them would
-make lines jump by a fraction of a pixel.
+pixels at the coarsest size, then a step of least squares (Lucas and Kanade, 1981) at each size,
+over windows of 3 x 3 cells; two at the finest size, the first of which looks at one row of each
+cell. At last each vector becomes the mean of the 3 x 3 around it: what is left of noise in them
+would make lines jump by a fraction of a pixel.
 
 Every sum is written as additions of whole arrays, whose order does not depend on the CPU: the
 vectors are the same on every machine. Moving pixels along the vectors is left out
@@ -13,26 +13,28 @@ vectors are the same on every machine. Moving pixels along the vectors is left o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import combinations_with_replacement, product
+from itertools import product
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-Luma: TypeAlias = NDArray[np.float32]
-"""Brightness of a frame, (H, W), whole levels in 0..255; also other values of pixels or cells."""
+from toonvid.stylizing.cell_sums import (
+    CELL,
+    Luma,
+    cell_sums,
+    fetch_cells,
+    sample_products,
+    sum_products,
+)
 
 Vectors: TypeAlias = NDArray[np.int32]
 """For each cell, the way right and down to its place in the frame before, (rows, columns, 2)."""
-
-CELL = 4  # side in pixels
 
 _SIZES = 4  # 1, 1/2, 1/4 and 1/8
 _FEWEST_CELLS = 3  # rows or columns at the coarsest size
 _SEARCH = 2  # pixels of the coarsest size in each direction
 _SEARCH_COST = 0.3  # levels that a pixel of motion has to gain, against matches by chance
-_LARGEST_DIFFERENCE = 64.0  # levels that count; what has been hidden or uncovered differs by more
 _PRIOR = 1.0  # squared levels per pixel; weight of the coarser vector where there is little texture
 _LARGEST_STEP = 1.5  # pixels by which a vector may differ from the coarser one
 _DEAD_ZONE = 1 / 32  # pixels; less is noise, and moving by it would only blur
@@ -42,7 +44,6 @@ _SHORT = 0.5  # pixels; a shorter vector has to lower a window's error by more t
 _NOISE_SHARE = 0.05  # of the error, and
 _NOISE_ERROR = 0.05  # squared levels, else it is noise, and moving by it would only blur
 _WINDOW_PIXELS = 9 * CELL**2
-_BAND_PIXELS = 32768  # worked on at a time, so that intermediate values stay in the CPU's cache
 
 
 def find_motion(before: Luma, after: Luma, steps: int) -> Vectors:
@@ -68,7 +69,7 @@ def find_motion(before: Luma, after: Luma, steps: int) -> Vectors:
     for smaller_before, smaller_after in reversed(sizes[1:]):
         across, down = _refine(smaller_before, smaller_after, across, down)
         across, down = _keep_still(smaller_before, smaller_after, across, down)
-    across, down = _refine(*sizes[0], across, down)
+    across, down = _refine(*sizes[0], across, down, is_finest=True)
     vectors = _window_sums(np.stack([across, down])).transpose(1, 2, 0) * np.float32(1 / 9)
     vectors[(np.abs(vectors) < _DEAD_ZONE).all(axis=2)] = 0
     whole: Vectors = np.rint(vectors * np.float32(steps)).astype(np.int32)
@@ -95,35 +96,49 @@ def _search(before: Luma, after: Luma) -> tuple[Luma, Luma]:
     np.abs(differences, out=differences)
     lengths = np.abs(np.array(candidates, np.float32)).sum(axis=1)
     bias = np.float32(_SEARCH_COST * _WINDOW_PIXELS) * lengths
-    costs = _window_sums(_cell_sums(differences)) + bias[:, None, None]
+    costs = _window_sums(cell_sums(differences)) + bias[:, None, None]
     found = np.array(candidates, np.float32)[np.argmin(costs, axis=0)]
     return found[..., 1], found[..., 0]
 
 
-def _refine(before: Luma, after: Luma, across: Luma, down: Luma) -> tuple[Luma, Luma]:
-    """Two steps of least squares, from the vectors of this size or of the next smaller one."""
+def _refine(
+    before: Luma, after: Luma, across: Luma, down: Luma, is_finest: bool = False
+) -> tuple[Luma, Luma]:
+    """One or two steps of least squares, from the vectors of this size or of the next smaller."""
     rows, columns = (side // CELL for side in after.shape)
     if across.shape != (rows, columns):
         across, down = (_enlarge(each, rows, columns) for each in (across, down))
-    # A step is exact for differences of half a pixel. From further away, a rough one comes first.
-    for sum_products in (_sample_products, _sum_products):
+    whole_across, whole_down = _whole_vectors(across, down, after.shape)
+    if is_finest and (whole_across.any() or whole_down.any()):
+        # A step is exact over half a pixel. From further away, a rough one comes first.
+        sums = sample_products(before, after, whole_across, whole_down)
+        across, down = _solve(sums, whole_across, whole_down, across, down)[:2]
         whole_across, whole_down = _whole_vectors(across, down, after.shape)
-        sums = sum_products(before, after, whole_across, whole_down)
-        across, down = _solve(sums, whole_across, whole_down, across, down)
-    return across, down
+    sums = sum_products(before, after, whole_across, whole_down)
+    across, down, gained = _solve(sums[:5], whole_across, whole_down, across, down)
+    # Noise alone makes the error a little less.
+    error = _window_sums(sums[5])
+    is_noise = gained < _NOISE_SHARE * error + np.float32(_NOISE_ERROR * _WINDOW_PIXELS)
+    is_noise &= np.maximum(np.abs(across), np.abs(down)) < _SHORT
+    zero = np.float32(0)
+    return np.where(is_noise, zero, across), np.where(is_noise, zero, down)
 
 
 def _solve(
     sums: Luma, whole_across: Luma, whole_down: Luma, across: Luma, down: Luma
-) -> tuple[Luma, Luma]:
+) -> tuple[Luma, Luma, Luma]:
     """Vectors that make the squared differences smallest.
 
     Args:
-        sums: As `_sum_products` gives them. Overwritten.
+        sums: Those of xx, xy, xd, yy and yd (`sum_products`). Overwritten.
         whole_across, whole_down: Vectors along which the frame before was moved.
         across, down: Vectors that are taken where there is little texture.
+
+    Returns:
+        Vectors right and down, and by how much they make the squared differences of a window less
+        than no motion does, (rows, columns) each.
     """
-    xx, xy, x_difference, yy, y_difference = sums[:5]
+    xx, xy, x_difference, yy, y_difference = sums
     # The difference is that of whole-pixel vectors, which differ between the cells of a window.
     # Solved for the vector itself and not for its change, the equations of all cells agree.
     x_difference *= np.float32(-1)
@@ -132,7 +147,7 @@ def _solve(
     y_difference *= np.float32(-1)
     y_difference += xy * whole_across
     y_difference += yy * whole_down
-    xx, xy, right_x, yy, right_y, error = _window_sums(sums)
+    xx, xy, right_x, yy, right_y = _window_sums(sums)
     prior = np.float32(_PRIOR * _WINDOW_PIXELS)
     xx, yy = xx + prior, yy + prior
     right_x, right_y = right_x + prior * across, right_y + prior * down
@@ -141,77 +156,9 @@ def _solve(
     new_down = (xx * right_y - xy * right_x) / determinant
     new_across = np.clip(new_across, across - _LARGEST_STEP, across + _LARGEST_STEP)
     new_down = np.clip(new_down, down - _LARGEST_STEP, down + _LARGEST_STEP)
-    # By how much the vector makes the error less than none does. Noise alone gives a little.
     gained = 2 * (right_x * new_across + right_y * new_down)
     gained -= xx * new_across**2 + 2 * xy * new_across * new_down + yy * new_down**2
-    is_noise = gained < _NOISE_SHARE * error + np.float32(_NOISE_ERROR * _WINDOW_PIXELS)
-    is_noise &= np.maximum(np.abs(new_across), np.abs(new_down)) < _SHORT
-    zero = np.float32(0)
-    return np.where(is_noise, zero, new_across), np.where(is_noise, zero, new_down)
-
-
-def _sum_products(before: Luma, after: Luma, whole_across: Luma, whole_down: Luma) -> Luma:
-    """Sums over each cell of the products that least squares needs.
-
-    Args:
-        before: Shape (H, W), whole cells.
-        after: The next frame, same shape.
-        whole_across, whole_down: Vectors in whole pixels that stay inside.
-
-    Returns:
-        Of the slopes x and y and the difference d of the moved frame before and the frame: xx, xy,
-        xd, yy, yd and dd, (6, H / CELL, W / CELL).
-    """
-    height, width = after.shape
-    sums = np.empty((6, height // CELL, width // CELL), np.float32)
-    step = max(1, min(height, _BAND_PIXELS // width) // CELL)
-    scratch = np.empty((8, step * CELL, width), np.float32)
-    half = np.float32(0.5)
-    for top in range(0, height, step * CELL):
-        bottom = min(top + step * CELL, height)
-        present = after[top:bottom]
-        cells = slice(top // CELL, bottom // CELL)
-        difference = _fetch_cells(before, whole_across, whole_down, cells)
-        x_slope, y_slope, *products = scratch[:, : bottom - top]
-        # Slopes at the edges stay 0.
-        x_slope[:, 0] = x_slope[:, -1] = 0
-        np.subtract(present[:, 2:], present[:, :-2], out=x_slope[:, 1:-1])
-        above, below = max(top, 1), min(bottom, height - 1)
-        y_slope[: above - top] = y_slope[below - top :] = 0
-        np.subtract(
-            after[above + 1 : below + 1],
-            after[above - 1 : below - 1],
-            out=y_slope[above - top : below - top],
-        )
-        x_slope *= half
-        y_slope *= half
-        difference -= present
-        np.clip(difference, -_LARGEST_DIFFERENCE, _LARGEST_DIFFERENCE, out=difference)
-        pairs = combinations_with_replacement((x_slope, y_slope, difference), 2)
-        for (one, other), out in zip(pairs, products, strict=True):
-            np.multiply(one, other, out=out)
-        sums[:, cells] = _cell_sums(scratch[2:, : bottom - top])
-    return sums
-
-
-def _sample_products(before: Luma, after: Luma, whole_across: Luma, whole_down: Luma) -> Luma:
-    """What `_sum_products` gives, from the second row of each cell alone."""
-    width = after.shape[1]
-    above, present, below, _ = after.reshape(-1, CELL, width).transpose(1, 0, 2)
-    difference = _fetch_cells(before, whole_across, whole_down, rows=[1])
-    difference -= present
-    np.clip(difference, -_LARGEST_DIFFERENCE, _LARGEST_DIFFERENCE, out=difference)
-    x_slope, y_slope = np.zeros_like(present), below - above
-    np.subtract(present[:, 2:], present[:, :-2], out=x_slope[:, 1:-1])
-    x_slope *= np.float32(0.5)
-    y_slope *= np.float32(0.5)
-    pairs = combinations_with_replacement((x_slope, y_slope, difference), 2)
-    products = np.stack([one * other for one, other in pairs])
-    # Four columns and, instead of four rows, one of four times the weight.
-    products = products[..., ::2] + products[..., 1::2]
-    sums: Luma = products[..., ::2] + products[..., 1::2]
-    sums *= np.float32(CELL)
-    return sums
+    return new_across, new_down, gained
 
 
 def _keep_still(before: Luma, after: Luma, across: Luma, down: Luma) -> tuple[Luma, Luma]:
@@ -224,10 +171,10 @@ def _keep_still(before: Luma, after: Luma, across: Luma, down: Luma) -> tuple[Lu
     moves = (whole_across != 0) | (whole_down != 0)
     if not moves.any():
         return across, down
-    differences = np.stack([before, _fetch_cells(before, whole_across, whole_down)])
+    differences = np.stack([before, fetch_cells(before, whole_across, whole_down)])
     differences -= after
     differences *= differences
-    still, moved = _window_sums(_cell_sums(differences))
+    still, moved = _window_sums(cell_sums(differences))
     allowed = moved * np.float32(_STILL_FACTOR) + np.float32(_STILL_ERROR * _WINDOW_PIXELS)
     stays = (still <= allowed) & moves
     return np.where(stays, np.float32(0), across), np.where(stays, np.float32(0), down)
@@ -241,26 +188,6 @@ def _whole_vectors(across: Luma, down: Luma, shape: tuple[int, ...]) -> tuple[Lu
         first = first if axis == 1 else first[:, None]
         limited.append(np.clip(np.rint(vectors), -first, np.float32(side - CELL) - first))
     return limited[0], limited[1]
-
-
-def _fetch_cells(
-    before: Luma,
-    whole_across: Luma,
-    whole_down: Luma,
-    cells: slice = slice(None),
-    rows: Sequence[int] = range(CELL),
-) -> Luma:
-    """Some rows of cells of the frame before, moved by whole pixels: all or some of their rows."""
-    width = before.shape[1]
-    # The row of a cell is fetched as one number of 16 bytes, from any pixel.
-    starts = np.ndarray((before.size - CELL + 1,), f"V{4 * CELL}", before, strides=(4,))
-    index = whole_down[cells] * np.float32(width)
-    index += whole_across[cells]
-    first = index.astype(np.intp)
-    first += np.arange(0, width, CELL)
-    first += np.arange(0, before.size, CELL * width)[cells, None]
-    fetched = first[:, None] + (np.array(rows) * width)[:, None]
-    return starts[fetched].view(np.float32).reshape(-1, width)
 
 
 def _enlarge(cells: Luma, rows: int, columns: int) -> Luma:
@@ -278,18 +205,6 @@ def _halve(luma: Luma) -> Luma:
     pairs = luma[:height:2, :width] + luma[1:height:2, :width]
     means: Luma = np.rint(pairs[:, ::2] + pairs[:, 1::2]) * np.float32(0.25)
     return means
-
-
-def _cell_sums(values: Luma) -> Luma:
-    """Sums over each cell, (..., H / CELL, W / CELL); sides are multiples of a cell."""
-    *others, height, width = values.shape
-    cells = values.reshape(*others, height // CELL, CELL, width)
-    rows = cells[..., 0, :] + cells[..., 1, :]
-    for row in range(2, CELL):
-        rows += cells[..., row, :]
-    pairs = rows[..., ::2] + rows[..., 1::2]
-    sums: Luma = pairs[..., ::2] + pairs[..., 1::2]
-    return sums
 
 
 def _window_sums(cells: Luma) -> Luma:

@@ -1,14 +1,14 @@
 """Frames of which each cell is fetched from where it was in the last one.
 
-The bytes of a last frame and vectors go in; the bytes of the moved frame come out, by bands of
-rows. Where vectors come from (`toonvid.stylizing.motion`) and how much of a moved frame is kept
-(`toonvid.stylizing.steady`) is left out.
+The bytes of a last frame and vectors go in; the bytes of the moved frame come out: the first rows
+of all cells, then their second rows, and so on. Where vectors come from
+(`toonvid.stylizing.motion`) and how much of a moved frame is kept (`toonvid.stylizing.steady`) is
+left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -20,12 +20,8 @@ from toonvid.video import Pixels
 
 FRACTION = 15  # steps of a pixel in vectors; weights are 255ths, and 255 is a multiple of it
 
-_BAND_BYTES = 1 << 20  # moved at a time, so that intermediate values stay in the CPU's cache
-
 Bytes: TypeAlias = NDArray[np.uint8]
 _Index: TypeAlias = NDArray[np.intp]
-_Pair: TypeAlias = tuple[_Index, _Index, Bytes]
-"""For each cell: two pixels at which fetching begins, and the weight of what the second gives."""
 
 
 class KeptFrame:
@@ -45,17 +41,6 @@ class KeptFrame:
         self.memory[height * row_bytes :] = 0
         self.rows: Bytes = self.memory[: height * row_bytes].reshape(height, row_bytes)
         self.pixels: Pixels = self.rows.reshape(height, width, channels)
-
-
-@dataclass(frozen=True)
-class MovedBand:
-    """Some rows of a moved frame: whole cells, also where they reach beyond the frame."""
-
-    cells: slice
-    """Rows of cells."""
-    rows: Bytes
-    """(rows, bytes), at least as wide as the frame. The next band overwrites it. Where none of the
-    cells moves, it is the last frame's own memory."""
 
 
 class Mover:
@@ -79,9 +64,7 @@ class Mover:
         self.grid = (-(-height // cell), -(-width // cell))
         """Rows and columns of cells that cover the frame."""
         self._row_bytes = self.grid[1] * cell * channels
-        self._band_cells = min(self.grid[0], max(1, _BAND_BYTES // (cell * self._row_bytes)))
-        self._merge = MaskedMerge(cell, self._band_cells * self._row_bytes)
-        self._moved = np.empty((self._band_cells, cell, self._row_bytes), np.uint8)
+        self._merge = MaskedMerge(self.grid[0], self._row_bytes)
         self._lines = None if is_bilinear else _nearest_lines(width)
 
     def empty(self) -> KeptFrame:
@@ -110,76 +93,69 @@ class Mover:
             np.clip(vectors[..., axis], lowest, highest, out=inside[..., axis])
         return inside
 
-    def bands(self, last: KeptFrame, vectors: Vectors) -> Iterator[MovedBand]:
-        """Yields the moved frame from the top to the bottom. The last two bands may overlap.
+    def rows(self, last: KeptFrame, vectors: Vectors) -> Iterator[Bytes]:
+        """Yields rows 0, cell, 2 cell and so on of the moved frame, then rows 1, cell + 1, ...
 
         Args:
             last: The last frame.
             vectors: As `fit` gives them.
+
+        Yields:
+            As many times as a cell has rows: (rows of cells, bytes), at least as wide as the frame.
+            Rows below the frame are included. It may be the last frame's own memory.
         """
-        pairs, down = self._pairs(vectors)
-        moves: NDArray[np.bool_] = (vectors != 0).any(axis=(1, 2))
-        # The last band is moved up instead of being smaller, because merges have one size.
-        final = self.grid[0] - self._band_cells
-        for start in [*range(0, final, self._band_cells), final]:
-            cells = slice(start, start + self._band_cells)
-            if not moves[cells].any():
-                row_bytes = self.width * self.channels
-                begin, end = (row * self.cell * row_bytes for row in (cells.start, cells.stop))
-                yield MovedBand(cells, last.memory[begin:end].reshape(-1, row_bytes))
-                continue
-            moved = self._mix(last, pairs[0], cells)
-            if len(pairs) > 1 and down[cells].any():
-                lower = self._mix(last, pairs[1], cells)
-                moved = self._merge(moved, lower, self._weights(down[cells]))
-            by_cells = moved.reshape(self.cell, -1, self._row_bytes)
-            self._moved[...] = by_cells.transpose(1, 0, 2)
-            yield MovedBand(cells, self._moved.reshape(-1, self._row_bytes))
+        if not vectors.any():
+            whole = last.memory[: self.grid[0] * self.cell * last.rows.shape[1]]
+            yield from whole.reshape(self.grid[0], self.cell, -1).transpose(1, 0, 2)
+            return
+        first, second, across, below = self._pairs(vectors)
+        across, below = (self.spread(each) for each in (across, below))
+        has_below = below.any()
+        mixed = self._mix(last, first, second, across)
+        for row in range(1, self.cell + 1):
+            if not has_below and row == self.cell:
+                yield mixed
+                return
+            offset = row * self.width
+            under = self._mix(last, first + offset, second + offset, across)
+            yield self._merge(mixed, under, below) if has_below else mixed
+            mixed = under
 
     def spread(self, cells: Bytes) -> Bytes:
         """Each value of cells for all bytes in a row of the cell, at least as wide as the frame."""
         return repeat_bytes(cells, self.cell * self.channels)
 
-    def _pairs(self, vectors: Vectors) -> tuple[list[_Pair], Bytes]:
-        """What is fetched for each cell: one pair, or two and the weight of the second pair."""
+    def _pairs(self, vectors: Vectors) -> tuple[_Index, _Index, Bytes, Bytes]:
+        """For each cell: two pixels at which fetching begins, the weight of what the second one
+        gives, and the weight of the same one row further down."""
         right, down = vectors[..., 0], vectors[..., 1]
         whole_right, whole_down = right // FRACTION, down // FRACTION
         part_right, part_down = right - whole_right * FRACTION, down - whole_down * FRACTION
         start = (whole_down * self.width + whole_right).astype(np.intp)
         start += np.arange(self.grid[1]) * self.cell
         start += np.arange(self.grid[0])[:, None] * (self.cell * self.width)
-        across, below = (
-            (part * (WHOLE // FRACTION)).astype(np.uint8) for part in (part_right, part_down)
-        )
         if self._lines is None:
-            under = start + self.width
-            return [(start, start + 1, across), (under, under + 1, across)], below
+            across, below = (
+                (part * (WHOLE // FRACTION)).astype(np.uint8) for part in (part_right, part_down)
+            )
+            return start, start + 1, across, below
         first, second, weight = (
             line.take(part_down * FRACTION + part_right) for line in self._lines
         )
-        return [(start + first, start + second, weight.astype(np.uint8))], below
+        across = weight.astype(np.uint8)
+        return start + first, start + second, across, np.zeros_like(across)
 
-    def _mix(self, last: KeptFrame, pair: _Pair, cells: slice) -> Bytes:
-        """Rows of cells: the first rows of all cells, then their second rows, and so on."""
-        first, second, weights = pair[0][cells], pair[1][cells], pair[2][cells]
-        mixed = self._fetch(last, first)
-        if weights.any():
-            mixed = self._merge(mixed, self._fetch(last, second), self._weights(weights))
-        return mixed
+    def _mix(self, last: KeptFrame, first: _Index, second: _Index, weights: Bytes) -> Bytes:
+        """One row of each cell: weighted means of what begins at the first and second pixels."""
+        return self._merge(self._fetch(last, first), self._fetch(last, second), weights)
 
     def _fetch(self, last: KeptFrame, start: _Index) -> Bytes:
         # A row of a cell is fetched as one item, which is several times faster than pixel by pixel.
         item_bytes = self.cell * self.channels
         count = (last.memory.size - item_bytes) // self.channels + 1
         items = np.ndarray((count,), f"V{item_bytes}", last.memory, strides=(self.channels,))
-        below = np.arange(self.cell)[:, None, None] * self.width
-        fetched: Bytes = items[start + below].view(np.uint8).reshape(self.cell, -1)
+        fetched: Bytes = items[start].view(np.uint8)
         return fetched
-
-    def _weights(self, cells: Bytes) -> Bytes:
-        """Each value for all bytes of its cell, as `_mix` orders them: all rows are the same."""
-        row = self.spread(cells).reshape(-1)
-        return np.broadcast_to(row, (self.cell, row.size))
 
 
 def repeat_bytes(values: Bytes, count: int) -> Bytes:

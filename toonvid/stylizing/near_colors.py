@@ -10,7 +10,7 @@ ROWS = 4
 """Rows that have bounds in common."""
 
 _REACH = 2  # pixels, in both directions
-_NEAR_LEVELS = 8  # levels that are allowed beyond the values found
+_NEAR_LEVELS = 16  # levels that are allowed beyond the values found
 
 
 def near_colors(rows: Bytes, top: int, count: int, channels: int) -> tuple[Bytes, Bytes]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from toonvid.stylizing.motion import Luma
+from toonvid.stylizing.cell_sums import Luma
 from toonvid.video import Pixels
 
 Packed = NDArray[np.uint32]

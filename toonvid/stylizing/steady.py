@@ -15,8 +15,9 @@ import numpy as np
 
 from toonvid.ffmpeg.masked_merge import WHOLE, MaskedMerge
 from toonvid.stylizing.blending import CartoonBlender
+from toonvid.stylizing.cell_sums import CELL, Luma
 from toonvid.stylizing.changes import find_changes
-from toonvid.stylizing.motion import CELL, Luma, Vectors, find_motion
+from toonvid.stylizing.motion import Vectors, find_motion
 from toonvid.stylizing.moving import FRACTION, Bytes, KeptFrame, Mover, repeat_bytes
 from toonvid.stylizing.reduced import reduce_frame
 from toonvid.video import LARGE_FRAME_PIXELS, Pixels
@@ -29,7 +30,7 @@ _WARM_UP_LARGE_FRAMES = 1  # of which four would take gigabytes
 _BILINEAR_PIXELS = 640 * 480  # in larger frames a fifth of a pixel hardly shows
 _CELL = 2 * CELL  # pixels: motion is found at half the size
 _WEIGHT_SIDE = 4  # pixels: changes are found at a quarter of the size
-_CHANGE_LEVELS = 12.0  # change of the source, in levels of 255, at which 1/e of the hold is left
+_CHANGE_LEVELS = 18.0  # change of the source, in levels of 255, at which 1/e of the hold is left
 _CUT_SHARE = 0.08  # below this mean share of held pixels, the frame begins a new scene
 
 
@@ -73,10 +74,9 @@ class _Workspace:
         """The kept source, moved along vectors of the cartoon; same shape."""
         small = np.rint(vectors / np.float32(_WEIGHT_SIDE)).astype(np.int32)
         moved = np.empty_like(kept.rows)
-        for band in self._mover.bands(kept, self._mover.fit(small)):
-            top = band.cells.start * self._mover.cell
-            rows = moved[top : top + len(band.rows)]
-            rows[...] = band.rows[: len(rows), : rows.shape[1]]
+        for row, whole_cells in enumerate(self._mover.rows(kept, self._mover.fit(small))):
+            some = moved[row :: self._mover.cell]
+            some[...] = whole_cells[: len(some), : moved.shape[1]]
         return moved.reshape(kept.pixels.shape)
 
     def blend_source(self, quarter: Pixels, moved: Pixels, weights: Bytes) -> KeptFrame:

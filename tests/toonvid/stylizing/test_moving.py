@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from toonvid.stylizing import moving
 from toonvid.stylizing.moving import FRACTION, Mover, repeat_bytes
 from toonvid.video import Pixels
 
@@ -36,9 +35,9 @@ def move(frame: Pixels, field: np.ndarray, is_bilinear: bool = True, cell: int =
     kept = mover.empty()
     kept.pixels[...] = frame
     moved = np.empty_like(kept.rows)
-    for band in mover.bands(kept, mover.fit(field)):
-        rows = moved[band.cells.start * cell :][: len(band.rows)]
-        rows[...] = band.rows[: len(rows), : rows.shape[1]]
+    for row, whole_cells in enumerate(mover.rows(kept, mover.fit(field))):
+        rows = moved[row::cell]
+        rows[...] = whole_cells[: len(rows), : rows.shape[1]]
     return moved.reshape(frame.shape)
 
 
@@ -104,16 +103,6 @@ def test_the_cells_that_motion_left_out_move_like_those_beside_them():
     # The third row of cells ends at the frame's last row, and so does the third column.
     assert fitted[2, 2].tolist() == [0, 0]
     assert fitted[2, 0].tolist() == [30, 0]
-
-
-@pytest.mark.parametrize("band_bytes", [1, 2000, 5000])
-def test_bands_change_nothing(monkeypatch, band_bytes):
-    frame = pixels()
-    field = np.random.default_rng(4).integers(-40, 40, (5, 7, 2)).astype(np.int32)
-    field[1:3] = 0
-    at_once = move(frame, field)
-    monkeypatch.setattr(moving, "_BAND_BYTES", band_bytes)
-    assert move(frame, field).tobytes() == at_once.tobytes()
 
 
 @pytest.mark.parametrize("count", [1, 3, 6, 12, 24])
