@@ -49,7 +49,7 @@ def test_a_moved_line_is_not_seen_where_no_line_is_near():
     moving[:, 4:] = 0
     blended_right = blend(cartoon, last, moving, held)
     assert (blended_right[20:23, 40:] == 0).all()  # other cells keep what they showed
-    assert (blended[20:23, 28:56] == 200 - 16).all()
+    assert (blended[20:23, 28:56] == 200 - 8).all()
 
 
 @pytest.mark.parametrize("size", [(45, 61), (50, 70)])
@@ -57,5 +57,16 @@ def test_clipping_keeps_within_the_colors_nearby(size):
     """Also at the edges, where cells reach beyond the frame."""
     cartoon, last = pixels(*size, seed=1) // 8 + 100, pixels(*size, seed=2)
     blended = blend(cartoon, last, vectors(0.5, *size), np.full((13, 18), 255))
-    assert blended.min() >= cartoon.min() - 16
-    assert blended.max() <= cartoon.max() + 16
+    beyond = 8 + (int(cartoon.max()) - int(cartoon.min())) // 2
+    assert blended.min() >= cartoon.min() - beyond
+    assert blended.max() <= cartoon.max() + beyond
+
+
+def test_more_is_kept_among_lines_than_in_flat_color():
+    cartoon, last = (np.full((48, 64, 3), 160, np.uint8) for _ in range(2))
+    cartoon[:, ::4] = cartoon[:, 1::4] = 100  # so that 100 - 8 - 30 to 160 + 8 + 30 are allowed
+    last[...] = 20
+    held = np.full((12, 16), 255)
+    assert (blend(cartoon, last, vectors(1, 48, 64), held) == 62).all()
+    last[...] = 240
+    assert (blend(cartoon, last, vectors(1, 48, 64), held) == 198).all()
