@@ -146,7 +146,8 @@ class _Color(nn.Module):
         # Without `flatten`, OpenVINO would split what has its channels innermost, which is slow.
         flat, means, gate = large.flatten(2).split((12, 12, 4), dim=1)
         detail = pixels.reshape(shape) * 0.5 + 0.5 - means.reshape(shape)
-        color = flat.reshape(shape) + gate.reshape(count, _POSITIONS, 1, rows, columns) * detail
+        # In this order of the terms, OpenVINO makes no copy of `flat`.
+        color = gate.reshape(count, _POSITIONS, 1, rows, columns) * detail + flat.reshape(shape)
         return color.clamp(0, 1).flatten(0, 1)
 
 
