@@ -30,7 +30,7 @@ _WARM_UP_LARGE_FRAMES = 1  # of which four would take gigabytes
 _BILINEAR_PIXELS = 640 * 480  # in larger frames a fifth of a pixel hardly shows
 _CELL = 2 * CELL  # pixels: motion is found at half the size
 _WEIGHT_SIDE = 4  # pixels: changes are found at a quarter of the size
-_CHANGE_LEVELS = 18.0  # change of the source, in levels of 255, at which 1/e of the hold is left
+_CHANGE_LEVELS = 20.0  # change of the source, in levels of 255, at which 1/e of the hold is left
 _CUT_SHARE = 0.08  # below this mean share of held pixels, the frame begins a new scene
 
 
