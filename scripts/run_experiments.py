@@ -33,7 +33,7 @@ class Experiment:
     preset: str
     """Name of the preset."""
     steps: tuple[int, int]
-    """Steps of the initialization and the adversarial phase: an hour of one core together."""
+    """Steps of the initialization and the adversarial phase."""
     settings: tuple[str, ...] = ()
     """Values `name=value`."""
 
@@ -42,9 +42,9 @@ SMALL = ("crop=128", "batch_size=4", "content_network=resnet50")
 """What two cores can do: crops of 128 pixels, four at a time, and the smaller content network."""
 
 EXPERIMENTS = {
-    "paper": Experiment("paper", (300, 2_250), SMALL),
-    "improved": Experiment("improved", (300, 1_450), SMALL),
-    "cyclegan": Experiment("cyclegan", (0, 1_300), ("crop=128",)),
+    "paper": Experiment("paper", (300, 1_200), SMALL),
+    "improved": Experiment("improved", (300, 690), SMALL),
+    "cyclegan": Experiment("cyclegan", (0, 780), ("crop=128", "adversarial.learning_rate_schedule=constant")),
 }
 
 
