@@ -1,13 +1,16 @@
 """Train the generators that docs/research/experiments.md compares, and measure them.
 
-    python scripts/run_experiments.py train DATA --content-weights FILE -o runs NAME...
+    python scripts/run_experiments.py train DATA --content-weights FILE -o runs [NAME...]
+    python scripts/run_experiments.py time DATA --content-weights FILE -o runs [NAME...]
     python scripts/run_experiments.py measure DATA --content-weights FILE -o runs [NAME...]
 
-In: DATA with `photos/{open,more,heldout}`, `cartoons/glitch` and `ATTRIBUTION_glitch.csv`; names of
-experiments. Out: a run of `toonvid train` for each, which the same command resumes, its engines in
-`runs/engines`, its processor time in `runs/NAME/seconds.json`; and the tables of the page.
+In: DATA with `photos/{open,more,heldout}`, `cartoons/{glitch,...}` and `ATTRIBUTION_glitch.csv`.
+Out: a run of `toonvid train` for each experiment, which the same command resumes; engines, in
+`runs/engines`; and the figures of the page as JSON and as tables. `time` measures a training step of each, on an
+otherwise idle machine.
 
-Every experiment has the same photos, the same art, the same seed and about an hour of one core.
+Every experiment has the same photos and seed. Steps are chosen so that each takes about as much
+time as the others on an idle machine.
 """
 
 from __future__ import annotations
@@ -18,10 +21,12 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 
-from measure_styles import glitch_frames
+from measure_styles import HELD_OUT, glitch_frames
+from train_styles import STYLES
 
 SEED = 1
 
@@ -36,16 +41,56 @@ class Experiment:
     """Steps of the initialization and the adversarial phase."""
     settings: tuple[str, ...] = ()
     """Values `name=value`."""
+    art: tuple[str, ...] = ("glitch",)
+    """Folders of art."""
+    begin_with: dict[str, str] = field(default_factory=dict)
+    """Option of `toonvid train` -> experiment whose run it names."""
+    film: bool = False
+    """Whether the art is shown as a film, from which `toonvid train` takes its cartoons."""
 
 
 SMALL = ("crop=128", "batch_size=4", "content_network=resnet50")
 """What two cores can do: crops of 128 pixels, four at a time, and the smaller content network."""
+LAYERED = ("batch_size=8", *STYLES["glitch"].drawing, *STYLES["glitch"].look)
+"""`cel` with eight crops at a time, and the drawing and the look of the shipped style `glitch`."""
 
 EXPERIMENTS = {
     "paper": Experiment("paper", (300, 1_200), SMALL),
     "improved": Experiment("improved", (300, 690), SMALL),
-    "cyclegan": Experiment("cyclegan", (0, 780), ("crop=128", "adversarial.learning_rate_schedule=constant")),
+    "cyclegan": Experiment(
+        "cyclegan", (0, 780), ("crop=128", "adversarial.learning_rate_schedule=constant")
+    ),
+    "cel": Experiment(
+        "cel", (900, 350), (*LAYERED, "ema_decay=0.99", "initialization.pixel_only_steps=400")
+    ),
+    "distilled": Experiment(
+        "distilled",
+        (900, 350),
+        (
+            *("generator=cel", "batch_size=8", "frame_heights=288", "ema_decay=0.99"),
+            *("look_tones=16", "look_sharpness=1", "look_saturation=1", "look_exposure=1"),
+            *("initialization.pixel_only_steps=400", "initialization.ink_weight=0"),
+            *("initialization.equivariance_weight=0", "adversarial.equivariance_weight=0"),
+            *("adversarial.ink_weight=0",),
+        ),
+        begin_with={"--teacher": "paper"},
+    ),
+    "film": Experiment(
+        "cel",
+        (0, 250),
+        (*LAYERED, "ema_decay=0.99", "adversarial.style_weight=1"),
+        begin_with={"--start-from": "cel"},
+        film=True,
+    ),
+    "paint": Experiment(
+        "paint",
+        (0, 1_500),
+        (*SMALL, "width=64", "frame_heights=192,256"),
+        art=("storybook", "wiehan", "bookdash"),
+    ),
 }
+COMPARED = ("paper", "improved", "cyclegan", "cel", "distilled")
+"""Experiments with the same photos and the same art, in the order of the table."""
 
 
 def main() -> None:
@@ -53,71 +98,107 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    commands = parser.add_subparsers(dest="command", required=True)
-    for name in ("train",):
-        command = commands.add_parser(name)
-        command.add_argument("data", type=Path, metavar="DATA")
-        command.add_argument("names", nargs="+", choices=EXPERIMENTS, metavar="NAME")
-        command.add_argument("--content-weights", type=Path, required=True)
-        command.add_argument("-o", "--runs", type=Path, default=Path("runs"))
-        command.add_argument("--cache", type=Path, help="folder for drawings, shared by all runs")
-    options = parser.parse_args()
-    for name in options.names:
-        train(name, options)
+    parser.add_argument("command", choices=("train", "time", "measure"))
+    parser.add_argument("data", type=Path, metavar="DATA")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(EXPERIMENTS))
+    parser.add_argument("--content-weights", type=Path, required=True)
+    parser.add_argument("-o", "--runs", type=Path, default=Path("runs"))
+    parser.add_argument("--cache", type=Path, help="folder for drawings, shared by all runs")
+    options = parser.parse_intermixed_args()
+    if unknown := set(options.names) - set(EXPERIMENTS):
+        parser.error(f"no experiment {min(unknown)}; there are: {', '.join(EXPERIMENTS)}")
+    names = options.names or list(EXPERIMENTS)
+    if options.command == "measure":
+        measure([name for name in names if name in COMPARED], options)
+        return
+    for name in names:
+        if options.command == "train":
+            train(name, options)
+        else:
+            toonvid(*training_options(name, options), "--dry-run")
 
 
 def train(name: str, options: argparse.Namespace) -> None:
     """Train one experiment, or go on with it, and add up its time."""
-    experiment, folder = EXPERIMENTS[name], options.runs / name
-    first, second = experiment.steps
-    settings = (
-        *experiment.settings,
-        *(f"initialization.steps={first}", f"adversarial.steps={second}", "sheet_every=250"),
-    )
-    command = [
-        *(sys.executable, "-m", "toonvid", "train", "-o", folder, "--preset", experiment.preset),
-        *("--photos", options.data / "photos" / "open"),
-        *("--cartoons", link_art(options.data, options.runs / "art")),
-        *("--holdout", options.data / "photos" / "heldout", "--seed", SEED),
-        *("--cache", options.cache or options.runs / "cache"),
-        *("--engines", options.runs / "engines", "--style", name),
-        *(part for setting in settings for part in ("--set", setting)),
-    ]
-    if experiment.preset != "cyclegan":
-        command += ["--content-weights", options.content_weights]
-    print(*command, flush=True)
     started, before = time.monotonic(), os.times()
-    done = subprocess.run([str(part) for part in command], check=False)
-    after = os.times()
-    spent = {
-        "wall": time.monotonic() - started,
-        "processor": sum(after[2:4]) - sum(before[2:4]),
-    }
-    add_seconds(folder / "seconds.json", spent)
-    if done.returncode:
-        sys.exit(done.returncode)
+    try:
+        toonvid(*training_options(name, options))
+    finally:
+        after = os.times()
+        spent = {
+            "wall": time.monotonic() - started,
+            "processor": sum(after[2:4]) - sum(before[2:4]),
+        }
+        add_seconds(options.runs / name / "seconds.json", spent)
 
 
-def link_art(data: Path, folder: Path) -> Path:
-    """Make a folder with links to the frames of Glitch that are not held out."""
-    held_out = {pattern.removeprefix("glitch/") for pattern in glitch_frames(attribution(data))}
+def training_options(name: str, options: argparse.Namespace) -> list[str | Path]:
+    """Arguments of `toonvid` that train one experiment; its art is prepared where it is missing."""
+    experiment = EXPERIMENTS[name]
+    first, second = experiment.steps
+    steps = (f"initialization.steps={first}", f"adversarial.steps={second}", "sheet_every=250")
+    art = link_art(experiment.art, options)
+    arguments: list[str | Path] = ["train", "-o", options.runs / name]
+    arguments += ["--preset", experiment.preset, "--seed", str(SEED), "--style", name]
+    arguments += ["--cartoons", film_of(art) if experiment.film else art]
+    if experiment.preset != "paint":
+        arguments += ["--photos", options.data / "photos" / "open"]
+        arguments += ["--holdout", options.data / "photos" / "heldout"]
+        arguments += ["--cache", options.cache or options.runs / "cache"]
+    else:
+        arguments += ["--holdout", link_art(experiment.art, options, held_out=True)]
+    if experiment.preset != "cyclegan":
+        arguments += ["--content-weights", options.content_weights]
+    for option, other in experiment.begin_with.items():
+        arguments += [option, options.runs / other]
+    arguments += ["--engines", options.runs / "engines"]
+    for setting in (*experiment.settings, *steps):
+        arguments += ["--set", setting]
+    return arguments
+
+
+def link_art(names: tuple[str, ...], options: argparse.Namespace, held_out: bool = False) -> Path:
+    """Make a folder of links to the art that is, or that is not, held out from training."""
+    patterns = (*HELD_OUT, *glitch_frames(options.data / "ATTRIBUTION_glitch.csv"))
+    folder = options.runs / "art" / ("-".join(names) + ("-heldout" if held_out else ""))
     folder.mkdir(parents=True, exist_ok=True)
-    for path in sorted((data / "cartoons" / "glitch").iterdir()):
-        link = folder / path.name
-        if path.name not in held_out and not link.exists():
-            link.symlink_to(path.resolve())
+    for name in names:
+        for path in sorted((options.data / "cartoons" / name).iterdir()):
+            kept_out = any(fnmatch(f"{name}/{path.name}", pattern) for pattern in patterns)
+            link = folder / path.name
+            if kept_out == held_out and not link.is_symlink():
+                link.symlink_to(path.resolve())
     return folder
 
 
-def attribution(data: Path) -> Path:
-    """The list that names the hub of each frame of Glitch."""
-    return data / "ATTRIBUTION_glitch.csv"
+def film_of(art: Path) -> Path:
+    """The film of a folder of art, made if it is missing."""
+    film = art.with_suffix(".mp4")
+    if not film.exists():
+        part = art.with_suffix(".part.mp4")
+        script = Path(__file__).with_name("make_clips.py")
+        subprocess.run([sys.executable, script, art, part], check=True)
+        part.rename(film)
+    return film
 
 
 def add_seconds(path: Path, spent: dict[str, float]) -> None:
     """Add the time of a run that was resumed to what it took before."""
     total = json.loads(path.read_text()) if path.exists() else {}
     path.write_text(json.dumps({key: total.get(key, 0.0) + value for key, value in spent.items()}))
+
+
+def measure(names: list[str], options: argparse.Namespace) -> None:
+    """Measure engines on the held-out photos and art, and print a table in Markdown."""
+    raise NotImplementedError
+
+
+def toonvid(*arguments: str | Path) -> None:
+    """Run `toonvid`, and say with what; exit if it fails."""
+    print("toonvid", *arguments, flush=True)
+    done = subprocess.run([sys.executable, "-m", "toonvid", *map(str, arguments)], check=False)
+    if done.returncode:
+        sys.exit(done.returncode)
 
 
 if __name__ == "__main__":
