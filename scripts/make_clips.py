@@ -2,7 +2,7 @@
 
     python scripts/make_clips.py FOLDER FILM.mp4 [--shots 60] [--seconds 2] [--line-art]
 
-In: a folder of pictures. Out: a film of 960 x 540 at 25 frames per second, one shot for each picture,
+In: a folder of pictures. Out: a film of 960 x 540 at 25 frames per second, a shot of each picture
 in an order that a seed decides. With `--line-art` the pictures are first drawn as line art, as
 `toonvid train --preset paint` draws it: a pencil test.
 """

@@ -1,13 +1,12 @@
-"""Train the generators that docs/research/experiments.md compares, and measure them.
+"""Train the generators that docs/research/experiments.md compares.
 
     python scripts/run_experiments.py train DATA --content-weights FILE -o runs [NAME...]
     python scripts/run_experiments.py time DATA --content-weights FILE -o runs [NAME...]
-    python scripts/run_experiments.py measure DATA --content-weights FILE -o runs [NAME...]
 
 In: DATA with `photos/{open,more,heldout}`, `cartoons/{glitch,...}` and `ATTRIBUTION_glitch.csv`.
-Out: a run of `toonvid train` for each experiment, which the same command resumes; engines, in
-`runs/engines`; and the figures of the page as JSON and as tables. `time` measures a training step of each, on an
-otherwise idle machine.
+Out: a run of `toonvid train` for each experiment, which the same command resumes, and its engine
+in `runs/engines`. `time` measures training steps of each instead, on an otherwise idle machine.
+`scripts/measure_experiments.py` compares the engines.
 
 Every experiment has the same photos and seed. Steps are chosen so that each takes about as much
 time as the others on an idle machine.
@@ -89,8 +88,6 @@ EXPERIMENTS = {
         art=("storybook", "wiehan", "bookdash"),
     ),
 }
-COMPARED = ("paper", "improved", "cyclegan", "cel", "distilled")
-"""Experiments with the same photos and the same art, in the order of the table."""
 
 
 def main() -> None:
@@ -98,19 +95,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("command", choices=("train", "time", "measure"))
+    parser.add_argument("command", choices=("train", "time"))
     parser.add_argument("data", type=Path, metavar="DATA")
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(EXPERIMENTS))
     parser.add_argument("--content-weights", type=Path, required=True)
     parser.add_argument("-o", "--runs", type=Path, default=Path("runs"))
-    parser.add_argument("--cache", type=Path, help="folder for drawings, shared by all runs")
+    parser.add_argument("--cache", type=Path, help="folder for drawings; default: RUNS/cache")
     options = parser.parse_intermixed_args()
     if unknown := set(options.names) - set(EXPERIMENTS):
         parser.error(f"no experiment {min(unknown)}; there are: {', '.join(EXPERIMENTS)}")
     names = options.names or list(EXPERIMENTS)
-    if options.command == "measure":
-        measure([name for name in names if name in COMPARED], options)
-        return
     for name in names:
         if options.command == "train":
             train(name, options)
@@ -186,11 +180,6 @@ def add_seconds(path: Path, spent: dict[str, float]) -> None:
     """Add the time of a run that was resumed to what it took before."""
     total = json.loads(path.read_text()) if path.exists() else {}
     path.write_text(json.dumps({key: total.get(key, 0.0) + value for key, value in spent.items()}))
-
-
-def measure(names: list[str], options: argparse.Namespace) -> None:
-    """Measure engines on the held-out photos and art, and print a table in Markdown."""
-    raise NotImplementedError
 
 
 def toonvid(*arguments: str | Path) -> None:
