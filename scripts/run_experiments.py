@@ -54,21 +54,21 @@ LAYERED = ("batch_size=8", *STYLES["glitch"].drawing, *STYLES["glitch"].look)
 """`cel` with eight crops at a time, and the drawing and the look of the shipped style `glitch`."""
 
 EXPERIMENTS = {
-    "paper": Experiment("paper", (300, 1_200), SMALL),
-    "improved": Experiment("improved", (300, 690), SMALL),
+    "paper": Experiment("paper", (300, 800), (*SMALL, "adversarial.content_weight=2")),
+    "improved": Experiment("improved", (300, 460), (*SMALL, "adversarial.content_weight=2")),
     "cyclegan": Experiment(
-        "cyclegan", (0, 780), ("crop=128", "adversarial.learning_rate_schedule=constant")
+        "cyclegan", (0, 520), ("crop=128", "adversarial.learning_rate_schedule=constant")
     ),
     "cel": Experiment(
-        "cel", (900, 350), (*LAYERED, "ema_decay=0.99", "initialization.pixel_only_steps=400")
+        "cel", (600, 230), (*LAYERED, "ema_decay=0.99", "initialization.pixel_only_steps=250")
     ),
     "distilled": Experiment(
         "distilled",
-        (900, 350),
+        (600, 230),
         (
             *("generator=cel", "batch_size=8", "frame_heights=288", "ema_decay=0.99"),
             *("look_tones=16", "look_sharpness=1", "look_saturation=1", "look_exposure=1"),
-            *("initialization.pixel_only_steps=400", "initialization.ink_weight=0"),
+            *("initialization.pixel_only_steps=250", "initialization.ink_weight=0"),
             *("initialization.equivariance_weight=0", "adversarial.equivariance_weight=0"),
             *("adversarial.ink_weight=0",),
         ),
@@ -76,14 +76,14 @@ EXPERIMENTS = {
     ),
     "film": Experiment(
         "cel",
-        (0, 250),
+        (0, 160),
         (*LAYERED, "ema_decay=0.99", "adversarial.style_weight=1"),
         begin_with={"--start-from": "cel"},
         film=True,
     ),
     "paint": Experiment(
         "paint",
-        (0, 1_500),
+        (0, 1_000),
         (*SMALL, "width=64", "frame_heights=192,256"),
         art=("storybook", "wiehan", "bookdash"),
     ),

@@ -28,6 +28,7 @@ from toonvid.stylizing.options import StylizeOptions
 from toonvid.stylizing.stylizer import Stylizer
 from toonvid.video import Frame, Pixels
 from trainer.data.photos import DrawingMethod
+from trainer.training.precision import choose_precision
 from trainer.training.run_folder import Run
 from trainer.training.sample_sheet import stylize
 from trainer.training.state import load_trained_generator
@@ -38,8 +39,8 @@ def open_teacher(place: str, device: torch.device) -> DrawingMethod:
     """Open a trained generator as a way of drawing photos.
 
     Args:
-        place: Folder of a finished run, whose generator then runs on `device`; or name of a style
-            or path of an engine, which then runs on the CPU.
+        place: Folder of a finished run, whose generator then runs on `device`, in the precision of
+            the run; or name of a style or path of an engine, which then runs on the CPU.
         device: Device for the generator of a run.
 
     Raises:
@@ -51,17 +52,19 @@ def open_teacher(place: str, device: torch.device) -> DrawingMethod:
 
 
 def _open_run(run: Run, device: torch.device) -> DrawingMethod:
-    generator, _ = load_trained_generator(run.states, run.record().config)
+    config = run.record().config
+    generator, _ = load_trained_generator(run.states, config)
     generator = generator.to(device)
+    precision = choose_precision(config.precision, device)
     one_at_a_time = threading.Lock()  # the dataset draws on several threads; memory is for one
 
     def draw(photo: Pixels, frame_height: int) -> Pixels:
-        with one_at_a_time:
+        with one_at_a_time, precision.autocast():
             return stylize(generator, photo)
 
-    # The hash is part of the key under which drawings are cached.
-    state = find_state(run.folder)
-    return DrawingMethod(draw, hashlib.sha256(state.read_bytes()).hexdigest())
+    # Both are part of the key under which drawings are cached.
+    state = hashlib.sha256(find_state(run.folder).read_bytes()).hexdigest()
+    return DrawingMethod(draw, f"{state} {precision.name}")
 
 
 def _open_engine(place: str) -> DrawingMethod:

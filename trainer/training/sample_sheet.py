@@ -71,11 +71,11 @@ def draw_contact_sheet(generator: nn.Module, photos: list[Pixels]) -> Pixels:
 
 
 def stylize(generator: nn.Module, photo: Pixels) -> Pixels:
-    """Run a generator at float32 on one image, (H, W, 3) uint8 RGB, on the generator's device."""
+    """Run a generator on one image, (H, W, 3) uint8 RGB, on the generator's device."""
     device = next(generator.parameters()).device
     height, width = photo.shape[:2]
     padded = pad_to_multiple(photo[None], int(generator.multiple_of))
     with torch.no_grad():
         cartoon = generator(to_tensor(padded).to(device))[0, :, :height, :width]  # (3, H, W)
-    levels = (cartoon.clamp(-1, 1) + 1) * 127.5
+    levels = (cartoon.float().clamp(-1, 1) + 1) * 127.5
     return levels.round().byte().permute(1, 2, 0).cpu().numpy()

@@ -49,7 +49,9 @@ def test_a_run_draws_with_its_generator(trained: Run, config: TrainConfig) -> No
     generator, _ = load_trained_generator(trained.states, config)
     photo = draw_discs(40, 44, 0)
     drawing = open_teacher(str(trained.folder), CPU)
-    assert np.array_equal(drawing.draw(photo, 40), stylize(generator, photo))
+    exact = stylize(generator, photo).astype(int)
+    assert np.abs(drawing.draw(photo, 40) - exact).max() <= 3  # bfloat16 where the CPU has it
+    assert np.abs(photo - exact).max() > 20
     assert drawing.draw(photo[:37, :41], 37).shape == (37, 41, 3)
 
 
