@@ -47,7 +47,7 @@ def main() -> None:
             config = PRESETS[name]
             weights = vgg if config.content_network == "vgg19" else options.resnet
             for phase, steps, step_cost, cost in count(config, weights):
-                cells = (f"`{name}`", phase, f"{steps:,}", f"{step_cost:,.0f}", f"{cost:,.0f}")
+                cells = (f"`{name}`", phase, f"{steps:,}", f"{step_cost:,.0f}", f"{cost:,.2f}")
                 print(f"| {' | '.join(cells)} |", flush=True)
 
 
