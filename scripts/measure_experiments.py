@@ -36,7 +36,7 @@ from trainer.data.line_art import draw_line_art
 
 COMPARED = ("paper", "improved", "cyclegan", "cel", "distilled", "film")
 """Experiments whose engines make cartoons of photos, in the order of the table."""
-CROPS, WHOLE_PHOTOS = 800, 400
+CROPS, WHOLE_PHOTOS = 400, 200
 """Amounts that `toonvid evaluate` measures."""
 
 FRAMES = {

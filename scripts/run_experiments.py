@@ -60,15 +60,15 @@ EXPERIMENTS = {
         "cyclegan", (0, 520), ("crop=128", "adversarial.learning_rate_schedule=constant")
     ),
     "cel": Experiment(
-        "cel", (600, 230), (*LAYERED, "ema_decay=0.99", "initialization.pixel_only_steps=250")
+        "cel", (2_300, 900), (*LAYERED, "ema_decay=0.99", "initialization.pixel_only_steps=1000")
     ),
     "distilled": Experiment(
         "distilled",
-        (600, 230),
+        (2_300, 900),
         (
             *("generator=cel", "batch_size=8", "frame_heights=288", "ema_decay=0.99"),
             *("look_tones=16", "look_sharpness=1", "look_saturation=1", "look_exposure=1"),
-            *("initialization.pixel_only_steps=250", "initialization.ink_weight=0"),
+            *("initialization.pixel_only_steps=1000", "initialization.ink_weight=0"),
             *("initialization.equivariance_weight=0", "adversarial.equivariance_weight=0"),
             *("adversarial.ink_weight=0",),
         ),
@@ -76,8 +76,8 @@ EXPERIMENTS = {
     ),
     "film": Experiment(
         "cel",
-        (0, 160),
-        (*LAYERED, "ema_decay=0.99", "adversarial.style_weight=1"),
+        (0, 400),
+        (*LAYERED, "ema_decay=0.99", "adversarial.style_weight=1", "content_network=resnet50"),
         begin_with={"--start-from": "cel"},
         film=True,
     ),
