@@ -137,9 +137,10 @@ def row(engine: dict[str, Any], options: argparse.Namespace) -> list[str]:
 
 
 def distance(found: dict[str, Any]) -> str:
-    """FID, and KID times 1,000 with its standard error, as two figures of a cell."""
-    kernel = found["kernel"]
-    return f"{found['frechet']:.0f}, {1000 * kernel['value']:.1f} ± {1000 * kernel['spread']:.1f}"
+    """FID, and KID times 1,000 with its standard error where it is known, as one cell."""
+    value, spread = found["kernel"]["value"], found["kernel"]["spread"]
+    error = "" if spread is None else f" ± {1000 * spread:.1f}"
+    return f"{found['frechet']:.0f}, {1000 * value:.1f}{error}"
 
 
 def draw_curves(options: argparse.Namespace) -> None:

@@ -9,11 +9,13 @@ from pathlib import Path
 import av
 import cv2
 import make_clips
+import measure_experiments
 import numpy as np
 import pytest
 import run_experiments
 from run_experiments import EXPERIMENTS, link_art, training_options
 
+from toonvid.engine import EngineCard
 from trainer.config import change_config
 from trainer.presets import find_preset
 
@@ -83,3 +85,45 @@ def test_a_film_has_a_shot_of_each_picture(
     else:  # cuts are larger than movements
         steps = [np.abs(np.subtract(a, b, dtype=int)).mean() for a, b in pairwise(frames)]
         assert np.argmax(steps) == 3
+
+
+def test_the_table_has_a_row_for_each_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    apart = {"frechet": 12.3, "kernel": {"value": 0.0456, "spread": None}}
+    engine = {
+        "to_cartoons": apart,
+        "to_photos": apart | {"kernel": {"value": 0.001, "spread": 0.0002}},
+        "whole": {"cartoon_share": 0.5},
+        "content_similarity": 0.61,
+        "change": 20.4,
+    }
+    found = {
+        "photos_to_cartoons": apart,
+        "photos_whole": {"cartoon_share": 0.01},
+        "engines": [{**engine, "style": name} for name in measure_experiments.COMPARED],
+        "classifier": {"art_accuracy": 0.9, "held_out_art": 10, "photo_accuracy": 0.95},
+    }
+    card = EngineCard(
+        style="x",
+        title="X",
+        description="",
+        sha256={"x.onnx": "0123456789abcdef" * 4},
+        parameters=1_500_000,
+        multiply_adds_per_pixel=6_452,
+        license="MIT",
+    )
+    monkeypatch.setattr(measure_experiments, "evaluate", lambda options: found)
+    monkeypatch.setattr(measure_experiments, "read_card", lambda name, options: card)
+    monkeypatch.setattr(
+        measure_experiments, "read_log", lambda name, options: [{"memory_mb": 900.0}]
+    )
+    measure_experiments.print_table(Namespace(runs=tmp_path))
+    lines = capsys.readouterr().out.splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if "|" in line]
+    assert {len(row) for row in rows} == {len(rows[0])}
+    assert [row[0] for row in rows[3:]] == [f"`{name}`" for name in measure_experiments.COMPARED]
+    assert rows[3][2:] == [
+        *("12, 45.6", "12, 1.0 ± 0.2", "50%", "0.61", "20"),
+        *("1.50 million", "6.5 thousand", "900", "`01234567`"),
+    ]
