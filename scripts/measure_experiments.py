@@ -186,7 +186,7 @@ def draw_sheets(options: argparse.Namespace) -> None:
     ]
     write(options.images / "experiments.jpg", contact_sheet(cells, len(columns)))
 
-    held_out = find_images(options.runs / "art" / "storybook-wiehan-bookdash-heldout", "art")
+    held_out = find_images(options.runs / "art" / "wiehan-heldout", "art")
     chosen = held_out[:: -(-len(held_out) // PAGES)]
     art = [resize_to(read_image(path), 256) for path in chosen]
     lines = [draw_line_art(picture) for picture in art]

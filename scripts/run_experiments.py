@@ -83,9 +83,12 @@ EXPERIMENTS = {
     ),
     "paint": Experiment(
         "paint",
-        (0, 1_000),
-        (*SMALL, "width=64", "frame_heights=192,256"),
-        art=("storybook", "wiehan", "bookdash"),
+        (0, 1_500),
+        (
+            *(*SMALL, "width=64", "frame_heights=144,192"),
+            *("adversarial.pixel_weight=20", "adversarial.learning_rate=5e-4"),
+        ),
+        art=("wiehan",),
     ),
 }
 
