@@ -15,11 +15,8 @@ time as the others on an idle machine.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import subprocess
 import sys
-import time
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
@@ -109,24 +106,8 @@ def main() -> None:
         parser.error(f"no experiment {min(unknown)}; there are: {', '.join(EXPERIMENTS)}")
     names = options.names or list(EXPERIMENTS)
     for name in names:
-        if options.command == "train":
-            train(name, options)
-        else:
-            toonvid(*training_options(name, options), "--dry-run")
-
-
-def train(name: str, options: argparse.Namespace) -> None:
-    """Train one experiment, or go on with it, and add up its time."""
-    started, before = time.monotonic(), os.times()
-    try:
-        toonvid(*training_options(name, options))
-    finally:
-        after = os.times()
-        spent = {
-            "wall": time.monotonic() - started,
-            "processor": sum(after[2:4]) - sum(before[2:4]),
-        }
-        add_seconds(options.runs / name / "seconds.json", spent)
+        dry_run = ["--dry-run"] if options.command == "time" else []
+        toonvid(*training_options(name, options), *dry_run)
 
 
 def training_options(name: str, options: argparse.Namespace) -> list[str | Path]:
@@ -177,12 +158,6 @@ def film_of(art: Path) -> Path:
         subprocess.run([sys.executable, script, art, part], check=True)
         part.rename(film)
     return film
-
-
-def add_seconds(path: Path, spent: dict[str, float]) -> None:
-    """Add the time of a run that was resumed to what it took before."""
-    total = json.loads(path.read_text()) if path.exists() else {}
-    path.write_text(json.dumps({key: total.get(key, 0.0) + value for key, value in spent.items()}))
 
 
 def toonvid(*arguments: str | Path) -> None:

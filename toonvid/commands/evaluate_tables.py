@@ -222,10 +222,12 @@ def print_paint(figures: Sequence[PaintFigures], as_json: bool) -> None:
     """Print how colorful painted line art is, against the art: a line, or a JSON object, each."""
     for found in figures:
         if as_json:
-            print_json({**asdict(found), "share": found.share})
+            shares = {"share": found.share, "variety_share": found.variety_share}
+            print_json({**asdict(found), **shares})
             continue
         say(
             table_console(),
             f"{found.engine}: chroma {found.chroma:.1f}, {found.share:.0%} of the art's"
-            f" {found.art_chroma:.1f} ({count(found.pictures, 'picture')})",
+            f" {found.art_chroma:.1f}; variety {found.variety:.1f}, {found.variety_share:.0%} of"
+            f" the art's {found.art_variety:.1f} ({count(found.pictures, 'picture')})",
         )

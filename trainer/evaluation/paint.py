@@ -2,6 +2,7 @@
 
 Engines that color line art, and art that none of them was trained on, go in; `PaintFigures` come
 out. A generator that is unsure of a color paints the mean of all, which is gray: chroma shows that.
+Where the mean is not gray, such as a brown for everything, the variety of colors shows it.
 """
 
 from __future__ import annotations
@@ -36,11 +37,20 @@ class PaintFigures:
     """Mean chroma of the results in CIE Lab: the distance from gray, 0 to about 130."""
     art_chroma: float
     """Mean chroma of the art."""
+    variety: float
+    """Mean variety of the results: how far colors of one picture lie apart in CIE Lab."""
+    art_variety: float
+    """Mean variety of the art."""
 
     @property
     def share(self) -> float:
         """Chroma of the results over that of the art."""
         return self.chroma / self.art_chroma
+
+    @property
+    def variety_share(self) -> float:
+        """Variety of the results over that of the art; 0 where the art has none."""
+        return self.variety / self.art_variety if self.art_variety else 0.0
 
 
 def measure_paint(
@@ -63,28 +73,42 @@ def measure_paint(
     """
     paths = find_images(folder, "art")
     paths = paths[:: -(-len(paths) // largest_number)]
-    of_art: list[float] = []
-    of_results: list[list[float]] = [[] for _ in programs]
+    of_art: list[tuple[float, float]] = []
+    of_results: list[list[tuple[float, float]]] = [[] for _ in programs]
     for number, path in enumerate(paths, 1):
         try:
             art = resize_to(read_image(path), PAINTED_HEIGHT)
         except UnusableImageError:
             continue
-        of_art.append(mean_chroma(art))
+        of_art.append((mean_chroma(art), color_variety(art)))
         height, width = art.shape[:2]
         lines = Region(number, path, (height, width), (0, 0), draw_line_art(art), offsets=())
-        for program, chromas in zip(programs, of_results, strict=True):
-            chromas.append(mean_chroma(program.cartoon(lines)))
+        for program, measured in zip(programs, of_results, strict=True):
+            painted = program.cartoon(lines)
+            measured.append((mean_chroma(painted), color_variety(painted)))
         on_progress(number, len(paths))
-    if not of_art or not any(of_art):
+    if not any(chroma for chroma, _ in of_art):
         raise TrainingError(f"{folder} has no colored art that can be read")
-    return [
-        PaintFigures(program.name, len(of_art), float(np.mean(chromas)), float(np.mean(of_art)))
-        for program, chromas in zip(programs, of_results, strict=True)
-    ]
+    art_chroma, art_variety = np.mean(of_art, axis=0).tolist()
+    figures = []
+    for program, measured in zip(programs, of_results, strict=True):
+        chroma, variety = np.mean(measured, axis=0).tolist()
+        figures.append(
+            PaintFigures(program.name, len(of_art), chroma, art_chroma, variety, art_variety)
+        )
+    return figures
 
 
 def mean_chroma(image: Pixels) -> float:
     """Mean chroma in CIE Lab of an image, (H, W, 3) uint8 RGB; 0 for grays."""
     lab = to_lab(image.astype(np.float32) / 255)
     return float(np.hypot(lab[..., 1], lab[..., 2]).mean())
+
+
+def color_variety(image: Pixels) -> float:
+    """Standard deviation of a and b in CIE Lab together, of an image, (H, W, 3) uint8 RGB.
+
+    It is 0 for grays, and wherever only the lightness differs.
+    """
+    lab = to_lab(image.astype(np.float32) / 255)
+    return float(np.hypot(lab[..., 1].std(), lab[..., 2].std()))

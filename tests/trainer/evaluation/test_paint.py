@@ -10,7 +10,7 @@ from support.drawn_images import write_image
 
 from toonvid.errors import TrainingError
 from trainer.evaluation.crops import Region
-from trainer.evaluation.paint import mean_chroma, measure_paint
+from trainer.evaluation.paint import color_variety, mean_chroma, measure_paint
 
 
 class FakeProgram:
@@ -30,6 +30,13 @@ def test_grays_have_no_chroma_and_red_has_that_of_lab() -> None:
     assert mean_chroma(np.full((4, 4, 3), (255, 0, 0), np.uint8)) == pytest.approx(104.6, abs=0.3)
 
 
+def test_one_color_has_no_variety_and_two_have_half_their_distance() -> None:
+    image = np.full((4, 4, 3), (200, 30, 30), np.uint8)
+    assert color_variety(image) < 0.1
+    image[:2] = 128  # gray: half of the picture is as far from the mean as the other half
+    assert color_variety(image) == pytest.approx(mean_chroma(image), rel=0.01)
+
+
 def test_the_share_is_that_of_the_mean_chromas(tmp_path: Path) -> None:
     for number in range(3):
         art = np.full((60, 80, 3), (255, 0, 0), np.uint8)
@@ -41,6 +48,7 @@ def test_the_share_is_that_of_the_mean_chromas(tmp_path: Path) -> None:
     assert figures[0].pictures == 3
     assert figures[0].share == pytest.approx(1, abs=0.01)
     assert figures[1].share < 0.01
+    assert figures[0].variety_share < 0.01  # one color for everything is not a painting
     assert all(np.ptp(seen, axis=2).max() == 0 for seen in same.seen)  # line art, without color
     assert measure_paint([same], tmp_path, largest_number=2)[0].pictures == 2
 
