@@ -80,10 +80,10 @@ EXPERIMENTS = {
     ),
     "paint": Experiment(
         "paint",
-        (0, 1_500),
+        (0, 1_200),
         (
             *(*SMALL, "width=64", "frame_heights=144,192"),
-            *("adversarial.pixel_weight=20", "adversarial.learning_rate=5e-4"),
+            *("adversarial.pixel_weight=50", "adversarial.learning_rate=4e-4", "ema_decay=0.99"),
         ),
         art=("wiehan",),
     ),

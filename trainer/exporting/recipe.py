@@ -15,8 +15,8 @@ STATISTICS = {
     "lite": "",
     "paper": " (BatchNorm folded)",
     "cyclegan": " (instance norm: statistics of each image, at run time, in float32)",
-    "unet": " (BatchNorm folded)",
     "improved": " (instance norm: statistics of each image, at run time, in float32)",
+    "unet": " (instance norm: statistics of each image, at run time, in float32)",
 }
 """Generator -> what its recipe says about normalization."""
 

@@ -4,7 +4,9 @@ Source: Liu et al., "Auto-painter: Cartoon Image Generation from Sketch by Using
 Generative Adversarial Networks", 2017, after Isola et al., 2017. Departures: fewer halvings, so
 that frames of any size fit; nearest-neighbor resizing before a convolution instead of transposed
 convolutions, which leave a checkerboard (Odena et al., 2016); the line art itself enters the last
-convolution, so that lines stay where they are; no dropout.
+convolution, so that lines stay where they are; no dropout; instance norm instead of BatchNorm.
+Line art differs so much in how white it is that BatchNorm's running statistics fit no picture: with
+them a generator painted in one color what it had painted in several with those of a batch.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from trainer.networks.checkpointing import Stages
-from trainer.networks.paper import SLOPE, initialize
+from trainer.networks.paper import SLOPE, Float32InstanceNorm, initialize
 
 
 class UNetGenerator(nn.Module):
@@ -31,7 +33,14 @@ class UNetGenerator(nn.Module):
         self.multiple_of = 2**halvings
         widths = [min(width // 2 * 2**depth, 4 * width) for depth in range(halvings)]
         self.down = nn.ModuleList(
-            Stages(_make_down(3 if depth == 0 else widths[depth - 1], widths[depth], depth > 0))
+            Stages(
+                _make_down(
+                    3 if depth == 0 else widths[depth - 1],
+                    widths[depth],
+                    # Not the smallest map, which may be a single pixel.
+                    normalized=0 < depth < halvings - 1,
+                )
+            )
             for depth in range(halvings)
         )
         # A map that comes up is as wide as the skip beside it.
@@ -59,7 +68,7 @@ class UNetGenerator(nn.Module):
 def _make_down(channels: int, width: int, normalized: bool) -> nn.Sequential:
     """Create a halving: (N, C, H, W) to (N, width, H/2, W/2)."""
     convolution = nn.Conv2d(channels, width, 4, 2, padding=1, bias=not normalized)
-    norm = [nn.BatchNorm2d(width)] if normalized else []
+    norm = [Float32InstanceNorm(width)] if normalized else []
     return nn.Sequential(convolution, *norm, nn.LeakyReLU(SLOPE))
 
 
@@ -68,6 +77,6 @@ def _make_up(channels: int, width: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Upsample(scale_factor=2),
         nn.Conv2d(channels, width, 3, padding=1, bias=False),
-        nn.BatchNorm2d(width),
+        Float32InstanceNorm(width),
         nn.ReLU(),
     )
