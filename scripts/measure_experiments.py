@@ -52,8 +52,8 @@ CELL = (320, 180)
 """Width and height of a picture on a sheet."""
 PAGES = 5
 """Number of held-out pictures that are drawn and painted."""
-SMOOTH = 25
-"""Number of logged steps that a point of a curve is the mean of."""
+SMOOTH = 4
+"""Number of lines of the log, one every 25 steps, that a point of a curve is the mean of."""
 
 
 def main() -> None:
