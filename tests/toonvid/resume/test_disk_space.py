@@ -91,7 +91,7 @@ def test_a_disk_that_cannot_hold_the_video_is_refused_before_any_work(
 
 
 def test_what_is_finished_corrects_the_forecast(identity, tmp_path, free):
-    noise = list(np.random.default_rng(8).integers(0, 256, (48, 256, 256, 3), np.uint8))
+    noise = list(np.random.default_rng(8).integers(0, 256, (48, 288, 288, 3), np.uint8))
     video = Clip(noise, options={"preset": "ultrafast"}).write(tmp_path / "video.mkv")
     target = tmp_path / "target.mkv"
     # ffv1 takes far more than any forecast.
