@@ -97,9 +97,12 @@ class OpenVINOBackend:
         try:
             for frames in chain(first, iterator):
                 free = self._requests("THROUGHPUT", frames.shape)
+                finished = []
                 while not free:
-                    yield self._finish_oldest(in_flight)
+                    finished.append(self._finish_oldest(in_flight))
+                # First, so that the device has work while the caller uses what is finished.
                 self._start({self.engine.card.input: frames, **inputs}, free, in_flight)
+                yield from finished
             while in_flight:
                 yield self._finish_oldest(in_flight)
         finally:
