@@ -156,13 +156,14 @@ class TorchStream:
 
 
 def cel_generator(style: str) -> nn.Module:
-    """Return the generator of a shipped `cel` style: its look, and the weights of its engine."""
+    """Return the generator of a shipped `cel` style as its engine computes it, with its weights."""
     import onnx
     import torch
     from onnx import numpy_helper
     from train_styles import STYLES, default_look
 
     from trainer.config import change_config
+    from trainer.exporting.cel_frames import CelFrames
     from trainer.networks.build import make_look
     from trainer.networks.cel import CelGenerator
     from trainer.presets import find_preset
@@ -176,6 +177,6 @@ def cel_generator(style: str) -> nn.Module:
     }
     settings = (*default_look(), *STYLES[style].look)
     look = make_look(change_config(find_preset("cel"), settings))
-    generator = CelGenerator(look=look)
+    generator = CelFrames(CelGenerator(look=look))
     generator.load_state_dict(weights)
     return generator.eval()
