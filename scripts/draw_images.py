@@ -63,8 +63,10 @@ def read_frames(clip: Path, indices: tuple[int, ...]) -> list[Pixels]:
 def fill_cell(image: Pixels, cell: tuple[int, int]) -> Pixels:
     """Crop an image to the shape of a cell, less at its top than at its bottom, and downscale."""
     height = min(image.shape[0], round(image.shape[1] * cell[1] / cell[0]))
-    top = (image.shape[0] - height) // 4
-    return cv2.resize(image[top : top + height], cell, interpolation=cv2.INTER_AREA)
+    width = min(image.shape[1], round(image.shape[0] * cell[0] / cell[1]))
+    top, left = (image.shape[0] - height) // 4, (image.shape[1] - width) // 2
+    part = image[top : top + height, left : left + width]
+    return cv2.resize(part, cell, interpolation=cv2.INTER_AREA)
 
 
 def write_sheet(name: str, images: list[Pixels], columns: int, cell: tuple[int, int]) -> None:

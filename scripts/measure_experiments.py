@@ -15,21 +15,18 @@ import argparse
 import json
 import subprocess
 import sys
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from measure_styles import HELD_OUT, glitch_frames
+from draw_images import fill_cell, read_frames, stylize
+from measure_styles import classifier_options
 from run_experiments import EXPERIMENTS
 
 from toonvid.backends import open_backend
 from toonvid.engine import EngineCard, read_engine
-from toonvid.reading.decoder import VideoDecoder
-from toonvid.stylizing.options import StylizeOptions
-from toonvid.stylizing.stylizer import Stylizer
-from toonvid.video import Frame, Pixels
+from toonvid.video import Pixels
 from toonvid.writing.contact_sheet import contact_sheet, labelled
 from trainer.data.images import find_images, read_image, resize_to
 from trainer.data.line_art import draw_line_art
@@ -104,12 +101,7 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
     command += ["--photos", str(data / "photos" / "heldout"), "--cartoons", str(art)]
     command += ["--content-weights", str(options.content_weights), "--precision", "bf16"]
     command += ["--crops", str(CROPS), "--whole-photos", str(WHOLE_PHOTOS)]
-    for folder in sorted((data / "cartoons").iterdir()):
-        command += ["--art", str(folder)]
-    for name in ("open", "more"):
-        command += ["--art-photos", str(data / "photos" / name)]
-    for pattern in (*HELD_OUT, *glitch_frames(data / "ATTRIBUTION_glitch.csv")):
-        command += ["--held-out", pattern]
+    command += classifier_options(data)
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
@@ -176,52 +168,29 @@ NOT_LOSSES = {
 
 def draw_sheets(options: argparse.Namespace) -> None:
     """Draw frames of clips in every style, and line art as it is painted."""
-    frames = [read_frame(options.clips / clip, index) for clip, index in FRAMES.items()]
-    columns = [frames] + [stylize(name, frames, options) for name in COMPARED]
+    clips = [read_frames(options.clips / clip, (index,)) for clip, index in FRAMES.items()]
+    frames = [resize_to(frame, HEIGHT) for [frame] in clips]
+    columns = [frames] + [stylize_all(name, frames, options) for name in COMPARED]
     labels = ("source", *COMPARED)
-    cells = [
-        labelled(fill_cell(column[line]), label) if line == 0 else fill_cell(column[line])
-        for line in range(len(frames))
-        for label, column in zip(labels, columns, strict=True)
-    ]
+    rows = [[fill_cell(column[line], CELL) for column in columns] for line in range(len(frames))]
+    rows[0] = [labelled(cell, label) for cell, label in zip(rows[0], labels, strict=True)]
+    cells = [cell for row in rows for cell in row]
     write(options.images / "experiments.jpg", contact_sheet(cells, len(columns)))
 
     held_out = find_images(options.runs / "art" / "wiehan-heldout", "art")
     chosen = held_out[:: -(-len(held_out) // PAGES)]
     art = [resize_to(read_image(path), 256) for path in chosen]
     lines = [draw_line_art(picture) for picture in art]
-    rows = (lines, stylize("paint", lines, options), art)
-    cells = [fill_cell(picture) for pictures in rows for picture in pictures]
+    rows = (lines, stylize_all("paint", lines, options), art)
+    cells = [fill_cell(picture, CELL) for pictures in rows for picture in pictures]
     write(options.images / "experiments-paint.jpg", contact_sheet(cells, len(art)))
     print("painted:", *(path.name for path in chosen))
 
 
-def stylize(name: str, images: list[Pixels], options: argparse.Namespace) -> list[Pixels]:
+def stylize_all(name: str, images: list[Pixels], options: argparse.Namespace) -> list[Pixels]:
     """Stylize images, (H, W, 3) uint8 RGB, by the engine of an experiment, in float32."""
     with open_backend(read_engine(card_path(name, options)), precision="f32") as backend:
-        cartoons = []
-        for image in images:
-            stylizer = Stylizer(backend, StylizeOptions(steady=0))
-            [cartoon] = stylizer.stylize([Frame(np.ascontiguousarray(image), 0, Fraction(1))])
-            cartoons.append(cartoon.pixels)
-    return cartoons
-
-
-def read_frame(clip: Path, index: int) -> Pixels:
-    """Read a frame of a clip, resized to `HEIGHT`."""
-    with VideoDecoder(clip) as decoder:
-        frames = zip(range(index + 1), decoder.frames(), strict=False)
-        *_, (_, frame) = frames
-    return resize_to(frame.pixels, HEIGHT)
-
-
-def fill_cell(image: Pixels) -> Pixels:
-    """Crop an image to the shape of a cell, and resize it."""
-    height = min(image.shape[0], round(image.shape[1] * CELL[1] / CELL[0]))
-    width = min(image.shape[1], round(image.shape[0] * CELL[0] / CELL[1]))
-    top, left = (image.shape[0] - height) // 4, (image.shape[1] - width) // 2
-    part = image[top : top + height, left : left + width]
-    return cv2.resize(part, CELL, interpolation=cv2.INTER_AREA)
+        return [stylize(backend, np.ascontiguousarray(image)) for image in images]
 
 
 def write(path: Path, sheet: Pixels) -> None:

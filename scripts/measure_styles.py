@@ -44,15 +44,27 @@ def main() -> None:
     command += options.style or [engine.card.style for engine in list_engines()]
     command += ["--photos", str(options.data / "photos" / "heldout")]
     command += ["--content-weights", str(options.content_weights)]
-    for folder in sorted((options.data / "cartoons").iterdir()):
-        command += ["--art", str(folder)]
-    for name in ("open", "more"):
-        command += ["--art-photos", str(options.data / "photos" / name)]
-    for pattern in (*HELD_OUT, *glitch_frames(options.data / "ATTRIBUTION_glitch.csv")):
-        command += ["--held-out", pattern]
+    command += classifier_options(options.data)
     for clip in sorted(options.clips.iterdir()) if options.clips else ():
         command += ["--video", str(clip)]
     sys.exit(subprocess.run(command, check=False).returncode)
+
+
+def classifier_options(data: Path) -> list[str]:
+    """Return the options of `toonvid evaluate` for the cartoon classifier."""
+    command = []
+    for folder in sorted((data / "cartoons").iterdir()):
+        command += ["--art", str(folder)]
+    for name in ("open", "more"):
+        command += ["--art-photos", str(data / "photos" / name)]
+    for pattern in held_out_art(data):
+        command += ["--held-out", pattern]
+    return command
+
+
+def held_out_art(data: Path) -> tuple[str, ...]:
+    """Return the patterns of all art that is held out, as `FOLDER/FILE`."""
+    return (*HELD_OUT, *glitch_frames(data / "ATTRIBUTION_glitch.csv"))
 
 
 def glitch_frames(attribution: Path) -> list[str]:

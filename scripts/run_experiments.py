@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 
-from measure_styles import HELD_OUT, glitch_frames
+from measure_styles import held_out_art
 from train_styles import STYLES
 
 SEED = 1
@@ -137,7 +137,7 @@ def training_options(name: str, options: argparse.Namespace) -> list[str | Path]
 
 def link_art(names: tuple[str, ...], options: argparse.Namespace, held_out: bool = False) -> Path:
     """Make a folder of links to the art that is, or that is not, held out from training."""
-    patterns = (*HELD_OUT, *glitch_frames(options.data / "ATTRIBUTION_glitch.csv"))
+    patterns = held_out_art(options.data)
     folder = options.runs / "art" / ("-".join(names) + ("-heldout" if held_out else ""))
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:

@@ -23,7 +23,7 @@ _BAND_BYTES = 1 << 19  # worked on at a time, so that they stay in the CPU's cac
 
 @dataclass(frozen=True)
 class ReducedFrame:
-    """The same frame at two sizes."""
+    """A frame at half and at a quarter of its size."""
 
     luma: Luma
     """Green at half the size, (ceil(H / 2), ceil(W / 2))."""

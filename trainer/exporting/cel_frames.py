@@ -123,7 +123,10 @@ class _Small(nn.Module):
 
 
 class _Enlarge(nn.Module):
-    """The same at full size, (N, 28, H/2, W/2): 12 planes of flat color, 12 of means, 4 of gate."""
+    """The output of `_Small`, enlarged to full size by blocks: (N, 28, H/2, W/2).
+
+    12 planes of flat color, 12 of means, 4 of gate.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -152,7 +155,7 @@ class _Color(nn.Module):
 
 
 def _by_block(convolution: nn.Conv2d) -> nn.Conv2d:
-    """The same for pixels in the order of `_to_planes` instead of that of `F.pixel_unshuffle`."""
+    """Reorder the input channels of a convolution from `F.pixel_unshuffle` to `_to_planes`."""
     weight = convolution.weight.detach().unflatten(1, (_COLORS, _POSITIONS))
     made = nn.Conv2d(12, convolution.out_channels, kernel_size=3, padding=1)
     made.weight = nn.Parameter(weight.transpose(1, 2).flatten(1, 2).contiguous())

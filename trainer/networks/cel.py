@@ -204,7 +204,7 @@ class CelGenerator(nn.Module):
         half = activate(half + F.pixel_shuffle(self.up_again(quarter), 2))
         half = activate(half + self.mix(half))
         change, gate, ink = self.leave(half).split((3, 1, 4), dim=1)
-        # Means of 2 x 2 pixels. An average pool would do the same, but in OpenVINO it takes longer.
+        # Means of 2 x 2 pixels
         means = F.conv2d(pixels, self.means.to(pixels.dtype))
         blurred = _enlarge(means, self.enlarge)
         flat = blurred + _enlarge(change, self.enlarge)
@@ -466,7 +466,7 @@ def enlarging_filters(channels: int) -> Tensor:
 def _enlarge(half: Tensor, filters: Tensor) -> Tensor:
     """(N, C, H/2, W/2) to twice the size by blocks, (N, C, 4, H/2, W/2).
 
-    It is what `F.interpolate` does in mode bilinear, but in OpenVINO takes a third of the time.
+    It is what `F.interpolate` does in mode bilinear, by the filters that engines have too.
     """
     padded = F.pad(half, (1, 1, 1, 1), mode="replicate")
     return F.conv2d(padded, filters.to(half.dtype)).unflatten(1, (half.shape[1], 4))

@@ -276,7 +276,7 @@ def test_the_doctor_finds_the_cluster(cluster, monkeypatch):
 
 
 def test_the_command_converts_on_a_cluster(cluster, videos, plain, tmp_path, engines_folder):
-    """Its default segments are longer than the video, so its bytes differ."""
+    """The command makes one segment of the video, so its bytes differ from those of several."""
     done = subprocess.run(
         [
             *(sys.executable, "-m", "toonvid", "convert", str(videos[1])),

@@ -23,7 +23,7 @@ def slope(height: int, width: int) -> Pixels:
 
 
 def vectors(right: int, down: int, size: tuple[int, int] = SIZE) -> np.ndarray:
-    """The same vector, in 1 / FRACTION pixels, for every whole cell."""
+    """A grid of cells that all have one vector, given in 1 / FRACTION pixels."""
     field = np.empty((max(size[0] // CELL, 1), max(size[1] // CELL, 1), 2), np.int32)
     field[...] = right, down
     return field
