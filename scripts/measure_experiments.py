@@ -31,7 +31,7 @@ from toonvid.writing.contact_sheet import contact_sheet, labelled
 from trainer.data.images import find_images, read_image, resize_to
 from trainer.data.line_art import draw_line_art
 
-COMPARED = ("paper", "paper-long", "improved", "cyclegan", "cel", "distilled", "film")
+COMPARED = ("paper", "improved", "cyclegan", "cel", "distilled", "film")
 """Experiments whose engines make cartoons of photos, in the order of the table."""
 CROPS, WHOLE_PHOTOS = 400, 200
 """Amounts that `toonvid evaluate` measures."""

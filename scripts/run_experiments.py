@@ -9,7 +9,7 @@ in `runs/engines`. `time` measures training steps of each instead, on an otherwi
 `scripts/measure_experiments.py` compares the engines.
 
 Every experiment has the same photos and seed. Steps are chosen so that each takes about as much
-time as the others on an idle machine; only `paper-long` takes an hour.
+time as the others on an idle machine.
 """
 
 from __future__ import annotations
@@ -52,7 +52,6 @@ LAYERED = ("batch_size=8", *STYLES["glitch"].drawing, *STYLES["glitch"].look)
 
 EXPERIMENTS = {
     "paper": Experiment("paper", (300, 800), (*SMALL, "adversarial.content_weight=2")),
-    "paper-long": Experiment("paper", (300, 6_500), (*SMALL, "adversarial.content_weight=2")),
     "improved": Experiment("improved", (300, 460), (*SMALL, "adversarial.content_weight=2")),
     "cyclegan": Experiment(
         "cyclegan", (0, 520), ("crop=128", "adversarial.learning_rate_schedule=constant")
