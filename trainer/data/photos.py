@@ -222,7 +222,7 @@ class PhotoCrops:
             content = hashlib.sha256(path.read_bytes()).hexdigest()
         except OSError as error:
             raise UnusableImageError(str(error.strerror)) from error
-        parts = (content, frame_height, self._seed, TILE)
+        parts = (content, frame_height, self._crop, self._seed, TILE)
         text = repr((*parts, drawing.key))
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 

@@ -88,14 +88,6 @@ def test_a_copy_of_the_folder_gives_the_same_crops(photos: Path, tmp_path: Path)
         np.testing.assert_array_equal(here.crop(index), there.crop(index))
 
 
-def test_crops_of_another_size_come_from_the_same_tiles(photos: Path, tmp_path: Path) -> None:
-    for crop in (32, 36):
-        crops = PhotoCrops(photos, tmp_path, FLAT_DRAWING, frame_heights=(48,), crop=crop, seed=1)
-        for path in find_images(photos):
-            crops.prepare(path, 48)
-    assert len(list(tmp_path.glob("*.jpg"))) == len(find_images(photos))
-
-
 def test_another_photo_of_the_same_name_is_drawn_anew(tmp_path: Path) -> None:
     path = tmp_path / "photos" / "photo.png"
     path.parent.mkdir()
