@@ -68,8 +68,8 @@ def train(
         Path | None,
         typer.Option(
             metavar="SOURCE",
-            help="Cartoons to train on: a folder, or a video. Without them, only the"
-            " initialization phase runs.",
+            help="Cartoons to train on: a folder, or a video. Without them, lite, cel"
+            " and distilled run their initialization phase alone; the other presets need them.",
             rich_help_panel=_DATA_PANEL,
         ),
     ] = None,

@@ -30,9 +30,9 @@ HELP = (
     ("r", "record, and stop"),
     ("p", "snapshot"),
     ("m", "mirror"),
-    ("i t c", "choose ink, tones or color"),
+    ("i t c", "choose ink, tones or saturation"),
     ("+ -", "more, less of it"),
-    ("0", "ink, tones and color of the style"),
+    ("0", "ink, tones, saturation of the style"),
     ("f", "full screen"),
     ("h", "this help"),
 )
