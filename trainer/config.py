@@ -324,6 +324,10 @@ class TrainConfig:
             values = getattr(self, name)
             if not values or not all(0 < value < math.inf for value in values):
                 raise ValueError(f"{name} must name at least one, all above 0")
+        phases = (self.initialization, self.adversarial)
+        if self.generator in ("cel", "unet") and any(p.equivariance_weight for p in phases):
+            # The loss shifts crops by 4 pixels, whose rest these generators cannot take.
+            raise ValueError(f"generator={self.generator} has no equivariance_weight: set it to 0")
         _check_cyclegan(self)
         _check_line_art(self)
         if not self.steps:
@@ -480,12 +484,8 @@ def _check_cyclegan(config: TrainConfig) -> None:
 
 def _check_line_art(config: TrainConfig) -> None:
     """Check the options of a generator that colors line art, and that none would do nothing."""
-    phases = (config.initialization, config.adversarial)
-    if config.generator == "unet":
-        if config.blocks > _MOST_HALVINGS:
-            raise ValueError(f"blocks must be at most {_MOST_HALVINGS} for generator=unet")
-        if any(phase.equivariance_weight for phase in phases):
-            raise ValueError("generator=unet has no equivariance_weight: set it to 0")
+    if config.generator == "unet" and config.blocks > _MOST_HALVINGS:
+        raise ValueError(f"blocks must be at most {_MOST_HALVINGS} for generator=unet")
     if config.content_target != "art":
         return
     if config.adversarial.steps and config.discriminator != "patch":

@@ -179,6 +179,18 @@ def test_a_video_is_prepared_into_cartoons(
     assert run_here(capsys, *command).code == 0  # and found there by the next run
 
 
+def test_photos_of_a_video_are_not_enlarged(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    video = tmp_path / "video.mp4"
+    write_scene(video, 640, 480, Fraction(10), seconds=2)
+    run = tmp_path / "run"
+    command = ("train", "--photos", video, "-o", run, *TINY, "--engines", tmp_path)
+    ended = run_here(capsys, *command)
+    assert ended.code == 0, ended.err
+    assert Run(run).record().config.max_enlargement == 1
+
+
 @pytest.mark.parametrize("preset", ["paper", "improved"])
 def test_the_large_generators_become_engines(
     capsys: pytest.CaptureFixture[str], photos: Path, cartoons: Path, tmp_path: Path, preset: str

@@ -95,6 +95,11 @@ def test_wrong_values_are_refused(setting: str, message: str) -> None:
         change_config(LITE, [setting])
 
 
+def test_a_loss_whose_crops_the_generator_cannot_take_is_refused() -> None:
+    with pytest.raises(TrainingError, match="generator=cel has no equivariance_weight: set it"):
+        change_config(PRESETS["cel"], ["initialization.equivariance_weight=1"])
+
+
 @pytest.mark.parametrize(("old", "new"), OLD_OPTION_NAMES.items())
 def test_old_option_names_are_accepted(old: str, new: str) -> None:
     names = [name for name in option_names(LITE) if name.rpartition(".")[2] == new]

@@ -140,9 +140,18 @@ def test_precision_auto_is_what_the_device_has_natively(monkeypatch: pytest.Monk
     for has, name in ((True, "bf16"), (False, "f32")):
         monkeypatch.setattr("trainer.training.precision._has_bf16", lambda has=has: has)
         assert choose_precision("auto", torch.device("cpu")).name == name
-    for capability, name in (((8, 6), "bf16"), ((7, 5), "f16")):
+    for capability, gpu, name in (
+        ((8, 6), "NVIDIA GeForce RTX 3050 Laptop GPU", "bf16"),
+        ((7, 5), "NVIDIA GeForce RTX 2060", "f16"),
+        ((7, 5), "Tesla T4", "f16"),
+        ((7, 5), "NVIDIA GeForce GTX 1650 Ti with Max-Q Design", "f32"),
+        ((7, 5), "NVIDIA GeForce MX450", "f32"),
+        ((7, 5), "NVIDIA T1200 Laptop GPU", "f32"),
+        ((6, 1), "NVIDIA GeForce GTX 1060", "f32"),
+    ):
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device, c=capability: c)
-        assert choose_precision("auto", torch.device("cuda")).name == name
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda device, gpu=gpu: gpu)
+        assert choose_precision("auto", torch.device("cuda")).name == name, gpu
     assert choose_precision("f16", torch.device("cpu")).name == "f16"
 
 

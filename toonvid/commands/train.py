@@ -312,8 +312,12 @@ def train(
         with trainer_log(console):
             prepare = partial(_prepare_folders, photos, cartoons, output, config.crop)
             photos, cartoons = processes.from_first(prepare)
-        if cartoons and is_prepared(cartoons):  # prepared images hold several scales already
-            config = change_config(start, ["cartoon_scales=1", *changes])
+        prepared = []  # images of a video hold several scales already
+        if cartoons and is_prepared(cartoons):
+            prepared += ["cartoon_scales=1"]
+        if photos and is_prepared(photos):
+            prepared += ["max_enlargement=1"]
+        config = change_config(start, [*prepared, *changes])
         if photos is None:  # line art is drawn from the art
             photos, cartoons = cartoons, None
         assert photos

@@ -22,7 +22,14 @@ class CartoonCrops:
     Edges are smoothed on the fly, not cached: smoothing takes 1 ms per crop, reading takes longer.
     """
 
-    def __init__(self, folder: Path, scales: tuple[float, ...], crop: int, seed: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        scales: tuple[float, ...],
+        crop: int,
+        seed: int,
+        leave_out: tuple[Path, ...] = (),
+    ) -> None:
         """Find the cartoons; none is opened yet.
 
         Args:
@@ -31,11 +38,12 @@ class CartoonCrops:
                 become smaller than a crop is resized less.
             crop: Side in pixels of the square crops.
             seed: Seed of order, scales, crop positions and mirroring.
+            leave_out: Folders inside `folder` that are not searched, such as the run's own.
 
         Raises:
             TrainingError: The folder contains no images.
         """
-        self.images = ImageFolder(folder, seed, "cartoons")
+        self.images = ImageFolder(folder, seed, "cartoons", leave_out)
         self._scales = scales
         self._crop = crop
         self._seed = seed

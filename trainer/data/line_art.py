@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from toonvid.errors import TrainingError
 from toonvid.video import Pixels
 from trainer.data.drawing import length_unit
 from trainer.data.images import ImageFolder, check_size, draw_crop, read_image, resize_to
@@ -50,8 +51,12 @@ class LineArtCrops:
             leave_out: Folders inside `folder` that are not searched, such as the run's own.
 
         Raises:
-            TrainingError: The folder contains no images.
+            TrainingError: The folder contains no images, or the crop does not fit.
         """
+        if crop > min(heights):
+            raise TrainingError(
+                f"a crop of {crop} does not fit: the smallest frame height is {min(heights)}"
+            )
         self.images = ImageFolder(folder, seed, "cartoons", leave_out)
         self._heights = heights
         self._crop = crop

@@ -19,6 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trainer.networks.checkpointing import Stages
+
 LEAK = 0.1
 """Slope of the activations below 0."""
 RESIDUAL_GAIN = 0.3
@@ -130,9 +132,9 @@ class CelGenerator(nn.Module):
         self.down_again = nn.Conv2d(width, eighth, kernel_size=3, stride=2, padding=1)
         # The middle blocks look further for the price of the others: regions are large.
         dilations = [1 if index in (0, blocks) else 2 for index in range(blocks + 1)]
-        self.eighth_blocks = nn.Sequential(*(CelBlock(eighth, each) for each in dilations))
+        self.eighth_blocks = Stages(*(CelBlock(eighth, each) for each in dilations))
         self.up = nn.Conv2d(eighth, 4 * width, kernel_size=1)
-        self.quarter_blocks = nn.Sequential(*(CelBlock(width) for _ in range(blocks)))
+        self.quarter_blocks = Stages(*(CelBlock(width) for _ in range(blocks)))
         self.up_again = nn.Conv2d(width, 4 * half, kernel_size=1)
         self.mix = nn.Conv2d(half, half, kernel_size=3, padding=1)
         self.leave = nn.Conv2d(half, 3 + 1 + 4, kernel_size=3, padding=1)

@@ -204,13 +204,13 @@ def time_steps(state: TrainingState, step: int, batch: Batch) -> list[float]:
     device = state.precision.device
     durations: list[float] = []
     for repetition in range(1 + MEASURED_STEPS):
-        started = time.monotonic()
+        started = time.perf_counter()
         inputs = prepare_step(state.config, step, batch.to(device))
         train_step(state, inputs, learning_rate=0.0)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         if repetition:
-            durations.append(time.monotonic() - started)
+            durations.append(time.perf_counter() - started)
         if sum(durations) > MEASURED_SECONDS:
             break
     return durations

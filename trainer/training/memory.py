@@ -22,6 +22,7 @@ import psutil
 import torch
 from torch import nn
 
+from toonvid.backends.contract import one_line
 from toonvid.errors import TrainingError
 from trainer.config import MIN_CROP, TrainConfig
 from trainer.device import MB
@@ -36,8 +37,16 @@ Result = TypeVar("Result")
 CROP_STEP = 32  # pixels
 """Step of the search for a crop that fits."""
 
-OUT_OF_MEMORY_MESSAGES = ("out of memory", "can't allocate memory", "_STATUS_ALLOC_FAILED")
-"""Parts of the messages of CUDA, of PyTorch on the CPU, and of cuDNN and cuBLAS."""
+OUT_OF_MEMORY_MESSAGES = (
+    *("out of memory", "can't allocate memory", "_STATUS_ALLOC_FAILED"),
+    *("unable to find an engine to execute", "Unable to find a valid cuDNN algorithm"),
+)
+"""Parts of the messages of CUDA, of PyTorch on the CPU, and of cuDNN and cuBLAS. The last two are
+what PyTorch says where no algorithm of cuDNN gets the memory that it works with
+(https://github.com/pytorch/pytorch/issues/108645); a GPU that cuDNN does not support gets them
+too."""
+
+_ASKED = "asked_for_checkpointing"  # name in a training state
 
 MALLOC_OPTIONS = {-3: MB, -1: 128 * MB, -8: 2}
 """glibc's M_MMAP_THRESHOLD (bytes from which a block is returned to the system), M_TRIM_THRESHOLD
@@ -77,6 +86,7 @@ class MemoryManager:
         """
         self._networks = tuple(networks)
         self._processes = processes
+        self._first_plan = plan
         self.apply(plan)
 
     def apply(self, plan: MemoryPlan) -> None:
@@ -86,12 +96,23 @@ class MemoryManager:
             set_gradient_checkpointing(network, plan.gradient_checkpointing)
 
     def capture(self) -> dict[str, int]:
-        """Return the plan for a training state: BatchNorm's statistics depend on it."""
-        return {name: int(value) for name, value in asdict(self.plan).items()}
+        """Return the plan for a training state: BatchNorm's statistics depend on it.
+
+        Whether the config asked for gradient checkpointing stands beside it.
+        """
+        values = {name: int(value) for name, value in asdict(self.plan).items()}
+        return {**values, _ASKED: int(self._first_plan.gradient_checkpointing)}
 
     def restore(self, values: dict[str, int]) -> None:
-        """Apply the plan that `capture` returned."""
-        self.apply(MemoryPlan(values["micro_batch"], bool(values["gradient_checkpointing"])))
+        """Apply the plan that `capture` returned.
+
+        If the config asks for something else than it did then, gradient checkpointing is as asked.
+        """
+        checkpointing = bool(values["gradient_checkpointing"])
+        asked = self._first_plan.gradient_checkpointing
+        if bool(values.get(_ASKED, asked)) != asked:
+            checkpointing = asked
+        self.apply(MemoryPlan(values["micro_batch"], checkpointing))
 
     def run(self, compute: Callable[[StepInputs, int], Result], inputs: StepInputs) -> Result:
         """Compute gradients with the memory there is.
@@ -111,25 +132,32 @@ class MemoryManager:
         images = len(inputs.batch.photos)
         while True:
             result = _try(lambda: compute(inputs, self.plan.micro_batch))
-            if not self._processes.any(result is None):
-                assert result is not None
+            failed = isinstance(result, _OutOfMemory)
+            if not self._processes.any(failed):
+                assert not isinstance(result, _OutOfMemory)
                 return result
+            reason = result.reason if isinstance(result, _OutOfMemory) else "in another process"
             del result  # of a process whose memory sufficed
             plan = replace(self.plan, micro_batch=min(self.plan.micro_batch, images)).smaller()
             if plan is None:
-                raise TrainingError(self._advise(compute, inputs))
+                raise TrainingError(self._advise(compute, inputs, reason))
             log.warning("out of memory: going on with %s", describe_plan(plan))
             self.apply(plan)
 
-    def _advise(self, compute: Callable[[StepInputs, int], Result], inputs: StepInputs) -> str:
+    def _advise(
+        self, compute: Callable[[StepInputs, int], Result], inputs: StepInputs, reason: str
+    ) -> str:
         """Find a crop that fits by trying, for the error message."""
         crop = inputs.batch.photos.shape[-1]
         for side in range(crop - CROP_STEP, MIN_CROP - 1, -CROP_STEP):
             cropped = inputs.center_crop(side)
             result = _try(lambda cropped=cropped: compute(cropped, 1))
-            if not self._processes.any(result is None):
+            if not self._processes.any(isinstance(result, _OutOfMemory)):
                 return f"out of memory with one image at a time: --crop {side} fits, in a new run"
-        return "out of memory with one image at a time, whatever its size: give it more memory"
+        return (
+            "out of memory with one image at a time, whatever its size: give it more memory"
+            f" ({reason})"
+        )
 
 
 def initial_plan(config: TrainConfig) -> MemoryPlan:
@@ -168,18 +196,27 @@ def measure_memory(device: torch.device) -> dict[str, float]:
     return {name: round(value, 1) for name, value in figures.items()}
 
 
-def _try(compute: Callable[[], Result]) -> Result | None:
-    """Return what `compute` returns; None if memory ran out."""
+@dataclass(frozen=True)
+class _OutOfMemory:
+    """An attempt that ran out of memory."""
+
+    reason: str
+    """Message of the error, in one line."""
+
+
+def _try(compute: Callable[[], Result]) -> Result | _OutOfMemory:
+    """Return what `compute` returns, or that memory ran out."""
     try:
         return compute()
     except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
         if not _is_out_of_memory(error):
             raise
+        failure = _OutOfMemory(one_line(error) or type(error).__name__)
     # Not inside `except`: the traceback there still refers to the tensors of the failed attempt.
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    return None
+    return failure
 
 
 def _is_out_of_memory(error: Exception) -> bool:

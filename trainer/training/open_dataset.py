@@ -61,10 +61,9 @@ def open_dataset(
         TrainingError: There are no photos, no teacher although the config needs one, or no cartoons
             although there is an adversarial phase.
     """
+    left_out = (run, cache, *_heldout_inside(sources))
     if config.content_target == "art":
-        art = LineArtCrops(
-            sources.photos, config.frame_heights, config.crop, config.seed, (run, cache)
-        )
+        art = LineArtCrops(sources.photos, config.frame_heights, config.crop, config.seed, left_out)
         _warn_of_few(len(art.images.paths))
         return Dataset(
             art, None, config.batch_size, adversarial=config.initialization.steps, share=share
@@ -77,7 +76,7 @@ def open_dataset(
         frame_heights=config.frame_heights,
         crop=config.crop,
         seed=config.seed,
-        leave_out=(run,),
+        leave_out=left_out,
         sampling=CropSampling(
             max_enlargement=config.max_enlargement,
             skin_share=config.skin_share,
@@ -89,7 +88,9 @@ def open_dataset(
     if config.adversarial.steps:
         if sources.cartoons is None:
             raise TrainingError("the adversarial phase needs cartoons: give --cartoons DIR")
-        cartoons = CartoonCrops(sources.cartoons, config.cartoon_scales, config.crop, config.seed)
+        cartoons = CartoonCrops(
+            sources.cartoons, config.cartoon_scales, config.crop, config.seed, left_out
+        )
         _warn_of_few(len(cartoons.images.paths))
     return Dataset(
         photos=photos,
@@ -101,6 +102,21 @@ def open_dataset(
         first_matched=0 if config.content_target == "layers" else None,
         share=share,
     )
+
+
+def _heldout_inside(sources: Sources) -> list[Path]:
+    """Return the folder of held-out photos, which may lie in a folder that is trained on.
+
+    It is not left out where it holds all photos: there would be none left.
+    """
+    if sources.heldout is None:
+        return []
+    if sources.photos.resolve().is_relative_to(sources.heldout.resolve()):
+        log.warning(
+            "the held-out photos are trained on as well: %s holds all photos", sources.heldout
+        )
+        return []
+    return [sources.heldout]
 
 
 def _warn_of_few(cartoons: int) -> None:

@@ -81,10 +81,6 @@ class OptimizedNetwork:
         finally:
             self.network.requires_grad_(True)
 
-    def is_finite(self) -> bool:
-        """Whether no weight is NaN or infinite."""
-        return all(bool(p.isfinite().all()) for p in self.network.parameters())
-
     def capture(self) -> dict[str, object]:
         """Collect the weights and the states of scaler and optimizer."""
         return {

@@ -7,6 +7,7 @@ context and the gradient scaler. Weights, losses and statistics are float32 in e
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +15,9 @@ import torch
 from trainer.config import TrainPrecision
 
 log = logging.getLogger(__name__)
+
+_WITHOUT_TENSOR_CORES = re.compile(r"GTX 16\d\d|\bMX\d{3}\b|\bT\d{3,4}\b")
+"""Names of GPUs of Turing without tensor cores; `T4` has some."""
 
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
 
@@ -45,12 +49,29 @@ def choose_precision(asked: TrainPrecision, device: torch.device) -> Precision:
     if asked != "auto":
         return Precision(device, asked)
     if device.type == "cuda":
-        # bf16 from Ampere on; older GPUs emulate it.
-        name = "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "f16"
+        capability = torch.cuda.get_device_capability(device)
+        name = fastest_on_gpu(capability, torch.cuda.get_device_name(device))
     else:
         name = "bf16" if _has_bf16() else "f32"
     log.info("precision %s", name)
     return Precision(device, name)
+
+
+def fastest_on_gpu(capability: tuple[int, int], gpu: str) -> str:
+    """Return the fastest precision of a GPU: bf16 from Ampere on, which older ones emulate.
+
+    Below it is f16 where there are tensor cores. Others are hardly faster at f16 than at f32, and
+    those of Turing (GTX 16, T1000 and their relatives) are known for convolutions that give NaN
+    (https://github.com/pytorch/pytorch/issues/58123).
+
+    Args:
+        capability: Compute capability, (major, minor).
+        gpu: Name of the GPU, as PyTorch gives it.
+    """
+    if capability >= (8, 0):
+        return "bf16"
+    has_tensor_cores = capability >= (7, 0) and not _WITHOUT_TENSOR_CORES.search(gpu)
+    return "f16" if has_tensor_cores else "f32"
 
 
 def _has_bf16() -> bool:

@@ -149,7 +149,8 @@ class Run:
         Raises:
             TrainingError: It belongs to another config, or cannot be written.
         """
-        begun = self._record_path.exists() and any(self.states.iterdir())
+        has_states = self.states.is_dir() and any(self.states.iterdir())
+        begun = has_states and self._record_path.exists()
         existing = self.record() if begun else None
         # Only for a new run: the run that it starts from may have gone on since, or be deleted.
         start = find_state(sources.start_from) if sources.start_from and not existing else None
@@ -165,14 +166,14 @@ class Run:
             source_commit=_source_commit(),
         )
         if existing:
-            if not (differing := existing.differences(record)):
-                return
-            if not existing.may_become(config, differing):
+            differing = existing.differences(record)
+            if differing and not existing.may_become(config, differing):
                 raise TrainingError(
                     f"{self.folder} holds a run with another {', '.join(differing)}: "
                     f"give it the same options, or this run a folder of its own{_hint(differing)}"
                 )
-            self._write(replace(existing, config=config))
+            if existing.config != config:
+                self._write(replace(existing, config=config))
             return
         for folder in (self.folder, self.states, self.sheets):
             make_folder(folder)

@@ -82,8 +82,17 @@ class TrainingState:
             network.begin_phase(phase)
 
     def has_finite_weights(self) -> bool:
-        """Whether no weight of either network is NaN or infinite."""
-        return all(network.is_finite() for network in self._optimized_networks())
+        """Whether no weight and no statistic of the networks and of the EMA is NaN or infinite.
+
+        At float16, one step that overflows leaves the weights as they are, but not the running
+        statistics of BatchNorm.
+        """
+        networks = (*(each.network for each in self._optimized_networks()), self.ema)
+        return all(
+            bool(values.isfinite().all())
+            for network in networks
+            for values in (*network.parameters(), *network.buffers())
+        )
 
     def capture(self) -> SavedState:
         """Collect everything that the rest of the run depends on.

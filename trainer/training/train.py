@@ -114,6 +114,7 @@ def train(
     machine = machine or Machine()
     limit_heap_growth()
     device = open_device(machine.device)
+    cap_memory(device, machine.memory_limit)
     if processes.share.count > 1 and device.type == "cuda" and machine.memory_limit:
         raise TrainingError("--memory-limit is for one process: it measures the first GPU alone")
     processes.check_equal("options", config)
@@ -130,7 +131,6 @@ def train(
 
     # Networks, optimizers and EMA: from the newest training state, else random or warm-started.
     # Resuming is the normal start, so that a crash costs at most `save_every` steps.
-    cap_memory(device, machine.memory_limit)
     state = create_state(config, sources.content_weights, device, processes)
     first_state = restore_or_start(state, run, sources.start_from)
 
@@ -373,9 +373,10 @@ class Speedometer:
     def __init__(self, step: int, batch_size: int) -> None:
         """Start the clock at a step."""
         self._first_step, self._batch_size = step, batch_size
-        self._started = time.monotonic()
+        # Not `monotonic`, which on Windows stands still for 16 ms at a time.
+        self._started = time.perf_counter()
 
     def images_per_second(self, step: int) -> float:
         """Photos per second from the first step to this one."""
-        seconds = time.monotonic() - self._started
-        return (step - self._first_step) * self._batch_size / seconds
+        seconds = time.perf_counter() - self._started
+        return (step - self._first_step) * self._batch_size / seconds if seconds else 0.0

@@ -65,3 +65,8 @@ def test_lines_and_art_of_a_crop_are_the_same_place(tmp_path: Path) -> None:
 def test_a_folder_without_art_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="no cartoons in"):
         LineArtCrops(tmp_path, (48,), 32, seed=1)
+
+
+def test_a_crop_larger_than_the_smallest_image_is_refused(cartoons: Path) -> None:
+    with pytest.raises(TrainingError, match="a crop of 64 does not fit"):
+        LineArtCrops(cartoons, (48, 96), 64, seed=1)

@@ -47,6 +47,8 @@ def test_gradient_checkpointing_comes_first_then_smaller_micro_batches() -> None
         torch.OutOfMemoryError("CUDA out of memory"),
         RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("FIND was unable to find an engine to execute this computation"),
+        RuntimeError("Unable to find a valid cuDNN algorithm to run convolution"),
         MemoryError(),
     ],
 )
@@ -77,6 +79,19 @@ def test_a_plan_switches_gradient_checkpointing_in_the_networks() -> None:
     assert not network.recompute
 
 
+def test_a_resumed_run_has_the_checkpointing_that_its_config_asks_for_now() -> None:
+    off, on = MemoryPlan(8), MemoryPlan(8, gradient_checkpointing=True)
+    for before, now in ((off, on), (on, off)):
+        memory = MemoryManager(now, [])
+        memory.restore(MemoryManager(before, []).capture())
+        assert memory.plan == now
+    ran_out = MemoryManager(off, [])
+    ran_out.apply(MemoryPlan(2, gradient_checkpointing=True))
+    memory = MemoryManager(off, [])
+    memory.restore(ran_out.capture())
+    assert memory.plan == MemoryPlan(2, gradient_checkpointing=True)  # nobody asked otherwise
+
+
 def test_other_errors_are_raised() -> None:
     def compute(inputs: StepInputs, micro_batch: int) -> str:
         raise RuntimeError("shapes differ")
@@ -103,7 +118,8 @@ def test_a_failed_attempt_is_freed_before_the_next() -> None:
 
 
 @pytest.mark.parametrize(
-    ("largest", "advice"), [(64, "--crop 64 fits, in a new run"), (16, "whatever its size")]
+    ("largest", "advice"),
+    [(64, "--crop 64 fits, in a new run"), (16, r"whatever its size.* \(CUDA out of memory\)$")],
 )
 def test_when_one_image_does_not_fit_a_crop_that_does_is_named(largest: int, advice: str) -> None:
     def compute(inputs: StepInputs, micro_batch: int) -> str:
@@ -140,7 +156,8 @@ def test_a_run_that_runs_out_of_memory_goes_on_and_saves_its_plan(
     assert progress.step == both_phases.steps
     state = load_newest_state(run.states)
     assert state is not None
-    assert state.values["memory"] == {"micro_batch": 1, "gradient_checkpointing": 1}
+    plan = {"micro_batch": 1, "gradient_checkpointing": 1}
+    assert state.values["memory"] == {**plan, "asked_for_checkpointing": 0}
 
 
 def test_memory_is_measured() -> None:

@@ -19,8 +19,28 @@ def test_the_same_config_resumes_a_run(tmp_path: Path, photos: Path, config: Tra
     run.claim("lite", config, Sources(photos))
     save_state(run.states, SavedState(1, {}))
     run.claim("lite", replace(config, save_every=9, sheet_every=9), Sources(photos))
-    assert run.record().config == config
+    assert run.record().config == replace(config, save_every=9, sheet_every=9)
     assert run.record().preset == "lite"
+
+
+def test_options_that_may_change_are_recorded(
+    tmp_path: Path, photos: Path, config: TrainConfig
+) -> None:
+    run = Run(tmp_path / "run")
+    run.claim("lite", config, Sources(photos))
+    save_state(run.states, SavedState(1, {}))
+    run.claim("lite", replace(config, gradient_checkpointing=True), Sources(photos))
+    assert run.record().config.gradient_checkpointing
+
+
+def test_a_run_whose_states_were_removed_begins_again(
+    tmp_path: Path, photos: Path, config: TrainConfig
+) -> None:
+    run = Run(tmp_path / "run")
+    run.claim("lite", config, Sources(photos))
+    run.states.rmdir()
+    run.claim("lite", config, Sources(photos))
+    assert run.states.is_dir()
 
 
 def test_a_run_without_a_state_may_change_its_config(

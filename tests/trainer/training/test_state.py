@@ -11,8 +11,9 @@ import torch
 
 from toonvid.errors import TrainingError
 from trainer.config import TrainConfig, change_config
+from trainer.presets import PRESETS
 from trainer.training.run_folder import Run, Sources
-from trainer.training.state import load_trained_generator
+from trainer.training.state import create_state, load_trained_generator
 from trainer.training.state_file import SavedState, load_newest_state, save_state
 from trainer.training.train import train
 
@@ -40,6 +41,26 @@ def test_a_generator_of_another_size_is_refused(
     run.claim("lite", config, sources)
     with pytest.raises(TrainingError, match="holds another generator than this run's config"):
         train(run, replace(config, width=12), sources)
+
+
+def test_weights_statistics_and_the_ema_have_to_be_finite(photos: Path) -> None:
+    tiny = ("width=8", "blocks=1", "discriminator_width=4", "adversarial.content_weight=0")
+    config = change_config(
+        PRESETS["paper"],
+        [*tiny, "initialization.pixel_weight=1", "initialization.content_weight=0"],
+    )
+    state = create_state(config, None, torch.device("cpu"))
+    assert state.has_finite_weights()
+    assert state.discriminator
+    for network in (state.generator.network, state.discriminator.network, state.ema):
+        statistics = dict(network.named_buffers())
+        variance = next(name for name in statistics if name.endswith("running_var"))
+        for values in (next(network.parameters()).data, statistics[variance]):
+            kept = values.clone()
+            values.fill_(torch.nan)
+            assert not state.has_finite_weights()
+            values.copy_(kept)
+    assert state.has_finite_weights()
 
 
 def test_the_exported_weights_are_the_ema(trained: Run, config: TrainConfig) -> None:

@@ -24,7 +24,7 @@ from trainer.presets import PRESETS
 from trainer.training.open_dataset import open_dataset
 from trainer.training.run_folder import Run, Sources
 from trainer.training.state_file import load_newest_state, load_state
-from trainer.training.train import TrainingProgress, train
+from trainer.training.train import Speedometer, TrainingProgress, train
 
 
 def start(
@@ -319,3 +319,8 @@ def test_the_log_has_losses_learning_rate_speed_and_memory(
     written = b"".join(path.read_bytes() for path in run.tensorboard.iterdir())
     for name in (b"discriminator", b"memory_mb", b"held-out", b"PNG"):
         assert name in written
+
+
+def test_a_clock_that_stands_still_gives_no_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.perf_counter", lambda: 7.0)
+    assert Speedometer(3, batch_size=2).images_per_second(3) == 0
