@@ -74,7 +74,7 @@ def export(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="JSON list of the training data: name, author, licence, url, pictures.",
+            help="JSON list of the training data: name, author, license, url, images.",
             rich_help_panel=_CARD_PANEL,
         ),
     ] = None,

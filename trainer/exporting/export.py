@@ -55,6 +55,10 @@ COMPARED_SIZES = ((1, 64, 64), (2, 60, 100), (1, 360, 204))
 """(N, H, W) of the frames that an engine is compared on; rounded down to its multiple."""
 
 
+_CARD_KEYS = {"license": "licence", "images": "pictures"}
+"""Field of a dataset -> its name on cards, which dates from the first version of the format."""
+
+
 @dataclass(frozen=True)
 class EngineText:
     """Texts for the card of an engine, which no program can know."""
@@ -198,11 +202,15 @@ def max_level_difference(content: bytes, card: EngineCard, generator: nn.Module)
 def read_credits(path: Path) -> tuple[DataSource, ...]:
     """Reads the datasets for a card from a JSON list of objects with the fields of `DataSource`.
 
+    The names of two fields on cards, `licence` and `pictures`, are accepted too.
+
     Raises:
         TrainingError: The file cannot be read, or is not such a list.
     """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=tuple[DataSource, ...])
+        datasets = msgspec.json.decode(path.read_bytes(), type=list[dict[str, object]])
+        renamed = [{_CARD_KEYS.get(k, k): value for k, value in each.items()} for each in datasets]
+        return msgspec.convert(renamed, tuple[DataSource, ...])
     except OSError as error:
         raise TrainingError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:

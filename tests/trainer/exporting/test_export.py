@@ -216,10 +216,13 @@ def test_a_target_that_cannot_be_written_is_an_error(trained: Run, tmp_path: Pat
         export(trained, EngineText("ink"), tmp_path / "file")
 
 
-def test_credits_are_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("license_name", "count"), [("license", "images"), ("licence", "pictures")]
+)
+def test_credits_are_read(tmp_path: Path, license_name: str, count: str) -> None:
     path = tmp_path / "credits.json"
-    path.write_text(json.dumps([{"name": "a", "author": "b", "licence": "MIT"}]))
-    assert read_credits(path) == (DataSource("a", "b", "MIT"),)
+    path.write_text(json.dumps([{"name": "a", "author": "b", license_name: "MIT", count: 3}]))
+    assert read_credits(path) == (DataSource("a", "b", "MIT", images=3),)
 
 
 @pytest.mark.parametrize("text", ["", "3", '{"name": 1}', '[{"name": "a"}]', '[{"colour": "a"}]'])
