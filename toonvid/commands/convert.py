@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import shlex
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -47,7 +47,7 @@ from toonvid.commands.options import (
     listed,
 )
 from toonvid.engine import DEFAULT_STYLE
-from toonvid.errors import ToonvidError
+from toonvid.errors import SourceError, ToonvidError
 from toonvid.reading.options import DecodeOptions
 from toonvid.stylizing.options import StylizeOptions
 from toonvid.writing.options import EncodeOptions
@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from toonvid.writing.output_paths import PlannedConversion
 
 _AUTO = "auto"
+_VIDEO_OPTIONS = ("codec", "crf", "preset", "pix_fmt")  # of the encoder of a video
 _DECODING, _STYLIZING = DecodeOptions(), StylizeOptions()  # hold the defaults
 
 
@@ -303,9 +304,12 @@ def convert(
             ),
             report=report,
             is_single=len(jobs) == 1,
+            drops_video_options=_mixes_images_and_videos(jobs),
             skips_finished=is_batch and not overwrite and not restart,
             resumes=not overwrite and not restart,
         )
+        if run.drops_video_options and (names := _video_options(encoding)):
+            report.show_note(f"images are written without {', '.join(names)}, meant for videos")
         if cluster is not None and not dry_run:
             exit_codes = _convert_on_cluster(cluster, jobs, run)
         else:
@@ -327,21 +331,51 @@ class _Run:
     report: ConversionReport
     is_single: bool
     """Whether there is one source only, whose error ends the command."""
+    drops_video_options: bool
+    """Whether images are written without the encoder's options, because there are videos too."""
     skips_finished: bool
     """Whether sources are skipped whose targets an earlier run has finished."""
     resumes: bool
     """Whether the command may be one that was killed."""
 
+    def options_for(self, job: PlannedConversion) -> ConvertOptions:
+        """Options for one of the conversions."""
+        if not self.drops_video_options or not _is_image(job):
+            return self.options
+        without: dict[str, Any] = dict.fromkeys(_VIDEO_OPTIONS)
+        return replace(self.options, encoding=replace(self.options.encoding, **without))
+
+
+def _video_options(encoding: EncodeOptions) -> list[str]:
+    """Return those of the encoder's options that were given, as they are typed."""
+    given = [name for name in _VIDEO_OPTIONS if getattr(encoding, name) is not None]
+    return [f"--{name.replace('_', '-')}" for name in given]
+
+
+def _mixes_images_and_videos(jobs: list[PlannedConversion]) -> bool:
+    return any(map(_is_image, jobs)) and not all(map(_is_image, jobs))
+
+
+def _is_image(job: PlannedConversion) -> bool:
+    """Whether the target is an image, still or animated."""
+    from toonvid.writing.containers import IMAGE_CODECS
+
+    return Path(job.target).suffix.lower() in {*IMAGE_CODECS, ".gif"}
+
 
 def _forecast_one(job: PlannedConversion, run: _Run) -> int:
     """Forecast the conversion of one source and give its exit code."""
     from toonvid.bench.forecast import forecast
+    from toonvid.writing.output_paths import IMAGE_SUFFIXES
 
     try:
-        expected = forecast(job.source, job.target, run.backend, run.options)
+        expected = forecast(job.source, job.target, run.backend, run.options_for(job))
     except ToonvidError as error:
         if run.is_single:
             raise
+        if isinstance(error, SourceError) and Path(job.source).suffix.lower() in IMAGE_SUFFIXES:
+            run.report.show_note(str(error))  # one image more or less
+            return 0
         run.report.show_failure(job, error)
         return FAILED
     run.report.show_forecast(job, expected)
@@ -352,12 +386,13 @@ def _convert_one(job: PlannedConversion, run: _Run) -> int:
     """Convert one source and give its exit code; among several, an error does not stop the rest."""
     from toonvid.resume.segmented import convert as convert_file
 
-    report = run.report
+    report, done = run.report, None
     try:
         if _is_finished_before(job, run):
             return 0
-        with report.progress(job, run.options) as show:
-            done = convert_file(job.source, job.target, run.backend, run.options, on_progress=show)
+        options = run.options_for(job)
+        with report.progress(job, options) as show:
+            done = convert_file(job.source, job.target, run.backend, options, on_progress=show)
     except ToonvidError as error:
         if run.is_single:
             report.show_unfinished(job)
@@ -366,7 +401,10 @@ def _convert_one(job: PlannedConversion, run: _Run) -> int:
         report.show_unfinished(job)
         return FAILED
     except BaseException:
-        report.show_unfinished(job)
+        if done is None:
+            report.show_unfinished(job)
+        else:  # a signal that came when all was written
+            report.show_result(done)
         raise
     report.show_result(done)
     return DAMAGED_SOURCE if done.damage or done.left_out else 0
@@ -378,7 +416,9 @@ def _is_finished_before(job: PlannedConversion, run: _Run) -> bool:
 
     # A run that was killed after its target was in place has left its folder beside it.
     is_known = run.skips_finished or (run.resumes and has_leftovers(job.target))
-    if not is_known or not is_finished_target(job.source, job.target, run.backend, run.options):
+    if not is_known or not is_finished_target(
+        job.source, job.target, run.backend, run.options_for(job)
+    ):
         return False
     run.report.show_finished_before(job, run.is_single)
     return True

@@ -78,6 +78,8 @@ def finish_segment_first(say: Callable[[str], None]) -> Iterator[Callable[[Progr
         signal.signal(number, receive)
     try:
         yield watch
+        if received:  # it came after the last segment: what would come next is not begun
+            end()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in handlers_before.items():

@@ -107,9 +107,7 @@ class SourceContainer:
             self._file.close()
 
     def _open_container(self) -> InputContainer:
-        # `file:` and no pattern: no character of a name selects a protocol or a series of images.
-        limits = {"pattern_type": "none", "format_whitelist": _formats()}
-        limits["protocol_whitelist"] = "file"
+        limits = local_limits()
         file: str | StallGuardedFile = f"file:{self.name}"
         timeout = None  # only for addresses; files and pipes have the stall guard
         if "://" in self.name:
@@ -189,6 +187,18 @@ def frame_too_large_error(name: str, width: int, height: int, max_pixels: int) -
 def remote_protocols(source: str) -> str:
     """Return the protocols that an address may lead to; `file` only for `file://` addresses."""
     return f"{_REMOTE_PROTOCOLS},{source.split('://')[0]}"
+
+
+def local_limits() -> dict[str, str]:
+    """Return FFmpeg's options for opening `file:NAME`, so that it opens nothing but this file.
+
+    Without a pattern, no character of a name selects a series of images.
+    """
+    return {
+        "pattern_type": "none",
+        "format_whitelist": _formats(),
+        "protocol_whitelist": "file",
+    }
 
 
 def _formats() -> str:

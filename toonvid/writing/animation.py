@@ -21,6 +21,7 @@ _DELAY_SCALE = 1000  # units per second
 _NO_BLENDING = 0x02  # flag of an ANMF chunk
 _HAS_ALPHA = 0x10  # flag of a VP8X chunk
 _LARGEST_DELAY = 65535
+_GIF_EXTENSION, _GIF_IMAGE, _GIF_CONTROL = 0x21, 0x2C, 0xF9
 
 
 def finish_animation(path: Path, last_seconds: Fraction) -> None:
@@ -45,9 +46,9 @@ def finish_animation(path: Path, last_seconds: Fraction) -> None:
         if frames and delay:
             data[frames[-1] + 12 : frames[-1] + 15] = delay.to_bytes(3, "little")
     elif data.startswith(b"GIF89a") and delay:
-        place = data.rfind(b"\x21\xf9\x04")  # the last graphic control extension
-        if place >= 0:
-            data[place + 4 : place + 6] = struct.pack("<H", max(1, delay // 10))
+        controls = list(_gif_controls(data))
+        if controls:
+            data[controls[-1] + 4 : controls[-1] + 6] = struct.pack("<H", max(1, delay // 10))
     path.write_bytes(data)
 
 
@@ -84,6 +85,29 @@ def _png_chunks(data: bytearray) -> Iterator[tuple[bytes, int, int]]:
         (size,) = struct.unpack_from(">I", data, place)
         yield bytes(data[place + 4 : place + 8]), place + 8, size
         place += 12 + size
+
+
+def _gif_controls(data: bytearray) -> Iterator[int]:
+    """Yield the offset of each graphic control extension of a GIF.
+
+    Blocks are walked, since the bytes that begin one may stand in pixels as well.
+    """
+    place = 13 + _gif_palette_size(data[10])
+    while place + 10 < len(data) and data[place] in (_GIF_EXTENSION, _GIF_IMAGE):
+        if data[place] == _GIF_EXTENSION:
+            if data[place + 1] == _GIF_CONTROL:
+                yield place
+            place += 2
+        else:
+            place += 11 + _gif_palette_size(data[place + 9])
+        while place < len(data) and data[place]:  # blocks of up to 255 bytes, the last one empty
+            place += 1 + data[place]
+        place += 1
+
+
+def _gif_palette_size(flags: int) -> int:
+    """Bytes of a palette, from the flags of a screen or of an image."""
+    return 3 * (2 << (flags & 7)) if flags & 0x80 else 0
 
 
 def _webp_frame_has_alpha(head: bytearray) -> bool:

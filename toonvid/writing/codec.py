@@ -19,7 +19,7 @@ from av.video.codeccontext import VideoCodecContext
 from toonvid.errors import DeviceMissingError, TargetError
 from toonvid.ffmpeg.hardware import NVENC, encoder_problem, is_hardware_encoder
 
-_DEFAULT_CRF = {"libx264": 18, "libx265": 20, "libsvtav1": 26, "libvpx-vp9": 26}
+_DEFAULT_CRF = {"libx264": 18, "libx265": 20, "libsvtav1": 26, "libvpx-vp9": 26, "libvpx": 10}
 _DEFAULT_PRESETS = {"libx264": "superfast", "libx265": "fast", "libsvtav1": "9"}
 # With these options of veryfast, superfast gives cartoons of the same quality, a little larger, in
 # half the CPU time (scripts/measure_presets.py). A preset that a user names stays as it is.
@@ -29,11 +29,15 @@ _DEFAULT_CQ = {"h264_nvenc": 19, "hevc_nvenc": 21, "av1_nvenc": 27}
 # The AVX-512 code of x264's macroblock tree reads memory that was never written, so the same frames
 # would give other bytes each time. With plain C they give the same, on every CPU.
 _REPEATABLE = {"x264-params": "cpu-independent=1"}
+_WITH_QSCALE = ("mpeg4", "mpeg2video", "mpeg1video")
 _OPTIONS = {
     "libx264": _REPEATABLE,
     "libx264rgb": _REPEATABLE,
     "libvpx-vp9": {"row-mt": "1", "deadline": "realtime", "cpu-used": "6"},
-    "libvpx": {"auto-alt-ref": "0"},  # with it, the encoder refuses opacity
+    # Without the option, the encoder refuses opacity; without a bit rate, its default one rules.
+    "libvpx": {"auto-alt-ref": "0", "b": "100M", "deadline": "realtime", "cpu-used": "4"},
+    # Constant quality 3 of 31, in units of FFmpeg. Without it, the default bit rate rules.
+    **{name: {"flags": "+qscale", "global_quality": str(3 * 118)} for name in _WITH_QSCALE},
     "libx265": {"x265-params": "log-level=error"},  # x265 prints to standard error by itself
     "mjpeg": {"qmin": "2", "qmax": "2"},  # 1 is the finest, and hardly looks better than 2
     "libwebp": {"quality": "92"},

@@ -17,6 +17,8 @@ from pathlib import Path
 import av
 from av.error import FFmpegError
 
+from toonvid.reading.container import local_limits
+
 TAG_KEY = "handler_name"
 """Metadata key of the tag in a video stream."""
 _PREFIX = "toonvid "
@@ -97,7 +99,8 @@ def _is_image(path: Path) -> bool:
 
 def _has_video_tag(path: Path, job: str) -> bool:
     # "file:" because a name such as "a:b.mp4" would be taken for a protocol.
-    with av.open(f"file:{path}", metadata_errors="replace") as container:
+    limits = local_limits()
+    with av.open(f"file:{path}", container_options=limits, metadata_errors="replace") as container:
         return any(
             name.lower() == TAG_KEY and value.startswith(_PREFIX) and value.endswith(_job_part(job))
             for stream in container.streams.video

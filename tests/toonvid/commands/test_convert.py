@@ -169,3 +169,28 @@ def test_a_line_says_that_the_colors_of_hdr_are_prepared_which_takes_seconds(
     (tmp_path / "tables").rename(tmp_path / "old")
     ended = run_here(capsys, "convert", source, "-o", tmp_path / "c.mp4", *STYLE, "--quiet")
     assert (ended.code, ended.err) == (0, "")
+
+
+def test_images_beside_videos_are_written_without_the_options_of_videos(
+    scene_video: Path, images: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ("convert", scene_video, images[0], "-o", tmp_path / "made", *STYLE)
+    ended = run_here(capsys, *command, "--crf", "30", "--codec", "libx265")
+    assert ended.code == 0, ended.err
+    assert "images are written without --codec, --crf, meant for videos" in ended.err
+    assert len(list((tmp_path / "made").iterdir())) == 2
+    again = run_here(capsys, *command, "--crf", "30", "--codec", "libx265")
+    assert again.code == 0, again.err  # both are known as finished
+    alone = run_here(capsys, "convert", images[1], "-o", tmp_path / "x.png", *STYLE, "--crf", "30")
+    assert alone.code == 1
+    assert "codec png takes no --crf" in alone.err
+
+
+def test_a_forecast_of_a_folder_passes_over_its_images(
+    scene_video: Path, images: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ("convert", scene_video, images[0], "-o", tmp_path / "made", *STYLE, "--dry-run")
+    ended = run_here(capsys, *command)
+    assert ended.code == 0, ended.err
+    assert "a.png does not state how long it is" in ended.err
+    assert str(scene_video) in ended.out

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from toonvid.commands.interrupt import record_signals
+from toonvid.commands.interrupt import finish_segment_first, record_signals
 
 
 def test_a_signal_in_training_is_answered_at_once_and_recorded() -> None:
@@ -28,6 +28,28 @@ def test_a_signal_in_training_is_answered_at_once_and_recorded() -> None:
         assert line.startswith("Finishing the current step and saving the training state")
         assert signal.getsignal(signal.SIGTERM) == before  # a second one ends at once
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="about POSIX signals")
+def test_a_signal_after_the_last_segment_is_not_lost() -> None:
+    """Segments are joined then, and no progress follows; a batch would go on."""
+
+    class Stopped(Exception):
+        pass
+
+    def stop(number: int, frame: object) -> None:
+        raise Stopped(number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        with pytest.raises(Stopped), finish_segment_first(lambda line: None):
+            handler = signal.getsignal(signal.SIGTERM)
+            assert callable(handler)
+            handler(signal.SIGTERM, None)
+        assert signal.getsignal(signal.SIGTERM) is stop
+        assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 PROGRAM = """

@@ -30,6 +30,13 @@ def write_frames(target: Path, images: list[np.ndarray], options: EncodeOptions 
     assert write_video(target, INFO, frames(images), options) == len(images)
 
 
+def noise() -> list[np.ndarray]:
+    """Twelve images of squares in random colors, 512 x 384 pixels."""
+    random = np.random.default_rng(0)
+    images = [random.integers(0, 256, (96, 128, 3), dtype=np.uint8) for _ in range(12)]
+    return [image.repeat(4, axis=0).repeat(4, axis=1) for image in images]
+
+
 def encode(encoder: Encoder, images: list[np.ndarray]) -> list[av.Packet]:
     given = frames(images)
     encoder.open(given[0])
@@ -166,3 +173,21 @@ def test_frames_beyond_8k_are_encoded_without_lookahead(codec, tmp_path, monkeyp
     assert frames_held() > 5
     monkeypatch.setattr(encoder_module, "LARGE_FRAME_PIXELS", 64 * 48 - 1)
     assert frames_held() <= 2
+
+
+@pytest.mark.parametrize("codec", ["libvpx", "mpeg4", "mpeg2video"])
+def test_no_default_bit_rate_rules(codec, tmp_path):
+    """Noise takes many bits: FFmpeg's default bit rate would wash it out."""
+    images = noise()
+    target = tmp_path / "target.mkv"
+    write_frames(target, images, EncodeOptions(codec=codec))
+    wanted, found = images[-1].astype(float), decoded(target)[-1]
+    assert np.abs(found - wanted).mean() < 12  # half of the colors' detail is not stored
+
+
+def test_the_quality_of_vp8_can_be_set(tmp_path):
+    images = noise()
+    for crf in (8, 50):
+        write_frames(tmp_path / f"{crf}.webm", images, EncodeOptions(codec="libvpx", crf=crf))
+    fine, coarse = ((tmp_path / f"{crf}.webm").stat().st_size for crf in (8, 50))
+    assert coarse < 0.7 * fine

@@ -45,3 +45,14 @@ def test_a_job_recognizes_its_own_image_only(codec, tmp_path):
     assert has_provenance_tag(path)
     assert has_provenance_tag(path, "0123456789abcdef")
     assert not has_provenance_tag(path, "fedcba9876543210")
+
+
+def test_the_search_for_a_tag_opens_no_other_file(tmp_path):
+    """A list of files is no video of its own: FFmpeg would open what it names."""
+    tagged = Clip(video_metadata={"handler_name": "toonvid style=ink"}).write(
+        tmp_path / "tagged.mp4"
+    )
+    assert has_provenance_tag(tagged)
+    listed = tmp_path / "list.mp4"
+    listed.write_text("ffconcat version 1.0\nfile tagged.mp4\n")
+    assert not has_provenance_tag(listed)
