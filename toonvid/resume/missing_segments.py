@@ -109,7 +109,7 @@ class MissingSegments:
                     self._report(self._finished_progress())
         if not folder.finished:
             raise TargetError(f"nothing to write: {self._source} has no frames there")
-        folder.record_source_end(tuple(decoder.notices), decoder.damage)
+        folder.record_source_end((*decoder.notices, *maker.notices), decoder.damage)
         return maker.stage_seconds
 
     def _begin_segment(self, template: Frame) -> None:

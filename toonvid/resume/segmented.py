@@ -238,7 +238,9 @@ class SegmentedConversion:
             video_seconds=source_end.end_seconds,
             seconds=time.perf_counter() - self._began,
             stage_seconds=self._stage_seconds,
-            notices=(*source_end.notices, *muxer.encoder.notices, *muxer.notices),
+            notices=tuple(
+                dict.fromkeys((*source_end.notices, *muxer.encoder.notices, *muxer.notices))
+            ),
             damage=", ".join(filter(None, damage)) or None,
             left_out=muxer.left_out,
             first_frame_seconds=self._first_frame_seconds,

@@ -138,3 +138,10 @@ def test_seeking_works_with_opacity(tmp_path):
         frames = list(decoder.frames())
     assert len(frames) == 4
     assert all(frame.alpha is not None for frame in frames)
+
+
+@pytest.mark.parametrize("is_opaque_at_first", [False, True])
+def test_lost_opacity_is_noted_once_wherever_it_begins(is_opaque_at_first, tmp_path, toon):
+    path = source(tmp_path / "source.mov", "qtrle", "argb", is_opaque_at_first=is_opaque_at_first)
+    done = toon(path, "target.mp4")
+    assert len([n for n in done.notices if "libx264 holds no opacity" in n]) == 1
