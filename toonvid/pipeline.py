@@ -261,7 +261,7 @@ def run_parts(
     depth = frames_between_stages(decoder.info.width, decoder.info.height)
     with (
         closing(prefetch(frames, depth, decoder.interrupt)) as decoded,
-        closing(prefetch(stylize(decoded), depth, decoder.interrupt)) as stylized,
+        closing(prefetch(stylize(decoded), depth, decoded.stop)) as stylized,
     ):
         for part, numbered in groupby(stylized, key=lambda pair: pair[0]):
             cartoons = (cartoon for _, cartoon in numbered)

@@ -6,13 +6,17 @@ because each stage reads its input through one `prefetch`.
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+
+_PATIENCE_SECONDS = 1.0  # how long `close` waits for a read that cannot be ended
 
 
 class _Failure:
@@ -30,11 +34,12 @@ class prefetch(Generic[T]):
     """Iterates over `items` on another thread, at most `depth` items ahead of the consumer.
 
     Items arrive in order. An exception in `items` is raised in the consumer after the items that
-    precede it. `close` stops the thread and waits for it; until then `items` may still be in use.
+    precede it. `close` stops the thread and waits for it; until then `items` may still be in use,
+    and behind that too where a read of `items` cannot be ended.
     """
 
     def __init__(
-        self, items: Iterable[T], depth: int, interrupt: Callable[[], None] | None = None
+        self, items: Iterable[T], depth: int, interrupt: Callable[[], bool] | None = None
     ) -> None:
         """Start the thread.
 
@@ -42,8 +47,9 @@ class prefetch(Generic[T]):
             items: Iterated on the new thread only.
             depth: Maximum number of finished items in the queue. With 0, an item is made only when
                 the consumer asks for it.
-            interrupt: Called by `close`; ends a blocking wait inside `items`. None when `items`
-                never blocks for long.
+            interrupt: Called by `close`; ends a blocking wait inside `items`, and returns whether
+                it can: if not, `close` waits for a second only. None when `items` never blocks for
+                long.
         """
         if depth < 0:
             raise ValueError(f"{depth = }")
@@ -75,16 +81,28 @@ class prefetch(Generic[T]):
             raise item.error
         return item
 
+    def stop(self) -> bool:
+        """Do as `close`. Returns True: whoever waits for an item on another thread waits no more.
+
+        It is the `interrupt` of a second `prefetch` whose items are made of these.
+        """
+        self.close()
+        return True
+
     def close(self) -> None:
         """Stop the thread and wait until `items` is no longer in use."""
+        if self._stopping.is_set():
+            return
         self._stopping.set()
         self._demand.release()
-        if self._interrupt is not None:
-            self._interrupt()
+        can_end = self._interrupt() if self._interrupt is not None else True
+        given_up = math.inf if can_end else time.monotonic() + _PATIENCE_SECONDS
         # The thread may be blocked on a full queue, so the queue is emptied until the thread ends.
-        while self._thread.is_alive():
+        while self._thread.is_alive() and time.monotonic() < given_up:
             self._drain()
             self._thread.join(timeout=0.05)
+        with suppress(queue.Full):
+            self._queue.put_nowait(_End())  # for a consumer that waits on a thread of its own
 
     def __enter__(self) -> prefetch[T]:
         return self

@@ -69,6 +69,7 @@ class SourceContainer:
         self._max_pixels, self._stall_seconds = max_pixels, stall_seconds
         self._hardware = hardware
         self._file: StallGuardedFile | None = None
+        self._is_left_to_reader = False
         try:
             self.container = opener() if opener else self._open_container()
         except (FFmpegError, OSError, ValueError) as error:
@@ -89,10 +90,16 @@ class SourceContainer:
             f"{self.name}: no frame of it can be decoded"
         )
 
-    def interrupt(self) -> None:
-        """End a blocking read; the source then looks as if it had ended. On any thread."""
+    def interrupt(self) -> bool:
+        """End a blocking read; the source then looks as if it had ended. On any thread.
+
+        Returns:
+            Whether it can be ended; FFmpeg's reads from addresses cannot.
+        """
         if self._file is not None:
             self._file.interrupt()
+        self._is_left_to_reader = "://" in self.name
+        return not self._is_left_to_reader
 
     def raise_pending(self) -> None:
         """Raise the exception, from a signal, that interrupted a read and that PyAV has dropped."""
@@ -100,8 +107,12 @@ class SourceContainer:
             self._file.raise_pending()
 
     def close(self) -> None:
-        """Close the container and the file."""
-        if hasattr(self, "container"):
+        """Close the container and the file.
+
+        After `interrupt`, a thread may still read from an address: FFmpeg then closes the container
+        when nobody refers to it any more.
+        """
+        if hasattr(self, "container") and not self._is_left_to_reader:
             self.container.close()
         if self._file is not None:
             self._file.close()

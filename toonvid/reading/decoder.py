@@ -166,10 +166,13 @@ class VideoDecoder:
         if self._source is not None:
             self._source.close()
 
-    def interrupt(self) -> None:
-        """End a blocking read, and with it the frames. May be called on any thread."""
-        if self._source is not None:
-            self._source.interrupt()
+    def interrupt(self) -> bool:
+        """End a blocking read, and with it the frames. May be called on any thread.
+
+        Returns:
+            Whether it can be ended; FFmpeg's reads from addresses cannot.
+        """
+        return self._source is None or self._source.interrupt()
 
     def frames(self) -> Iterator[Frame]:
         """Yield the frames in presentation order, with strictly increasing times.

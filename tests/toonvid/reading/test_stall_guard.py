@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
 from pathlib import Path
 
@@ -212,6 +213,48 @@ def test_a_signal_ends_a_run_that_waits_for_a_pipe(at_work, video, engines_folde
     assert list(folder.iterdir()) == []
     os.close(read)
     os.close(write)
+
+
+def test_a_signal_ends_a_run_that_waits_for_an_address(video, engines_folder, tmp_path):
+    content, released = video.read_bytes(), threading.Event()
+
+    class Stalling(BaseHTTPRequestHandler):
+        """Sends nearly all of the video, and then nothing."""
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content[:-100])
+            self.wfile.flush()
+            released.wait(60)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    folder = tmp_path / "targets"
+    folder.mkdir()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Stalling) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/a.mkv"
+        running = start_subprocess(
+            *("convert", address, "-o", folder / "a.mkv", "--style", "negative"),
+            *("--stall-seconds", "0"),
+            env={"TOONVID_ENGINES": str(engines_folder)},
+            stderr=subprocess.PIPE,
+        )
+        while not (folder / ".a.mkv.part" / "target.mkv").exists():
+            assert running.poll() is None
+            time.sleep(0.01)
+        time.sleep(0.5)  # everything is processed and the run waits for more
+        running.send_signal(signal.SIGINT)
+        _, output = running.communicate(timeout=30)
+        released.set()
+        server.shutdown()
+    assert running.returncode == 130
+    assert b"stopped; nothing was left half-written" in output
+    assert b"Traceback" not in output
+    assert list(folder.iterdir()) == []
 
 
 def test_stall_seconds_is_an_option_of_the_command_line(engines_folder, tmp_path):
