@@ -324,7 +324,7 @@ class TrainConfig:
             values = getattr(self, name)
             if not values or not all(0 < value < math.inf for value in values):
                 raise ValueError(f"{name} must name at least one, all above 0")
-        phases = (self.initialization, self.adversarial)
+        phases = [phase for phase in (self.initialization, self.adversarial) if phase.steps]
         if self.generator in ("cel", "unet") and any(p.equivariance_weight for p in phases):
             # The loss shifts crops by 4 pixels, whose rest these generators cannot take.
             raise ValueError(f"generator={self.generator} has no equivariance_weight: set it to 0")

@@ -227,7 +227,8 @@ def test_batch_norm_uses_each_processes_images_and_averages_its_statistics(
 def test_all_follow_the_memory_plan_of_the_one_whose_memory_runs_out(runs: Path) -> None:
     assert_equal_up_to_rounding(runs / "whole", runs / "memory")
     state = load_newest_state(Run(runs / "memory").states)
-    assert state and state.values["memory"] == {"micro_batch": 1, "gradient_checkpointing": 1}
+    assert state
+    assert state.values["memory"].items() >= {"micro_batch": 1, "gradient_checkpointing": 1}.items()
 
 
 @needs_gloo
