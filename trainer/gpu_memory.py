@@ -1,6 +1,6 @@
 """GPU memory of this process, as the driver counts it: CUDA's context and libraries included.
 
-In: nothing. Out: bytes in use on the first GPU, by all and by each process, from outside CUDA,
+In: nothing. Out: bytes in use on CUDA's first GPU, by all and by each process, from outside CUDA,
 whose own functions would take memory to answer. PyTorch's allocator counts itself and is left out.
 """
 
@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 
 import pynvml
 
+from toonvid.ffmpeg.nvidia import find_nvidia
+
 
 @dataclass(frozen=True)
 class GpuUse:
-    """Memory in use on the first GPU at one moment."""
+    """Memory in use on CUDA's first GPU at one moment."""
 
     by_all: int
     """In bytes."""
@@ -44,7 +46,7 @@ def read_gpu_use() -> GpuUse | None:
     except pynvml.NVMLError:
         return None
     try:
-        handle = pynvml.nvmlDeviceGetHandleByIndex(0)
+        handle = _find_first_gpu()
         by_all = int(pynvml.nvmlDeviceGetMemoryInfo(handle).used)
         return GpuUse(by_all, _list_processes(handle))
     except pynvml.NVMLError:
@@ -74,6 +76,17 @@ def find_own_memory(before: GpuUse | None, now: GpuUse | None) -> OwnMemory | No
         now.by_process.get(other, 0) != size for other, size in before.by_process.items()
     )
     return OwnMemory(now.by_all - before.by_all, False, others_changed)
+
+
+def _find_first_gpu() -> object:
+    """Return NVML's handle of the GPU that CUDA counts as the first.
+
+    NVML's own first GPU may be another one: it counts by place on the bus.
+    """
+    gpus = find_nvidia().gpus
+    if gpus and gpus[0].uuid:
+        return pynvml.nvmlDeviceGetHandleByUUID(gpus[0].uuid)
+    return pynvml.nvmlDeviceGetHandleByIndex(0)
 
 
 def _list_processes(handle: object) -> dict[int, int | None]:

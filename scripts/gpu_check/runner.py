@@ -168,8 +168,12 @@ def _run_process(step: Step, settings: Settings, jsonl: Path, environment: Envir
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
     """End a step and whatever it started, which have a process group of their own."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+    if sys.platform == "win32":
+        end = ["taskkill", "/T", "/F", "/PID", str(process.pid)]
+        subprocess.run(end, capture_output=True, check=False)
+    else:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 

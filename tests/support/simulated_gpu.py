@@ -39,7 +39,7 @@ class Stream(deque):
 class SimulatedCuda:
     """Stands in for the module `cuda.bindings.runtime`."""
 
-    cudaStreamNonBlocking, cudaEventDisableTiming = 1, 2
+    cudaStreamNonBlocking, cudaEventDisableTiming, cudaEventBlockingSync = 1, 2, 1
     cudaMemcpyKind = SimpleNamespace(cudaMemcpyHostToDevice="up", cudaMemcpyDeviceToHost="down")
 
     def __init__(self, memory_bytes: int = 2**28, seed: int = 0) -> None:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pynvml
 import pytest
 
+from toonvid.ffmpeg.nvidia import Gpu, NvidiaInfo
 from trainer.gpu_memory import GpuUse, OwnMemory, find_own_memory, read_gpu_use
 
 PID = os.getpid()
@@ -78,3 +79,17 @@ def test_without_nvml_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(pynvml, "nvmlInit", fail)
     assert read_gpu_use() is None
+
+
+def test_cudas_first_gpu_is_asked_for_and_not_nvmls(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = Gpu(0, "NVIDIA GeForce RTX 4060", (8, 9), 8 * 2**30, "GPU-1234")
+    monkeypatch.setattr("trainer.gpu_memory.find_nvidia", lambda: NvidiaInfo((gpu,), 12040))
+    monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
+    monkeypatch.setattr(pynvml, "nvmlShutdown", lambda: None)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByUUID", lambda uuid: uuid)
+    used = {"GPU-1234": 4000}
+    monkeypatch.setattr(
+        pynvml, "nvmlDeviceGetMemoryInfo", lambda handle: SimpleNamespace(used=used[handle])
+    )
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetComputeRunningProcesses", lambda handle: [])
+    assert read_gpu_use() == GpuUse(4000, {})

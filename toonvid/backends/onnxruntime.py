@@ -44,6 +44,7 @@ DEVICES = {
 """Kind of device, as `--device` takes it -> ONNX Runtime's execution provider; fastest first."""
 
 _INSTALL = "pip install 'toonvid[onnxruntime]'"
+_CUDA_INSTALL = "pip install 'onnxruntime-gpu[cuda,cudnn]'"
 _LOG_ERRORS_ONLY = 3
 _LOG_NOTHING = 4  # above "fatal"
 
@@ -138,14 +139,18 @@ class OnnxRuntimeBackend:
                 options,
                 providers=[provider],
                 provider_options=[{"device_id": number} if number else {}],
+                enable_fallback=0,  # to the CPU, which it would print, on standard output
             )
         except Exception as error:  # its error classes share no other base
-            raise BackendError(f"ONNX Runtime cannot read {path}: {one_line(error)}") from error
-        session.disable_fallback()  # to the CPU, in the middle of a video
+            raise BackendError(
+                f"ONNX Runtime cannot open {path} on {self.device}: {one_line(error)}"
+            ) from error
         # ONNX Runtime only logs it when a provider's libraries are missing, and uses the CPU.
         if provider not in session.get_providers():
+            advice = f": {_CUDA_INSTALL}" if self._device_kind == "cuda" else ""
             raise DeviceMissingError(
                 f"ONNX Runtime cannot use {self.device}: its driver or libraries are missing"
+                + advice
             )
         return session
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+import uuid
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -36,6 +37,8 @@ class Gpu:
     """Compute capability: (8, 6) for the RTX 30 family."""
     memory_bytes: int
     """Total memory, free or not."""
+    uuid: str = ""
+    """Identifier as NVML takes it, `GPU-…`; empty where the driver does not tell."""
 
     @property
     def device(self) -> str:
@@ -71,6 +74,7 @@ class Driver(Protocol):
     def cuDeviceGetName(self, name: object, length: int, device: int) -> int: ...
     def cuDeviceGetAttribute(self, value: object, attribute: int, device: int) -> int: ...
     def cuDeviceTotalMem_v2(self, size: object, device: int) -> int: ...
+    def cuDeviceGetUuid_v2(self, uuid: object, device: int) -> int: ...
 
 
 def find_nvidia(driver: Driver | None = None) -> NvidiaInfo:
@@ -122,4 +126,14 @@ def _describe(driver: Driver, index: int) -> Gpu:
     driver.cuDeviceGetAttribute(ctypes.byref(minor), _CAPABILITY_MINOR, index)
     driver.cuDeviceTotalMem_v2(ctypes.byref(size), index)
     capability = (major.value, minor.value)
-    return Gpu(index, name.value.decode(errors="replace"), capability, size.value)
+    shown = name.value.decode(errors="replace")
+    return Gpu(index, shown, capability, size.value, _read_uuid(driver, index))
+
+
+def _read_uuid(driver: Driver, index: int) -> str:
+    found = (ctypes.c_ubyte * 16)()
+    try:
+        failed = driver.cuDeviceGetUuid_v2(found, index)
+    except AttributeError:  # drivers before CUDA 11.4
+        return ""
+    return "" if failed else f"GPU-{uuid.UUID(bytes=bytes(found))}"

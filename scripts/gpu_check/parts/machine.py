@@ -9,7 +9,6 @@ from __future__ import annotations
 import mmap
 import os
 import platform
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ import numpy as np
 from gpu_check.report import Report, one_line
 from gpu_check.rows import MACHINE
 from gpu_check.steps import Settings
+from gpu_check.usage import cpu_seconds, page_faults
 
 _COPY_BYTES = 2**28
 _FAULT_BYTES = 2**26
@@ -104,12 +104,19 @@ def _nvenc() -> str:
     return "; ".join(f"{name}: {problem or 'works'}" for name, problem in results.items())
 
 
+def _new_memory(size: int) -> mmap.mmap:
+    """Memory that no page is behind yet, and that is this process's alone."""
+    if sys.platform == "win32":
+        return mmap.mmap(-1, size)
+    return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+
+
 def _page_fault() -> str:
     """Time of the first write to a page, and what decides how often the allocator asks for one."""
     pages = _FAULT_BYTES // mmap.PAGESIZE
     times = []
     for _ in range(3):
-        with mmap.mmap(-1, _FAULT_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
+        with _new_memory(_FAULT_BYTES) as memory:
             began = time.perf_counter()
             np.frombuffer(memory, np.uint8)[:: mmap.PAGESIZE] = 1
             times.append(time.perf_counter() - began)
@@ -133,20 +140,16 @@ def _steady() -> str:
     stage = SteadyStage(StylizeOptions.steady)
     for frame in frames[:4]:  # the allocator learns sizes
         stage.apply(frame, frame)
-    before, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+    faults_before, cpu_before, began = page_faults(), cpu_seconds(), time.perf_counter()
     for frame in frames[4:]:
         stage.apply(frame, frame)
-    milliseconds = 1000 * (time.perf_counter() - began) / (_STEADY_FRAMES - 4)
-    after = resource.getrusage(resource.RUSAGE_SELF)
-    cpu, system = (
-        1000 * (getattr(after, name) - getattr(before, name)) / (_STEADY_FRAMES - 4)
-        for name in ("ru_utime", "ru_stime")
-    )
-    faults = (after.ru_minflt - before.ru_minflt) / (_STEADY_FRAMES - 4)
-    return (
-        f"{milliseconds:.1f} ms a frame, {cpu:.1f} of CPU and {system:.1f} in the kernel, "
-        f"{faults:.0f} page faults"
-    )
+    count = _STEADY_FRAMES - 4
+    milliseconds = 1000 * (time.perf_counter() - began) / count
+    cpu, faults = 1000 * (cpu_seconds() - cpu_before) / count, page_faults()
+    text = f"{milliseconds:.1f} ms a frame, {cpu:.1f} of CPU"
+    if faults is None or faults_before is None:
+        return text
+    return f"{text}, {(faults - faults_before) / count:.0f} page faults"
 
 
 def _copies() -> str:

@@ -7,7 +7,6 @@ faults of the process: both show whether the CPU's side is slower here than alon
 
 from __future__ import annotations
 
-import resource
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -19,6 +18,7 @@ from gpu_check.frames import shipped, sizes
 from gpu_check.report import Report, one_line
 from gpu_check.rows import FAST_PRESET, STYLE, WAYS, null_row, pipeline_row, row_names
 from gpu_check.steps import Settings
+from gpu_check.usage import page_faults
 from toonvid.backends import Backend, open_backend
 from toonvid.bench.null_pipeline import run_null_pipeline
 from toonvid.bench.test_video import repeat_video, write_test_video
@@ -139,25 +139,32 @@ def _measure(
     report: Report, row: str, size: str, work: Callable[[], Rate], rates: dict[str, Rate]
 ) -> None:
     """Add the rate at one size to a row, the better of two, and write the row again."""
+    failure = ""
     try:
         rate = work()
         if rate.seconds < _LONG_SECONDS:
             rate = max(rate, work(), key=lambda each: each.frames_per_second)
+        rates[size] = rate
     except ToonvidError as error:
-        report.add(row, f"failed at {size}: {one_line(error)}")
-        return
-    rates[size] = rate
+        failure = f"failed at {size}: {one_line(error)}"
     values: dict[str, object] = {}
     texts = []
     for name, rate in rates.items():
         text = f"{name} {rate.frames_per_second:.0f}"
         values[f"frames_per_second_{name}"] = round(rate.frames_per_second, 1)
-        if rate.stylizing_ms is not None and rate.page_faults is not None:
-            text += f" ({rate.stylizing_ms:.1f} ms, {rate.page_faults:.0f} faults)"
+        details = []
+        if rate.stylizing_ms is not None:
+            details.append(f"{rate.stylizing_ms:.1f} ms")
             values[f"stylizing_ms_{name}"] = round(rate.stylizing_ms, 2)
+        if rate.page_faults is not None:
+            details.append(f"{rate.page_faults:.0f} faults")
             values[f"page_faults_per_frame_{name}"] = round(rate.page_faults)
-        texts.append(text)
-    report.add(row, f"frames/s: {', '.join(texts)}", **values)
+        texts.append(f"{text} ({', '.join(details)})" if details else text)
+    if not rates:
+        report.add(row, failure)
+        return
+    text = f"frames/s: {', '.join(texts)}"
+    report.add(row, f"{text}; {failure}" if failure else text, **values)
 
 
 def _run_null(video: Path, target: Path) -> Rate:
@@ -172,12 +179,12 @@ def _convert(video: Path, target: Path, backend: Backend, way: Way) -> Rate:
         stylizing=StylizeOptions(steady=way.steady),
         encoding=EncodeOptions(codec=way.codec, preset=way.preset, overwrite=True),
     )
-    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    before = page_faults()
     done = convert(video, target, backend, options)
-    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults
+    after = page_faults()
     return Rate(
         frames_per_second=(done.frames - 1) / (done.seconds - done.first_frame_seconds),
         seconds=done.seconds,
         stylizing_ms=1000 * done.stage_seconds["stylize"] / done.frames,
-        page_faults=faults / done.frames,
+        page_faults=None if after is None or before is None else (after - before) / done.frames,
     )

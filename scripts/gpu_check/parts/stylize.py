@@ -65,9 +65,15 @@ def _measure(settings: Settings, report: Report, style: str, library: str, deadl
         for name, size in named.items():
             if time.monotonic() > deadline - 3:
                 return
-            rate = measure_rate(stream, coarse_frame(*size), settings.tiny)
-            rates[name] = f"{rate:.0f}"
-            values[f"frames_per_second_{name}"] = round(rate, 1)
+            try:
+                rate = measure_rate(stream, coarse_frame(*size), settings.tiny)
+            except (ToonvidError, RuntimeError) as error:
+                if not any(key.startswith("frames_per_second_") for key in values):
+                    raise
+                rates[name] = f"failed: {one_line(error)}"
+            else:
+                rates[name] = f"{rate:.0f}"
+                values[f"frames_per_second_{name}"] = round(rate, 1)
             speeds = ", ".join(f"{name} {rate}" for name, rate in rates.items())
             opened = f"{values['open_seconds']} s until the first frames"
             result = f"frames/s: {speeds}; levels: {text}; {opened}"

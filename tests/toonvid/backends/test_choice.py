@@ -135,3 +135,20 @@ def test_onnxruntime_names_its_devices_when_asked_for_another(tmp_path):
         open_backend(identity_engine(tmp_path), "onnxruntime", "cpu:x")
     with pytest.raises(BackendError, match="does not compute in bf16"):
         open_backend(identity_engine(tmp_path), "onnxruntime", precision="bf16")
+
+
+@pytest.mark.skipif(find_spec("onnxruntime") is None, reason="needs onnxruntime")
+def test_onnxruntime_does_not_fall_back_to_the_cpu_by_itself(tmp_path, monkeypatch):
+    """It would print that on standard output, where `--json` goes, and hide the cause."""
+    import onnxruntime
+
+    asked = {}
+
+    def fail(*arguments, **options):
+        asked.update(options)
+        raise RuntimeError("CUDA failure 100: no CUDA-capable device is detected")
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", fail)
+    with pytest.raises(BackendError, match=r"cannot open .* on cpu: CUDA failure 100"):
+        open_backend(identity_engine(tmp_path), "onnxruntime")
+    assert asked["enable_fallback"] == 0

@@ -51,6 +51,16 @@ def test_gpus_are_described_as_the_driver_reports_them():
     assert found.gpus[0].device == "cuda:0"
 
 
+def test_a_gpu_has_the_identifier_by_which_nvml_knows_it():
+    class NewerDriver(FakeDriver):
+        def cuDeviceGetUuid_v2(self, uuid, device):
+            uuid[:] = range(16)
+            return 0
+
+    [gpu] = find_nvidia(NewerDriver()).gpus
+    assert gpu.uuid == "GPU-00010203-0405-0607-0809-0a0b0c0d0e0f"
+
+
 def test_several_gpus_are_numbered_in_cudas_order():
     found = find_nvidia(FakeDriver(count=3))
     assert [gpu.device for gpu in found.gpus] == ["cuda:0", "cuda:1", "cuda:2"]

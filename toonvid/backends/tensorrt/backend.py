@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import TypeAlias
 
 import numpy as np
@@ -121,12 +122,15 @@ class TensorRTBackend:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._cuda.use()
-        # TensorRT-RTX compiles kernels at run time; cached, they are there at the next start.
-        kernels = self._inference.compiled_kernels()
-        if kernels and kernels != self._cached_kernels:
-            self._cache.store_kernels(self._key, self._gpu_and_driver, kernels)
-        self._inference.close()
+        try:
+            with suppress(BackendError):  # an earlier error, which CUDA repeats
+                self._cuda.use()
+            # TensorRT-RTX compiles kernels at run time; cached, they are there at the next start.
+            kernels = self._inference.compiled_kernels()
+            if kernels and kernels != self._cached_kernels:
+                self._cache.store_kernels(self._key, self._gpu_and_driver, kernels)
+        finally:
+            self._inference.close()
 
     def _open_plan(self) -> Inference:
         """Load the plan. A cached plan that does not load is built again."""

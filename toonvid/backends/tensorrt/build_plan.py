@@ -99,7 +99,7 @@ def parse_engine(library: TensorRTLibrary, engine: Engine, onnx: bytes) -> Parse
     # Strongly typed: each tensor keeps its type from the file, so that an f16 engine computes as it
     # did when the trainer compared it. In the newest TensorRT every network is strongly typed, and
     # the flag may be gone.
-    builder = trt.Builder(library.logger)
+    builder = library.make("Builder")
     flag = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
     network = builder.create_network(0 if flag is None else 1 << int(flag))
     parser = trt.OnnxParser(network, library.logger)

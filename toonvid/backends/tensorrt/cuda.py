@@ -107,8 +107,13 @@ class Cuda:
         return stream
 
     def make_event(self) -> cudaEvent_t:
-        """Create an event. It records no time, which would cost a synchronization."""
-        [event] = self._call("cudaEventCreateWithFlags", self._runtime.cudaEventDisableTiming)
+        """Create an event. It records no time, which would cost a synchronization.
+
+        Who waits for it sleeps: by default the thread would keep a core busy, which decoder and
+        encoder can use.
+        """
+        flags = self._runtime.cudaEventDisableTiming | self._runtime.cudaEventBlockingSync
+        [event] = self._call("cudaEventCreateWithFlags", flags)
         return event
 
     def upload(self, address: int, pixels: Pixels, stream: cudaStream_t) -> None:

@@ -91,9 +91,8 @@ class Inference:
             OutOfMemoryError: The GPU has too little memory for the plan.
             BackendError: The plan does not load, or is not one of this engine.
         """
-        trt = self._library.trt
         self._library.errors.clear()
-        self._runtime = trt.Runtime(self._library.logger)
+        self._runtime = self._library.make("Runtime")
         self._loaded = self._runtime.deserialize_cuda_engine(plan)
         if self._loaded is None:
             raise self._failure("load its plan")
@@ -164,8 +163,8 @@ class Inference:
 
     def drain(self) -> None:
         """Wait until the GPU is idle, and drop frames in flight that were not finished."""
-        self._cuda.use()
         with suppress(BackendError):  # an earlier error, which CUDA repeats
+            self._cuda.use()
             self._cuda.synchronize(self._streams)
         self._next = self._oldest = 0
 

@@ -11,8 +11,9 @@ from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
+from typing import Any
 
-from toonvid.errors import DeviceMissingError
+from toonvid.errors import BackendError, DeviceMissingError
 
 OLDEST_CAPABILITY = (7, 5)
 """Compute capability of the oldest GPUs that TensorRT supports: RTX 20 and GTX 16."""
@@ -23,6 +24,7 @@ TENSORRT_PACKAGES = ("tensorrt", "tensorrt_rtx")
 TENSORRT_INSTALL = "pip install 'toonvid[tensorrt]'"
 """Installs TensorRT-RTX."""
 
+_OLDEST_VERSION = "10.11 or newer is needed"
 _OLD_DRIVER = "driver version is insufficient"
 _OUT_OF_MEMORY = ("out of memory", "outofmemory", "cudaerrormemoryallocation")
 
@@ -50,6 +52,19 @@ class TensorRTLibrary:
     def is_portable(self) -> bool:
         """Whether plans can be built without a GPU and run on GPUs of several models."""
         return self.package == "tensorrt_rtx"
+
+    def make(self, kind: str) -> Any:
+        """Make a `Builder` or a `Runtime`.
+
+        Raises:
+            BackendError: CUDA does not start, or has too little memory; `errors` then tells.
+        """
+        try:
+            return getattr(self.trt, kind)(self.logger)
+        except TypeError as error:  # pybind11, where NVIDIA's factory gives nothing
+            if self.is_out_of_memory():
+                raise BackendError("the GPU is out of memory: close what else uses it") from error
+            raise BackendError(f"TensorRT does not start: {self.take_error()}") from error
 
     def take_error(self) -> str:
         """Return why the last call failed, on one line, and clear `errors`.
@@ -95,6 +110,9 @@ def load_tensorrt() -> TensorRTLibrary:
             continue
         try:
             trt = import_module(package)
+            if not hasattr(trt.ICudaEngine, "create_runtime_config"):
+                failures.append(f"{package} {trt.__version__} is too old: {_OLDEST_VERSION}")
+                continue
             errors: list[str] = []
             logger = _make_logger(trt, errors)
             return TensorRTLibrary(package, trt.__version__, trt, logger, errors)

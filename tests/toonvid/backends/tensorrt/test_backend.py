@@ -5,14 +5,17 @@ Nothing here shows that anything runs on a real GPU; `tests/toonvid/backends/tes
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import inspect
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from support.clips import moving_frames
 from support.simulated_gpu import (
+    INVALID,
     SCRATCH_BYTES_PER_PIXEL,
     SimulatedContext,
     SimulatedCuda,
@@ -29,6 +32,7 @@ from support.tiny_engines import (
 from toonvid.backends import open_backend
 from toonvid.backends.tensorrt import backend as backend_module
 from toonvid.backends.tensorrt import cuda
+from toonvid.backends.tensorrt import library as library_module
 from toonvid.backends.tensorrt.inference import IN_FLIGHT
 from toonvid.backends.tensorrt.library import load_tensorrt
 from toonvid.backends.tensorrt.plan_cache import plan_folder
@@ -365,3 +369,49 @@ def test_a_plan_is_checked_once_on_a_gpu(simulate, tmp_path, monkeypatch):
     with open_negative(tmp_path) as backend:
         frames = make_frames(1, 8, 6)
         assert np.array_equal(backend.run(frames), 255 - frames)
+
+
+def test_the_first_error_of_cuda_is_told_and_not_one_of_those_that_follow(
+    simulate, tmp_path, monkeypatch
+):
+    """A context that is lost answers every later call with the same error."""
+    simulated = simulate()
+
+    def lose(event):
+        calls = ("SetDevice", "StreamSynchronize", "Free", "FreeHost", "EventDestroy")
+        for name in calls:
+            monkeypatch.setattr(simulated, f"cuda{name}", lambda *_: (INVALID,))
+        return (INVALID,)
+
+    with (
+        pytest.raises(BackendError, match="CUDA failed in cudaEventSynchronize"),
+        open_negative(tmp_path) as backend,
+    ):
+        monkeypatch.setattr(simulated, "cudaEventSynchronize", lose)
+        backend.run(make_frames(1, 8, 6))
+
+
+def test_a_tensorrt_that_does_not_start_is_an_error_of_one_line(simulate, tmp_path, monkeypatch):
+    simulate()
+    library = backend_module.load_tensorrt()
+
+    def start(logger) -> None:
+        library.errors.append("CUDA initialization failure with error: 35")
+        raise TypeError("pybind11::init(): factory function returned nullptr")
+
+    monkeypatch.setattr(library.trt, "Runtime", start)
+    monkeypatch.setattr(backend_module, "load_tensorrt", lambda: library)
+    with pytest.raises(BackendError, match="TensorRT does not start: CUDA initialization failure"):
+        open_negative(tmp_path)
+
+
+def test_a_tensorrt_that_is_too_old_is_passed_over(monkeypatch):
+    old = SimpleNamespace(__version__="10.3.0", ICudaEngine=object)
+    real = importlib.import_module("tensorrt_rtx")
+    found = {"tensorrt": old, "tensorrt_rtx": real}
+    monkeypatch.setattr(library_module, "find_spec", lambda name: name in found or None)
+    monkeypatch.setattr(library_module, "import_module", found.__getitem__)
+    assert load_tensorrt.__wrapped__().package == "tensorrt_rtx"
+    del found["tensorrt_rtx"]
+    with pytest.raises(DeviceMissingError, match=r"tensorrt 10\.3\.0 is too old: 10\.11 or newer"):
+        load_tensorrt.__wrapped__()
