@@ -23,7 +23,9 @@ from toonvid.video import Pixels
 pytestmark = pytest.mark.gpu
 
 SHIPPED = sorted(card.stem for card in shipped_engines().glob("*.json"))
-MOST_LEVELS, MEAN_LEVELS = 3, 0.5
+MOST_LEVELS, MEAN_LEVELS = 6, 0.5
+"""Largest difference of a level in f16; 5 was measured with other libraries on an H200
+(docs/research/gpu.md)."""
 LEAST_EFFICIENCY = 0.6  # of the slowest stage's rate; generous, because the stages share cores
 SLOWEST_STREAM = 1.1  # of the time that one frame after the other takes
 
