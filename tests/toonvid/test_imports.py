@@ -21,7 +21,7 @@ PACKAGE = Path(toonvid.__file__).parent
 # folder anything goes, except a cycle.
 ORDER = [
     ["_version", "errors"],
-    ["choices", "files", "video", "prefetch"],
+    ["choices", "files", "video", "prefetch", "child_python"],
     ["onnx_file", "ffmpeg"],
     ["engine"],
     ["reading", "writing", "backends"],
@@ -47,7 +47,7 @@ TRAINER_ORDER = [
     ["exporting"],
 ]
 TRAINER_RANKS = {name: rank for rank, names in enumerate(TRAINER_ORDER) for name in names}
-MOST_FLAT_MODULES = 12
+MOST_FLAT_MODULES = 13
 WITH_OPENCV = {
     "live.webcam",
     "live.window",

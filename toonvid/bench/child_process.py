@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toonvid.backends.openvino_cache import MODELS_VARIABLE
+from toonvid.child_python import child_python
 from toonvid.errors import ToonvidError
 
 _POLL_SECONDS = 0.02  # between two readings of the memory that a process uses
@@ -56,7 +56,7 @@ def convert_in_subprocess(
     Raises:
         ToonvidError: The process failed. The message holds the last line of its output.
     """
-    command = [sys.executable, "-m", "toonvid", "convert", str(source), "-o", str(target)]
+    command = [*child_python(), "-m", "toonvid", "convert", str(source), "-o", str(target)]
     environment = dict(os.environ)
     if models is not None:
         environment[MODELS_VARIABLE] = str(models)

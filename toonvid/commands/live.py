@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from toonvid.commands.arguments import parse_size
+from toonvid.commands.arguments import parse_size, wide_frame_size
 from toonvid.commands.help import OUTPUT_PANEL, SOURCE_PANEL
+from toonvid.commands.interrupt import Ended
 from toonvid.commands.messages import (
     count,
     describe_backend,
@@ -45,7 +46,7 @@ from toonvid.commands.options import (
     Verbose,
 )
 from toonvid.engine import DEFAULT_STYLE
-from toonvid.errors import CameraError, without_secrets
+from toonvid.errors import CameraError, TargetError, without_secrets
 from toonvid.stylizing.options import StylizeOptions
 
 if TYPE_CHECKING:
@@ -212,6 +213,8 @@ def live(
         style_controls={card.style: card.controls for card in cards} | {style: chosen.controls},
     )
     recording = RecordOptions(record, overwrite)
+    if record is not None and _is_same_file(record, source):
+        raise TargetError(f"{record} would be recorded over itself; name another file")
     if (source == _BROWSER or host is not None) and not serve:
         raise typer.BadParameter("only with --serve is there a page to open in a browser")
 
@@ -224,7 +227,7 @@ def live(
 
     with ExitStack() as stack:
         stylizer = stack.enter_context(LiveStylizer(open_style, controls.settings, box))
-        asked = CameraOptions(box if isinstance(box, tuple) else None, rate)
+        asked = CameraOptions(None if box is None else wide_frame_size(box), rate)
         camera = stack.enter_context(_camera(source, asked, report.say))
         holds = float(rate or 0) if size == _AUTO else None
         recorder = stack.enter_context(Recorder(camera, controls, recording, report.say))
@@ -252,12 +255,25 @@ def live(
 
             window = stack.enter_context(Window(controls, session.statistics, report.say))
             session.outputs.append(window.show)
-        statistics = session.run(seconds)
+        ended: Ended | None = None
+        try:
+            statistics = session.run(seconds)
+        except Ended as signal:  # all that a session ends with is done for a signal too
+            statistics, ended = session.whole_statistics(), signal
     report.show_end(statistics)
     if as_json:
         print_json(asdict(statistics))
     if recorder.failure is not None:
         raise recorder.failure
+    if ended is not None:
+        raise ended
+
+
+def _is_same_file(target: Path, source: str) -> bool:
+    try:
+        return target.samefile(source)
+    except OSError:  # one of them is no file
+        return False
 
 
 def _load_opencv() -> None:

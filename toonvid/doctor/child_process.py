@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import cast
 
+from toonvid.child_python import child_python
 from toonvid.doctor.check_result import CheckResult
 
 _SIGNALS = {number.value: number.name for number in signal.Signals}
@@ -41,7 +42,7 @@ class SubprocessCheck:
 
     def __call__(self) -> list[CheckResult]:
         """Run the check and return its results. Never raises for what the check does."""
-        command = [sys.executable, "-m", __name__, self.function]
+        command = [*child_python(), "-m", __name__, self.function]
         try:
             done = subprocess.run(
                 command, capture_output=True, timeout=self.timeout_seconds, check=False

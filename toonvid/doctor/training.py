@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
+from toonvid.child_python import child_python
 from toonvid.doctor.check_result import CheckResult, Fact
 from toonvid.ffmpeg.nvidia import NvidiaInfo, find_nvidia
 
@@ -67,7 +68,7 @@ def _probe_problem() -> str:
     """Return why training cannot use the GPU; empty if it can."""
     try:
         done = subprocess.run(
-            [sys.executable, "-c", _PROBE],
+            [*child_python(), "-c", _PROBE],
             capture_output=True,
             timeout=_PROBE_TIMEOUT_SECONDS,
             check=False,

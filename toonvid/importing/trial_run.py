@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from toonvid.backends.cartoon_check import SAMPLE_SIDE, sample_frame
+from toonvid.child_python import child_python
 from toonvid.errors import EngineError
 from toonvid.importing.network import Reading
 from toonvid.importing.read_candidate import read_candidate
@@ -39,7 +40,7 @@ def try_in_subprocess(path: Path, timeout_seconds: float = TIMEOUT_SECONDS) -> N
     """
     try:
         done = subprocess.run(
-            [sys.executable, "-m", __name__, str(path)],
+            [*child_python(), "-m", __name__, str(path)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=timeout_seconds,

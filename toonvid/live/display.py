@@ -10,6 +10,8 @@ import os
 import subprocess
 import sys
 
+from toonvid.child_python import child_python
+
 _PROBE = "import cv2; cv2.namedWindow('toonvid', cv2.WINDOW_NORMAL)"
 _PROBE_SECONDS = 30.0  # importing OpenCV alone takes seconds on a slow disk
 
@@ -20,7 +22,10 @@ def display_problem() -> str:
         return "there is no display for a window (DISPLAY is not set)"
     try:
         probe = subprocess.run(
-            [sys.executable, "-c", _PROBE], capture_output=True, timeout=_PROBE_SECONDS, check=False
+            [*child_python(), "-c", _PROBE],
+            capture_output=True,
+            timeout=_PROBE_SECONDS,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         return "the display does not answer"

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from fractions import Fraction
 from urllib.parse import urlsplit
 
 import av
@@ -20,6 +22,8 @@ from toonvid.live.screen_capture import open_screen_capture
 from toonvid.reading.container import remote_protocols
 from toonvid.reading.decoder import VideoDecoder
 from toonvid.reading.options import DecodeOptions
+from toonvid.stylizing.resize import resize
+from toonvid.video import Frame
 
 SCREEN = "screen"
 """Source name of the screen."""
@@ -80,13 +84,29 @@ def open_ffmpeg_feed(source: str, options: CameraOptions | None = None) -> Itera
         if info.is_image and not is_remote:
             raise CameraError(f"{source} is an image, not a camera: toonvid convert takes it")
         has_end = is_remote and info.duration_seconds is not None
+        frames = decoder.frames()
+        if info.sample_aspect_ratio != 1:
+            frames = (_with_square_pixels(each, info.sample_aspect_ratio) for each in frames)
         yield Feed(
-            frames=decoder.frames(),
+            frames=frames,
             frame_rate=info.frame_rate,
             needs_pacing=not needs_opener or is_filter_graph or has_end,
             has_clock=info.container not in _CONTAINERS_WITHOUT_TIMES,
             auxiliary=decoder.auxiliary,
         )
+
+
+def _with_square_pixels(frame: Frame, aspect: Fraction) -> Frame:
+    """Enlarge a frame so that its pixels are square, as windows and pages show them.
+
+    Args:
+        frame: Frame with other pixels.
+        aspect: Width of a pixel over its height, when shown.
+    """
+    height, width = frame.pixels.shape[:2]
+    one = Fraction(1)
+    size = round(width * max(aspect, one)), round(height / min(aspect, one))
+    return replace(frame, pixels=resize(frame.pixels, *size), alpha=None)
 
 
 def _open_address(url: str, options: dict[str, str]) -> InputContainer:

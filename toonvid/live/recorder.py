@@ -6,6 +6,7 @@ switched on. How a file is written is left to `toonvid.live.recording`.
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 from collections.abc import Callable
@@ -63,7 +64,7 @@ class Recorder:
             on_notice: Called with one line when a recording starts, ends or fails.
 
         Raises:
-            TargetError: The target exists and may not be replaced.
+            TargetError: The target exists and may not be replaced, or cannot be written.
         """
         self.failure: TargetError | None = None
         """Error of the last recording that failed; None if none did."""
@@ -73,9 +74,8 @@ class Recorder:
         self._on_notice = on_notice
         self._writer: _Writer | None = None
         self._count = 0
-        target = options.target
-        if target is not None and target.exists() and not options.overwrite:
-            raise TargetError(f"{target} is there already (--overwrite replaces it)")
+        if options.target is not None:
+            _check_target(options.target, options.overwrite)
 
     def __enter__(self) -> Recorder:
         return self
@@ -151,3 +151,16 @@ class _Writer:
             self.failure = error
             while self.frames.get() is not None:  # drained, so that `put` never waits for ever
                 continue
+
+
+def _check_target(target: Path, overwrite: bool) -> None:
+    """Refuse a target before the session, which would go on without a recording."""
+    if target.is_dir():
+        raise TargetError(f"{target} is a folder, not a video to record")
+    if target.exists() and not overwrite:
+        raise TargetError(f"{target} is there already (--overwrite replaces it)")
+    folder = target.parent
+    if not folder.is_dir():
+        raise TargetError(f"cannot record {target}: there is no folder {folder}")
+    if not os.access(folder, os.W_OK):
+        raise TargetError(f"cannot record {target}: no permission to write in {folder}")

@@ -76,8 +76,9 @@ class Recording:
     def __enter__(self) -> Recording:
         options = _MUXING_OPTIONS | _FRAGMENT_OPTIONS.get(self._format.container, {})
         try:
+            # "file:" because a name such as "10:30.mp4" would be taken for a protocol.
             self._container = av.open(
-                str(self.target), "w", format=self._format.container, container_options=options
+                f"file:{self.target}", "w", format=self._format.container, container_options=options
             )
         except (FFmpegError, OSError) as error:
             raise self._failure(error) from error

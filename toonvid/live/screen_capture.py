@@ -19,6 +19,7 @@ from av.container import InputContainer
 from av.error import FFmpegError
 from av.video.stream import VideoStream
 
+from toonvid.child_python import child_python
 from toonvid.errors import CameraError
 
 _FORMATS = {"linux": "x11grab", "win32": "gdigrab", "darwin": "avfoundation"}
@@ -48,7 +49,7 @@ def open_screen_capture(rate: Fraction | None = None) -> Iterator[InputContainer
         with _open(display, container_format, {"framerate": wanted_rate}) as container:
             yield container
         return
-    command = [sys.executable, "-m", "toonvid.live.screen_capture", display, wanted_rate]
+    command = [*child_python(), "-m", "toonvid.live.screen_capture", display, wanted_rate]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         with _open_pipe(process) as container:

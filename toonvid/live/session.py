@@ -117,6 +117,10 @@ class LiveSession:
         finally:
             self._stopping.set()
             thread.join()
+        return self.whole_statistics()
+
+    def whole_statistics(self) -> LiveStatistics:
+        """Return the statistics with the rate of the whole session."""
         return replace(self.statistics(), rate=self._meter.mean_rate)
 
     def statistics(self) -> LiveStatistics:

@@ -16,6 +16,7 @@ from av.container import InputContainer
 from av.error import ExitError, FFmpegError
 
 from toonvid.errors import SourceError
+from toonvid.ffmpeg.limits import local_limits
 from toonvid.reading.image_size import claimed_size
 from toonvid.reading.stall_guard import (
     BUFFER_BYTES,
@@ -26,13 +27,6 @@ from toonvid.reading.stall_guard import (
 )
 from toonvid.video import PIPE
 
-# Formats whose content names other files or addresses. They are rejected in files: a downloaded
-# "video" could otherwise read private files or contact a server. Where the user typed an address, a
-# playlist may lead to other addresses.
-_PLAYLISTS = {
-    *("hls", "dash", "webm_dash_manifest", "concat", "imf", "sdp", "rtsp", "rtp", "sap", "vobsub"),
-    *("lavfi", "ipmovie"),
-}
 # How far FFmpeg reads, where it has not found the format of the audio in the first 5 seconds. It
 # keeps in memory what it has read.
 _LONG_PROBE = {"analyzeduration": str(600 * av.time_base), "probesize": str(2**27)}
@@ -198,20 +192,3 @@ def frame_too_large_error(name: str, width: int, height: int, max_pixels: int) -
 def remote_protocols(source: str) -> str:
     """Return the protocols that an address may lead to; `file` only for `file://` addresses."""
     return f"{_REMOTE_PROTOCOLS},{source.split('://')[0]}"
-
-
-def local_limits() -> dict[str, str]:
-    """Return FFmpeg's options for opening `file:NAME`, so that it opens nothing but this file.
-
-    Without a pattern, no character of a name selects a series of images.
-    """
-    return {
-        "pattern_type": "none",
-        "format_whitelist": _formats(),
-        "protocol_whitelist": "file",
-    }
-
-
-def _formats() -> str:
-    """Return FFmpeg's names of the formats whose content names no other file."""
-    return ",".join(sorted(av.formats_available - _PLAYLISTS))

@@ -17,7 +17,7 @@ from pathlib import Path
 import av
 from av.error import FFmpegError
 
-from toonvid.reading.container import local_limits
+from toonvid.ffmpeg.limits import local_limits
 
 TAG_KEY = "handler_name"
 """Metadata key of the tag in a video stream."""
