@@ -25,7 +25,7 @@ from toonvid.commands.help import OUTPUT_PANEL, SOURCE_PANEL, STYLE_PANEL
 from toonvid.commands.import_report import show_added, show_candidate, show_notice
 from toonvid.commands.messages import output_console, say
 from toonvid.commands.options import Overwrite, listed
-from toonvid.engine import Engine, read_engine, user_engines
+from toonvid.engine import Engine, read_engine, shipped_engines, user_engines
 from toonvid.errors import EngineError, TargetError
 from toonvid.files import write_atomically
 
@@ -244,6 +244,11 @@ def _add_engine(engine: Engine, overwrite: bool) -> None:
 def _refuse_existing(folder: Path, style: str) -> None:
     if (folder / f"{style}.json").exists():
         raise TargetError(f"{folder} has a style {style} (--overwrite replaces it)")
+    if (shipped_engines() / f"{style}.json").exists():
+        raise TargetError(
+            f"toonvid comes with a style {style}: give yours another --name"
+            " (with --overwrite it takes the place of that one)"
+        )
 
 
 def _write_sheet(candidate: Candidate, target: Path, picture: Pixels, overwrite: bool) -> None:

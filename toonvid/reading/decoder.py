@@ -410,6 +410,8 @@ class VideoDecoder:
                 max_pixels=options.max_pixels,
             )
         context.options = {"max_pixels": str(options.max_pixels)}
+        if context.name == "exr":  # which holds light itself, and not levels
+            context.options |= {"apply_trc": "iec61966_2_1"}
         # With frame threading each thread holds one frame back.
         is_large = context.width * context.height > LARGE_FRAME_PIXELS
         context.thread_type = "SLICE" if options.low_delay or is_large else "AUTO"

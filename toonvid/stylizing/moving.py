@@ -83,7 +83,7 @@ class Mover:
         rows, columns = (n - m for n, m in zip(self.grid, vectors.shape[:2], strict=True))
         if rows or columns:
             vectors = np.pad(vectors, ((0, rows), (0, columns), (0, 0)), mode="edge")
-        inside = np.empty_like(vectors)
+        inside = np.empty(vectors.shape, vectors.dtype)  # rows of cells one behind the other
         for axis, side in ((0, self.width), (1, self.height)):
             first = np.arange(0, side, self.cell, dtype=np.int32)
             last = np.minimum(first + self.cell, side).astype(np.int32) - 1

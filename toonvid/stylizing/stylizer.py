@@ -87,9 +87,11 @@ class Stylizer:
         batches = self._batches(iter(frames), in_flight)
         for padded_cartoons in self.backend.stream(batches, self._controls):
             batch, sources = in_flight.popleft()
-            cartoons = self._finish(sources, padded_cartoons)
+            cartoons = self._at_source_size(sources, padded_cartoons)
             for source, drawn in zip(batch, cartoons, strict=True):
-                cartoon = replace(source, pixels=self._steady.apply(source.pixels, drawn))
+                # Before the source is mixed in, which is as it is now and must not lag.
+                steady = self._steady.apply(source.pixels, drawn)
+                cartoon = replace(source, pixels=self._mix(source.pixels, steady))
                 yield compose_comparison(source, cartoon, self.options.compare)
 
     def _batches(self, frames: Iterator[Frame], in_flight: _BatchesInFlight) -> Iterator[Pixels]:
@@ -100,15 +102,19 @@ class Stylizer:
             drawn = _resize_all(sources, *self._drawing_size(sources))
             yield pad_to_multiple(drawn, self.backend.engine.card.multiple_of)
 
-    def _finish(self, sources: Pixels, padded_cartoons: Pixels) -> Pixels:
-        """Cuts the padding off, resizes and mixes with the sources; returns (N, H, W, 3)."""
+    def _at_source_size(self, sources: Pixels, padded_cartoons: Pixels) -> Pixels:
+        """Cuts the padding off and resizes; returns (N, H, W, 3)."""
         height, width = self._drawing_size(sources)
         cartoons = _resize_all(padded_cartoons[:, :height, :width], *sources.shape[1:3])
-        if self.options.keep_color:
-            cartoons = _keep_source_color(sources, cartoons)
-        if self.options.strength < 1:
-            cartoons = _blend(sources, cartoons, self.options.strength)
         return np.ascontiguousarray(cartoons)
+
+    def _mix(self, source: Pixels, cartoon: Pixels) -> Pixels:
+        """Mixes a cartoon with its source as the options ask; (H, W, 3) each."""
+        if self.options.keep_color:
+            cartoon = _keep_source_color(source, cartoon)
+        if self.options.strength < 1:
+            cartoon = _blend(source, cartoon, self.options.strength)
+        return cartoon
 
     def _drawing_size(self, sources: Pixels) -> tuple[int, int]:
         height, width = sources.shape[1:3]
@@ -148,27 +154,27 @@ def _stack(batch: list[Frame]) -> Pixels:
     return np.stack([frame.pixels for frame in batch])
 
 
-def _keep_source_color(sources: Pixels, cartoons: Pixels) -> Pixels:
-    """Moves each source pixel by the cartoon's luma less its own.
+def _keep_source_color(source: Pixels, cartoon: Pixels) -> Pixels:
+    """Moves each source pixel by the cartoon's luma less its own; (H, W, 3) each.
 
     All channels move by the same amount, so that the color differences R - Y and B - Y stay, which
     a conversion to YCbCr and back would do in two roundings.
     """
-    luma_change = _luma(cartoons) - _luma(sources)
-    return np.clip(sources + luma_change[..., None], 0, 255).astype(np.uint8)
+    luma_change = _luma(cartoon) - _luma(source)
+    return np.clip(source + luma_change[..., None], 0, 255).astype(np.uint8)
 
 
-def _luma(frames: Pixels) -> np.ndarray[tuple[int, ...], np.dtype[np.int16]]:
-    """Y of BT.601, (N, H, W), 0..255, rounded down."""
+def _luma(pixels: Pixels) -> np.ndarray[tuple[int, ...], np.dtype[np.int16]]:
+    """Y of BT.601, (H, W), 0..255, rounded down."""
     weighted = sum(
-        frames[..., channel].astype(np.uint16) * np.uint16(weight)
+        pixels[..., channel].astype(np.uint16) * np.uint16(weight)
         for channel, weight in enumerate(_LUMA_WEIGHTS)
     )
     return (np.asarray(weighted, np.uint16) >> 8).astype(np.int16)
 
 
-def _blend(sources: Pixels, cartoons: Pixels, strength: float) -> Pixels:
-    """Weighted mean of sources and cartoons, in 16-bit integers: half the memory of float32."""
+def _blend(source: Pixels, cartoon: Pixels, strength: float) -> Pixels:
+    """Weighted mean of source and cartoon, in 16-bit integers: half the memory of float32."""
     share = round(strength * _LEVELS)
-    mixed = sources * np.uint16(_LEVELS - share) + cartoons * np.uint16(share)
+    mixed = source * np.uint16(_LEVELS - share) + cartoon * np.uint16(share)
     return ((mixed + np.uint16(128)) >> 8).astype(np.uint8)

@@ -28,6 +28,8 @@ from toonvid.writing.containers import ANIMATION_CONTAINERS, target_format
 from toonvid.writing.options import EncodeOptions
 from toonvid.writing.rgb_input import is_full_range, rgb_image, tag_colors, written_color
 
+# In 1/100 s. Browsers and FFmpeg itself show frames of 1/100 s for 1/10 s.
+_SHORTEST_GIF_DELAY = 2
 _GUESSED_FRAME_RATE = Fraction(25)  # where the source states none; the pts alone count
 # For large frames: encoders hold the frames that they look ahead to, and those of their threads.
 _LITTLE_MEMORY = {
@@ -89,7 +91,7 @@ class Encoder:
         """How long the last frame is shown; 0 before the first and where it is not known."""
         self._context: VideoCodecContext | None = None
         self._with_alpha = self._is_alpha_lost = False
-        self._packet_count = self._byte_count = 0
+        self._packet_count = self._byte_count = self._left_out = 0
 
     @property
     def expected_bytes(self) -> int:
@@ -106,7 +108,13 @@ class Encoder:
             alpha = f"{self.codec.name} holds no opacity: transparent parts are laid on white"
             if not self.format.is_image:
                 alpha += " (.webm, .mov, .png, .webp and .gif hold it)"
-        return tuple(filter(None, (self.codec.notice, alpha)))
+        left_out = None
+        if self._left_out:
+            frames = "1 frame is" if self._left_out == 1 else f"{self._left_out} frames are"
+            left_out = (
+                f"{frames} left out: a GIF shows each for {_SHORTEST_GIF_DELAY}/100 s at least"
+            )
+        return tuple(filter(None, (self.codec.notice, alpha, left_out)))
 
     @property
     def time_base(self) -> Fraction:
@@ -142,11 +150,15 @@ class Encoder:
             force_key_frame: Whether decoding must be able to begin at this frame.
 
         Returns:
-            The packets that are finished. A codec that looks ahead gives none at first.
+            The packets that are finished. A codec that looks ahead gives none at first, and a GIF
+            none for a frame that is left out.
 
         Raises:
             TargetError: The codec refuses the frame.
         """
+        if self._follows_too_soon(frame):
+            self._left_out += 1
+            return []
         with write_errors(self.target):
             packets = self._encode(frame, force_key_frame)
         self.frame_count += 1
@@ -205,6 +217,16 @@ class Encoder:
             full_range=full_range,
             with_alpha=self._with_alpha,
         )
+
+    def _follows_too_soon(self, frame: Frame) -> bool:
+        """Whether a GIF would show the frame before for so short that viewers show it for long.
+
+        A GIF that is converted keeps its times.
+        """
+        if self.format.container != "gif" or self.info.container == "gif" or self.times is None:
+            return False
+        begins, before = (round(100 * seconds) for seconds in (frame.seconds, self.times[1]))
+        return begins - before < _SHORTEST_GIF_DELAY
 
     def _may_become_transparent(self) -> bool:
         """Whether later frames may be transparent though the first is not.

@@ -23,8 +23,8 @@ def written_color(codec: str, color: ColorTags) -> ColorTags:
         codec: FFmpeg's name of the encoder.
         color: What the source's colors mean.
     """
-    # JPEG and WebP files have no tags: all programs take them for BT.601.
-    return BT601 if codec in ("mjpeg", "libwebp") else color
+    # JPEG, WebP and VP8 have no tags: all programs take them for BT.601.
+    return BT601 if codec in ("mjpeg", "libwebp", "libvpx") else color
 
 
 def is_full_range(pix_fmt: str) -> bool:

@@ -16,6 +16,9 @@ import pytest
 from support.http_camera import MjpegCamera
 from support.run_toonvid import page_address, run_here, start_subprocess
 
+from toonvid.errors import TargetError
+from toonvid.live.recording import Recording
+
 Capsys = pytest.CaptureFixture[str]
 DRAWN = "lavfi:testsrc2=size=96x64:rate=25"
 
@@ -84,19 +87,42 @@ def test_wrong_arguments_give_one_line_and_an_exit_code(
     assert "Traceback" not in ended.err
 
 
-def test_failed_recording_ends_with_1(capsys: Capsys) -> None:
+def test_a_recording_that_cannot_begin_ends_with_1(capsys: Capsys) -> None:
     options = ("--style", "negative", "--headless", "--seconds", "1", "--record", "no/film.mkv")
     ended = run_here(capsys, "live", DRAWN, *options)
     assert ended.code == 1
-    assert "cannot record no/film.mkv (no such file" in ended.err.replace(": no such", " (no such")
+    assert "cannot record no/film.mkv: there is no folder no" in ended.err
+    assert "Showed" not in ended.err
+
+
+def test_failed_recording_ends_with_1(capsys: Capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(recording: Recording, _: object) -> None:
+        raise TargetError(f"cannot record {recording.target}: no space left on device")
+
+    monkeypatch.setattr(Recording, "write", fail)
+    options = ("--style", "negative", "--headless", "--seconds", "1", "--record", "film.mkv")
+    ended = run_here(capsys, "live", DRAWN, *options)
+    assert ended.code == 1
+    assert "cannot record film.mkv: no space left" in ended.err
     assert "Showed" in ended.err  # the live image went on
+
+
+def test_a_source_is_not_recorded_over_itself(scene_video: Path, capsys: Capsys) -> None:
+    own = Path("own.mp4")
+    own.write_bytes(scene_video.read_bytes())
+    options = ("--style", "negative", "--headless", "--record", own, "--overwrite")
+    ended = run_here(capsys, "live", own, *options)
+    assert ended.code == 1
+    assert "own.mp4 would be recorded over itself" in ended.err
+    assert own.read_bytes() == scene_video.read_bytes()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
 def test_a_signal_completes_the_recording(tmp_path: Path) -> None:
     video = tmp_path / "video.mp4"
     running = start_subprocess(
-        *("live", DRAWN, "--style", "negative", "--headless", "--record", video),
+        *("live", DRAWN, "--style", "negative", "--headless", "--record", video, "--json"),
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
     limit = time.monotonic() + 120
@@ -104,8 +130,9 @@ def test_a_signal_completes_the_recording(tmp_path: Path) -> None:
         assert running.poll() is None and time.monotonic() < limit
         time.sleep(0.02)
     running.send_signal(signal.SIGINT)
-    _, printed = running.communicate(timeout=120)
+    figures, printed = running.communicate(timeout=120)
     assert running.returncode == 130
+    assert json.loads(figures)["shown"] > 0
     found = re.search(r"wrote .*video.mp4: (\d+) frames", " ".join(printed.decode().split()))
     assert found, printed
     with av.open(video) as container:

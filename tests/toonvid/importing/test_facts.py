@@ -86,3 +86,24 @@ def test_a_network_with_two_inputs_is_refused(tmp_path, capsys: Capsys):
     ended = run_here(capsys, "styles", "add", path, "--as", "whitebox")
     assert ended.code == 1
     assert f"{path}: it needs one input, an image; it has 2: 'x', 'more'" in ended.err
+
+
+def test_a_free_side_may_be_written_as_minus_one(tmp_path, capsys: Capsys):
+    model = ended_by("Tanh")
+    for side in model.graph.input[0].type.tensor_type.shape.dim[2:]:
+        side.Clear()
+        side.dim_value = -1
+    path = save(model, tmp_path / "paddle.onnx")
+    ended = run_here(capsys, "styles", "add", path, "--order", "rgb", "--range", "-1..1")
+    assert ended.code == 0, ended.err
+    assert find_engine("paddle").card.style == "paddle"
+
+
+def test_the_name_of_a_shipped_style_is_not_taken_by_accident(tmp_path, capsys: Capsys):
+    path = save(ended_by("Tanh"), tmp_path / "ink.onnx")
+    command = ("styles", "add", path, "--order", "rgb", "--range", "-1..1")
+    refused = run_here(capsys, *command)
+    assert refused.code == 1
+    assert "toonvid comes with a style ink: give yours another --name" in refused.err
+    assert run_here(capsys, *command, "--name", "my-ink").code == 0
+    assert run_here(capsys, *command, "--overwrite").code == 0

@@ -276,3 +276,11 @@ def test_cameras_with_odd_boundaries_are_read(kind: str) -> None:
             assert frame.pixels.shape == (48, 64, 3)
             assert int(frame.pixels.max()) - int(frame.pixels.min()) <= 4
     assert int(frame.pixels.mean()) > 50
+
+
+def test_pixels_that_are_not_square_are_made_so() -> None:
+    """Windows, pages and virtual cameras show all pixels as squares."""
+    with open_ffmpeg_feed("lavfi:testsrc2=size=32x24:rate=7,setsar=2") as feed:
+        assert next(feed.frames).pixels.shape == (24, 64, 3)
+    with open_ffmpeg_feed("lavfi:testsrc2=size=32x24:rate=7,setsar=1/2") as feed:
+        assert next(feed.frames).pixels.shape == (48, 32, 3)

@@ -193,8 +193,11 @@ def test_recording_that_fails_is_reported_and_switched_off(
     tmp_path: Path, silent_camera: Camera
 ) -> None:
     controls, notices = Controls(StyleSettings("ink"), (), recording=True), []
-    options = RecordOptions(tmp_path / "nowhere" / "recording.mkv")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    options = RecordOptions(folder / "recording.mkv")
     with Recorder(silent_camera, controls, options, notices.append) as recorder:
+        folder.rmdir()  # as a disk that is taken away
         for number in range(100):
             recorder.show(display_frame(1, 9000 * number))
             if recorder.failure:
@@ -215,6 +218,29 @@ def test_existing_target_is_refused_without_overwrite(
         Recorder(silent_camera, controls, RecordOptions(target), print)
     Recorder(silent_camera, controls, RecordOptions(target, overwrite=True), print)
     assert target.read_bytes() == b"mine"
+
+
+def test_a_target_that_cannot_be_written_is_refused_before_the_session(
+    tmp_path: Path, silent_camera: Camera
+) -> None:
+    controls = Controls(StyleSettings("ink"), ())
+    folder = tmp_path / "folder.mkv"
+    folder.mkdir()
+    for target, message in (
+        (tmp_path / "nowhere" / "recording.mkv", "there is no folder"),
+        (folder, "is a folder, not a video"),
+    ):
+        with pytest.raises(TargetError, match=message):
+            Recorder(silent_camera, controls, RecordOptions(target, overwrite=True), print)
+
+
+def test_a_target_may_have_a_colon_in_its_name(tmp_path: Path, silent_camera: Camera) -> None:
+    controls, notices = Controls(StyleSettings("ink"), (), recording=True), []
+    target = tmp_path / "10:30.mkv"
+    with Recorder(silent_camera, controls, RecordOptions(target), notices.append) as recorder:
+        for number in range(4):
+            recorder.show(display_frame(1, 9000 * number))
+    assert target.stat().st_size > 0, notices
 
 
 def test_target_that_is_not_a_video_container_is_refused() -> None:

@@ -389,3 +389,17 @@ def test_videos_and_other_images_are_left_to_ffmpeg(tmp_path):
     Image.fromarray(bars()).save(tmp_path / "source.bmp")
     info, [frame], _ = read(tmp_path / "source.bmp")
     assert info.container == "bmp_pipe" and np.array_equal(frame.pixels, bars())
+
+
+def test_the_light_of_an_exr_becomes_levels(tmp_path):
+    """It holds light itself, of which half is shown far brighter than half of the levels."""
+    light = np.full((16, 24, 3), 0.2158605, np.float32)  # sRGB level 128
+    path = tmp_path / "linear.exr"
+    with av.open(path, "w", format="image2") as container:
+        stream = container.add_stream("exr", rate=1)
+        stream.width, stream.height, stream.pix_fmt = 24, 16, "gbrpf32le"
+        frame = av.VideoFrame.from_ndarray(light, "gbrpf32le")
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    with VideoDecoder(path) as decoder:
+        [shown] = decoder.frames()
+    assert np.abs(shown.pixels.astype(int) - 128).max() <= 2

@@ -161,6 +161,17 @@ def test_every_size_is_made_steady(size):
     assert (np.abs(stage.apply(frame, frame).astype(int) - 103) <= 1).all()
 
 
+@pytest.mark.parametrize("size", [(10, 160), (120, 14), (9, 15), (14, 200), (16, 16)])
+def test_every_size_is_followed(size):
+    """Sizes with a single row or column of cells, too."""
+    random = np.random.default_rng(0)
+    wide = random.integers(0, 256, (size[0] + 4, size[1] + 4, 3), np.uint8)
+    stage = SteadyStage(0.85)
+    for at in range(3):
+        frame = np.ascontiguousarray(wide[at : at + size[0], at : at + size[1]])
+        assert stage.apply(frame, frame).shape == (*size, 3)
+
+
 def test_cartoons_given_before_do_not_change_later():
     """They wait for the encoder while the next ones are made."""
     stage = SteadyStage(0.85)

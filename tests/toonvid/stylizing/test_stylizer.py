@@ -196,3 +196,24 @@ def test_the_backend_is_told_the_shape_that_it_is_given_later(quality, tmp_path,
     stylizer.prepare(width=50, height=600)
     list(stylizer.stylize(frames([np.zeros((600, 50, 3), np.uint8)] * 2)))
     assert told == [backend.seen[0].shape]
+
+
+@pytest.mark.parametrize("options", [{"strength": 0.0}, {"strength": 0.5}, {"keep_color": True}])
+def test_the_source_that_is_mixed_in_does_not_lag(tmp_path, options):
+    """The stage against flicker is for the cartoon alone."""
+    images = moving_frames(6, (64, 48))
+    engine = negative_engine(tmp_path)
+    mixed, _ = stylized(engine, images, steady=0.85, **options)
+    steady, _ = stylized(engine, images, steady=0.85)
+    for source, cartoon, found in zip(images, steady, mixed, strict=True):
+        drawn, _ = stylized(identity_engine(tmp_path), [source], steady=0)
+        assert np.array_equal(drawn[0].pixels, source)
+        if "strength" in options:
+            share = options["strength"]
+            wanted = source * (1 - share) + cartoon.pixels * share
+            assert np.abs(found.pixels - wanted).max() <= 1
+        else:
+            color = source.astype(int) - source.mean(axis=2, keepdims=True)
+            kept = found.pixels.astype(int) - found.pixels.mean(axis=2, keepdims=True)
+            inside = (found.pixels > 0).all(axis=2) & (found.pixels < 255).all(axis=2)
+            assert np.abs(kept - color)[inside].max() <= 2

@@ -7,6 +7,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -292,3 +293,24 @@ def test_target_is_smaller_than_raw_frames_and_complete(tmp_path, toon):
     assert isinstance(done.frames, int) and done.frames == 30
     assert Path(done.target).stat().st_size < 30 * 64 * 48 * 3
     assert issubclass(TargetError, ToonvidError)
+
+
+@pytest.mark.parametrize("rate", [60, 120])
+def test_a_gif_shows_no_frame_for_so_short_that_browsers_show_it_for_long(rate, tmp_path, toon):
+    source = Clip(moving_frames(rate // 2), time_base=F(1, rate)).write(tmp_path / "source.mp4")
+    done = toon(source, "target.gif")
+    times = frame_times(done.target)
+    assert min(b - a for a, b in pairwise(times)) >= F(2, 100)
+    assert len(times) == done.frames >= 19
+    assert times[-1] >= F(45, 100)
+    left_out = rate // 2 - done.frames
+    assert any(f"{left_out} frames are left out" in notice for notice in done.notices)
+
+
+@pytest.mark.parametrize(("suffix", "tag"), [("mp4", "hvc1"), ("mov", "hvc1"), ("mkv", None)])
+def test_h265_has_the_tag_that_apples_players_know(suffix, tag, tmp_path, toon):
+    source = Clip().write(tmp_path / "source.mp4")
+    done = toon(source, f"target.{suffix}", encoding=EncodeOptions(codec="libx265"))
+    with av.open(done.target) as container:
+        found = container.streams.video[0].codec_context.codec_tag
+    assert tag is None or found == tag
