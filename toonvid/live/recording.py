@@ -34,9 +34,11 @@ from toonvid.writing.provenance import TAG_KEY, video_tag
 from toonvid.writing.remux import Remuxer
 
 _FRAGMENT = Fraction(1)  # seconds from key frame to key frame; each begins a fragment
-# MP4 needs its index in every fragment. Its header waits for the first one, because AAC in ADTS, as
-# broadcasts have it, says only in its packets how it is decoded.
-_MP4_FRAGMENTS = {"movflags": "+frag_keyframe+delay_moov+default_base_moof"}
+# MP4 needs its index in every fragment. Its header comes first, so that what is written can be
+# played. AAC in ADTS, as broadcasts have it, says only in its packets how it is decoded: with it
+# the header waits for the first packet of every stream, and while one is silent, so does the file.
+_MP4_FRAGMENTS = {"movflags": "+frag_keyframe+empty_moov+default_base_moof"}
+_MP4_FRAGMENTS_OF_ADTS = {"movflags": "+frag_keyframe+delay_moov+default_base_moof"}
 _MATROSKA_CLUSTERS = {"cluster_time_limit": "1000"}  # milliseconds
 _FRAGMENT_OPTIONS = {
     "mp4": _MP4_FRAGMENTS,
@@ -75,6 +77,9 @@ class Recording:
 
     def __enter__(self) -> Recording:
         options = _MUXING_OPTIONS | _FRAGMENT_OPTIONS.get(self._format.container, {})
+        with self._camera.audio.streams() as streams:
+            if self._format.container in ("mp4", "mov") and any(map(_is_adts, streams)):
+                options |= _MP4_FRAGMENTS_OF_ADTS
         try:
             # "file:" because a name such as "10:30.mp4" would be taken for a protocol.
             self._container = av.open(

@@ -165,6 +165,30 @@ def test_recording_plays_after_kill_9(tmp_path: Path, engines_folder: Path) -> N
         assert times[-1] - times[0] > Fraction(9, 10)
 
 
+def test_audio_that_begins_late_does_not_keep_the_file_empty(
+    tmp_path: Path, engines_folder: Path
+) -> None:
+    target = tmp_path / "recording.mp4"
+    tone = Tone("aac", seconds=Fraction(1), start=Fraction(19))
+    source = Clip(moving_frames(500), audio=(tone,)).write(tmp_path / "late.mkv")
+    style = ("--style", engines_folder / "identity.onnx")
+    process = start_subprocess("live", source, *style, "--headless", "--record", target,
+                          stderr=subprocess.DEVNULL)  # fmt: skip
+    try:
+        limit = time.monotonic() + 120
+        while not target.exists():
+            assert process.poll() is None and time.monotonic() < limit
+            time.sleep(0.05)
+        limit = time.monotonic() + 15  # the audio begins later
+        while target.stat().st_size < 10_000:
+            assert process.poll() is None and time.monotonic() < limit
+            time.sleep(0.05)
+    finally:
+        process.kill()
+        process.wait()
+    assert len(video_times(target)) > 10
+
+
 def test_controls_start_and_stop_recordings(tmp_path: Path, silent_camera: Camera) -> None:
     controls, notices = Controls(StyleSettings("ink"), ()), []
     options = RecordOptions(tmp_path / "recording.mkv")
