@@ -62,6 +62,14 @@ def move_into_place(written: Path, target: Path) -> None:
     sync_folder(target.parent)
 
 
+def is_same_file(target: Path, source: str | Path) -> bool:
+    """Whether a target is its own source. False where one of them is no file, or an address."""
+    try:
+        return target.samefile(source)
+    except OSError:
+        return False
+
+
 def sync_folder(folder: Path) -> None:
     """Waits until the names in a folder are safe on disk.
 

@@ -21,6 +21,7 @@ from av.stream import Stream
 
 from toonvid.backends import Backend
 from toonvid.errors import TargetError
+from toonvid.files import is_same_file
 from toonvid.prefetch import prefetch
 from toonvid.reading.decoder import VideoDecoder
 from toonvid.reading.options import DecodeOptions
@@ -312,5 +313,5 @@ def refuse_same(source: Path, target: Path) -> None:
     Raises:
         TargetError: Both are the same file.
     """
-    if target.exists() and source.exists() and target.samefile(source):
+    if is_same_file(target, source):
         raise TargetError(f"{target} is the source itself: name another target")

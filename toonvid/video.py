@@ -217,6 +217,18 @@ class AuxiliaryStreams:
     """FFmpeg's disposition flags of the video stream."""
 
 
+def square_pixel_size(width: int, height: int, aspect: Fraction) -> tuple[int, int]:
+    """Return (width, height) of frames that are enlarged until their pixels are square.
+
+    Args:
+        width: Width of the frames, in pixels.
+        height: Height of the frames, in pixels.
+        aspect: Width of a pixel over its height, when shown.
+    """
+    one = Fraction(1)
+    return round(width * max(aspect, one)), round(height / min(aspect, one))
+
+
 def is_cover(stream: Stream) -> bool:
     """Whether a video stream is a cover image (attached picture) rather than a video."""
     return bool(stream.disposition & Disposition.attached_pic)

@@ -47,6 +47,7 @@ from toonvid.commands.options import (
 )
 from toonvid.engine import DEFAULT_STYLE
 from toonvid.errors import CameraError, TargetError, without_secrets
+from toonvid.files import is_same_file
 from toonvid.stylizing.options import StylizeOptions
 
 if TYPE_CHECKING:
@@ -213,7 +214,7 @@ def live(
         style_controls={card.style: card.controls for card in cards} | {style: chosen.controls},
     )
     recording = RecordOptions(record, overwrite)
-    if record is not None and _is_same_file(record, source):
+    if record is not None and is_same_file(record, source):
         raise TargetError(f"{record} would be recorded over itself; name another file")
     if (source == _BROWSER or host is not None) and not serve:
         raise typer.BadParameter("only with --serve is there a page to open in a browser")
@@ -267,13 +268,6 @@ def live(
         raise recorder.failure
     if ended is not None:
         raise ended
-
-
-def _is_same_file(target: Path, source: str) -> bool:
-    try:
-        return target.samefile(source)
-    except OSError:  # one of them is no file
-        return False
 
 
 def _load_opencv() -> None:

@@ -63,9 +63,12 @@ def find_facts(model: ModelProto) -> Facts:
         }.get(found, "")
         raise EngineError(f"its input {show(image.name)} is {found}, not FLOAT{advice}")
     # Some exporters write a free side as -1, which all libraries take for one.
-    sides = [max(side.dim_value, 0) or None for side in image.type.tensor_type.shape.dim]
+    written = [side.dim_value for side in image.type.tensor_type.shape.dim]
+    sides = [None if side in (0, -1) else side for side in written]
     if len(sides) != 4:
         raise EngineError(f"its input {show(image.name)} has {len(sides)} dimensions, not 4")
+    if any(side is not None and side < 0 for side in sides):
+        raise EngineError(f"its input {show(image.name)} has an impossible shape")
     if sides[0] not in (None, 1):
         raise EngineError(f"its input {show(image.name)} is a batch of {sides[0]} images, not 1")
     layout = _find_layout(sides)

@@ -23,7 +23,7 @@ from toonvid.reading.container import remote_protocols
 from toonvid.reading.decoder import VideoDecoder
 from toonvid.reading.options import DecodeOptions
 from toonvid.stylizing.resize import resize
-from toonvid.video import Frame
+from toonvid.video import Frame, square_pixel_size
 
 SCREEN = "screen"
 """Source name of the screen."""
@@ -104,9 +104,8 @@ def _with_square_pixels(frame: Frame, aspect: Fraction) -> Frame:
         aspect: Width of a pixel over its height, when shown.
     """
     height, width = frame.pixels.shape[:2]
-    one = Fraction(1)
-    size = round(width * max(aspect, one)), round(height / min(aspect, one))
-    return replace(frame, pixels=resize(frame.pixels, *size), alpha=None)
+    square = resize(frame.pixels, *square_pixel_size(width, height, aspect))
+    return replace(frame, pixels=square, alpha=None)
 
 
 def _open_address(url: str, options: dict[str, str]) -> InputContainer:

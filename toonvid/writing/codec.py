@@ -18,6 +18,7 @@ from av.video.codeccontext import VideoCodecContext
 
 from toonvid.errors import DeviceMissingError, TargetError
 from toonvid.ffmpeg.hardware import NVENC, encoder_problem, is_hardware_encoder
+from toonvid.video import square_pixel_size
 
 _DEFAULT_CRF = {"libx264": 18, "libx265": 20, "libsvtav1": 26, "libvpx-vp9": 26, "libvpx": 10}
 _DEFAULT_PRESETS = {"libx264": "superfast", "libx265": "fast", "libsvtav1": "9"}
@@ -202,10 +203,7 @@ class Codec:
             height: Height of the frames, in pixels.
             aspect: Width of a pixel over its height, when shown.
         """
-        if self.keeps_aspect or aspect == 1:
-            return width, height
-        one = Fraction(1)
-        return round(width * max(aspect, one)), round(height / min(aspect, one))
+        return (width, height) if self.keeps_aspect else square_pixel_size(width, height, aspect)
 
     @property
     def keeps_aspect(self) -> bool:

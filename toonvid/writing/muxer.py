@@ -332,15 +332,12 @@ def add_video_stream(container: OutputContainer, encoder: Encoder, first: Frame)
     assert isinstance(stream, VideoStream)
     # PyAV describes a stream in the header by the codec context that it made for this stream, and
     # takes no other. So the encoder uses that one: a second, idle encoder would cost its memory.
-    if _writes_hevc(encoder.codec.name) and encoder.format.container in ("mp4", "mov"):
+    writes_hevc = stream.codec_context.codec.canonical_name == "hevc"
+    if writes_hevc and encoder.format.container in ("mp4", "mov"):
         stream.codec_context.codec_tag = "hvc1"  # Apple's players show no video tagged hev1
     encoder.open(first, stream.codec_context)
     stream.time_base = first.time_base
     return stream
-
-
-def _writes_hevc(encoder: str) -> bool:
-    return encoder == "libx265" or encoder.startswith("hevc_")
 
 
 def _abandon(container: OutputContainer) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from toonvid.errors import SourceError, TargetError
+from toonvid.files import is_same_file
 from toonvid.video import PIPE
 from toonvid.writing.containers import IMAGE_CODECS, VIDEO_CONTAINERS
 from toonvid.writing.provenance import has_provenance_tag
@@ -144,7 +145,7 @@ def _refuse_collisions(planned: list[PlannedConversion]) -> None:
                 f"{sources[target]} and {each.source} would both be written to {target}"
             )
         sources[target] = each.source
-        if each.source != PIPE and target.exists() and _is_same_file(target, each.source):
+        if each.source != PIPE and is_same_file(target, each.source):
             raise TargetError(f"{each.source} would be written over itself; name another target")
 
 
@@ -242,7 +243,3 @@ def _fill_template(template: str, values: dict[str, str]) -> str:
         unknown = ["{"]
     known = " ".join(f"{{{field}}}" for field in _TEMPLATE_FIELDS)
     raise TargetError(f"-o {template}: {unknown[0]!r} is not a field; there are {known}")
-
-
-def _is_same_file(target: Path, source: str) -> bool:
-    return Path(source).exists() and target.samefile(source)

@@ -68,7 +68,7 @@ def _measure(settings: Settings, report: Report, style: str, library: str, deadl
             try:
                 rate = measure_rate(stream, coarse_frame(*size), settings.tiny)
             except (ToonvidError, RuntimeError) as error:
-                if not any(key.startswith("frames_per_second_") for key in values):
+                if name == next(iter(named)):  # the first size: nothing was measured
                     raise
                 rates[name] = f"failed: {one_line(error)}"
             else:

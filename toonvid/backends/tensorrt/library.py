@@ -24,7 +24,6 @@ TENSORRT_PACKAGES = ("tensorrt", "tensorrt_rtx")
 TENSORRT_INSTALL = "pip install 'toonvid[tensorrt]'"
 """Installs TensorRT-RTX."""
 
-_OLDEST_VERSION = "10.11 or newer is needed"
 _OLD_DRIVER = "driver version is insufficient"
 _OUT_OF_MEMORY = ("out of memory", "outofmemory", "cudaerrormemoryallocation")
 
@@ -111,7 +110,8 @@ def load_tensorrt() -> TensorRTLibrary:
         try:
             trt = import_module(package)
             if not hasattr(trt.ICudaEngine, "create_runtime_config"):
-                failures.append(f"{package} {trt.__version__} is too old: {_OLDEST_VERSION}")
+                version = f"{package} {trt.__version__}"
+                failures.append(f"{version} is too old: 10.11 or newer is needed")
                 continue
             errors: list[str] = []
             logger = _make_logger(trt, errors)
