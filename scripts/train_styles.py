@@ -226,6 +226,7 @@ def train(name: str, options: argparse.Namespace) -> None:
         *("train", "-o", options.runs / name, "--preset", "cel", "--photos", options.photos),
         *(["--cartoons", options.cartoons / name] if style.cartoons else []),
         *(["--start-from", options.runs / "ink"] if name != "ink" else []),
+        *("--engines", options.runs / "engines"),
         *set_options((*settings, *steps)),
     )
 
@@ -242,7 +243,7 @@ def export(name: str, options: argparse.Namespace) -> None:
     run(
         *("export", folder, "--style", name, "-o", options.engines, "--title", style.title),
         *("--description", style.description, "--license", style.license),
-        *("--credits", credits, "--calibration", options.photos),
+        *("--credits", credits, "--calibration", options.photos, "--overwrite"),
     )
 
 

@@ -22,7 +22,8 @@ import msgspec
 from platformdirs import user_data_path
 
 from toonvid.choices import ControlName
-from toonvid.errors import ControlError, EngineError
+from toonvid.errors import ControlError, EngineError, TargetError
+from toonvid.files import write_together
 from toonvid.onnx_file import refuse_foreign_parts
 
 Precision: TypeAlias = Literal["f32", "f16", "bf16", "int8"]
@@ -349,6 +350,49 @@ def read_engine(path: Path) -> Engine:
             f"{card_path} is the card of style {card.style!r}: name it {card.style}.json"
         )
     return Engine(card, card_path.parent)
+
+
+def copy_engine(engine: Engine, folder: Path) -> Engine:
+    """Copy an engine's files and its card into a folder, which is made if there is none.
+
+    An engine of the same style in it is replaced as a whole. The card is moved last: without it the
+    others are no engine.
+
+    Raises:
+        TargetError: The folder cannot be written.
+    """
+    copy = Engine(engine.card, folder)
+    card_name = copy.card_path.name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        contents = {name: (engine.folder / name).read_bytes() for name in engine.card.sha256}
+        write_together(folder, {**contents, card_name: engine.card.to_json().encode()})
+        for suffix in (*FILE_SUFFIXES.values(), *OPENVINO_SUFFIXES):
+            if (name := engine.card.style + suffix) not in contents:
+                (folder / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise TargetError(
+            f"cannot copy the style {engine.card.style} to {folder}: {error.strerror}"
+        ) from error
+    return copy
+
+
+def refuse_existing(folder: Path, style: str, advice: str) -> None:
+    """Refuse to add a style to a folder in which it would take the place of another one.
+
+    Args:
+        folder: The folder.
+        style: Name of the style.
+        advice: What to do instead, for the error.
+
+    Raises:
+        TargetError: The folder has an engine of this style, or it is the user's own folder and the
+            style is a shipped one.
+    """
+    if (folder / f"{style}.json").exists():
+        raise TargetError(f"{folder} has a style {style} already: {advice}")
+    if folder == user_engines() and (shipped_engines() / f"{style}.json").exists():
+        raise TargetError(f"toonvid comes with a style {style}: {advice}")
 
 
 def engine_folders() -> list[Path]:

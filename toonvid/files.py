@@ -7,9 +7,12 @@ could not be written.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
+import tempfile
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows would change line ends without it
@@ -38,6 +41,27 @@ def write_atomically(path: Path, content: bytes, mode: int = 0o666) -> None:
     except OSError:
         written.unlink(missing_ok=True)
         raise
+
+
+def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Writes files of one folder that belong together: all are on disk before the first is moved.
+
+    Args:
+        folder: Must exist; files of these names are replaced.
+        contents: File name -> content. Files are moved to their places in this order.
+
+    Raises:
+        OSError: The disk is full or fails, or the folder cannot be written. Unless it is the moving
+            that fails, nothing was changed.
+    """
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".part-") as scratch:
+        written = {name: Path(scratch) / name for name in contents}
+        for name, path in written.items():
+            write_atomically(path, contents[name])
+            if (folder / name).is_dir():
+                raise IsADirectoryError(errno.EISDIR, f"{name} is a folder", str(folder / name))
+        for name, path in written.items():
+            move_into_place(path, folder / name)
 
 
 def move_into_place(written: Path, target: Path) -> None:

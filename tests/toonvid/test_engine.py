@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sys
@@ -17,11 +18,13 @@ from toonvid.engine import (
     DataSource,
     Engine,
     EngineCard,
+    copy_engine,
     find_engine,
     list_engines,
+    read_engine,
     user_engines,
 )
-from toonvid.errors import ControlError, EngineError
+from toonvid.errors import ControlError, EngineError, TargetError
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="about XDG_DATA_HOME")
 
@@ -315,3 +318,26 @@ def test_what_is_not_a_file_is_refused_before_it_is_opened(kind, name, tmp_path)
         (tmp_path / name).symlink_to("/dev/zero")
     with pytest.raises(EngineError, match=rf"{name.replace('.', '[.]')} is not a file"):
         find_engine(str(tmp_path / "ink.onnx")).path()
+
+
+def test_a_copied_engine_replaces_an_older_one_as_a_whole(tmp_path: Path) -> None:
+    old = identity_engine(tmp_path / "styles")
+    (old.folder / "identity.int8.onnx").write_bytes(b"of the older engine")
+    new = identity_engine(tmp_path / "new", multiple_of=4)
+    copy = copy_engine(new, old.folder)
+    copy.check_files()
+    assert read_engine(copy.card_path).card.multiple_of == 4
+    assert sorted(path.name for path in old.folder.iterdir()) == ["identity.json", "identity.onnx"]
+
+
+def test_an_engine_that_cannot_be_copied_leaves_the_older_one(tmp_path: Path) -> None:
+    old = identity_engine(tmp_path / "styles")
+    new = identity_engine(tmp_path / "new", multiple_of=4)
+    content = b"a second file, in whose place there is a folder"
+    (new.folder / "identity.f16.onnx").write_bytes(content)
+    hashes = {**new.card.sha256, "identity.f16.onnx": hashlib.sha256(content).hexdigest()}
+    (old.folder / "identity.f16.onnx").mkdir()
+    with pytest.raises(TargetError, match="cannot copy the style identity"):
+        copy_engine(Engine(replace(new.card, sha256=hashes), new.folder), old.folder)
+    read_engine(old.card_path).check_files()
+    assert read_engine(old.card_path).card.multiple_of == 1

@@ -93,6 +93,43 @@ def test_export_writes_the_options_into_the_card(
     assert (card.title, card.license, card.trained_on[0].author) == ("My style", "MIT", "b")
 
 
+def test_export_replaces_an_engine_of_the_same_run_alone(
+    capsys: pytest.CaptureFixture[str], trained: Run, tmp_path: Path
+) -> None:
+    command = ("export", trained.folder, "--style", "negative", "-o", tmp_path)
+    before = negative_engine(tmp_path).card
+    refused = run_here(capsys, *command)
+    assert refused.code == 1
+    assert "has a style negative already: give another --style, or --overwrite" in refused.err
+    assert find_engine(str(tmp_path / "negative.json")).card == before
+    assert run_here(capsys, *command, "--overwrite").code == 0
+    assert run_here(capsys, *command, "--title", "Again").code == 0
+    assert find_engine(str(tmp_path / "negative.json")).card.title == "Again"
+
+
+def test_an_export_that_fails_leaves_the_older_engine(
+    capsys: pytest.CaptureFixture[str], trained: Run, tmp_path: Path
+) -> None:
+    command = ("export", trained.folder, "--style", "mine", "-o", tmp_path)
+    assert run_here(capsys, *command, "--license", "MIT").code == 0
+    failed = run_here(capsys, *command, "--calibration", tmp_path / "nowhere")
+    assert failed.code == 1
+    engine = find_engine(str(tmp_path / "mine.json"))
+    assert engine.card.license == "MIT"
+    engine.check_files()
+
+
+def test_a_new_run_does_not_take_the_name_of_another_style(
+    capsys: pytest.CaptureFixture[str], photos: Path, tmp_path: Path
+) -> None:
+    negative_engine(tmp_path / "engines")
+    command = ("train", "--photos", photos, "-o", tmp_path / "negative", *TINY)
+    refused = run_here(capsys, *command, "--engines", tmp_path / "engines")
+    assert refused.code == 1
+    assert "has a style negative already: give another --style NAME" in refused.err
+    assert not (tmp_path / "negative").exists()
+
+
 def test_an_engine_goes_to_the_users_own_styles_by_default(
     capsys: pytest.CaptureFixture[str],
     trained: Run,

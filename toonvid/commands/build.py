@@ -11,10 +11,10 @@ import typer
 from rich.console import Console
 
 from toonvid.commands.arguments import parse_size, wide_frame_size
-from toonvid.commands.messages import output_console, say
+from toonvid.commands.messages import error_console, output_console, say
 from toonvid.commands.options import complete_style
 from toonvid.engine import Engine, find_engine, list_engines
-from toonvid.errors import BackendError
+from toonvid.errors import BackendError, EngineError
 
 if TYPE_CHECKING:
     from toonvid.backends.tensorrt.plan import Plan
@@ -48,12 +48,21 @@ def build(
     console = output_console()
     engines = [find_engine(name) for name in names] if names else list_engines()
     frame_size = wide_frame_size(parse_size(size))
+    has_failed = False
     for engine in engines:
         if engine.card.is_openvino_only and not names:
             say(console, f"No plan of {engine.card.style}, which is for OpenVINO alone")
             continue
-        for plan in build_plans(engine, frame_size):
-            say(console, _describe(plan))
+        try:
+            for plan in build_plans(engine, frame_size):
+                say(console, _describe(plan))
+        except EngineError as error:
+            if names:
+                raise
+            has_failed = True  # one damaged style; the others are compiled
+            say(error_console(), f"left out {engine.card.style}: {error}", "yellow")
+    if has_failed:
+        raise typer.Exit(1)
 
 
 def build_where_possible(engine: Engine, console: Console) -> None:

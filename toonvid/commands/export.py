@@ -1,10 +1,12 @@
 """`toonvid export`: a training run in, an engine with its card out.
 
-The engine is written and compared with the generator by `trainer.exporting.export`.
+The engine is written and compared with the generator by `trainer.exporting.export`. An engine of
+the same name is replaced without a question only if it comes from the same run.
 """
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -13,8 +15,9 @@ import typer
 from toonvid.commands.build import build_where_possible
 from toonvid.commands.help import OUTPUT_PANEL
 from toonvid.commands.messages import output_console, say
+from toonvid.commands.options import Overwrite
 from toonvid.commands.trainer_package import require_trainer
-from toonvid.engine import user_engines
+from toonvid.engine import copy_engine, refuse_existing, user_engines
 
 _CARD_PANEL = "Card"
 
@@ -78,6 +81,7 @@ def export(
             rich_help_panel=_CARD_PANEL,
         ),
     ] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Export the generator of a training run as an engine, and compare the two pixel by pixel.
 
@@ -90,13 +94,21 @@ def export(
     from trainer.exporting.export import export as export_engine
     from trainer.training.run_folder import Run
 
+    trained = Run(run)
     trained_on = read_credits(credits) if credits else ()
     text = EngineText(style, title, description, engine_license, trained_on)
-    engine = export_engine(Run(run), text, output or user_engines())
-    if calibration is not None:
-        from trainer.exporting.quantize import add_int8
+    folder = output or user_engines()
+    if not overwrite and not trained.has_exported(folder / f"{style}.json"):
+        refuse_existing(folder, style, "give another --style, or --overwrite to replace it")
+    with tempfile.TemporaryDirectory() as scratch:
+        # Elsewhere first: what fails must leave an older engine as it was.
+        engine = export_engine(trained, text, Path(scratch))
+        if calibration is not None:
+            from trainer.exporting.quantize import add_int8
 
-        engine = add_int8(engine, calibration)
+            engine = add_int8(engine, calibration)
+        engine = copy_engine(engine, folder)
+    trained.note_export(engine)
     console = output_console()
     say(console, f"Wrote {' and '.join(engine.card.sha256)} to {engine.folder}")
     build_where_possible(engine, console)

@@ -26,7 +26,7 @@ from toonvid.engine import (
     list_engines,
     read_engine,
 )
-from toonvid.errors import EngineError, SourceError
+from toonvid.errors import BackendError, EngineError, SourceError
 
 if TYPE_CHECKING:
     from toonvid.video import Frame
@@ -167,14 +167,19 @@ def try_styles(
     from toonvid.backends import open_backend
     from toonvid.stylizing.options import StylizeOptions
     from toonvid.stylizing.stylizer import Stylizer
-    from toonvid.writing.contact_sheet import contact_sheet, labelled, write_image
+    from toonvid.writing.contact_sheet import check_target, contact_sheet, labelled, write_image
 
+    check_target(output, source, overwrite)
     frame = _frame_at(source, parse_time(at))
     images, names = [frame.pixels], ["the source"]
     for engine in list_engines():
-        with open_backend(engine) as backend:
-            stylizer = Stylizer(backend, StylizeOptions(quality="best"))
-            images += [cartoon.pixels for cartoon in stylizer.stylize([frame])]
+        try:
+            with open_backend(engine) as backend:
+                stylizer = Stylizer(backend, StylizeOptions(quality="best"))
+                images += [cartoon.pixels for cartoon in stylizer.stylize([frame])]
+        except (EngineError, BackendError) as error:  # of one style; the others are shown
+            say(error_console(), f"left out {engine.card.style}: {error}", "yellow")
+            continue
         names.append(engine.card.style)
     columns = 2 if len(images) < 5 else 3
     tiles = [labelled(image, name) for image, name in zip(images, names, strict=True)]

@@ -25,9 +25,14 @@ from toonvid.commands.help import OUTPUT_PANEL, SOURCE_PANEL, STYLE_PANEL
 from toonvid.commands.import_report import show_added, show_candidate, show_notice
 from toonvid.commands.messages import output_console, say
 from toonvid.commands.options import Overwrite, listed
-from toonvid.engine import Engine, read_engine, shipped_engines, user_engines
-from toonvid.errors import EngineError, TargetError
-from toonvid.files import write_atomically
+from toonvid.engine import (
+    Engine,
+    copy_engine,
+    read_engine,
+    refuse_existing,
+    user_engines,
+)
+from toonvid.errors import EngineError
 
 if TYPE_CHECKING:
     from toonvid.importing.candidate import Candidate
@@ -174,10 +179,15 @@ def add(
     from toonvid.importing.read_candidate import read_candidate
     from toonvid.importing.trial_run import try_in_subprocess
 
+    if sheet is not None:
+        from toonvid.writing.contact_sheet import check_target
+
+        for source in filter(None, (path, picture)):
+            check_target(sheet, source, overwrite)
     folder = user_engines()
     style = name or style_name(path)
     if not overwrite:
-        _refuse_existing(folder, style)
+        refuse_existing(folder, style, "give another --name, or --overwrite to replace it")
     try_in_subprocess(path)
     candidate = read_candidate(path)
     show_candidate(candidate)
@@ -227,28 +237,12 @@ def _read_engine(path: Path, is_described: bool) -> Engine | None:
 
 
 def _add_engine(engine: Engine, overwrite: bool) -> None:
-    """Copy an engine and its card. The card goes last: without it the others are no engine yet."""
     folder = user_engines()
     if not overwrite:
-        _refuse_existing(folder, engine.card.style)
+        refuse_existing(folder, engine.card.style, "--overwrite replaces it")
     engine.check_files()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in [*engine.card.sha256, engine.card_path.name]:
-            write_atomically(folder / name, (engine.folder / name).read_bytes())
-    except OSError as error:
-        raise TargetError(f"cannot write to {folder}: {error.strerror}") from error
+    copy_engine(engine, folder)
     say(output_console(), f"Added {engine.card.style} to {folder}")
-
-
-def _refuse_existing(folder: Path, style: str) -> None:
-    if (folder / f"{style}.json").exists():
-        raise TargetError(f"{folder} has a style {style} (--overwrite replaces it)")
-    if (shipped_engines() / f"{style}.json").exists():
-        raise TargetError(
-            f"toonvid comes with a style {style}: give yours another --name"
-            " (with --overwrite it takes the place of that one)"
-        )
 
 
 def _write_sheet(candidate: Candidate, target: Path, picture: Pixels, overwrite: bool) -> None:

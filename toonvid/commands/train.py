@@ -7,6 +7,7 @@ it is `trainer.exporting.export`.
 from __future__ import annotations
 
 import signal
+import tempfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -25,7 +26,7 @@ from toonvid.commands.options import complete_style, listed
 from toonvid.commands.progress import memory_and_losses, training_bar
 from toonvid.commands.torchrun import run_processes, signal_teller, speaking_console
 from toonvid.commands.trainer_package import require_trainer, trainer_log
-from toonvid.engine import user_engines
+from toonvid.engine import copy_engine, refuse_existing, user_engines
 from toonvid.errors import TrainingError
 from toonvid.ffmpeg.nvidia import find_nvidia
 
@@ -332,6 +333,8 @@ def train(
             _sweep(console, runs, preset, sources, output, machine)
             return
         run = Run(output)
+        if not run.states.exists():
+            refuse_existing(engines or user_engines(), text.style, "give another --style NAME")
         processes.from_first(partial(run.claim, preset, config, sources))
         finished_before = run.is_finished()
         on_signal = signal_teller(console, processes)
@@ -352,7 +355,9 @@ def train(
         raise typer.Exit(128 + (received or [signal.SIGTERM])[0])  # or another process got it
     if not processes.is_first:
         return
-    engine = export(run, text, engines or user_engines())
+    with tempfile.TemporaryDirectory() as scratch:
+        engine = copy_engine(export(run, text, Path(scratch)), engines or user_engines())
+    run.note_export(engine)
     say(console, f"Wrote {engine.folder / engine.card.file_name('f32')}")
     # Not where TensorRT alone is installed: it may have come with the packages for tests. Plans for
     # another machine are built by `toonvid export` and `toonvid build`.

@@ -22,9 +22,16 @@ from onnx import ModelProto
 from toonvid.backends.cartoon_check import find_flaw
 from toonvid.backends.contract import one_line
 from toonvid.choices import FamilyName
-from toonvid.engine import FILE_SUFFIXES, IMPORTED, STYLE_NAME, Engine, EngineCard, Precision
+from toonvid.engine import (
+    FILE_SUFFIXES,
+    IMPORTED,
+    STYLE_NAME,
+    Engine,
+    EngineCard,
+    Precision,
+    copy_engine,
+)
 from toonvid.errors import EngineError
-from toonvid.files import write_atomically
 from toonvid.importing.candidate import Candidate
 from toonvid.importing.check import check_engine, checked_frames
 from toonvid.importing.families import FAMILIES
@@ -87,6 +94,7 @@ def import_style(
 
     Raises:
         EngineError: The check refuses the style. Nothing was written to the folder.
+        TargetError: The folder cannot be written.
     """
     multiple_of = choose_multiple(candidate, options)
     frames = checked_frames(candidate, multiple_of)
@@ -100,7 +108,7 @@ def import_style(
             from toonvid.importing.calibration import add_int8
 
             engine = add_int8(engine, options.calibration, on_notice)
-        added = _move(engine, folder)
+        added = copy_engine(engine, folder)
     height, width = frames.shape[1:3]
     return ImportedStyle(
         engine=added,
@@ -250,16 +258,3 @@ def _make_files(
     except Exception as error:
         on_notice(f"f16 is left out: it cannot be made ({one_line(error)})")
     return files
-
-
-def _move(engine: Engine, folder: Path) -> Engine:
-    """Copy the files to the user's folder. The card goes last: without it they are no engine."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in engine.card.sha256:
-            write_atomically(folder / name, (engine.folder / name).read_bytes())
-        added = Engine(engine.card, folder)
-        write_atomically(added.card_path, engine.card.to_json().encode())
-    except OSError as error:
-        raise EngineError(f"cannot write to {folder}: {error.strerror}") from error
-    return added

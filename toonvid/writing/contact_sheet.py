@@ -6,6 +6,7 @@ sheet is left out.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -13,6 +14,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from toonvid.errors import TargetError
+from toonvid.files import is_same_file
 from toonvid.video import Frame, Pixels, VideoInfo
 from toonvid.writing.muxer import write_video
 from toonvid.writing.options import EncodeOptions
@@ -64,6 +67,23 @@ def labelled(image: Pixels, label: str) -> Pixels:
     draw.rectangle((0, 0, right + margin, bottom + margin), fill="black")
     draw.text((margin, margin), label, font=font, fill="white")
     return np.asarray(drawn, np.uint8)
+
+
+def check_target(target: Path, source: str | Path, overwrite: bool) -> None:
+    """Check, before anything is drawn, that `write_image` may write a file.
+
+    Args:
+        target: The file.
+        source: What the image is made from.
+        overwrite: Whether to replace a file that is there.
+
+    Raises:
+        TargetError: The target is its own source, or is there already.
+    """
+    if is_same_file(target, source):
+        raise TargetError(f"{source} would be written over itself; name another target")
+    if os.path.lexists(target) and not overwrite:
+        raise TargetError(f"{target} is there already (--overwrite replaces it)")
 
 
 def write_image(target: Path, pixels: Pixels, overwrite: bool = False) -> None:

@@ -6,6 +6,7 @@
     tensorboard/    the same as curves, and the contact sheets
     sheets/         contact sheets of held-out photos
     cache/          drawings of the photos
+    card.json       the card of the last engine that was exported
 
 In: a path, a config and the sources. Out: the paths of the parts, and the guarantee that a folder
 belongs to one config. Left out: the log (`trainer.training.run_log`) and the training states
@@ -21,6 +22,7 @@ from dataclasses import asdict, dataclass, replace
 from operator import attrgetter
 from pathlib import Path
 
+from toonvid.engine import Engine
 from toonvid.errors import TrainingError
 from trainer.config import CHANGEABLE_ON_RESUME, PhaseName, TrainConfig, option_names
 from trainer.files import make_folder, write_atomically
@@ -179,6 +181,21 @@ class Run:
             make_folder(folder)
         self._write(record)
 
+    def note_export(self, engine: Engine) -> None:
+        """Remember the card of an engine that was exported from this run, for `has_exported`.
+
+        Raises:
+            TrainingError: The folder cannot be written.
+        """
+        write_atomically(self._card_path, engine.card.to_json().encode())
+
+    def has_exported(self, card: Path) -> bool:
+        """Whether a card is that of the last engine that was exported from this run."""
+        try:
+            return card.read_bytes() == self._card_path.read_bytes()
+        except OSError:
+            return False
+
     def is_finished(self) -> bool:
         """Whether the run's last step is done and on disk."""
         return (self.states / state_name(self.record().config.steps)).is_file()
@@ -207,6 +224,10 @@ class Run:
     @property
     def _record_path(self) -> Path:
         return self.folder / "run.json"
+
+    @property
+    def _card_path(self) -> Path:
+        return self.folder / "card.json"
 
 
 def _hint(differing: list[str]) -> str:

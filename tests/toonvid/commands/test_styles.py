@@ -6,8 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from support.run_toonvid import run_here
 from support.tiny_engines import identity_engine, negative_engine
+
+from toonvid import engine
 
 
 @pytest.fixture
@@ -63,3 +66,31 @@ def test_a_broken_style_gets_a_line_and_the_rest_is_listed(
     assert "Identity" not in ended.out
     assert [line for line in ended.err.splitlines() if message in line] == ended.err.splitlines()
     assert run_here(capsys, "styles", "verify").code == 1
+
+
+def test_a_sheet_is_not_written_over_its_own_source(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo = tmp_path / "photo.png"
+    Image.new("RGB", (64, 48), "red").save(photo)
+    content = photo.read_bytes()
+    refused = run_here(capsys, "styles", "try", photo, "-o", photo, "--overwrite")
+    assert refused.code == 1
+    assert "would be written over itself" in refused.err
+    assert photo.read_bytes() == content
+
+
+def test_a_damaged_style_is_left_out_of_the_sheet(
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(engine, "shipped_engines", lambda: tmp_path / "none")
+    (folder / "identity.onnx").write_bytes(b"damaged")
+    photo = tmp_path / "photo.png"
+    Image.new("RGB", (64, 48), "red").save(photo)
+    ended = run_here(capsys, "styles", "try", photo, "-o", tmp_path / "sheet.png")
+    assert ended.code == 0, ended.err
+    assert "left out identity: " in ended.err
+    assert "the source, negative, row by row" in ended.out

@@ -5,6 +5,7 @@ from __future__ import annotations
 import onnx
 import pytest
 from onnx import helper
+from PIL import Image
 from support.run_toonvid import run_here
 from support.small_networks import FREE, constant, network, save
 
@@ -104,6 +105,18 @@ def test_the_name_of_a_shipped_style_is_not_taken_by_accident(tmp_path, capsys: 
     command = ("styles", "add", path, "--order", "rgb", "--range", "-1..1")
     refused = run_here(capsys, *command)
     assert refused.code == 1
-    assert "toonvid comes with a style ink: give yours another --name" in refused.err
+    assert "toonvid comes with a style ink: give another --name" in refused.err
     assert run_here(capsys, *command, "--name", "my-ink").code == 0
     assert run_here(capsys, *command, "--overwrite").code == 0
+
+
+def test_a_sheet_is_not_written_over_its_own_picture(tmp_path, capsys: Capsys):
+    path = save(ended_by("Tanh"), tmp_path / "other.onnx")
+    picture = tmp_path / "picture.png"
+    Image.new("RGB", (64, 48), "red").save(picture)
+    content = picture.read_bytes()
+    sheet = ("--sheet", picture, "--picture", picture, "--overwrite")
+    refused = run_here(capsys, "styles", "add", path, *sheet)
+    assert refused.code == 1
+    assert "would be written over itself" in refused.err
+    assert picture.read_bytes() == content
