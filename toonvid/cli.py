@@ -27,7 +27,7 @@ from toonvid.commands.help import (
 )
 from toonvid.commands.interrupt import Ended
 from toonvid.commands.messages import error_console, say
-from toonvid.errors import ToonvidError
+from toonvid.errors import ToonvidError, without_secrets
 
 # Command -> its panel in the help page. The function of a command has its name, and is in the
 # module `toonvid.commands.NAME`.
@@ -94,6 +94,12 @@ def main() -> NoReturn:
     except ToonvidError as error:
         _print_error(str(error))
         code = error.exit_code
+    except OSError as error:
+        if error.filename is None:
+            raise
+        # Such as a name that the file system does not take.
+        _print_error(without_secrets(f"{error.filename}: {error.strerror}"))
+        code = 1
     except Ended as ended:
         for number in (signal.SIGINT, signal.SIGTERM):  # it ends already
             signal.signal(number, signal.SIG_IGN)

@@ -282,7 +282,7 @@ class Engine:
         return path
 
 
-def find_engine(style: str) -> Engine:
+def find_engine(style: str | Path) -> Engine:
     """Find an engine by the name of its style, or by the path of its `.onnx` or `.json`.
 
     Names are searched for in `$TOONVID_ENGINES`, the user's data folder and the shipped engines,
@@ -291,11 +291,11 @@ def find_engine(style: str) -> Engine:
     Raises:
         EngineError: There is no such engine, or its card cannot be read.
     """
-    path = Path(style)
+    path, style = Path(style), str(style)
     # A style's name has neither a suffix nor a folder in front.
     if path.suffix in (".onnx", ".json") or len(path.parts) > 1:
         return read_engine(path)
-    for folder in engine_folders():
+    for folder in engine_folders() if STYLE_NAME.fullmatch(style) else ():
         if (folder / f"{style}.json").is_file():
             return read_engine(folder / f"{style}.json")
     names = [engine.card.style for engine in list_engines()]

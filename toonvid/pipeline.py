@@ -55,6 +55,10 @@ class ConvertOptions:
     command: str = ""
     """Command line of the user, shown by `toonvid convert --status`; empty in other programs."""
 
+    def __post_init__(self) -> None:
+        if not self.segment_seconds > 0:
+            raise ValueError(f"segment_seconds is above 0, not {self.segment_seconds}")
+
 
 @dataclass(frozen=True)
 class Progress:

@@ -189,6 +189,9 @@ def test_one_bad_source_does_not_stop_the_rest(
         (["-o", "-", "--json"], 2, "standard output holds the video already"),
         (["--nonsense"], 2, "--nonsense"),
         (["--start", "9"], 1, "nothing to write"),
+        (["--size", "100000p", "--upscale"], 1, "would have more than 134217728 pixels"),
+        (["--style", 300 * "o"], 1, "no style named 'ooo"),
+        (["-o", f"{300 * 'o'}.mp4"], 1, "o.mp4: File name too long"),
     ],
 )
 def test_wrong_arguments_give_one_line_and_an_exit_code(

@@ -17,7 +17,12 @@ from __future__ import annotations
 import sys
 
 from toonvid.backends.contract import Backend, ControlValues
-from toonvid.choices import BACKENDS, BackendName, RequestedPrecision
+from toonvid.choices import (
+    BACKENDS,
+    REQUESTED_PRECISIONS,
+    BackendName,
+    RequestedPrecision,
+)
 from toonvid.engine import Engine
 from toonvid.errors import BackendError, DeviceMissingError, UnsupportedEngineError
 
@@ -48,6 +53,7 @@ def open_backend(
         A context manager, which frees the device's memory on exit.
 
     Raises:
+        TypeError, ValueError: Name, device or precision is not one that there is.
         EngineError: The engine cannot be trusted, or has no file of this precision.
         DeviceMissingError: The device or the library is not on this machine.
         UnsupportedEngineError: The backend that was named, or the one of the device that was named,
@@ -55,7 +61,13 @@ def open_backend(
         BackendError: With `auto` and no device, every backend refuses the engine.
     """
     if name not in BACKENDS:
-        raise ValueError(f"{name = }")
+        raise ValueError(f"backend is one of {', '.join(BACKENDS)}, not {name!r}")
+    if precision not in REQUESTED_PRECISIONS:
+        raise ValueError(
+            f"precision is one of {', '.join(REQUESTED_PRECISIONS)}, not {precision!r}"
+        )
+    if device is not None and not isinstance(device, str):
+        raise TypeError(f"device is a name such as 'CPU' or 'cuda:0', not {device!r}")
     is_named = name != "auto" or device is not None  # a device's name decides the backend
     try:
         if name == "auto":

@@ -83,7 +83,8 @@ class Backend(Protocol):
             One array per batch, as `run` returns it.
 
         Raises:
-            BackendError, ControlError: As in `run`.
+            BackendError, ControlError: As in `run`. A `BackendError` also where another stream has
+                not ended and the backend cannot have two.
         """
         ...
 

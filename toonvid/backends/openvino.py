@@ -98,8 +98,12 @@ class OpenVINOBackend:
             for frames in chain(first, iterator):
                 free = self._requests("THROUGHPUT", frames.shape)
                 finished = []
-                while not free:
+                while not free and in_flight:
                     finished.append(self._finish_oldest(in_flight))
+                if not free:  # another stream of this size has them all
+                    yield from finished
+                    yield self.run(frames, controls)
+                    continue
                 # First, so that the device has work while the caller uses what is finished.
                 self._start({self.engine.card.input: frames, **inputs}, free, in_flight)
                 yield from finished

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-from toonvid.choices import DecoderName
+from toonvid.choices import DECODERS, DecoderName
+from toonvid.errors import SourceError
 
 
 @dataclass(frozen=True)
@@ -39,17 +40,21 @@ class DecodeOptions:
     """Decoder; `auto` uses NVDEC where it works and gives exactly the frames of software."""
 
     def __post_init__(self) -> None:
-        sides = self.size if isinstance(self.size, tuple) else (self.size,)
-        if any(side is not None and side < 1 for side in sides):
-            raise ValueError(f"{self.size = }")
+        sides = self.size if isinstance(self.size, tuple) else (self.size,) * 2
+        if self.size is not None and (len(sides) != 2 or not all(_is_side(each) for each in sides)):
+            raise ValueError(
+                f"size is a short side, or (width, height), in pixels from 1, not {self.size!r}"
+            )
         if self.max_pixels < 1:
-            raise ValueError(f"{self.max_pixels = }")
-        if self.stall_seconds < 0:
-            raise ValueError(f"{self.stall_seconds = }")
-        if self.start is not None and self.start < 0:
-            raise ValueError(f"{self.start = }")
-        if self.end is not None and self.end <= (self.start or 0):
-            raise ValueError(f"{self.end = } with {self.start = }")
+            raise ValueError(f"max_pixels is at least 1, not {self.max_pixels}")
+        if not self.stall_seconds >= 0:
+            raise ValueError(f"stall_seconds is 0 or more, not {self.stall_seconds}")
+        if self.start is not None and not self.start >= 0:
+            raise ValueError(f"start is 0 or more, in seconds, not {self.start}")
+        if self.end is not None and not self.end > (self.start or 0):
+            raise ValueError(f"end is after the start ({self.start or 0}), not {self.end}")
+        if self.decode not in DECODERS:
+            raise ValueError(f"decode is one of {', '.join(DECODERS)}, not {self.decode!r}")
 
 
 def fitted(width: int, height: int, options: DecodeOptions) -> tuple[int, int]:
@@ -57,6 +62,9 @@ def fitted(width: int, height: int, options: DecodeOptions) -> tuple[int, int]:
 
     Both are even when they change, because most encoders need it; the aspect ratio is kept as
     nearly as even sides allow.
+
+    Raises:
+        SourceError: They would have more than `options.max_pixels`.
     """
     if options.size is None:
         return width, height
@@ -66,4 +74,14 @@ def fitted(width: int, height: int, options: DecodeOptions) -> tuple[int, int]:
         scale = min(Fraction(options.size[0], width), Fraction(options.size[1], height))
     if scale == 1 or (scale > 1 and not options.upscale):
         return width, height
-    return max(2, 2 * round(width * scale / 2)), max(2, 2 * round(height * scale / 2))
+    width, height = (max(2, 2 * round(side * scale / 2)) for side in (width, height))
+    if width * height > options.max_pixels:
+        raise SourceError(
+            f"frames enlarged to {width} x {height} would have more than {options.max_pixels}"
+            " pixels; give a smaller --size"
+        )
+    return width, height
+
+
+def _is_side(value: object) -> bool:
+    return isinstance(value, int) and value >= 1

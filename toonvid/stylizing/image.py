@@ -72,7 +72,8 @@ class OpenStyle:
         Raises:
             TypeError, ValueError, BackendError: As for `stylize`.
         """
-        frames = (Frame(_checked(image), 0, _STILL) for image in images)
+        # Copied, because an iterable may fill the same array again while the last one is read.
+        frames = (Frame(_checked(image).copy(), 0, _STILL) for image in images)
         # A batch of the backend holds images of one size only.
         for _, same_size in groupby(frames, key=lambda frame: frame.pixels.shape):
             for cartoon in self._stylizer.stylize(same_size):

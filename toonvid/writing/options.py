@@ -23,3 +23,7 @@ class EncodeOptions:
     """Whether subtitle streams are copied."""
     overwrite: bool = False
     """Whether a target that is there already is replaced."""
+
+    def __post_init__(self) -> None:
+        if self.crf is not None and self.crf < 0:
+            raise ValueError(f"crf is 0 or more, not {self.crf}")

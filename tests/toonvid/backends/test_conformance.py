@@ -161,6 +161,23 @@ def test_a_stream_may_be_left_early_and_the_backend_used_again(name, tmp_path):
         assert len(list(backend.stream(iter(batches)))) == 6
 
 
+def test_two_streams_at_once_do_not_mix_or_are_refused(name, tmp_path):
+    batches = [make_frames(1, 16, 8, seed) for seed in range(6)]
+    others = [255 - batch for batch in batches]
+    with open_backend(negative_engine(tmp_path), name, precision="f32") as backend:
+        if name == "tensorrt":
+            first = backend.stream(batches)
+            next(first)
+            with pytest.raises(BackendError, match="another stream"):
+                next(backend.stream(others))
+            assert len(list(first)) == 5
+            return
+        pairs = list(zip(backend.stream(batches), backend.stream(others), strict=True))
+    for (one, other), batch in zip(pairs, batches, strict=True):
+        assert np.array_equal(one, 255 - batch)
+        assert np.array_equal(other, batch)
+
+
 def test_an_error_while_reading_batches_is_raised(name, tmp_path):
     def broken():
         yield make_frames(1, 8, 6)
@@ -242,7 +259,7 @@ def test_auto_is_one_of_the_others(tmp_path):
 
 
 def test_an_unknown_backend_is_a_value_error(tmp_path):
-    with pytest.raises(ValueError, match="name = 'abacus'"):
+    with pytest.raises(ValueError, match=r"backend is one of .*, not 'abacus'"):
         open_backend(identity_engine(tmp_path), "abacus")  # type: ignore[arg-type]
 
 

@@ -17,6 +17,7 @@ from support.clips import (
 )
 
 from toonvid.errors import TargetError
+from toonvid.pipeline import ConvertOptions
 from toonvid.reading.decoder import VideoDecoder
 from toonvid.reading.options import DecodeOptions
 from toonvid.reading.trim import TimeRange
@@ -137,11 +138,26 @@ def test_a_start_after_the_end_is_refused_and_leaves_nothing(tmp_path, toon):
 
 
 @pytest.mark.parametrize(
-    "bad", [{"start": F(-1)}, {"end": F(0)}, {"start": F(2), "end": F(1)}, {"size": 0}]
+    ("bad", "expected"),
+    [
+        ({"start": F(-1)}, "start is 0 or more"),
+        ({"end": F(0)}, "end is after the start"),
+        ({"start": F(2), "end": F(1)}, "end is after the start"),
+        ({"size": 0}, "size is a short side"),
+        ({"size": (5,)}, "size is a short side"),
+        ({"size": (320, 180, 3)}, "size is a short side"),
+        ({"decode": "gpu"}, "decode is one of auto, software, nvdec, not 'gpu'"),
+    ],
 )
-def test_impossible_options_are_refused(bad):
-    with pytest.raises(ValueError, match="self"):
+def test_impossible_options_are_refused(bad, expected):
+    with pytest.raises(ValueError, match=expected):
         DecodeOptions(**bad)
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan")])
+def test_segments_have_a_length(seconds):
+    with pytest.raises(ValueError, match="segment_seconds is above 0"):
+        ConvertOptions(segment_seconds=seconds)
 
 
 def test_chapters_without_a_length_are_kept_where_they_lie_inside():

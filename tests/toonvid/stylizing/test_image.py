@@ -53,6 +53,21 @@ def test_an_open_style_draws_many_images_of_different_sizes_in_order(negative):
         assert np.array_equal(other, 255 - each)
 
 
+def test_the_same_array_may_be_filled_again(negative):
+    images = [image((96, 64)) + np.uint8(20 * at) for at in range(12)]
+
+    def fill():
+        array = np.empty_like(images[0])
+        for each in images:
+            array[:] = each
+            yield array
+
+    with toonvid.open_style(negative, "openvino", quality="normal", strength=0.5) as style:
+        alone = [style.stylize(each) for each in images]
+        for one, other in zip(alone, style.stylize_all(fill()), strict=True):
+            assert np.array_equal(one, other)
+
+
 def test_an_open_style_loads_its_engine_once(negative, monkeypatch):
     from toonvid.stylizing import image as module
 
@@ -141,7 +156,13 @@ def test_a_wrong_image_is_refused_before_an_engine_is_looked_for():
 def test_unknown_styles_and_backends_are_refused():
     with pytest.raises(EngineError, match="no style named 'nobody'"):
         toonvid.stylize(image(), "nobody")
-    with pytest.raises(ValueError, match="name = 'abacus'"):
+    with pytest.raises(ValueError, match=r"backend is one of .*, not 'abacus'"):
         toonvid.stylize(image(), backend="abacus")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"precision is one of .*, not 'fp16'"):
+        toonvid.open_style(precision="fp16").__enter__()  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="device is a name"):
+        toonvid.open_style(device=0).__enter__()  # type: ignore[arg-type]
+    with pytest.raises(EngineError, match="no style named 'inck'"):
+        toonvid.find_engine(Path("inck"))
     with pytest.raises(ValueError, match="strength"):
         toonvid.stylize(image(), strength=1.5)

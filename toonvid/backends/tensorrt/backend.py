@@ -78,6 +78,7 @@ class TensorRTBackend:
         self._cache = PlanCache()
         self._key = plan_key(self._library, engine, chosen, target, DEFAULT_SIZE)
         self._gpu_and_driver = gpu_and_driver(self._gpu, nvidia)
+        self._is_streaming = False
         self._inference = self._open_plan()
         try:
             self._check_first_use()
@@ -98,8 +99,14 @@ class TensorRTBackend:
     ) -> Iterator[Pixels]:
         """See `toonvid.backends.Backend.stream`. Frames in flight may belong to several batches."""
         values = self.engine.card.control_values(controls)
+        if self._is_streaming:  # its frames and controls are on the GPU
+            raise BackendError(
+                f"another stream of style {self.engine.card.style} has not ended: open the style"
+                " once for each"
+            )
         self._cuda.use()  # the calling thread may not be the one that opened the GPU
         in_flight: _InFlight = deque()
+        self._is_streaming = True
         try:
             self._inference.set_controls(values)
             for batch in batches:
@@ -116,6 +123,7 @@ class TensorRTBackend:
             while in_flight:
                 yield from self._finish_oldest(in_flight)
         finally:
+            self._is_streaming = False
             self._inference.drain()
 
     def __enter__(self) -> TensorRTBackend:

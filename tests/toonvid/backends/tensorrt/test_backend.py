@@ -127,6 +127,18 @@ def test_every_frame_gets_its_cartoon_whatever_the_order_of_execution(seed, simu
     assert not simulated.streams
 
 
+def test_a_second_stream_is_refused_until_the_first_has_ended(simulate, tmp_path):
+    simulate()
+    batches = [make_frames(1, 8, 6, seed=at) for at in range(6)]
+    with open_negative(tmp_path) as backend:
+        first = backend.stream(batches)
+        next(first)
+        with pytest.raises(BackendError, match="another stream of style negative"):
+            backend.run(batches[0])
+        assert np.array_equal(list(first)[-1], 255 - batches[-1])
+        assert np.array_equal(backend.run(batches[0]), 255 - batches[0])
+
+
 def test_upload_computation_and_download_overlap(simulate, tmp_path):
     simulated = simulate()
     with open_negative(tmp_path) as backend:
