@@ -15,6 +15,7 @@ from onnx import helper, numpy_helper
 from trainer.exporting.cel_frames import COLOR, LARGE, SMALL
 
 _LEVEL = np.float32(1 / 255)
+_MOVERS = ("Transpose", "Reshape", "Concat")
 _FILTER_STEP = np.float32(1 / 16)  # of the weights that enlarge: 9, 3 and 1 sixteenths
 
 
@@ -34,7 +35,9 @@ def store_as_bytes(content: bytes) -> bytes:
     if not all(name in nodes for name in layers):
         return content
     for name in ("up", "up_again"):
-        _share_scale(graph, [f"/generator/{name}/rows.{row}/Conv_output_0" for row in (0, 1)])
+        rows = [f"/generator/{name}/rows.{row}/Conv_output_0" for row in (0, 1)]
+        _share_scale(graph, rows)
+        _join_as_bytes(graph, rows)
     _quantize_weights(graph, nodes[layers[1]])
     for name in layers:
         _quantize_output(graph, nodes[name])
@@ -46,10 +49,7 @@ def _quantize_output(graph: onnx.GraphProto, node: onnx.NodeProto) -> None:
     name = node.output[0]
     scale = _add_constant(graph, f"{name}_level", _LEVEL)
     zero = _add_constant(graph, f"{name}_zero", np.array(0, np.uint8))
-    for reader in graph.node:
-        for index, each in enumerate(reader.input):
-            if each == name:
-                reader.input[index] = f"{name}_dequantized"
+    _replace_input(graph, name, f"{name}_dequantized")
     pair = (
         ("QuantizeLinear", name, f"{name}_quantized"),
         ("DequantizeLinear", f"{name}_quantized", f"{name}_dequantized"),
@@ -71,6 +71,39 @@ def _share_scale(graph: onnx.GraphProto, names: list[str]) -> None:
     for pair in pairs:
         for constant, value in zip(pair, (scale, zero), strict=True):
             constant.CopyFrom(numpy_helper.from_array(np.asarray(value), constant.name))
+
+
+def _join_as_bytes(graph: onnx.GraphProto, names: list[str]) -> None:
+    """Dequantize tensors of one scale behind the nodes that only move and join their values.
+
+    Args:
+        graph: Changed in place. Each tensor is read by a quantization, and that by its inverse.
+        names: The tensors, which are joined in the end.
+    """
+    quantized = [_readers(graph, name)[0].output[0] for name in names]
+    inverses = [_readers(graph, name)[0] for name in quantized]
+    for name, inverse in zip(quantized, inverses, strict=True):
+        _replace_input(graph, inverse.output[0], name)
+        graph.node.remove(inverse)
+    last = quantized[0]
+    while movers := [node for node in _readers(graph, last) if node.op_type in _MOVERS]:
+        last = movers[0].output[0]
+    result = f"{last}_dequantized"
+    _replace_input(graph, last, result)
+    place = next(at for at, node in enumerate(graph.node) if last in node.output) + 1
+    inputs = [last, *inverses[0].input[1:]]
+    graph.node.insert(place, helper.make_node("DequantizeLinear", inputs, [result]))
+
+
+def _readers(graph: onnx.GraphProto, name: str) -> list[onnx.NodeProto]:
+    return [node for node in graph.node if name in node.input]
+
+
+def _replace_input(graph: onnx.GraphProto, old: str, new: str) -> None:
+    for node in _readers(graph, old):
+        for index, each in enumerate(node.input):
+            if each == old:
+                node.input[index] = new
 
 
 def _quantize_weights(graph: onnx.GraphProto, convolution: onnx.NodeProto) -> None:

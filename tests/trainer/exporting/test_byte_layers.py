@@ -83,3 +83,16 @@ def test_a_generator_without_layers_is_left_as_it_is(tmp_path: Path) -> None:
     torch.manual_seed(0)
     content = quantized(tmp_path, LiteGenerator(width=8, blocks=1), {})
     assert store_as_bytes(content) == content
+
+
+def test_rows_of_a_pixel_shuffle_are_joined_as_bytes(content: bytes) -> None:
+    model = onnx.load_from_string(store_as_bytes(content))
+    onnx.checker.check_model(model)
+    for module in ("up", "up_again"):
+        name, kinds = f"/generator/{module}/rows.0/Conv_output_0", []
+        while not kinds or kinds[-1] != "DequantizeLinear":
+            node = next(node for node in model.graph.node if name in node.input)
+            kinds.append(node.op_type)
+            name = node.output[0]
+        assert kinds[0] == "QuantizeLinear"
+        assert "Concat" in kinds
