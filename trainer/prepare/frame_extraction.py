@@ -103,12 +103,17 @@ def find_sources(named: Sequence[str], target: Path) -> Iterator[SourceFile]:
         target: Folder of the crops; left out of the search.
 
     Raises:
-        SourceError: One of them does not exist.
+        SourceError: One of them does not exist, or is the target or in it.
     """
     for name in named:
         root = Path(name).resolve()
         if not root.exists():
             raise SourceError(f"{name}: no such file or folder")
+        if root.is_relative_to(target):
+            raise SourceError(
+                f"{name}: images are written to {target}, so it cannot be a source; name the files"
+                " that they are made of, or another folder with -o"
+            )
         for path in _files_in(root, target) if root.is_dir() else [root]:
             try:
                 stat = path.stat()

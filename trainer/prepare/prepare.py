@@ -78,8 +78,8 @@ def prepare(
         on_progress: Called after each frame; None for no progress.
 
     Raises:
-        SourceError: A source does not exist, a folder contains no video or image, or nothing was
-            kept.
+        SourceError: A source does not exist or lies in the target, a folder contains no video or
+            image, or nothing was kept.
         TargetError: The folder contains something else, was prepared with other options, or is in
             use by another run.
         TrainingError: The folder cannot be written, or the disk is full. Finished sources stay.
@@ -191,7 +191,8 @@ def _count_new(named: Sequence[str], manifest: Manifest) -> int:
     """Count the sources that no earlier run has processed.
 
     Raises:
-        SourceError: A source does not exist, or a folder contains no video or image.
+        SourceError: A source does not exist or lies in the target, or a folder contains no video or
+            image.
     """
     found = new = 0
     for name in named:

@@ -432,6 +432,16 @@ def test_a_target_inside_its_source_is_not_read(tmp_path: Path) -> None:
     assert run_prepare(source, source / "out").new_sources == 0
 
 
+def test_a_prepared_folder_is_no_source_of_itself(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    run_prepare(photos(tmp_path / "photos", range(2)), target)
+    before = files(target)
+    for source in (target, target / "0000", next(target.rglob("*.jpg"))):
+        with pytest.raises(SourceError, match=f"{source}: images are written to {target}, so it"):
+            run_prepare([tmp_path / "photos", source], target)
+    assert files(target) == before
+
+
 def test_options_check_themselves() -> None:
     for wrong in (
         {"size": 0},
