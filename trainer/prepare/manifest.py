@@ -115,7 +115,7 @@ class Manifest:
 
     def knows(self, source: SourceFile) -> bool:
         """Whether a source was processed before and is unchanged."""
-        key = (source.path, source.fingerprint)
+        key = (_stored(source.path), source.fingerprint)
         found = self._db.execute("SELECT 1 FROM sources WHERE (path, fingerprint) = (?, ?)", key)
         return found.fetchone() is not None
 
@@ -136,7 +136,8 @@ class Manifest:
             TargetError: The file cannot be written.
         """
         source, number = entry.source, entry.number
-        row = (number, source.root, source.path, source.fingerprint, entry.problem)
+        problem = _stored(entry.problem) if entry.problem else None
+        row = (number, _stored(source.root), _stored(source.path), source.fingerprint, problem)
         counts = [(number, name, count) for name, count in entry.counts.items()]
         with self._translated_errors(), self._db:
             self._db.execute("INSERT INTO sources VALUES (?, ?, ?, ?, ?)", row)
@@ -220,7 +221,8 @@ class Manifest:
         """Delete the crops of the source that was being processed when a run was interrupted."""
         number = self.next_number()
         for folder in self.folder.glob("[0-9]*/"):
-            if int(folder.name) < number // _SOURCES_PER_FOLDER:
+            # The user may have put other folders here, such as `0000 rejected`.
+            if not folder.name.isdecimal() or int(folder.name) < number // _SOURCES_PER_FOLDER:
                 continue
             for path in folder.iterdir():
                 match = _CROP_NAME.fullmatch(path.name)
@@ -235,6 +237,11 @@ class Manifest:
             if "locked" in str(error):
                 raise TargetError(f"another toonvid is preparing {self.folder} now") from error
             raise TargetError(f"cannot write {self.folder / MANIFEST_NAME}: {error}") from error
+
+
+def _stored(text: str) -> str:
+    """Return text as SQLite can store it: bytes of a file name that are not UTF-8 as `\\udce9`."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def crop_path(number: int, stem: str, milliseconds: int, short_side: int, crop: int) -> str:

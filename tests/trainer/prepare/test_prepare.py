@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import sqlite3
@@ -324,6 +325,17 @@ def test_leftovers_of_an_interrupted_run_are_deleted_and_nothing_else(tmp_path: 
     assert not list(target.rglob("*.part"))
 
 
+def test_other_folders_in_a_prepared_folder_are_left_alone(tmp_path: Path) -> None:
+    source, target = photos(tmp_path / "photos", range(2)), tmp_path / "out"
+    run_prepare(source, target)
+    rejected = target / "0000 rejected"
+    rejected.mkdir()
+    next(target.rglob("*.jpg")).rename(rejected / "old-000009-000000000-96-0.jpg")
+    before = files(target)
+    assert run_prepare(source, target).new_sources == 0
+    assert files(target) == before
+
+
 def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = video(tmp_path / "video.mp4", [discs(seed) for seed in range(6)])
     more = photos(tmp_path / "photos", range(20, 23))
@@ -395,6 +407,21 @@ def test_unreadable_sources_are_named_and_the_rest_is_kept(tmp_path: Path) -> No
     saved = json.loads((tmp_path / "out" / "report.json").read_text())
     assert saved["problems"] == report.problems
     assert run_prepare(source, tmp_path / "out").new_sources == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_names_that_are_not_utf8_are_read(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    write_image(tmp_path / "photo.png", discs(1))
+    (tmp_path / "photo.png").rename(folder / os.fsdecode(b"caf\xe9.png"))
+    (folder / os.fsdecode(b"t\xeate.png")).write_bytes(b"torn")
+    video(tmp_path / "film.mp4", [discs(2)]).rename(folder / os.fsdecode(b"cin\xe9.mp4"))
+    report = run_prepare(folder, tmp_path / "out")
+    assert counts(report)["written"] == 2
+    (torn,) = report.problems
+    assert torn.endswith(r"caf\udce9/t\udceate.png")
+    assert run_prepare(folder, tmp_path / "out").new_sources == 0
 
 
 def test_missing_sources_are_reported_before_anything_is_written(tmp_path: Path) -> None:
