@@ -96,7 +96,7 @@ class SourceEnd:
 
 
 def find_sources(named: Sequence[str], target: Path) -> Iterator[SourceFile]:
-    """Yield the videos and images in the files and folders that the user named.
+    """Yield the videos and images in the files and folders that the user named, each once.
 
     Args:
         named: Files and folders; folders are searched recursively.
@@ -105,21 +105,12 @@ def find_sources(named: Sequence[str], target: Path) -> Iterator[SourceFile]:
     Raises:
         SourceError: One of them does not exist, or is the target or in it.
     """
+    found: set[tuple[str, str]] = set()  # a file may be named, and lie in a folder that is
     for name in named:
-        root = Path(name).resolve()
-        if not root.exists():
-            raise SourceError(f"{name}: no such file or folder")
-        if root.is_relative_to(target):
-            raise SourceError(
-                f"{name}: images are written to {target}, so it cannot be a source; name the files"
-                " that they are made of, or another folder with -o"
-            )
-        for path in _files_in(root, target) if root.is_dir() else [root]:
-            try:
-                stat = path.stat()
-            except OSError:
-                continue  # deleted since the folder was listed
-            yield SourceFile(name, str(path), f"{stat.st_size}-{stat.st_mtime_ns}")
+        for source in _sources_at(name, target):
+            if (source.path, source.fingerprint) not in found:
+                found.add((source.path, source.fingerprint))
+                yield source
 
 
 def examine_source(
@@ -150,6 +141,24 @@ def examine_source(
     except (SourceError, FFmpegError, OSError) as error:
         problem = str(error)
     yield SourceEnd(source, too_soon, problem)
+
+
+def _sources_at(name: str, target: Path) -> Iterator[SourceFile]:
+    """Yield the videos and images at one of the names that the user gave."""
+    root = Path(name).resolve()
+    if not root.exists():
+        raise SourceError(f"{name}: no such file or folder")
+    if root.is_relative_to(target):
+        raise SourceError(
+            f"{name}: images are written to {target}, so it cannot be a source; name the files"
+            " that they are made of, or another folder with -o"
+        )
+    for path in _files_in(root, target) if root.is_dir() else [root]:
+        try:
+            stat = path.stat()
+        except OSError:
+            continue  # deleted since the folder was listed
+        yield SourceFile(name, str(path), f"{stat.st_size}-{stat.st_mtime_ns}")
 
 
 def _intact_image(decoder: VideoDecoder) -> list[Frame]:

@@ -12,8 +12,8 @@ earlier one of any source are rejected. The rest is cut into crops at several sc
 are as wide in a crop as they are in videos of those heights. Burnt-in subtitles and logos stay.
 
 Everything is decided by the content of the frames: the same sources in the same order give the same
-files. In memory are a few frames and 8 bytes for every kept frame; the manifest holds the rest, and
-the next run processes only what is new.
+files. In memory are a few frames, the paths of the sources and 8 bytes for every kept frame; the
+manifest holds the rest, and the next run processes only what is new.
 """
 
 from __future__ import annotations
@@ -194,12 +194,7 @@ def _count_new(named: Sequence[str], manifest: Manifest) -> int:
         SourceError: A source does not exist or lies in the target, or a folder contains no video or
             image.
     """
-    found = new = 0
     for name in named:
-        before = found
-        for source in find_sources([name], manifest.folder):
-            found += 1
-            new += not manifest.knows(source)
-        if found == before:
+        if not any(find_sources([name], manifest.folder)):
             raise SourceError(f"{name}: no videos or images in this folder")
-    return new
+    return sum(not manifest.knows(source) for source in find_sources(named, manifest.folder))

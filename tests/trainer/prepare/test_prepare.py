@@ -272,6 +272,15 @@ def test_a_second_run_does_nothing_and_a_new_source_adds_to_it(tmp_path: Path) -
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
+def test_a_source_that_is_named_twice_is_read_once(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "photos", range(3))
+    first = folder / "000.png"
+    options = PrepareOptions(size=64, short_sides=(96,), crops=1, min_difference=0)
+    report = run_prepare([first, first, folder, folder], tmp_path / "out", options)
+    assert (report.new_sources, report.new_pictures) == (3, 3)
+    assert report.sources[str(first)]["sources"] == 1
+
+
 def test_deleted_crops_are_not_made_again(tmp_path: Path) -> None:
     source, target = photos(tmp_path / "photos", range(3)), tmp_path / "out"
     run_prepare(source, target)
