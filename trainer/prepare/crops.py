@@ -27,14 +27,12 @@ def cut_crops(pixels: Pixels, options: PrepareOptions) -> Iterator[tuple[int, in
         Short side in pixels to which the frame was reduced, index of the crop at that scale from 0,
         and the crop, (size, size, 3) uint8, RGB.
     """
-    own = min(pixels.shape[:2])
     seed = [int(byte) for byte in perceptual_hash(pixels)]
-    for short_side in sorted({min(own, side) for side in options.short_sides}):
-        if short_side < options.size:
-            continue
+    for short_side, count in options.crops_by_scale(pixels).items():
         reduced = _reduced(pixels, short_side)
         random = np.random.default_rng([*seed, short_side])
-        for index, (top, left) in enumerate(_positions(reduced.shape, options, random)):
+        positions = _positions(reduced.shape, options.size, count, random)
+        for index, (top, left) in enumerate(positions):
             crop = reduced[top : top + options.size, left : left + options.size]
             yield short_side, index, crop
 
@@ -49,12 +47,11 @@ def _reduced(pixels: Pixels, short_side: int) -> Pixels:
 
 
 def _positions(
-    shape: tuple[int, ...], options: PrepareOptions, random: np.random.Generator
+    shape: tuple[int, ...], size: int, count: int, random: np.random.Generator
 ) -> Iterator[tuple[int, int]]:
     """Yield top and left of each crop: one random position per strip along the longer side."""
-    ranges = [side - options.size for side in shape[:2]]
+    ranges = [side - size for side in shape[:2]]
     along = 0 if ranges[0] > ranges[1] else 1
-    count = min(options.crops, 1 + ranges[along] // max(1, options.size // 2))
     # Strips spread the crops; independent positions would often overlap.
     strip = ranges[along] / count
     for index in range(count):

@@ -1,7 +1,7 @@
 """Frame extraction: finds videos and images, and yields their frames with a quality verdict.
 
-In: files and folders. Out: frames, rotated, without black bars and with square pixels. Duplicates
-are found and crops are cut in `trainer.prepare.prepare`.
+In: files and folders. Out: frames, rotated, without black bars and with square pixels. Crops are
+cut in `trainer.prepare.prepare`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from av.error import FFmpegError
+from numpy.typing import NDArray
 
 from toonvid.errors import SourceError
 from toonvid.reading.decoder import VideoDecoder
@@ -22,7 +23,14 @@ from toonvid.reading.options import DecodeOptions
 from toonvid.video import Frame, Pixels, VideoInfo
 from toonvid.writing.output_paths import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from trainer.prepare.manifest import MANIFEST_NAME, SourceFile, sheet_path
-from trainer.prepare.quality_filter import HASH_BITS, Fault, content_box, find_fault
+from trainer.prepare.quality_filter import (
+    HASH_BITS,
+    Fault,
+    HashIndex,
+    content_box,
+    find_fault,
+    perceptual_hash,
+)
 
 log = logging.getLogger(__name__)
 
@@ -68,16 +76,29 @@ class PrepareOptions:
         if not 0 <= self.max_blur <= 1 or not 0 <= self.min_difference <= HASH_BITS:
             raise ValueError(f"{self.max_blur = }, {self.min_difference = }")
 
+    def crops_by_scale(self, pixels: Pixels) -> dict[int, int]:
+        """Return the number of crops of a frame by the short side to which it is reduced."""
+        own, longer = min(pixels.shape[:2]), max(pixels.shape[:2])
+        sides = sorted({min(own, side) for side in self.short_sides})
+        rooms = {side: round(longer * (side / own)) - self.size for side in sides}
+        return {
+            side: min(self.crops, 1 + room // max(1, self.size // 2))
+            for side, room in rooms.items()
+            if side >= self.size
+        }
+
 
 @dataclass(frozen=True)
 class ExaminedFrame:
-    """A frame, and the verdict on it that needs no other frame."""
+    """A frame, and the verdict on it."""
 
     source: SourceFile
     pixels: Pixels
     """(H, W, 3) uint8, RGB, rotated, without black bars, with square pixels."""
     milliseconds: int
     """Presentation time."""
+    hash: NDArray[np.uint8]
+    """Perceptual hash, (8,) uint8."""
     fault: Fault | None
     """Why the frame is rejected; None when it is not."""
     share: float
@@ -114,29 +135,34 @@ def find_sources(named: Sequence[str], target: Path) -> Iterator[SourceFile]:
 
 
 def examine_source(
-    source: SourceFile, options: PrepareOptions
+    source: SourceFile, options: PrepareOptions, index: HashIndex
 ) -> Iterator[ExaminedFrame | SourceEnd]:
     """Yield the frames of a source that are far enough apart in time, then its end.
 
     A source that cannot be read completely raises nothing; its end states the problem. Frames of a
     damaged video are kept, a damaged image is not.
+
+    Args:
+        source: Video or image.
+        options: Which frames are rejected.
+        index: Hashes of all frames that were kept before; those of this source are added.
     """
     too_soon = 0
     problem = None
-    last = -np.inf
     try:
         with VideoDecoder(
             source.path, DecodeOptions(key_frames_only=not options.all_frames)
         ) as decoder:
             info = decoder.info
-            min_seconds = _min_seconds(info, options)
+            spacing = _Spacing(info.duration_seconds, options)
             for frame in _intact_image(decoder) if info.is_image else decoder.frames():
                 # Most frames of a scene look alike and would be rejected as duplicates later.
-                if frame.seconds - last < min_seconds:
+                if frame.seconds < spacing.next_seconds:
                     too_soon += 1
                     continue
-                last = float(frame.seconds)
-                yield _examine(source, frame, info, options)
+                examined = _examine(source, frame, info, options, index)
+                spacing.add(float(frame.seconds), examined)
+                yield examined
             problem = decoder.damage
     except (SourceError, FFmpegError, OSError) as error:
         problem = str(error)
@@ -181,16 +207,35 @@ def _is_cut_jpeg(path: Path) -> bool:
     return position < len(data) and data.find(_END_OF_IMAGE, position) < 0
 
 
-def _min_seconds(info: VideoInfo, options: PrepareOptions) -> float:
-    """Return the minimum time between two frames that keeps the number of crops in its limit."""
-    if options.max_pictures is None or info.duration_seconds is None:
-        return options.every_seconds
-    frames = options.max_pictures / (options.crops * len(options.short_sides))
-    return max(options.every_seconds, info.duration_seconds / max(frames, 1))
+class _Spacing:
+    """The times of a video's frames that spread the largest number of crops over its duration."""
+
+    def __init__(self, duration_seconds: float | None, options: PrepareOptions) -> None:
+        self._duration_seconds = duration_seconds
+        self._options = options
+        self._crops_left = options.max_pictures
+        self.next_seconds = -np.inf
+        """Time from which the next frame is due."""
+
+    def add(self, seconds: float, frame: ExaminedFrame) -> None:
+        """Decide when the next frame is due: after a rejected one, as soon as possible.
+
+        Args:
+            seconds: Time of the frame that was examined last.
+            frame: That frame.
+        """
+        gap = self._options.every_seconds
+        if frame.fault is None and self._crops_left is not None and self._duration_seconds:
+            # Spread the rest over the rest: frames before this one may have been rejected.
+            crops = sum(self._options.crops_by_scale(frame.pixels).values())
+            frames_left = max(1, self._crops_left / crops)
+            gap = max(gap, (self._duration_seconds - seconds) / frames_left)
+            self._crops_left -= crops
+        self.next_seconds = seconds + gap
 
 
 def _examine(
-    source: SourceFile, frame: Frame, info: VideoInfo, options: PrepareOptions
+    source: SourceFile, frame: Frame, info: VideoInfo, options: PrepareOptions, index: HashIndex
 ) -> ExaminedFrame:
     whole = _on_white(frame)
     pixels = np.ascontiguousarray(whole[content_box(whole)])
@@ -202,9 +247,19 @@ def _examine(
         fault = "small"
     elif fault is None:
         fault = find_fault(pixels, options.max_blur, options.keep_credits)
+    found = perceptual_hash(pixels)
+    if fault is None and index.difference(found) < options.min_difference:
+        fault = "duplicate"
+    elif fault is None:
+        index.add(found)
     share = float(frame.seconds) / info.duration_seconds if info.duration_seconds else 0.0
     return ExaminedFrame(
-        source, pixels, int(frame.seconds * 1000), fault, min(max(share, 0.0), 1.0)
+        source=source,
+        pixels=pixels,
+        milliseconds=int(frame.seconds * 1000),
+        hash=found,
+        fault=fault,
+        share=min(max(share, 0.0), 1.0),
     )
 
 

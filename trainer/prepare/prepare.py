@@ -37,7 +37,7 @@ from trainer.prepare.frame_extraction import (
     find_sources,
 )
 from trainer.prepare.manifest import Manifest, ManifestEntry, crop_path
-from trainer.prepare.quality_filter import HashIndex, find_fault, perceptual_hash
+from trainer.prepare.quality_filter import HashIndex, find_fault
 from trainer.prepare.report import PrepareReport, rejection_reasons, write_report
 
 _FRAMES_AHEAD = 3  # frames in the queue, each as large as the source's
@@ -109,7 +109,6 @@ def _process_new(
     show: Callable[[PrepareProgress], None],
 ) -> int:
     """Write the crops of all new sources and return their number."""
-    index = HashIndex(manifest.hashes())
     entry: ManifestEntry | None = None
     done = written = 0
     try:
@@ -118,9 +117,7 @@ def _process_new(
                 entry = entry or ManifestEntry(item.source, manifest.next_number())
                 path, in_source = item.source.path, len(entry.crops)
                 if isinstance(item, ExaminedFrame):
-                    _write_crops(
-                        item, entry=entry, index=index, folder=manifest.folder, options=options
-                    )
+                    _write_crops(item, entry=entry, folder=manifest.folder, options=options)
                     show(PrepareProgress(done, total, path, item.share, written + in_source))
                     continue
                 entry.counts["too soon"] = item.too_soon
@@ -138,29 +135,21 @@ def _process_new(
 def _examine_new(
     named: Sequence[str], manifest: Manifest, options: PrepareOptions
 ) -> Iterator[ExaminedFrame | SourceEnd]:
+    index = HashIndex(manifest.hashes())
     for source in find_sources(named, manifest.folder):
         if not manifest.knows(source):
-            yield from examine_source(source, options)
+            yield from examine_source(source, options, index)
 
 
 def _write_crops(
-    frame: ExaminedFrame,
-    entry: ManifestEntry,
-    index: HashIndex,
-    folder: Path,
-    options: PrepareOptions,
+    frame: ExaminedFrame, entry: ManifestEntry, folder: Path, options: PrepareOptions
 ) -> None:
     """Write the crops of one frame, or count why it is rejected."""
-    found = perceptual_hash(frame.pixels)
-    fault = frame.fault
-    if fault is None and index.difference(found) < options.min_difference:
-        fault = "duplicate"
     entry.counts["seen"] += 1
-    entry.counts[fault or "kept"] += 1
-    if fault is not None:
+    entry.counts[frame.fault or "kept"] += 1
+    if frame.fault is not None:
         return
-    index.add(found)
-    entry.hashes.append(found.tobytes())
+    entry.hashes.append(frame.hash.tobytes())
     stem = Path(entry.source.path).stem
     for short_side, number, crop in cut_crops(frame.pixels, options):
         if (fault := find_fault(crop, options.max_blur, keep_credits=True)) is not None:

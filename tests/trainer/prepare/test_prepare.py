@@ -256,6 +256,24 @@ def test_max_crops_are_spread_over_the_video(tmp_path: Path) -> None:
     assert seconds == [0, 3, 6, 9]
 
 
+def test_a_rejected_frame_takes_no_place_of_the_largest_number_of_crops(tmp_path: Path) -> None:
+    options = PrepareOptions(size=64, short_sides=(96,), crops=1, max_pictures=4)
+    black = [np.zeros_like(discs(0))] * 3
+    late = video(tmp_path / "late.mp4", [*black, *(discs(seed) for seed in range(8))])
+    assert run_prepare(late, tmp_path / "a", options).pictures == 4
+    seconds = [int(path.split("-")[2]) // 1000 for path in files(tmp_path / "a")]
+    assert seconds == [3, 5, 7, 9]
+    twice = [discs(seed // 2) for seed in range(12)]  # an odd frame is a duplicate
+    same = video(tmp_path / "same.mp4", [twice[0], *twice[:11]])
+    assert run_prepare(same, tmp_path / "b", options).pictures == 4
+
+
+def test_the_largest_number_of_crops_counts_the_scales_that_a_video_has(tmp_path: Path) -> None:
+    source = video(tmp_path / "low.mp4", [discs(seed) for seed in range(12)])
+    options = PrepareOptions(size=64, short_sides=(96, 128, 160), crops=1, max_pictures=4)
+    assert run_prepare(source, tmp_path / "out", options).pictures == 4
+
+
 # Continued runs.
 
 
@@ -504,9 +522,9 @@ def test_no_more_than_a_few_frames_are_in_memory(
     alive: list[int] = []
 
     def examine_and_note(
-        source: SourceFile, options: PrepareOptions
+        source: SourceFile, options: PrepareOptions, index: HashIndex
     ) -> Iterator[ExaminedFrame | SourceEnd]:
-        for item in examine(source, options):
+        for item in examine(source, options, index):
             examined.append(weakref.ref(item))
             yield item
 
