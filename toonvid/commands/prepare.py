@@ -195,14 +195,15 @@ def _print_report(console: Console, report: PrepareReport) -> None:
         table.add_section()
         table.add_row("all", *(f"{total:,}" for total in totals))
     console.print(table)
-    problems = list(report.problems.values())
+    problems = report.problem_lines()
     for problem in problems[:_PROBLEMS_SHOWN]:
-        say(console, f"skipped: {problem}", "yellow")
+        say(console, problem, "yellow")
     if len(problems) > _PROBLEMS_SHOWN:
         more = len(problems) - _PROBLEMS_SHOWN
         say(console, f"and {more} more, all of them in {report.target}/report.json", "yellow")
+    sheet = f" Some of them: {report.sheet}" if report.sheet else ""
     say(
         console,
         f"Added {count(report.new_pictures, 'image')} of {count(report.new_sources, 'new source')}"
-        f" to {report.target}: {report.pictures:,} in all. Some of them: {report.sheet}",
+        f" to {report.target}: {report.pictures:,} in all.{sheet}",
     )

@@ -121,7 +121,8 @@ def _process_new(
                     show(PrepareProgress(done, total, path, item.share, written + in_source))
                     continue
                 entry.counts["too soon"] = item.too_soon
-                entry.problem = item.problem
+                partly = "read in part: " if entry.counts["seen"] else ""
+                entry.problem = item.problem and partly + item.problem
                 manifest.record(entry)
                 entry, done, written = None, done + 1, written + in_source
                 show(PrepareProgress(done, total, path, 0.0, written))

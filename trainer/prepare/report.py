@@ -6,18 +6,22 @@ In: the manifest. Out: `report.json` in the folder, and a sheet of some crops be
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import get_args
 
 import cv2
 import numpy as np
 
+from toonvid.errors import TargetError
 from toonvid.writing.contact_sheet import contact_sheet, write_image
 from trainer.files import write_atomically
 from trainer.prepare.manifest import Manifest, sheet_path
 from trainer.prepare.quality_filter import Fault
+
+log = logging.getLogger(__name__)
 
 REPORT_NAME = "report.json"
 _SHEET_TILES, _SHEET_COLUMNS = 70, 10
@@ -34,7 +38,7 @@ class PrepareReport:
     target: str
     """Path of the folder."""
     sheet: str | None
-    """Path of the contact sheet; None where nothing was kept."""
+    """Path of the contact sheet; None where there is none."""
     new_sources: int
     """Number of sources that this run added."""
     new_pictures: int
@@ -51,9 +55,18 @@ class PrepareReport:
         """Number of crops written in all runs."""
         return sum(counts.get("written", 0) for counts in self.sources.values())
 
+    def problem_lines(self) -> list[str]:
+        """Return a line for each of `problems`, with the path of the source."""
+        return [
+            problem if path in problem else f"{path}: {problem}"
+            for path, problem in self.problems.items()
+        ]
+
 
 def write_report(manifest: Manifest, new_sources: int, new_pictures: int) -> PrepareReport:
-    """Write the contact sheet and `report.json`.
+    """Write `report.json` and the contact sheet.
+
+    A sheet that cannot be written is logged: everything else is there by then.
 
     Args:
         manifest: The open manifest of the folder.
@@ -63,17 +76,18 @@ def write_report(manifest: Manifest, new_sources: int, new_pictures: int) -> Pre
     Returns:
         The content of `report.json`.
     """
-    sheet = _write_sheet(manifest)
     report = PrepareReport(
         target=str(manifest.folder),
-        sheet=str(sheet) if sheet else None,
+        sheet=_recorded_sheet(manifest.folder),
         new_sources=new_sources,
         new_pictures=new_pictures,
         sources={root: dict(sorted(counts.items())) for root, counts in manifest.counts().items()},
         problems=manifest.problems(),
     )
-    content = json.dumps(asdict(report), indent=2) + "\n"
-    write_atomically(manifest.folder / REPORT_NAME, content.encode())
+    _write_json(report)
+    if _write_sheet(manifest, report.sheet) and report.sheet is None:
+        report = replace(report, sheet=str(sheet_path(manifest.folder)))
+        _write_json(report)
     return report
 
 
@@ -83,13 +97,33 @@ def rejection_reasons(report: PrepareReport) -> str:
     for counts in report.sources.values():
         lost.update({name: counts.get(name, 0) for name in lost})
     frames = [f"{count} {name}" for name, count in lost.items() if count]
-    problems = list(report.problems.values())
+    problems = report.problem_lines()
     more = [f"and {len(problems) - 1} more sources that cannot be read"] if problems[1:] else []
     return ", ".join([*frames, *problems[:1], *more])
 
 
-def _write_sheet(manifest: Manifest) -> Path | None:
-    """Write a sheet of some crops and return its path; None where there are no crops."""
+def _recorded_sheet(folder: Path) -> str | None:
+    """Return the path of the contact sheet that an earlier run on a folder wrote; None for none."""
+    sheet = sheet_path(folder)
+    try:
+        recorded = json.loads((folder / REPORT_NAME).read_bytes())["sheet"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return str(sheet) if recorded == str(sheet) and sheet.is_file() else None
+
+
+def _write_json(report: PrepareReport) -> None:
+    content = json.dumps(asdict(report), indent=2) + "\n"
+    write_atomically(Path(report.target) / REPORT_NAME, content.encode())
+
+
+def _write_sheet(manifest: Manifest, recorded: str | None) -> bool:
+    """Write a sheet of some crops, and return whether that was done.
+
+    Args:
+        manifest: The open manifest of the folder.
+        recorded: Path of the folder's sheet, which is replaced; None if there is none.
+    """
     tiles = []
     for path in manifest.sample(_SHEET_TILES):
         encoded = np.frombuffer(path.read_bytes() if path.is_file() else b"", np.uint8)
@@ -98,7 +132,14 @@ def _write_sheet(manifest: Manifest) -> Path | None:
             tile = cv2.resize(crop, (_SHEET_SIDE, _SHEET_SIDE), interpolation=cv2.INTER_AREA)
             tiles.append(cv2.cvtColor(tile, cv2.COLOR_BGR2RGB))
     if not tiles:
-        return None
+        return False
     sheet = sheet_path(manifest.folder)
-    write_image(sheet, contact_sheet(tiles, _SHEET_COLUMNS), overwrite=True)
-    return sheet
+    if sheet.exists() and recorded is None:  # it lies outside the folder, and may be the user's
+        log.warning("no contact sheet: %s is there already; move it, and run this again", sheet)
+        return False
+    try:
+        write_image(sheet, contact_sheet(tiles, _SHEET_COLUMNS), overwrite=True)
+    except TargetError as error:
+        log.warning("no contact sheet: %s", error)
+        return False
+    return True

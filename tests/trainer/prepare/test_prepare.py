@@ -569,6 +569,55 @@ def test_the_command_reports_and_continues(
     assert (quiet.code, quiet.out, quiet.err) == (0, "", "")
 
 
+def test_the_command_names_a_video_that_was_read_in_part(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = video(tmp_path / "whole.mkv", [discs(seed) for seed in range(10)]).read_bytes()
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "words.mp4").write_text("not a video")
+    sources = (cut, tmp_path / "words.mp4")
+    ended = run_here(capsys, "prepare", *sources, "-o", tmp_path / "out", *FLAGS)
+    assert ended.code == 0
+    assert f"\n{cut}: read in part: it ends after" in ended.err
+    assert f"\n{tmp_path / 'words.mp4'} is not a readable video" in ended.err
+
+
+def test_a_sheet_that_is_not_the_folders_own_is_not_replaced(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    source, target = photos(tmp_path / "photos", range(3)), tmp_path / "out"
+    sheet = tmp_path / "out.sheet.png"
+    sheet.write_bytes(b"the user's own")
+    ended = run_here(capsys, "prepare", source, "-o", target, *FLAGS)
+    assert ended.code == 0
+    assert f"no contact sheet: {sheet} is there already" in ended.err
+    assert "3 in all.\n" in ended.err
+    assert sheet.read_bytes() == b"the user's own"
+    sheet.unlink()
+    assert run_prepare(source, target).sheet == str(sheet)
+    first = sheet.read_bytes()
+    photos(source, range(6))
+    assert run_prepare(source, target).sheet == str(sheet)
+    assert sheet.read_bytes() != first
+
+
+def test_a_sheet_that_cannot_be_written_is_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(target: Path, *_: object, **__: object) -> None:
+        raise TargetError(f"cannot write {target}: Permission denied")
+
+    monkeypatch.setattr("trainer.prepare.report.write_image", fail)
+    report = run_prepare(photos(tmp_path / "photos", range(3)), tmp_path / "out")
+    assert (report.pictures, report.sheet) == (3, None)
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["sheet"] is None
+    assert caplog.messages == [
+        f"no contact sheet: cannot write {tmp_path}/out.sheet.png: Permission denied"
+    ]
+
+
 def test_the_command_refuses_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
