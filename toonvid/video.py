@@ -229,6 +229,18 @@ def square_pixel_size(width: int, height: int, aspect: Fraction) -> tuple[int, i
     return round(width * max(aspect, one)), round(height / min(aspect, one))
 
 
+def over_white(pixels: Pixels, alpha: Pixels) -> Pixels:
+    """Blend an image over white.
+
+    Args:
+        pixels: (H, W, 3) uint8, RGB.
+        alpha: Opacity, (H, W) uint8, 0 for transparent.
+    """
+    opacity = alpha[:, :, None].astype(np.uint16)
+    mixed = pixels * opacity + 255 * (255 - opacity)  # at most 255 * 255: fits 16 bits
+    return ((mixed + 127) // 255).astype(np.uint8)
+
+
 def is_cover(stream: Stream) -> bool:
     """Whether a video stream is a cover image (attached picture) rather than a video."""
     return bool(stream.disposition & Disposition.attached_pic)

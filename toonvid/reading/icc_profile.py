@@ -31,13 +31,28 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, str
         source = ImageCms.ImageCmsProfile(BytesIO(profile))
         name = ImageCms.getProfileDescription(source).strip() or "unnamed"
         space = source.profile.xcolor_space.strip()
-        if space == "RGB" and "sRGB" in name:
+        if _is_srgb(source):
             return image, None
         if space not in _MODES or not _fits(image, space):
             return image, f"its color profile ({name}) is for {space} images and is left out"
         return _converted(image, source, space), f"its colors ({name}) are converted to sRGB"
     except (ImageCms.PyCMSError, OSError, ValueError) as error:
         return image, f"its color profile cannot be read and is left out ({error})"
+
+
+def is_srgb(profile: bytes | None) -> bool:
+    """Whether `to_srgb` changes nothing for this profile, because it is sRGB's or there is none."""
+    if not profile:
+        return True
+    try:
+        return _is_srgb(ImageCms.ImageCmsProfile(BytesIO(profile)))
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return False
+
+
+def _is_srgb(profile: ImageCms.ImageCmsProfile) -> bool:
+    is_rgb = profile.profile.xcolor_space.strip() == "RGB"
+    return is_rgb and "sRGB" in ImageCms.getProfileDescription(profile)
 
 
 def _fits(image: Image.Image, space: str) -> bool:

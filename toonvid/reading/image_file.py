@@ -32,7 +32,7 @@ from toonvid.errors import SourceError
 from toonvid.ffmpeg.color import HDR_TRANSFERS, WIDE_PRIMARIES
 from toonvid.reading.container import frame_too_large_error
 from toonvid.reading.further_images import is_camera_raw, left_out_of_image
-from toonvid.reading.icc_profile import to_srgb
+from toonvid.reading.icc_profile import is_srgb, to_srgb
 from toonvid.reading.image_format import ImageFormat, image_format
 from toonvid.reading.options import DecodeOptions
 from toonvid.video import Pixels
@@ -186,6 +186,25 @@ def open_image_file(name: str, data: bytes, options: DecodeOptions) -> StillOrAn
         raise SourceError(
             f"{name} is a HEIC image that libheif cannot read ({error}); save it as JPEG or PNG"
         ) from error
+
+
+def is_plain(data: bytes) -> bool:
+    """Whether any decoder reads a file right: it has no opacity and no colors but those of sRGB.
+
+    Only the file's head is read, which takes a small part of the time of decoding it.
+
+    Args:
+        data: The whole file.
+    """
+    format_ = image_format(data)
+    if format_ in (None, "avif", "heic"):
+        return format_ is None
+    try:
+        image = _PLUGINS[format_](BytesIO(data))
+        return not image.has_transparency_data and is_srgb(image.info.get("icc_profile"))
+    except Exception as error:  # decoders raise anything on damaged files
+        logger.debug("%s file: %s", format_, error)
+        return True
 
 
 def has_wide_colors(data: bytes) -> bool:

@@ -11,9 +11,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
 from toonvid.ffmpeg.color import FULL_RANGE, TV_RANGE
-from toonvid.video import BT601, ColorTags, Frame, Pixels
-
-_WHITE = 255
+from toonvid.video import BT601, ColorTags, Frame, over_white
 
 
 def written_color(codec: str, color: ColorTags) -> ColorTags:
@@ -55,16 +53,10 @@ def rgb_image(frame: Frame, padding: tuple[int, int], with_alpha: bool) -> Video
         opacity = np.full(pixels.shape[:2], 255, np.uint8) if alpha is None else alpha
         pixels = np.dstack([pixels, opacity])  # (H, W, 4)
     elif alpha is not None:
-        pixels = _over_white(pixels, alpha)
+        pixels = over_white(pixels, alpha)
     if any(padding):
         pixels = np.pad(pixels, ((0, padding[1]), (0, padding[0]), (0, 0)), mode="edge")
     # from_ndarray would copy, 6 MB for each frame of 1080p. FFmpeg holds the array instead.
     return VideoFrame.from_numpy_buffer(
         np.ascontiguousarray(pixels), format="rgba" if with_alpha else "rgb24"
     )
-
-
-def _over_white(pixels: Pixels, alpha: Pixels) -> Pixels:
-    opacity = alpha[:, :, None].astype(np.uint16)
-    mixed = pixels * opacity + _WHITE * (255 - opacity)  # at most 255 * 255: fits 16 bits
-    return ((mixed + 127) // 255).astype(np.uint8)

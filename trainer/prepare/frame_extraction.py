@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from toonvid.errors import SourceError
 from toonvid.reading.decoder import VideoDecoder
 from toonvid.reading.options import DecodeOptions
-from toonvid.video import Frame, Pixels, VideoInfo
+from toonvid.video import Frame, Pixels, VideoInfo, over_white
 from toonvid.writing.output_paths import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from trainer.prepare.manifest import MANIFEST_NAME, SourceFile, sheet_path
 from trainer.prepare.quality_filter import (
@@ -237,7 +237,7 @@ class _Spacing:
 def _examine(
     source: SourceFile, frame: Frame, info: VideoInfo, options: PrepareOptions, index: HashIndex
 ) -> ExaminedFrame:
-    whole = _on_white(frame)
+    whole = frame.pixels if frame.alpha is None else over_white(frame.pixels, frame.alpha)
     pixels = np.ascontiguousarray(whole[content_box(whole)])
     pixels = _square_pixels(pixels, float(info.sample_aspect_ratio))
     # Credits on black are searched in the whole frame: without its black bars, little but text is
@@ -261,14 +261,6 @@ def _examine(
         fault=fault,
         share=min(max(share, 0.0), 1.0),
     )
-
-
-def _on_white(frame: Frame) -> Pixels:
-    """Blend a frame with transparent parts over white."""
-    if frame.alpha is None:
-        return frame.pixels
-    opacity = frame.alpha[..., None].astype(np.uint16)
-    return ((frame.pixels * opacity + 255 * (255 - opacity) + 127) // 255).astype(np.uint8)
 
 
 def _square_pixels(pixels: Pixels, aspect: float) -> Pixels:

@@ -9,7 +9,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from support.drawn_images import draw_discs, write_image
+from support.icc import exchanged_profile, srgb_profile
 
 import trainer.data.photos
 from toonvid.errors import TrainingError
@@ -166,6 +168,41 @@ def test_images_are_rotated_as_exif_says(tmp_path: Path) -> None:
     app1 = b"\xff\xe1" + (len(block) + 2).to_bytes(2, "big") + block
     (tmp_path / "rotated.jpg").write_bytes(encoded[:2] + app1 + encoded[2:])
     assert read_image(tmp_path / "rotated.jpg").shape == (50, 30, 3)
+
+
+@pytest.mark.parametrize("suffix", ["png", "webp", "tif"])
+def test_transparent_parts_are_laid_on_white(tmp_path: Path, suffix: str) -> None:
+    pixels = draw_discs(30, 50, 1)
+    alpha = np.full((30, 50), 255, np.uint8)
+    alpha[:, :20] = 0  # hides colors that the file keeps
+    alpha[:, 20:30] = 51
+    options = {"lossless": True, "exact": True} if suffix == "webp" else {}
+    path = tmp_path / f"clear.{suffix}"
+    Image.fromarray(np.dstack([pixels, alpha])).save(path, **options)
+    found = read_image(path)
+    assert (found[:, :20] == 255).all()
+    np.testing.assert_allclose(found[:, 20:30], pixels[:, 20:30] * 0.2 + 204, atol=1)
+    np.testing.assert_array_equal(found[:, 30:], pixels[:, 30:])
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tif"])
+def test_colors_of_a_profile_become_srgb(tmp_path: Path, suffix: str) -> None:
+    pixels = np.full((32, 48, 3), (200, 120, 40), np.uint8)
+    options = {"lossless": True} if suffix == "webp" else {}
+    path = tmp_path / f"photo.{suffix}"
+    Image.fromarray(pixels).save(path, icc_profile=exchanged_profile(), **options)
+    np.testing.assert_allclose(read_image(path), pixels[..., ::-1], atol=6)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tif", "bmp"])
+@pytest.mark.parametrize("profile", [None, srgb_profile()], ids=["plain", "sRGB"])
+def test_plain_images_are_read_as_opencv_reads_them(
+    tmp_path: Path, suffix: str, profile: bytes | None
+) -> None:
+    path = tmp_path / f"photo.{suffix}"
+    options = {} if profile is None else {"icc_profile": profile}
+    Image.fromarray(draw_discs(30, 50, 1)).save(path, **options)
+    np.testing.assert_array_equal(read_image(path), cv2.imread(str(path))[..., ::-1])
 
 
 @pytest.mark.parametrize(("height", "width"), [(30, 90), (90, 31), (7, 7)])
