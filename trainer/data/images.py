@@ -28,7 +28,9 @@ log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+IMAGE_SUFFIXES = frozenset(
+    {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp", ".avif", ".heic", ".heif", ".hif"}
+)
 
 
 class UnusableImageError(TrainingError):
@@ -118,7 +120,9 @@ def find_images(folder: Path, what: str = "photos", leave_out: tuple[Path, ...] 
         if path.is_file() and not any(path.is_relative_to(other) for other in inside)
     )
     if not images:
-        raise TrainingError(f"no {what} in {folder} (looked for jpg, png, webp, bmp and tiff)")
+        raise TrainingError(
+            f"no {what} in {folder} (looked for jpg, png, webp, heic, avif, bmp and tiff)"
+        )
     return images
 
 

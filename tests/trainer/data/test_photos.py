@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.drawn_images import draw_discs, write_image
+from support.heic import write_heic_grid
 from support.icc import exchanged_profile, srgb_profile
 
 import trainer.data.photos
 from toonvid.errors import TrainingError
 from toonvid.video import Pixels
 from trainer.data.drawing import draw_stacked
-from trainer.data.images import find_images, read_image, resize_to
+from trainer.data.images import UnusableImageError, find_images, read_image, resize_to
 from trainer.data.photos import (
     FLAT_DRAWING,
     LAYERED_DRAWING,
@@ -192,6 +193,21 @@ def test_colors_of_a_profile_become_srgb(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"photo.{suffix}"
     Image.fromarray(pixels).save(path, icc_profile=exchanged_profile(), **options)
     np.testing.assert_allclose(read_image(path), pixels[..., ::-1], atol=6)
+
+
+def test_photos_of_telephones_are_found_and_read(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    heic = tmp_path / "photos" / "1.HEIC"
+    write_heic_grid(tmp_path / "grid.heic", [(200, 40, 40), (40, 40, 200)]).rename(heic)
+    Image.fromarray(draw_discs(64, 128, 1)).save(tmp_path / "photos" / "2.avif")
+    (tmp_path / "photos" / "torn.heic").write_bytes(heic.read_bytes()[:400])
+    found = find_images(tmp_path / "photos")
+    assert [path.name for path in found] == ["1.HEIC", "2.avif", "torn.heic"]
+    red, blue = read_image(found[0])[32, 32::64].astype(int)
+    assert red[0] - red[2] > 100 and blue[2] - blue[0] > 100
+    assert read_image(found[1]).shape == (64, 128, 3)
+    with pytest.raises(UnusableImageError, match="it is a HEIC image that libheif cannot read"):
+        read_image(found[2])
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tif", "bmp"])
