@@ -60,8 +60,8 @@ def evaluate(
         typer.Option(
             metavar="NAME=PATH",
             help="Pictures that another program made of the photos: a folder, or a path with * in"
-            " place of a photo's name. Photos without such a picture are left out. May be"
-            " repeated.",
+            " place of a photo's name, or of its path in --photos. Photos without such a picture"
+            " are left out. May be repeated.",
             rich_help_panel=SOURCE_PANEL,
         ),
     ] = None,
@@ -167,7 +167,7 @@ def evaluate(
     from trainer.evaluation.evaluate import evaluate as measure
     from trainer.evaluation.feature_network import find_weights
     from trainer.evaluation.paint import measure_paint
-    from trainer.evaluation.programs import EngineProgram, Program, parse_pictures
+    from trainer.evaluation.programs import EngineProgram, Program, find_pictures
     from trainer.evaluation.results import EvaluateOptions, to_json
 
     if not engines and not pictures:
@@ -177,7 +177,7 @@ def evaluate(
     if paint and (not engines or pictures or cartoons or video or art):
         raise typer.BadParameter("--paint takes an ENGINE and --photos, and measures nothing else")
     found = [find_engine(name) for name in engines or []]
-    made = [parse_pictures(text) for text in pictures or []]
+    made = [find_pictures(text, photos) for text in pictures or []]
     sources = EvaluationSources(
         photos=photos,
         cartoons=cartoons,

@@ -5,6 +5,7 @@ A region of a photo goes in; the cartoon of that region comes out.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -17,7 +18,7 @@ from toonvid.errors import TrainingError
 from toonvid.stylizing.options import StylizeOptions
 from toonvid.stylizing.stylizer import Stylizer
 from toonvid.video import Frame, Pixels
-from trainer.data.images import IMAGE_SUFFIXES, read_image
+from trainer.data.images import UnusableImageError, find_images, read_image
 from trainer.evaluation.crops import Region
 
 LARGEST_DISTORTION = 0.02
@@ -55,9 +56,8 @@ class PictureProgram:
 
     name: str
     """Heading of its figures."""
-    pattern: str
-    """Path of a picture with `*` in place of the photo's name without its suffix; or the folder of
-    pictures that have the photos' names."""
+    pictures: Mapping[Path, Path]
+    """Path of a photo -> path of the picture that was made of it."""
     runs_on = "pictures"
 
     def cartoon(self, region: Region) -> Pixels:
@@ -68,10 +68,13 @@ class PictureProgram:
         Raises:
             TrainingError: The picture cannot be read, or has not the photo's shape.
         """
-        path = self._find(region.path)
+        path = self.pictures.get(region.path)
         if path is None:
             raise TrainingError(f"{self.name} has no picture of {region.path.name}")
-        picture = read_image(path)
+        try:
+            picture = read_image(path)
+        except UnusableImageError as error:
+            raise TrainingError(f"{path}: {error}") from error
         height, width = region.whole_size
         ratio = picture.shape[1] / picture.shape[0] / (width / height)
         if abs(ratio - 1) > LARGEST_DISTORTION:
@@ -85,24 +88,25 @@ class PictureProgram:
 
     def has(self, photo: Path) -> bool:
         """Whether there is a picture of this photo."""
-        return self._find(photo) is not None
-
-    def _find(self, photo: Path) -> Path | None:
-        if "*" in self.pattern:
-            path = Path(self.pattern.replace("*", photo.stem))
-            return path if path.is_file() else None
-        paths = (Path(self.pattern) / f"{photo.stem}{suffix}" for suffix in sorted(IMAGE_SUFFIXES))
-        return next((path for path in paths if path.is_file()), None)
+        return photo in self.pictures
 
 
 Program: TypeAlias = EngineProgram | PictureProgram
 
 
-def parse_pictures(text: str) -> PictureProgram:
-    """Reads `NAME=PATH`, where `*` in PATH stands for a photo's name.
+def find_pictures(text: str, photos: Path) -> PictureProgram:
+    """Finds the pictures that another program made of photos.
+
+    A picture has the path of its photo inside the folder of photos, or else the photo's name alone.
+
+    Args:
+        text: `NAME=PATH`. PATH is a folder of pictures, or the path of a picture with `*` in place
+            of its photo's path or name, without suffix.
+        photos: Folder of the photos, searched with all folders in it.
 
     Raises:
-        TrainingError: The text has another form.
+        TrainingError: The text has another form, there are no photos or no pictures, or two photos
+            would have the same picture.
     """
     name, equals, pattern = text.partition("=")
     if not name or not equals or not pattern:
@@ -111,4 +115,38 @@ def parse_pictures(text: str) -> PictureProgram:
         )
     if "*" not in pattern and not Path(pattern).is_dir():
         raise TrainingError(f"{pattern} is neither a folder of pictures nor a path with *")
-    return PictureProgram(name, pattern)
+    find = _find_by_pattern(pattern) if "*" in pattern else _find_in_folder(Path(pattern))
+    paths = find_images(photos)
+    inside = {path: find(path.relative_to(photos).with_suffix("")) for path in paths}
+    found = {path: picture for path, picture in inside.items() if picture}
+    taken = set(found.values())
+    for path in paths:
+        picture = find(Path(path.stem))
+        if path not in found and picture and picture not in taken:
+            found[path] = picture
+    photo_of: dict[Path, Path] = {}
+    for path, picture in found.items():
+        if photo_of.setdefault(picture, path) != path:
+            raise TrainingError(
+                f"{picture} would be the picture of {photo_of[picture]} and of {path}: put the"
+                " pictures in folders like those of the photos"
+            )
+    return PictureProgram(name, found)
+
+
+def _find_by_pattern(pattern: str) -> Callable[[Path], Path | None]:
+    """Returns a function from the path of a photo, without folder and suffix, to its picture."""
+
+    def find(photo: Path) -> Path | None:
+        path = Path(pattern.replace("*", str(photo)))
+        return path if path.is_file() else None
+
+    return find
+
+
+def _find_in_folder(folder: Path) -> Callable[[Path], Path | None]:
+    """Returns such a function for a folder of pictures, whose suffixes may be in any case."""
+    pictures: dict[Path, Path] = {}
+    for path in find_images(folder, "pictures"):
+        pictures.setdefault(path.relative_to(folder).with_suffix(""), path)
+    return pictures.get

@@ -29,7 +29,7 @@ from trainer.evaluation.art import find_art
 from trainer.evaluation.edits import EDITS
 from trainer.evaluation.evaluate import EvaluationProgress, EvaluationSources, evaluate
 from trainer.evaluation.feature_network import content_similarity, load_feature_network
-from trainer.evaluation.programs import EngineProgram, PictureProgram, Program
+from trainer.evaluation.programs import EngineProgram, PictureProgram, Program, find_pictures
 from trainer.evaluation.results import EvaluateOptions, Evaluation, ImageSet, Surface, to_json
 from trainer.networks.content_features import fold_torchvision
 
@@ -340,7 +340,7 @@ def test_pictures_of_another_program_are_measured_like_an_engines(
     for path in (place / "photos").iterdir():
         pixels = 255 - read_image(path)
         write_image(tmp_path / f"{path.stem}_other.png", pixels)
-    pictures = PictureProgram("other", f"{tmp_path}/*_other.png")
+    pictures = find_pictures(f"other={tmp_path}/*_other.png", place / "photos")
     found = evaluated(place, "identity", pictures=(pictures,))
     identity, other = found.engines
     assert (identity.style, other.style, other.runs_on) == ("identity", "other", "pictures")
@@ -354,7 +354,7 @@ def test_photos_without_a_picture_are_left_out_for_all(place: Path, tmp_path: Pa
     for path in sorted((place / "photos").iterdir())[:2]:
         write_image(tmp_path / f"{path.stem}.png", read_image(path))
     sources = replace(sources_at(place), content_weights=None, art=None, cartoons=None)
-    pictures = (PictureProgram("other", str(tmp_path)),)
+    pictures = (find_pictures(f"other={tmp_path}", place / "photos"),)
     found = evaluated(place, "identity", sources=sources, pictures=pictures)
     assert (found.photos.images, found.whole_photos) == (2, 2)
     identity, other = found.engines
