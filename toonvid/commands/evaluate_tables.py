@@ -176,8 +176,8 @@ def _notes(evaluation: Evaluation) -> Iterator[str]:
             f" {classifier.learned_art:,} images of art and {classifier.learned_photos:,} photos."
             f" It is right on {100 * classifier.art_accuracy:.1f} % of"
             f" {classifier.held_out_art:,} held-out images of art and"
-            f" {100 * classifier.photo_accuracy:.1f} % of the photos. Edited photos that it calls"
-            f" art: {edited}."
+            f" {100 * classifier.photo_accuracy:.1f} % of {classifier.tested_photos:,} photos."
+            f" Edited photos that it calls art: {edited or 'none is large enough'}."
         )
     if evaluation.videos:
         yield (

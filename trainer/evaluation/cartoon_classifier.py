@@ -10,9 +10,10 @@ checked with `trainer.evaluation.edits`.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import cv2
@@ -21,14 +22,19 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from toonvid.errors import TrainingError
 from toonvid.video import Pixels
 from trainer.data.images import UnusableImageError, read_image, resize_to
 from trainer.evaluation.feature_network import FeatureNetwork
+
+log = logging.getLogger(__name__)
 
 VIEW = 224
 """Side in pixels of what the classifier sees, as of the images that ResNet-50 was trained on."""
 INSET = 0.04
 """Share of each side that is cut off first: scanned pages have margins, photos have frames."""
+LEAST_SIDE = 244
+"""Short side in pixels of the smallest image that it can see."""
 JPEG_QUALITY = 75
 """Quality at which every view is compressed, whatever its file was."""
 WEIGHT_DECAY = 1e-2
@@ -52,6 +58,10 @@ class CartoonClassifier:
     weights: Features
     """Shape (D,)."""
     bias: float
+    art: int
+    """Number of images of art that it has learned from."""
+    photos: int
+    """Number of photos that it has learned from."""
 
     def is_art(self, features: Features) -> NDArray[np.bool_]:
         """Whether each picture is art rather than a photo.
@@ -98,7 +108,7 @@ def pool_features(network: FeatureNetwork, views: Iterable[Pixels]) -> Features:
 
     Args:
         network: The network.
-        views: From `standard_view`.
+        views: From `standard_view`; at least one.
 
     Returns:
         Shape (N, D), with D twice the number of features of stage 4.
@@ -121,37 +131,68 @@ def train_classifier(
 
     Args:
         network: The network whose features are compared.
-        art: Images of art; those that cannot be used are left out.
+        art: Images of art; those that cannot be used are logged and left out.
         photos: As many photos.
         on_progress: Called with the number of images done.
+
+    Raises:
+        TrainingError: None of the art, or none of the photos, can be used.
     """
-    views = _training_views([*art, *photos], on_progress)
-    is_art: list[bool] = []
-
-    def labeled() -> Iterator[Pixels]:
-        for index, view in views:
-            is_art.append(index < len(art))
-            yield view
-
-    features = pool_features(network, labeled())
+    of_art = pool_usable(network, art, "art", on_progress)
+    of_photos = pool_usable(network, photos, "photos", lambda done: on_progress(len(art) + done))
+    features = np.concatenate([of_art, of_photos])
+    is_art = np.arange(len(features)) < len(of_art)
     mean, deviation = features.mean(axis=0), features.std(axis=0)
     scale = deviation + 1e-3 * deviation.mean() + 1e-12  # a feature may be 0 everywhere
     inputs = torch.from_numpy((features - mean) / scale).double()
-    weights, bias = _fit(inputs, torch.tensor(is_art).double())
-    return CartoonClassifier(mean, scale, weights.float().numpy(), bias)
+    weights, bias = _fit(inputs, torch.from_numpy(is_art).double())
+    return CartoonClassifier(
+        mean=mean,
+        scale=scale,
+        weights=weights.float().numpy(),
+        bias=bias,
+        art=len(of_art),
+        photos=len(of_photos),
+    )
 
 
-def _training_views(
-    paths: Sequence[Path], on_progress: Callable[[int], None]
-) -> Iterator[tuple[int, Pixels]]:
-    """Yields the index and the view of each usable image."""
-    for index, path in enumerate(paths):
-        try:
-            yield index, standard_view(read_image(path))
-        except UnusableImageError:
-            continue
-        finally:
-            on_progress(index + 1)
+def pool_usable(
+    network: FeatureNetwork,
+    paths: Sequence[Path],
+    kind: str,
+    on_progress: Callable[[int], None] = lambda _: None,
+) -> Features:
+    """Computes the pooled features of the images that can be used, and logs the others.
+
+    Args:
+        network: The network.
+        paths: Files of images.
+        kind: `art` or `photos`, for messages.
+        on_progress: Called with the number of images done.
+
+    Returns:
+        Shape (N, D), with N the number of images that can be used.
+
+    Raises:
+        TrainingError: None can be used.
+    """
+    reason = "there are none"
+
+    def views() -> Iterator[Pixels]:
+        nonlocal reason
+        for done, path in enumerate(paths, 1):
+            try:
+                yield standard_view(read_image(path))
+            except UnusableImageError as error:
+                log.warning("skipped %s: %s", path, error)
+                reason = f"{path}: {error}"
+            on_progress(done)
+
+    usable = views()
+    first = next(usable, None)
+    if first is None:
+        raise TrainingError(f"the cartoon classifier can use none of the {kind}; {reason}")
+    return pool_features(network, chain([first], usable))
 
 
 def _fit(inputs: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, float]:

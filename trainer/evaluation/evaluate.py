@@ -18,6 +18,7 @@ import numpy as np
 from toonvid.reading.decoder import VideoDecoder
 from trainer.evaluation import face_landmarks
 from trainer.evaluation.art import ArtSources
+from trainer.evaluation.cartoon_classifier import LEAST_SIDE
 from trainer.evaluation.crops import CropFolder
 from trainer.evaluation.feature_network import WEIGHTS_URL, load_feature_network
 from trainer.evaluation.fid_kid import PooledFeatures, frechet_distance, kernel_distance
@@ -115,6 +116,10 @@ def evaluate(
 
     engines = [program for program in programs if isinstance(program, EngineProgram)]
     engines_first = [*engines, *(program for program in programs if program not in engines)]
+    trained = None
+    if network and sources.art:
+        report = _report("art", len(sources.art.art) + len(sources.art.photos), on_progress)
+        trained = learn_art(network, sources.art, report)
     errors = tuple(_measure_video(video, engines, options, on_progress) for video in sources.videos)
     cartoon = None
     if cartoon_crops:
@@ -123,15 +128,10 @@ def evaluate(
     report = _report(photo_crops.kind, photo_crops.crops, on_progress)
     photo, *stylized = measure_crops(photo_crops, engines_first, network, report)
 
-    trained, classifier = None, None
-    if network and sources.art:
-        images = len(sources.art.art) + len(sources.art.photos)
-        report = _report("art", images, on_progress)
-        trained = learn_art(network, sources.art, report)
     count = min(options.whole_photos, len(photo_crops.paths))
     report = _report("whole photos", count, on_progress)
     face_weights = face_landmarks.find_weights()
-    photos_whole, *whole = measure_photos(
+    whole = measure_photos(
         photo_crops,
         engines_first,
         trained,
@@ -139,9 +139,8 @@ def evaluate(
         count,
         report,
     )
-    if trained and sources.art and photos_whole.cartoon_share is not None:
-        share = photos_whole.cartoon_share
-        classifier = check_classifier(trained, sources.art, photo_crops, share)
+    photos_whole, *programs_whole = whole.figures
+    classifier = trained and check_classifier(trained, photo_crops, whole)
 
     own = _distance(photo.pooled(), cartoon.pooled() if cartoon else None)
     return Evaluation(
@@ -153,17 +152,19 @@ def evaluate(
         unrelated_similarity=float(np.mean(photo.unrelated)) if photo.unrelated else None,
         engines=tuple(
             _engine_figures(program, measured, photo, cartoon, own, figures)
-            for program, measured, figures in zip(engines_first, stylized, whole, strict=True)
+            for program, measured, figures in zip(
+                engines_first, stylized, programs_whole, strict=True
+            )
         ),
         videos=errors,
-        whole_photos=count,
+        whole_photos=whole.photos,
         photos_whole=photos_whole,
         classifier=classifier,
-        left_out=_left_out(sources),
+        left_out=_left_out(sources, is_classified=classifier is not None),
     )
 
 
-def _left_out(sources: EvaluationSources) -> tuple[str, ...]:
+def _left_out(sources: EvaluationSources, is_classified: bool) -> tuple[str, ...]:
     """Name the figures that are missing, and how to get them."""
     found = []
     if not sources.content_weights:
@@ -175,6 +176,10 @@ def _left_out(sources: EvaluationSources) -> tuple[str, ...]:
         found.append("distances to cartoons need --cartoons FOLDER")
     if not sources.art:
         found.append("the cartoon share needs --art FOLDER and --art-photos FOLDER to learn from")
+    elif sources.content_weights and not is_classified:
+        found.append(
+            f"the cartoon share needs photos with a short side of {LEAST_SIDE} pixels or more"
+        )
     if not face_landmarks.find_weights():
         found.append(f"faces need a network's weights: {face_landmarks.INSTALL}")
     if not sources.videos:

@@ -6,18 +6,17 @@ makes of them, come out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from toonvid.errors import TrainingError
 from toonvid.video import Pixels
 from trainer.data.drawing import draw
-from trainer.data.images import UnusableImageError, read_image
+from trainer.data.images import UnusableImageError
 from trainer.evaluation.art import ArtSources
 from trainer.evaluation.cartoon_classifier import (
     CartoonClassifier,
     pool_features,
+    pool_usable,
     standard_view,
     train_classifier,
 )
@@ -35,14 +34,30 @@ EDITED_PHOTOS = 60
 
 @dataclass(frozen=True)
 class TrainedClassifier:
-    """A classifier, and the network whose features it takes."""
+    """A classifier, the network whose features it takes, and its test on art."""
 
     network: FeatureNetwork
     classifier: CartoonClassifier
+    held_out_art: int
+    """Number of images of art that it was tested with."""
+    art_accuracy: float
+    """Share of them that it calls art, 0..1."""
 
     def art_share(self, views: list[Pixels]) -> float:
         """Share of views that are called art; `views` are not empty."""
         return float(self.classifier.is_art(pool_features(self.network, views)).mean())
+
+
+@dataclass(frozen=True)
+class WholePhotos:
+    """Measurements on whole photos."""
+
+    photos: int
+    """Number of photos that were measured."""
+    classified: int
+    """Number of these that are large enough for the classifier; 0 without one."""
+    figures: list[WholeFigures]
+    """Figures of the photos themselves, then of each program."""
 
 
 @dataclass
@@ -66,9 +81,14 @@ class _Measured:
 def learn_art(
     network: FeatureNetwork, art: ArtSources, on_progress: Callable[[int], None]
 ) -> TrainedClassifier:
-    """Trains the classifier on the art and the photos that are not held out."""
+    """Trains the classifier on the art and the photos that are not held out, and tests it.
+
+    Raises:
+        TrainingError: None of the art, of the photos or of the held-out art can be used.
+    """
     classifier = train_classifier(network, art.art, art.photos, on_progress)
-    return TrainedClassifier(network, classifier)
+    is_art = classifier.is_art(pool_usable(network, art.held_out, "held-out art"))
+    return TrainedClassifier(network, classifier, len(is_art), float(is_art.mean()))
 
 
 def measure_photos(
@@ -78,7 +98,7 @@ def measure_photos(
     face_network: RunNetwork | None,
     count: int,
     on_progress: Callable[[int], None],
-) -> list[WholeFigures]:
+) -> WholePhotos:
     """Measures whole photos, and what each program makes of them.
 
     Args:
@@ -89,14 +109,12 @@ def measure_photos(
         count: Largest number of photos.
         on_progress: Called with the number of photos done.
 
-    Returns:
-        Figures of the photos themselves, then of each program.
-
     Raises:
         TrainingError: A picture is missing or has another shape than its photo.
         BackendError: An engine fails.
     """
     measured = [_Measured() for _ in range(1 + len(programs))]
+    done = 0
     for done, region in enumerate(folder.whole_images(count), start=1):
         ink = draw(region.pixels).ink
         faces = find_faces(region.pixels, face_network) if face_network else []
@@ -108,47 +126,44 @@ def measure_photos(
             if trained and (view := _view(picture)) is not None:
                 one.views.append(view)
         on_progress(done)
-    return [one.figures(trained) for one in measured]
+    return WholePhotos(
+        photos=done,
+        classified=len(measured[0].views),
+        figures=[one.figures(trained) for one in measured],
+    )
 
 
 def check_classifier(
-    trained: TrainedClassifier, art: ArtSources, folder: CropFolder, own_share: float
-) -> ClassifierFigures:
-    """Measures a classifier on art and photos that it has not learned from.
+    trained: TrainedClassifier, folder: CropFolder, whole: WholePhotos
+) -> ClassifierFigures | None:
+    """Measures a classifier on photos that it has not learned from.
 
     Args:
         trained: The classifier.
-        art: Held-out art is in it.
         folder: Photos, none of which it has learned from.
-        own_share: Share of these photos that it calls art, from `measure_photos`.
+        whole: What was measured on these photos.
 
-    Raises:
-        TrainingError: No image of the held-out art can be used.
+    Returns:
+        None where all photos are too small for it.
     """
-    held_out = list(_usable_views(art.held_out))
-    if not held_out:
-        raise TrainingError("none of the held-out art can be used: all images are too small")
+    own_share = whole.figures[0].cartoon_share
+    if own_share is None:
+        return None
     photos = [region.pixels for region in folder.whole_images(EDITED_PHOTOS)]
     edited = {}
     for name, edit in EDITS.items():
         views = [view for photo in photos if (view := _view(edit(photo))) is not None]
-        edited[name] = trained.art_share(views)
+        if views:
+            edited[name] = trained.art_share(views)
     return ClassifierFigures(
-        learned_art=len(art.art),
-        learned_photos=len(art.photos),
-        held_out_art=len(held_out),
-        art_accuracy=trained.art_share(held_out),
+        learned_art=trained.classifier.art,
+        learned_photos=trained.classifier.photos,
+        held_out_art=trained.held_out_art,
+        art_accuracy=trained.art_accuracy,
+        tested_photos=whole.classified,
         photo_accuracy=1 - own_share,
         edited_photos=edited,
     )
-
-
-def _usable_views(paths: Sequence[Path]) -> Iterator[Pixels]:
-    for path in paths:
-        try:
-            yield standard_view(read_image(path))
-        except UnusableImageError:
-            continue
 
 
 def _view(picture: Pixels) -> Pixels | None:

@@ -93,10 +93,13 @@ class ClassifierFigures:
     """Number of other images of art that it was tested with."""
     art_accuracy: float
     """Share of the held-out art that it calls art, 0..1."""
+    tested_photos: int
+    """Number of the evaluated photos that are large enough for it."""
     photo_accuracy: float
-    """Share of the evaluated photos that it calls photos, 0..1."""
+    """Share of them that it calls photos, 0..1."""
     edited_photos: dict[str, float]
-    """Name of a simple edit -> share of the edited photos that it calls art."""
+    """Name of a simple edit -> share of the edited photos that it calls art; none without photos
+    that are large enough."""
 
 
 @dataclass(frozen=True)

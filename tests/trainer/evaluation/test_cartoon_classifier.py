@@ -13,9 +13,12 @@ import torch.nn.functional as F
 from support.drawn_images import draw_discs, write_image
 from torch import Tensor
 
+from toonvid.errors import TrainingError
 from toonvid.video import Pixels
 from trainer.data.images import UnusableImageError
+from trainer.evaluation.art import ArtSources
 from trainer.evaluation.cartoon_classifier import (
+    LEAST_SIDE,
     VIEW,
     CartoonClassifier,
     pool_features,
@@ -24,6 +27,7 @@ from trainer.evaluation.cartoon_classifier import (
 )
 from trainer.evaluation.edits import EDITS
 from trainer.evaluation.feature_network import FeatureNetwork
+from trainer.evaluation.measure_photos import learn_art
 from trainer.networks.content_features import ResNetFeatures
 
 HEIGHT, WIDTH = 250, 300
@@ -139,7 +143,7 @@ def test_an_image_that_would_have_to_be_enlarged_is_refused() -> None:
 
 
 def test_unusable_images_are_left_out_of_the_training(
-    network: FeatureNetwork, tmp_path: Path
+    network: FeatureNetwork, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     paths = written(tmp_path / "art", [art(1), art(2)[:200], art(3)])
     (tmp_path / "torn.jpg").write_bytes(b"torn")
@@ -149,3 +153,28 @@ def test_unusable_images_are_left_out_of_the_training(
     assert done == [1, 2, 3, 4, 5, 6]
     assert art_share(network, classifier, [art(1), art(3)]) == 1
     assert art_share(network, classifier, [photo(4), photo(5)]) == 0
+    assert (classifier.art, classifier.photos) == (2, 2)
+    assert [message.partition(": ")[0] for message in caplog.messages] == [
+        f"skipped {paths[1]}",
+        f"skipped {tmp_path / 'torn.jpg'}",
+    ]
+
+
+@pytest.mark.parametrize("kind", ["art", "photos", "held-out art"])
+def test_images_of_which_none_can_be_used_are_an_error(
+    network: FeatureNetwork, tmp_path: Path, kind: str
+) -> None:
+    found = {
+        name: tuple(written(tmp_path / name, [image]))
+        for name, image in (("art", art(1)), ("photos", photo(2)), ("held-out art", art(3)))
+    }
+    found[kind] = tuple(written(tmp_path / "small", [photo(1)[:100]]))
+    sources = ArtSources(found["art"], found["photos"], found["held-out art"])
+    with pytest.raises(TrainingError, match=f"can use none of the {kind}; .*/0.png: 276 x 92"):
+        learn_art(network, sources, lambda _: None)
+
+
+def test_the_smallest_image_that_it_sees() -> None:
+    standard_view(photo(1)[:LEAST_SIDE])
+    with pytest.raises(UnusableImageError):
+        standard_view(photo(1)[: LEAST_SIDE - 1])

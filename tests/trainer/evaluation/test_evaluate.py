@@ -295,8 +295,16 @@ def test_the_cartoon_share_has_the_classifiers_accuracy_beside_it(both: Evaluati
     assert classifier is not None and both.photos_whole.cartoon_share is not None
     assert classifier.photo_accuracy == 1 - both.photos_whole.cartoon_share
     assert (classifier.learned_art, classifier.learned_photos) == (4, 4)
-    assert classifier.held_out_art == 1
+    assert (classifier.held_out_art, classifier.tested_photos) == (1, 3)
     assert set(classifier.edited_photos) == set(EDITS)
+
+
+def test_photos_that_are_too_small_for_the_classifier_are_said(place: Path, tmp_path: Path) -> None:
+    for seed in range(2):
+        write_image(tmp_path / f"{seed}.png", draw_discs(200, 260, seed))
+    found = evaluated(place, sources=replace(sources_at(place), photos=tmp_path, cartoons=None))
+    assert found.classifier is None
+    assert any("photos with a short side of 244 pixels" in line for line in found.left_out)
 
 
 def test_without_weights_the_other_figures_are_printed_and_what_is_missing_is_said(
