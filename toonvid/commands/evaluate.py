@@ -176,6 +176,8 @@ def evaluate(
         raise typer.BadParameter("--art and --art-photos go together, and --held-out with them")
     if paint and (not engines or pictures or cartoons or video or art):
         raise typer.BadParameter("--paint takes an ENGINE and --photos, and measures nothing else")
+    if video and not engines:
+        raise typer.BadParameter("--video needs an ENGINE: --pictures have no videos to measure")
     found = [find_engine(name) for name in engines or []]
     made = [find_pictures(text, photos) for text in pictures or []]
     sources = EvaluationSources(

@@ -36,11 +36,10 @@ def print_evaluation(console: Console, evaluation: Evaluation) -> None:
 
 
 def print_skipped(console: Console, evaluation: Evaluation) -> None:
-    """Count and name the images that could not be read."""
+    """Count the images that could not be used; the trainer has logged why, one by one."""
     for kind, found in (("photos", evaluation.photos), ("cartoons", evaluation.cartoons)):
         if found and found.skipped:
-            reasons = "; ".join(f"{path}: {reason}" for path, reason in found.skipped.items())
-            say(console, f"Skipped {len(found.skipped)} of the {kind}: {reasons}", "yellow")
+            say(console, f"Skipped {len(found.skipped)} of the {kind}.", "yellow")
 
 
 def _image_table(evaluation: Evaluation) -> Table:

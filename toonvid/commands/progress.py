@@ -221,12 +221,13 @@ def training_bar(console: Console, steps: int) -> Iterator[Callable[[TrainingPro
 
 @contextmanager
 def evaluation_bars(console: Console) -> Iterator[Callable[[EvaluationProgress], None]]:
-    """Show a bar for each stage: a video, the cartoons, the photos.
+    """Show a bar for each stage: a video, the cartoons, the photos. Print the trainer's warnings.
 
     Yields:
         The callback to call as a stage goes on.
     """
-    with Bar(console=console, transient=True, disable=not console.is_terminal) as bars:
+    bar = Bar(console=console, transient=True, disable=not console.is_terminal)
+    with trainer_log(console, logging.WARNING), bar as bars:
         tasks: dict[str, TaskID] = {}
 
         def show(progress: EvaluationProgress) -> None:

@@ -147,13 +147,19 @@ class CropFolder:
         """Yields images, evenly spread over the folder, as regions without crops.
 
         Args:
-            count: Largest number of images.
+            count: Number of images; others take the place of those that are left out.
         """
-        chosen = np.linspace(0, len(self.paths) - 1, min(count, len(self.paths)))
-        for index in np.unique(chosen.astype(int)):
+        total = len(self.paths)
+        chosen = np.unique(np.linspace(0, total - 1, min(count, total)).astype(int))
+        others = np.setdiff1d(np.arange(total), chosen)
+        used = 0
+        for index in (*chosen, *others):
+            if used == len(chosen):
+                return
             image = self._read(int(index))
             if image is None:
                 continue
+            used += 1
             pixels = _shrink(image, WHOLE_HEIGHT)
             yield Region(
                 image=self._first_number + int(index),
@@ -167,11 +173,12 @@ class CropFolder:
     def _read(self, index: int) -> Pixels | None:
         """Reads an image, or notes why it is left out."""
         path = self.paths[index]
+        if str(path) in self.skipped:
+            return None
         try:
             return _read(path)
         except UnusableImageError as error:
-            if str(path) not in self.skipped:
-                log.warning("skipped %s: %s", path, error)
+            log.warning("skipped %s: %s", path, error)
             self.skipped[str(path)] = str(error)
             return None
 

@@ -90,6 +90,14 @@ def test_an_unusable_image_is_named_and_moves_no_other_crop(tmp_path: Path) -> N
     assert left == {0: whole[0], 3: whole[3]}
 
 
+def test_other_whole_images_take_the_place_of_unusable_ones(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "photos", 7)
+    (folder / "3.png").write_bytes(b"no image")
+    images = CropFolder(folder, "photos", 8, 1)
+    assert [region.path.stem for region in images.whole_images(3)] == ["0", "6", "1"]
+    assert len(list(images.whole_images(7))) == 6
+
+
 def test_fewer_than_two_images_are_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="nowhere is not a folder of cartoons"):
         CropFolder(tmp_path / "nowhere", "cartoons", 4, 1)

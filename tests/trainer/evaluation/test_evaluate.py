@@ -375,6 +375,7 @@ def test_photos_without_a_picture_are_left_out_for_all(place: Path, tmp_path: Pa
         ((), "name an ENGINE, or give --pictures"),
         (("x", "--art", "art"), "--art and --art-photos go together"),
         (("x", "--held-out", "a*"), "--art and --art-photos go together"),
+        (("--pictures", "a=b", "--video", "x.mp4"), "--video needs an ENGINE"),
     ],
 )
 def test_options_that_need_others_are_refused(
@@ -385,18 +386,25 @@ def test_options_that_need_others_are_refused(
     assert message in " ".join(ended.err.split())
 
 
-def test_skipped_images_are_named_and_counted(place: Path, tmp_path: Path, capsys: Capsys) -> None:
+def test_skipped_images_are_named_once_and_counted(
+    place: Path, tmp_path: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
     (tmp_path / "photos").mkdir()
     for seed in range(2):
         write_image(tmp_path / "photos" / f"{seed}.png", draw_discs(250, 260, seed))
     (tmp_path / "photos" / "torn.jpg").write_bytes(b"torn")
+    (tmp_path / "photos" / "\x1b[31m.jpg").write_bytes(b"torn")
     engine = place / "engines" / "identity.onnx"
     given = arguments(place, photos=tmp_path / "photos")
     ended = run_here(capsys, "evaluate", engine, *given, "--crops", "12", "--json")
-    assert "Skipped 1 of the photos" in ended.err
-    printed = json.loads(ended.out)["photos"]
-    assert printed["pictures"] == 2
-    assert list(printed["skipped"]) == [str(tmp_path / "photos" / "torn.jpg")]
+    assert "Skipped 2 of the photos.\n" in ended.err
+    assert ended.err.count("torn.jpg: not a readable image") == 1
+    assert ended.err.count(r"\x1b[31m.jpg: not a readable image") == 1
+    assert "\x1b[31m" not in ended.err
+    printed = json.loads(ended.out)
+    assert (printed["photos"]["pictures"], printed["whole_photos"]) == (2, 2)
+    assert str(tmp_path / "photos" / "torn.jpg") in printed["photos"]["skipped"]
 
 
 def test_bad_input_is_one_line(place: Path, tmp_path: Path, capsys: Capsys) -> None:
