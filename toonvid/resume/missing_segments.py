@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
-from dataclasses import replace
+from contextlib import closing
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -79,38 +79,44 @@ class MissingSegments:
         """
         folder = self._work_folder
         self._info = decoder.info
-        with ExitStack() as stack:
-            place = seek_behind(
-                decoder,
-                folder.finished.get(folder.first_missing - 1),
-                self._options.segment_seconds,
-            )
-            if place is None:
-                decoder = stack.enter_context(
-                    VideoDecoder(self._source, self._options.decoding, with_auxiliary=True)
-                )
-                place = [], decoder.frames(), Splitter(self._options.segment_seconds, 0)
-            before, frames, splitter = place
-            self._auxiliary = decoder.auxiliary
-            maker = self._maker = SegmentMaker(
-                target=self._target,
-                info=self._info,
-                backend=self._backend,
-                options=self._options,
-                segment_path=folder.segment_path,
-                template=folder.template_frame,
-                on_begin=self._begin_segment,
-                on_frame=self._report_frame,
-            )
-            made = maker.make(decoder, frames, splitter, before, finished=folder.finished)
-            with closing(made):
-                for segment in made:
-                    folder.record_segment(segment)
-                    self._report(self._finished_progress())
+        place = seek_behind(
+            decoder,
+            folder.finished.get(folder.first_missing - 1),
+            self._options.segment_seconds,
+        )
+        is_complete = place is not None and self._write_from(decoder, place)
+        if not is_complete:
+            with VideoDecoder(self._source, self._options.decoding, with_auxiliary=True) as decoder:
+                self._write_from(decoder, from_start(decoder, self._options.segment_seconds))
         if not folder.finished:
             raise TargetError(f"nothing to write: {self._source} has no frames there")
-        folder.record_source_end((*decoder.notices, *maker.notices), decoder.damage)
-        return maker.stage_seconds
+        folder.record_source_end((*decoder.notices, *self._maker.notices), decoder.damage)
+        return self._maker.stage_seconds
+
+    def _write_from(self, decoder: VideoDecoder, place: Place) -> bool:
+        """Write what is missing from a place on; False if another decoder has to do it."""
+        folder = self._work_folder
+        self._auxiliary = decoder.auxiliary
+        self._maker = SegmentMaker(
+            target=self._target,
+            info=self._info,
+            backend=self._backend,
+            options=self._options,
+            segment_path=folder.segment_path,
+            template=folder.template_frame,
+            on_begin=self._begin_segment,
+            on_frame=self._report_frame,
+        )
+        made = self._maker.make(
+            decoder, place.frames, place.splitter, place.before, finished=folder.finished
+        )
+        with closing(made):
+            for segment in made:
+                if not place.agrees(segment):
+                    return False
+                folder.record_segment(segment)
+                self._report(self._finished_progress())
+        return True
 
     def _begin_segment(self, template: Frame) -> None:
         """See that a segment can be written."""
@@ -150,9 +156,35 @@ class MissingSegments:
         )
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a decoder reads on."""
+
+    before: list[Frame]
+    """The last frames before it; none at the start of the source."""
+    frames: Iterator[Frame]
+    """All frames behind it."""
+    splitter: Splitter
+    """Numbers the segments of these frames."""
+    is_sought: bool = False
+    """Whether the decoder did not decode what lies before."""
+
+    def agrees(self, segment: FinishedSegment) -> bool:
+        """Whether a segment made from here is as a decoder makes it that reads from the start.
+
+        What FFmpeg puts in the place of damage depends on all that it has decoded.
+        """
+        return segment.source_is_intact or not self.is_sought
+
+
+def from_start(decoder: VideoDecoder, segment_seconds: Fraction) -> Place:
+    """The start of a source whose decoder was just entered; `segment_seconds` as `seek_behind`."""
+    return Place([], decoder.frames(), Splitter(segment_seconds, 0))
+
+
 def seek_behind(
     decoder: VideoDecoder, before: FinishedSegment | None, segment_seconds: Fraction
-) -> tuple[list[Frame], Iterator[Frame], Splitter] | None:
+) -> Place | None:
     """Find where to read on: behind a finished segment, or at the start where there is none.
 
     Args:
@@ -161,16 +193,16 @@ def seek_behind(
         segment_seconds: Least length of a segment, in seconds.
 
     Returns:
-        The last frames before that place, all frames behind it, and what numbers their segments.
-        None if the place was sought and is not certain: another decoder must read from the start.
+        The place; None if it was sought and is not certain, so that another decoder must read from
+        the start.
     """
     # Behind damage, frames may have been lost that a decoder that starts later gives.
     can_seek = decoder.info.container in EXACT_SEEKERS
     if before is None or not can_seek or not before.source_is_intact:
-        return [], decoder.frames(), Splitter(segment_seconds, 0)
+        return from_start(decoder, segment_seconds)
     decoder.skip_to(Fraction(before.last_source_frames[0][0]))
     frames = decoder.frames()
     last_frames = read_last_frames(before.last_source_frames, frames)
     if last_frames is None:
         return None
-    return last_frames, frames, Splitter(segment_seconds, before.number + 1)
+    return Place(last_frames, frames, Splitter(segment_seconds, before.number + 1), is_sought=True)

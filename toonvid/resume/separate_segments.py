@@ -7,8 +7,8 @@ process or another machine may do it. That run compares the frames at the joints
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from toonvid.pipeline import ConvertOptions
 from toonvid.reading.decoder import VideoDecoder
 from toonvid.resume.boundaries import Splitter, identify
 from toonvid.resume.journal_entries import FinishedSegment
-from toonvid.resume.missing_segments import seek_behind
+from toonvid.resume.missing_segments import Place, from_start, seek_behind
 from toonvid.resume.segment_maker import SegmentMaker, last_frame_count, read_up_to
 from toonvid.resume.segment_plan import SegmentPlace
 from toonvid.video import Frame, VideoInfo
@@ -111,20 +111,34 @@ class SegmentWorkshop:
         Raises:
             SourceError, TargetError, BackendError: As `make_one`.
         """
-        with ExitStack() as stack:
-            decoder = stack.enter_context(self._decoder())
+        known = dict(finished)
+        with self._decoder() as decoder:
             place = seek_behind(decoder, before, self.options.segment_seconds)
-            if place is None:
-                decoder = stack.enter_context(self._decoder())
-                place = [], decoder.frames(), Splitter(self.options.segment_seconds, 0)
-            frames_before, frames, splitter = place
-            made = self._maker(decoder.info).make(
-                decoder, frames, splitter, frames_before, finished=finished
-            )
-            with closing(made):
-                for each in made:
-                    yield MadeSegment(each, self._segment_path(each.number), is_last=False)
-            yield MadeEnd(tuple(decoder.notices), decoder.damage)
+            if place is not None and (yield from self._make_from(decoder, place, known)):
+                return
+        with self._decoder() as decoder:
+            place = from_start(decoder, self.options.segment_seconds)
+            yield from self._make_from(decoder, place, known)
+
+    def _make_from(
+        self, decoder: VideoDecoder, place: Place, known: dict[int, FinishedSegment]
+    ) -> Generator[MadeSegment | MadeEnd, None, bool]:
+        """Make what is missing from a place on, and add it to `known`, the finished segments.
+
+        Returns:
+            False if another decoder has to make the rest.
+        """
+        made = self._maker(decoder.info).make(
+            decoder, place.frames, place.splitter, place.before, finished=known
+        )
+        with closing(made):
+            for each in made:
+                if not place.agrees(each):
+                    return False
+                known[each.number] = each
+                yield MadeSegment(each, self._segment_path(each.number), is_last=False)
+        yield MadeEnd(tuple(decoder.notices), decoder.damage)
+        return True
 
     def _decoder(self) -> VideoDecoder:
         return VideoDecoder(self.source, self.options.decoding, with_auxiliary=True)

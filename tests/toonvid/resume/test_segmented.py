@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from support.clips import (
@@ -249,6 +250,32 @@ def test_a_source_that_seeks_to_a_wrong_place_is_read_from_the_start(
     later = F(4, 5)  # behind the next key frames
     monkeypatch.setattr(VideoDecoder, "skip_to", lambda self, time: skip_to(self, time + later))
     run(video)
+    assert (tmp_path / "target.mp4").read_bytes() == (tmp_path / "whole.mp4").read_bytes()
+
+
+def spoil(video: Path, frame: int) -> None:
+    """Damage the packet of one frame of a video, in the order of decoding."""
+    with av.open(str(video)) as opened:
+        packet = list(opened.demux(video=0))[frame]
+        assert packet.pos is not None
+        begin, end = packet.pos + 12, packet.pos + packet.size
+    content = bytearray(video.read_bytes())
+    content[begin:end] = bytes(255 - each for each in content[begin:end])
+    video.write_bytes(content)
+
+
+def test_behind_damage_a_resumed_conversion_reads_from_the_start(video, run, tmp_path, monkeypatch):
+    spoil(video, 30)
+    whole = run(video, "whole.mp4")
+    assert whole.damage
+    stopped(run, video, 14)
+    opened = []
+    enter = VideoDecoder.__enter__
+    monkeypatch.setattr(VideoDecoder, "__enter__", lambda s: opened.append(1) or enter(s))
+    done = run(video)
+    # Behind the finished segments first; what FFmpeg shows for damage depends on all before it.
+    assert len(opened) == 3
+    assert done.damage == whole.damage
     assert (tmp_path / "target.mp4").read_bytes() == (tmp_path / "whole.mp4").read_bytes()
 
 
