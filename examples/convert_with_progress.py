@@ -14,9 +14,11 @@ def show(progress: toonvid.Progress) -> None:
     print(f"\rframe {progress.frames} of {total}", end="", flush=True)
 
 
-def main(source: str = "scene.mp4", target: str = "scene.toon.mp4") -> None:
-    if not Path(source).exists():
-        write_scene(Path(source), 320, 180, Fraction(12), 2.0)
+def main(source: str | None = None, target: str = "scene.toon.mp4") -> None:
+    if source is None:
+        source = "scene.mp4"
+        if not Path(source).exists():
+            write_scene(Path(source), 320, 180, Fraction(12), 2.0)
 
     options = toonvid.ConvertOptions(
         stylizing=toonvid.StylizeOptions(strength=0.9),

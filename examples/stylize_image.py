@@ -20,7 +20,12 @@ def main(source: str | None = None, target: str = "cartoon.png") -> None:
 
     cartoon = toonvid.stylize(image, style="ink", strength=0.9)
 
-    cv2.imwrite(target, cv2.cvtColor(cartoon, cv2.COLOR_RGB2BGR))
+    try:
+        is_written = cv2.imwrite(target, cv2.cvtColor(cartoon, cv2.COLOR_RGB2BGR))
+    except cv2.error:  # an unknown suffix
+        is_written = False
+    if not is_written:
+        sys.exit(f"{target} cannot be written")
     change = np.abs(cartoon.astype(int) - image).mean()
     print(f"wrote {target}: {image.shape[1]}x{image.shape[0]}, changed by {change:.1f} levels")
 

@@ -17,8 +17,9 @@ import av
 import cv2
 import numpy as np
 
+from toonvid.errors import TrainingError
 from toonvid.video import Pixels
-from trainer.data.images import read_image
+from trainer.data.images import find_images, read_image
 from trainer.data.line_art import draw_line_art
 
 SIZE = (960, 540)
@@ -43,7 +44,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     random = np.random.default_rng(options.seed)
-    pictures = sorted(path for path in options.folder.rglob("*") if path.is_file())
+    try:
+        pictures = find_images(options.folder, "pictures")
+    except TrainingError as error:
+        parser.error(str(error))
     chosen = random.permutation(len(pictures))[: options.shots]
     with av.open(str(options.film), "w") as container:
         stream = container.add_stream("libx264", rate=RATE, options={"crf": "16"})

@@ -79,6 +79,8 @@ class Figures:
 
     @classmethod
     def of(cls, moments: Moments, cpu_before: float) -> Figures:
+        if len(moments) <= cpu_cores():
+            sys.exit(f"the video has {len(moments)} segments; take one with more than cores")
         first, last = moments[cpu_cores() - 1], moments[-1]
         seconds, frames, cpu = (b - a for a, b in zip(first, last, strict=True))
         whole = last[1] / (last[2] - cpu_before)

@@ -51,6 +51,23 @@ def test_every_example_is_listed_here_and_in_the_readme():
     assert all(f"]({name})" in text for name in names)
 
 
+@pytest.mark.parametrize(
+    ("script", "arguments", "said"),
+    [
+        ("stylize_image.py", ["photo.png", "cartoon.xyz"], "cartoon.xyz cannot be written"),
+        ("stylize_image.py", ["photo.png", "gone/cartoon.png"], "cartoon.png cannot be written"),
+        ("convert_with_progress.py", ["gone.mp4"], "gone.mp4: no such file"),
+    ],
+)
+def test_an_example_says_what_it_cannot_do(script, arguments, said, tmp_path):
+    write_image(tmp_path / "photo.png", draw_scene(64, 48, 0.0))
+    ended = run(EXAMPLES / script, tmp_path, *arguments)
+    assert ended.returncode == 1
+    assert said in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"photo.png"}
+
+
 @pytest.mark.parametrize("script", sorted(EXPECTED))
 def test_example_runs_and_writes_what_it_says(script, tmp_path):
     said, files = EXPECTED[script]

@@ -41,6 +41,7 @@ _OPTIONS = {
     **{name: {"flags": "+qscale", "global_quality": str(3 * 118)} for name in _WITH_QSCALE},
     "libx265": {"x265-params": "log-level=error"},  # x265 prints to standard error by itself
     "mjpeg": {"qmin": "2", "qmax": "2"},  # 1 is the finest, and hardly looks better than 2
+    "dnxhd": {"profile": "dnxhr_hq"},  # the others take a few sizes at fixed bit rates alone
     "libwebp": {"quality": "92"},
     # Without a bit rate: the default of 2 Mbit/s would rule. A key frame as often as x264's.
     **{name: {"rc": "vbr", "b": "0", "g": "250"} for name in NVENC},

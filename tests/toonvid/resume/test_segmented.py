@@ -142,13 +142,12 @@ def test_finished_segments_are_not_made_again(video, run, identity, tmp_path, mo
 def test_segments_of_every_joinable_codec_decode_like_their_source(codec, video, run, tmp_path):
     suffix = {"prores_ks": "mov", "libvpx-vp9": "webm"}.get(codec, "mkv")
     # The steady stage stays behind frames that get brighter.
-    fields = {"stylizing": StylizeOptions(steady=0)}
+    stylizing, encoding = StylizeOptions(steady=0), EncodeOptions(codec=codec)
+    fields = {"stylizing": stylizing, "encoding": encoding}
     source = video
-    if codec == "dnxhd":  # takes few sizes
-        source = Clip(moving_frames(12, (1280, 720)), options={"g": "4"}).write(tmp_path / "hd.mp4")
+    if codec == "dnxhd":  # takes no small frames
+        source = Clip(moving_frames(12, (320, 180)), options={"g": "4"}).write(tmp_path / "hd.mp4")
         suffix = "mov"
-    else:
-        fields["encoding"] = EncodeOptions(codec=codec)
     frames = 12 if codec == "dnxhd" else 48
     stopped(run, source, frames // 2, f"a.{suffix}", **fields)
     run(source, f"a.{suffix}", **fields)
