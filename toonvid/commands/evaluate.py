@@ -6,6 +6,7 @@ The figures are computed by `trainer.evaluation.evaluate`, and laid out as table
 
 from __future__ import annotations
 
+import logging
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
@@ -25,7 +26,7 @@ from toonvid.commands.options import (
     listed,
 )
 from toonvid.commands.progress import evaluation_bars
-from toonvid.commands.trainer_package import require_trainer
+from toonvid.commands.trainer_package import require_trainer, trainer_log
 from toonvid.stylizing.options import StylizeOptions
 
 # Defaults of `trainer.evaluation.results.EvaluateOptions`. A test compares them: an import here
@@ -198,7 +199,8 @@ def evaluate(
         ]
         if paint:
             drawn = [EngineProgram(each) for each in opened]
-            figures = measure_paint(drawn, photos, whole_photos)
+            with trainer_log(messages, logging.WARNING):
+                figures = measure_paint(drawn, photos, whole_photos)
             print_paint(figures, as_json)
             return
         programs: list[Program] = [*(EngineProgram(each) for each in opened), *made]

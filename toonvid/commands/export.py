@@ -6,6 +6,7 @@ the same name is replaced without a question only if it comes from the same run.
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +17,7 @@ from toonvid.commands.build import build_where_possible
 from toonvid.commands.help import OUTPUT_PANEL
 from toonvid.commands.messages import output_console, say
 from toonvid.commands.options import Overwrite
-from toonvid.commands.trainer_package import require_trainer
+from toonvid.commands.trainer_package import require_trainer, trainer_log
 from toonvid.engine import copy_engine, refuse_existing, user_engines
 
 _CARD_PANEL = "Card"
@@ -100,15 +101,16 @@ def export(
     folder = output or user_engines()
     if not overwrite and not trained.has_exported(folder / f"{style}.json"):
         refuse_existing(folder, style, "give another --style, or --overwrite to replace it")
+    console = output_console()
     with tempfile.TemporaryDirectory() as scratch:
         # Elsewhere first: what fails must leave an older engine as it was.
         engine = export_engine(trained, text, Path(scratch))
         if calibration is not None:
             from trainer.exporting.quantize import add_int8
 
-            engine = add_int8(engine, calibration)
+            with trainer_log(console, logging.WARNING):
+                engine = add_int8(engine, calibration)
         engine = copy_engine(engine, folder)
     trained.note_export(engine)
-    console = output_console()
     say(console, f"Wrote {' and '.join(engine.card.sha256)} to {engine.folder}")
     build_where_possible(engine, console)

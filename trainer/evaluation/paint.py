@@ -7,6 +7,7 @@ Where the mean is not gray, such as a brown for everything, the variety of color
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from trainer.data.line_art import draw_line_art
 from trainer.data.planes import to_lab
 from trainer.evaluation.crops import Region
 from trainer.evaluation.programs import EngineProgram
+
+log = logging.getLogger(__name__)
 
 PAINTED_HEIGHT = 256  # pixels
 """Short side that art is resized to, that of the preset `paint`."""
@@ -78,7 +81,8 @@ def measure_paint(
     for number, path in enumerate(paths, 1):
         try:
             art = resize_to(read_image(path), PAINTED_HEIGHT)
-        except UnusableImageError:
+        except UnusableImageError as error:
+            log.warning("skipped %s: %s", path, error)
             continue
         of_art.append((mean_chroma(art), color_variety(art)))
         height, width = art.shape[:2]
