@@ -7,6 +7,7 @@ whose own functions would take memory to answer. PyTorch's allocator counts itse
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pynvml
@@ -85,7 +86,10 @@ def _find_first_gpu() -> object:
     """
     gpus = find_nvidia().gpus
     if gpus and gpus[0].uuid:
-        return pynvml.nvmlDeviceGetHandleByUUID(gpus[0].uuid)
+        # With MIG, a part of a GPU, which NVML names by another prefix.
+        for name in (gpus[0].uuid, gpus[0].uuid.replace("GPU-", "MIG-", 1)):
+            with suppress(pynvml.NVMLError_NotFound, pynvml.NVMLError_InvalidArgument):
+                return pynvml.nvmlDeviceGetHandleByUUID(name)
     return pynvml.nvmlDeviceGetHandleByIndex(0)
 
 

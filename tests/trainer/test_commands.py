@@ -130,6 +130,34 @@ def test_a_new_run_does_not_take_the_name_of_another_style(
     assert not (tmp_path / "negative").exists()
 
 
+def test_a_finished_run_takes_the_place_of_no_other_style_either(
+    capsys: pytest.CaptureFixture[str], photos: Path, tmp_path: Path
+) -> None:
+    engines, run = tmp_path / "engines", tmp_path / "tiny"
+    command = ("train", "--photos", photos, "-o", run, "--engines", engines, *TINY)
+    assert run_here(capsys, *command).code == 0
+    export = ("export", run, "--style", "tiny", "-o", engines, "--title", "Mine")
+    assert run_here(capsys, *export).code == 0
+    again = run_here(capsys, *command)
+    assert again.code == 0, again.err
+    assert "This run was finished" in again.out
+    assert find_engine(str(engines / "tiny.json")).card.title == "Mine"
+    before = negative_engine(engines).card
+    refused = run_here(capsys, *command, "--style", "negative")
+    assert refused.code == 1
+    assert "has a style negative already" in refused.err
+    assert find_engine(str(engines / "negative.json")).card == before
+
+
+def test_a_run_knows_all_its_engines(
+    capsys: pytest.CaptureFixture[str], trained: Run, tmp_path: Path
+) -> None:
+    command = ("export", trained.folder, "--style", "two", "-o")
+    for folder in ("a", "b", "a"):
+        ended = run_here(capsys, *command, tmp_path / folder, "--title", f"In {folder}")
+        assert ended.code == 0, ended.err
+
+
 def test_an_engine_goes_to_the_users_own_styles_by_default(
     capsys: pytest.CaptureFixture[str],
     trained: Run,

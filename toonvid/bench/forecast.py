@@ -30,6 +30,10 @@ _LONG_SECONDS = 30.0  # of video; a shorter one is tried at its beginning alone
 _FEWEST_FRAMES = 24  # in a trial, more than most codecs look ahead
 
 
+class NoForecastError(SourceError):
+    """A source can be read, but nothing can be said of it before it is converted."""
+
+
 @dataclass(frozen=True)
 class Forecast:
     """What a conversion will take, as far as a trial can tell."""
@@ -79,14 +83,15 @@ def forecast(
             conversions take longer, because 24 frames are the fewest.
 
     Raises:
-        SourceError: The source cannot be read, or does not state how long it is.
+        SourceError: The source cannot be read.
+        NoForecastError: It does not state how long it is, or is too short.
         TargetError: The target cannot be written as asked.
         BackendError: The engine fails.
     """
     with VideoDecoder(source, options.decoding) as decoder:
         info = decoder.info
     if info.frame_count is None or info.duration_seconds is None:
-        raise SourceError(f"{info.name} does not state how long it is: nothing can be forecast")
+        raise NoForecastError(f"{info.name} does not state how long it is: nothing can be forecast")
     shares = _SHARES if info.duration_seconds >= _LONG_SECONDS else (Fraction(0),)
     begin = options.decoding.start or Fraction(0)
     trials = []
@@ -97,7 +102,7 @@ def forecast(
         trials.append(_try(source, target, backend, part, trial_seconds))
     done = [trial for trial in trials if trial.frames > 1]
     if not done:
-        raise SourceError(f"{info.name} has too few frames: nothing can be forecast")
+        raise NoForecastError(f"{info.name} has too few frames: nothing can be forecast")
     frames = sum(trial.frames - 1 for trial in done)
     rate = frames / sum(trial.seconds for trial in done)
     # A segment begins with a key frame, which is larger than the frames after it.

@@ -47,7 +47,7 @@ from toonvid.commands.options import (
     listed,
 )
 from toonvid.engine import DEFAULT_STYLE
-from toonvid.errors import SourceError, ToonvidError
+from toonvid.errors import ToonvidError
 from toonvid.reading.options import DecodeOptions
 from toonvid.stylizing.options import StylizeOptions
 from toonvid.writing.options import EncodeOptions
@@ -365,7 +365,7 @@ def _is_image(job: PlannedConversion) -> bool:
 
 def _forecast_one(job: PlannedConversion, run: _Run) -> int:
     """Forecast the conversion of one source and give its exit code."""
-    from toonvid.bench.forecast import forecast
+    from toonvid.bench.forecast import NoForecastError, forecast
     from toonvid.writing.output_paths import IMAGE_SUFFIXES
 
     try:
@@ -373,7 +373,8 @@ def _forecast_one(job: PlannedConversion, run: _Run) -> int:
     except ToonvidError as error:
         if run.is_single:
             raise
-        if isinstance(error, SourceError) and Path(job.source).suffix.lower() in IMAGE_SUFFIXES:
+        is_image = Path(job.source).suffix.lower() in IMAGE_SUFFIXES
+        if is_image and isinstance(error, NoForecastError):
             run.report.show_note(str(error))  # one image more or less
             return 0
         run.report.show_failure(job, error)

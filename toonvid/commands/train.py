@@ -313,10 +313,12 @@ def train(
         with trainer_log(console):
             prepare = partial(_prepare_folders, photos, cartoons, output, config.crop)
             photos, cartoons = processes.from_first(prepare)
+        run = Run(output)
         prepared = []  # images of a video hold several scales already
         if cartoons and is_prepared(cartoons):
             prepared += ["cartoon_scales=1"]
-        if photos and is_prepared(photos):
+        # A run that an earlier version began goes on as it was.
+        if photos and is_prepared(photos) and not run.has_other_enlargement():
             prepared += ["max_enlargement=1"]
         config = change_config(start, [*prepared, *changes])
         if photos is None:  # line art is drawn from the art
@@ -332,9 +334,9 @@ def train(
             runs = parse_sweep(sweep, config, sweep_steps)
             _sweep(console, runs, preset, sources, output, machine)
             return
-        run = Run(output)
-        if not run.states.exists():
-            refuse_existing(engines or user_engines(), text.style, "give another --style NAME")
+        engine_folder = engines or user_engines()
+        if not run.may_replace(engine_folder / f"{text.style}.json"):
+            refuse_existing(engine_folder, text.style, "give another --style NAME")
         processes.from_first(partial(run.claim, preset, config, sources))
         finished_before = run.is_finished()
         on_signal = signal_teller(console, processes)
@@ -355,8 +357,10 @@ def train(
         raise typer.Exit(128 + (received or [signal.SIGTERM])[0])  # or another process got it
     if not processes.is_first:
         return
+    if finished_before and run.has_exported(engine_folder / f"{text.style}.json"):
+        return  # nothing is new, and its card may have got more texts and an int8 file since
     with tempfile.TemporaryDirectory() as scratch:
-        engine = copy_engine(export(run, text, Path(scratch)), engines or user_engines())
+        engine = copy_engine(export(run, text, Path(scratch)), engine_folder)
     run.note_export(engine)
     say(console, f"Wrote {engine.folder / engine.card.file_name('f32')}")
     # Not where TensorRT alone is installed: it may have come with the packages for tests. Plans for

@@ -35,10 +35,10 @@ from toonvid.writing.remux import Remuxer
 
 _FRAGMENT = Fraction(1)  # seconds from key frame to key frame; each begins a fragment
 # MP4 needs its index in every fragment. Its header comes first, so that what is written can be
-# played. AAC in ADTS, as broadcasts have it, says only in its packets how it is decoded: with it
-# the header waits for the first packet of every stream, and while one is silent, so does the file.
+# played. Of some audio, only packets say how it is decoded: with it the header waits for the first
+# packet of every stream, and while one is silent, so does the file.
 _MP4_FRAGMENTS = {"movflags": "+frag_keyframe+empty_moov+default_base_moof"}
-_MP4_FRAGMENTS_OF_ADTS = {"movflags": "+frag_keyframe+delay_moov+default_base_moof"}
+_MP4_FRAGMENTS_OF_PACKETS = {"movflags": "+frag_keyframe+delay_moov+default_base_moof"}
 _MATROSKA_CLUSTERS = {"cluster_time_limit": "1000"}  # milliseconds
 _FRAGMENT_OPTIONS = {
     "mp4": _MP4_FRAGMENTS,
@@ -78,8 +78,8 @@ class Recording:
     def __enter__(self) -> Recording:
         options = _MUXING_OPTIONS | _FRAGMENT_OPTIONS.get(self._format.container, {})
         with self._camera.audio.streams() as streams:
-            if self._format.container in ("mp4", "mov") and any(map(_is_adts, streams)):
-                options |= _MP4_FRAGMENTS_OF_ADTS
+            if self._format.container in ("mp4", "mov") and any(map(_is_told_by_packets, streams)):
+                options |= _MP4_FRAGMENTS_OF_PACKETS
         try:
             # "file:" because a name such as "10:30.mp4" would be taken for a protocol.
             self._container = av.open(
@@ -210,3 +210,8 @@ def _is_adts(audio: Stream) -> bool:
     """
     context = audio.codec_context
     return context.codec.canonical_name == "aac" and not context.extradata
+
+
+def _is_told_by_packets(audio: Stream) -> bool:
+    """Whether FFmpeg's MP4 muxer needs a packet of an audio stream before it writes the header."""
+    return _is_adts(audio) or audio.codec_context.codec.canonical_name in ("ac3", "eac3")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from numbers import Integral
 
 from toonvid.choices import DECODERS, DecoderName
 from toonvid.errors import SourceError
@@ -68,7 +69,7 @@ def fitted(width: int, height: int, options: DecodeOptions) -> tuple[int, int]:
     """
     if options.size is None:
         return width, height
-    if isinstance(options.size, int):
+    if not isinstance(options.size, tuple):
         scale = Fraction(options.size, min(width, height))
     else:
         scale = min(Fraction(options.size[0], width), Fraction(options.size[1], height))
@@ -84,4 +85,4 @@ def fitted(width: int, height: int, options: DecodeOptions) -> tuple[int, int]:
 
 
 def _is_side(value: object) -> bool:
-    return isinstance(value, int) and value >= 1
+    return isinstance(value, Integral) and int(value) >= 1  # NumPy has integers of its own

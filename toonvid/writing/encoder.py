@@ -156,15 +156,20 @@ class Encoder:
         Raises:
             TargetError: The codec refuses the frame.
         """
+        duration = frame.duration * frame.time_base
         if self._follows_too_soon(frame):
             self._left_out += 1
+            if duration and self.times:  # the frame before is shown in its place
+                self.last_duration_seconds = frame.seconds + duration - self.times[1]
             return []
         with write_errors(self.target):
             packets = self._encode(frame, force_key_frame)
         self.frame_count += 1
         self._packet_count += len(packets)
         self._byte_count += sum(packet.size for packet in packets)
-        self.last_duration_seconds = frame.duration * frame.time_base
+        if duration and self._has_shortest_delay():
+            duration = max(duration, Fraction(_SHORTEST_GIF_DELAY, 100))
+        self.last_duration_seconds = duration
         self._is_alpha_lost |= frame.alpha is not None and not self._with_alpha
         self.times = (self.times[0] if self.times else frame.seconds, frame.seconds)
         return packets
@@ -219,14 +224,15 @@ class Encoder:
         )
 
     def _follows_too_soon(self, frame: Frame) -> bool:
-        """Whether a GIF would show the frame before for so short that viewers show it for long.
-
-        A GIF that is converted keeps its times.
-        """
-        if self.format.container != "gif" or self.info.container == "gif" or self.times is None:
+        """Whether a GIF would show the frame before for so short that viewers show it for long."""
+        if self.times is None or not self._has_shortest_delay():
             return False
         begins, before = (round(100 * seconds) for seconds in (frame.seconds, self.times[1]))
         return begins - before < _SHORTEST_GIF_DELAY
+
+    def _has_shortest_delay(self) -> bool:
+        """Whether the target is a GIF; one that is made of a GIF keeps its times."""
+        return self.format.container == "gif" and self.info.container != "gif"
 
     def _may_become_transparent(self) -> bool:
         """Whether later frames may be transparent though the first is not.

@@ -126,7 +126,8 @@ def find_pictures(text: str, photos: Path) -> PictureProgram:
             found[path] = picture
     photo_of: dict[Path, Path] = {}
     for path, picture in found.items():
-        if photo_of.setdefault(picture, path) != path:
+        other = photo_of.setdefault(picture, path)
+        if other.with_suffix("") != path.with_suffix(""):  # not the same photo in two formats
             raise TrainingError(
                 f"{picture} would be the picture of {photo_of[picture]} and of {path}: put the"
                 " pictures in folders like those of the photos"

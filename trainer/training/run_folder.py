@@ -6,7 +6,7 @@
     tensorboard/    the same as curves, and the contact sheets
     sheets/         contact sheets of held-out photos
     cache/          drawings of the photos
-    card.json       the card of the last engine that was exported
+    exports.json    the SHA-256 of the card of each engine that was exported
 
 In: a path, a config and the sources. Out: the paths of the parts, and the guarantee that a folder
 belongs to one config. Left out: the log (`trainer.training.run_log`) and the training states
@@ -151,9 +151,7 @@ class Run:
         Raises:
             TrainingError: It belongs to another config, or cannot be written.
         """
-        has_states = self.states.is_dir() and any(self.states.iterdir())
-        begun = has_states and self._record_path.exists()
-        existing = self.record() if begun else None
+        existing = self.record() if self.has_begun() else None
         # Only for a new run: the run that it starts from may have gone on since, or be deleted.
         start = find_state(sources.start_from) if sources.start_from and not existing else None
         record = RunRecord(
@@ -181,20 +179,44 @@ class Run:
             make_folder(folder)
         self._write(record)
 
+    def has_begun(self) -> bool:
+        """Whether the run has a training state."""
+        has_states = self.states.is_dir() and any(self.states.iterdir())
+        return has_states and self._record_path.exists()
+
+    def has_other_enlargement(self) -> bool:
+        """Whether the run has begun, and enlarges photos."""
+        return self.has_begun() and self.record().config.max_enlargement != 1
+
     def note_export(self, engine: Engine) -> None:
-        """Remember the card of an engine that was exported from this run, for `has_exported`.
+        """Remember an engine that was exported from this run, for `may_replace`.
 
         Raises:
             TrainingError: The folder cannot be written.
         """
-        write_atomically(self._card_path, engine.card.to_json().encode())
+        known = {*self._exports(), hashlib.sha256(engine.card.to_json().encode()).hexdigest()}
+        write_atomically(self._exports_path, json.dumps(sorted(known), indent=2).encode())
 
     def has_exported(self, card: Path) -> bool:
-        """Whether a card is that of the last engine that was exported from this run."""
+        """Whether a card, as it is now, was exported from this run."""
         try:
-            return card.read_bytes() == self._card_path.read_bytes()
+            return hashlib.sha256(card.read_bytes()).hexdigest() in self._exports()
         except OSError:
             return False
+
+    def may_replace(self, card: Path) -> bool:
+        """Whether an engine may be replaced by one of this run: it is its own, or may be.
+
+        Runs of earlier versions did not note what was exported from them.
+        """
+        return self.has_exported(card) or (self.has_begun() and not self._exports_path.exists())
+
+    def _exports(self) -> list[str]:
+        try:
+            found = json.loads(self._exports_path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return []
+        return found if isinstance(found, list) else []
 
     def is_finished(self) -> bool:
         """Whether the run's last step is done and on disk."""
@@ -226,8 +248,8 @@ class Run:
         return self.folder / "run.json"
 
     @property
-    def _card_path(self) -> Path:
-        return self.folder / "card.json"
+    def _exports_path(self) -> Path:
+        return self.folder / "exports.json"
 
 
 def _hint(differing: list[str]) -> str:

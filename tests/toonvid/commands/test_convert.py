@@ -194,3 +194,14 @@ def test_a_forecast_of_a_folder_passes_over_its_images(
     assert ended.code == 0, ended.err
     assert "a.png does not state how long it is" in ended.err
     assert str(scene_video) in ended.out
+
+
+def test_a_dry_run_fails_for_images_that_are_not_there(
+    tmp_path: Path, scene_video: Path, images: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = tmp_path / "gone.png"
+    command = ("convert", scene_video, images[0], gone, "-o", tmp_path / "made", *STYLE)
+    ended = run_here(capsys, *command, "--dry-run")
+    assert ended.code == 1
+    assert "gone.png: no such file" in ended.err
+    assert "1 of 3 sources" in ended.err

@@ -89,11 +89,17 @@ def test_frames_of_another_size_are_letterboxed_into_the_first(
     assert decoded[2][:, :14].max() < 12 and decoded[2][:, 18:46].min() > 180
 
 
-@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+@pytest.mark.parametrize(
+    ("suffix", "codec"), [("mp4", "aac"), ("mkv", "aac"), ("mp4", "ac3"), ("mov", "eac3")]
+)
 def test_audio_packets_are_copied_unchanged(
-    suffix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], engines_folder: Path
+    suffix: str,
+    codec: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    engines_folder: Path,
 ) -> None:
-    tones = (Tone(seconds=Fraction(2)),)
+    tones = (Tone(codec, seconds=Fraction(2)),)
     source = Clip(moving_frames(50), audio=tones).write(tmp_path / "source.mkv")
     target = tmp_path / f"recording.{suffix}"
     style = ("--style", engines_folder / "identity.onnx")

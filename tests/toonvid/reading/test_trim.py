@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import numpy as np
 import pytest
 from support.clips import (
     Clip,
@@ -19,7 +20,7 @@ from support.clips import (
 from toonvid.errors import TargetError
 from toonvid.pipeline import ConvertOptions
 from toonvid.reading.decoder import VideoDecoder
-from toonvid.reading.options import DecodeOptions
+from toonvid.reading.options import DecodeOptions, fitted
 from toonvid.reading.trim import TimeRange
 
 F = Fraction
@@ -152,6 +153,13 @@ def test_a_start_after_the_end_is_refused_and_leaves_nothing(tmp_path, toon):
 def test_impossible_options_are_refused(bad, expected):
     with pytest.raises(ValueError, match=expected):
         DecodeOptions(**bad)
+
+
+def test_a_size_may_be_made_of_integers_of_numpy():
+    half = np.array([64, 48]) // 2
+    options = DecodeOptions(size=(half[0], half[1]))
+    assert fitted(64, 48, options) == (32, 24)
+    assert fitted(64, 48, DecodeOptions(size=half[1])) == (32, 24)
 
 
 @pytest.mark.parametrize("seconds", [0, -1, float("nan")])
