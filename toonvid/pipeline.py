@@ -91,7 +91,8 @@ class Conversion:
     seconds: float
     """Seconds that the conversion took."""
     stage_seconds: dict[str, float]
-    """Stage -> seconds in which it was at work; stages run side by side."""
+    """Stage -> seconds in which it was at work; stages run side by side. Empty where this process
+    made no frame: nodes of a cluster did, or earlier runs."""
     notices: tuple[str, ...]
     """Sentences for the user: streams that were converted or left out, colors that were mapped."""
     damage: str | None
@@ -99,14 +100,16 @@ class Conversion:
     left_out: str | None = None
     """Packets that were read and have no place in the target, where they are more than a handful;
     None when none are."""
-    first_frame_seconds: float = 0.0
-    """Seconds until the first frame was encoded."""
+    first_frame_seconds: float | None = None
+    """Seconds until the first frame was encoded; None where this process made no frame."""
     resumed_frames: int = 0
     """Those of `frames` that earlier runs had finished; `seconds` does not cover them."""
 
     @property
-    def slowest_stage(self) -> str:
-        """The stage that was at work the longest."""
+    def slowest_stage(self) -> str | None:
+        """The stage that was at work the longest; None where none was."""
+        if not any(self.stage_seconds.values()):
+            return None
         return max(self.stage_seconds, key=self.stage_seconds.__getitem__)
 
 
@@ -152,7 +155,8 @@ def convert(
     began = time.perf_counter()
     refuse_same(Path(source), Path(target))
     state_before = _file_state(Path(source))
-    video_seconds = first_frame_seconds = 0.0
+    video_seconds = 0.0
+    first_frame_seconds: float | None = None
 
     with (
         # The source is demuxed once: what is not video waits in `decoder.auxiliary` until the muxer

@@ -125,7 +125,9 @@ class _Bench:
                 "null": run_null_pipeline(self._video, self._folder / "null.mp4"),
             }
         )
-        self._first_frames.append(conversions[0].first_frame_seconds)
+        first_frame_seconds = conversions[0].first_frame_seconds
+        assert first_frame_seconds is not None  # the video has frames
+        self._first_frames.append(first_frame_seconds)
 
     def results(
         self,

@@ -180,18 +180,14 @@ class ConversionReport:
             frames = count(self._begun[1], "frame")
             self.say(f"No segment was finished: the work on {frames} is lost", "yellow")
 
-    def show_result(self, done: Conversion, on_cluster: bool = False) -> None:
-        """Print what a conversion wrote, its notices, damage of its source, and what is missing.
-
-        Args:
-            done: The conversion.
-            on_cluster: Whether it shared its machines with others, so that its time says little.
-        """
+    def show_result(self, done: Conversion) -> None:
+        """Print what a conversion wrote, its notices, damage of its source, and what is missing."""
         from toonvid.pipeline import CHANGED
         from toonvid.reading.packets import BEGUN_LATE
 
         if self.as_json:
             values = asdict(done) | {"slowest_stage": done.slowest_stage}
+            values["stage_seconds"] = done.stage_seconds or None
             values["film_seconds"] = values.pop("video_seconds")  # the key of toonvid 0.1
             print_json(values)
         for notice in done.notices:
@@ -212,10 +208,11 @@ class ConversionReport:
         earlier = f" ({done.resumed_frames} more were finished before)" * bool(done.resumed_frames)
         speed = f" ({frames / done.seconds:.1f} per second;"
         speed += f" {done.slowest_stage} was the slowest stage)"
-        is_video = done.frames > 1 and not on_cluster  # of a single image neither says anything
+        # Of a single image, and where other processes made the frames, neither says anything.
+        says_speed = done.frames > 1 and done.slowest_stage is not None
         self.say(
             f"Wrote {done.target}: {count(frames, 'frame')}{earlier} in {done.seconds:.1f} s"
-            + speed * is_video
+            + speed * says_speed
         )
 
     def show_finished_before(self, job: PlannedConversion, is_single: bool) -> None:

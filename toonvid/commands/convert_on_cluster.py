@@ -55,7 +55,7 @@ def convert_on_cluster(
     exit_codes: list[int] = []
 
     def show_done(_source: str, target: str, done: Conversion) -> None:
-        report.show_result(done, on_cluster=True)
+        report.show_result(done)
         exit_codes.append(DAMAGED_SOURCE if done.damage or done.left_out else 0)
 
     def show_failed(_source: str, target: str, error: ToonvidError) -> None:

@@ -141,8 +141,8 @@ class SegmentedConversion:
         self._draws_here = draws_here
         self.source, self.target = source, target
         self.backend, self.options = backend, options
-        self._stage_seconds = dict.fromkeys(("decode", "stylize", "encode"), 0.0)
-        self._first_frame_seconds = 0.0
+        self._stage_seconds: dict[str, float] = {}
+        self._first_frame_seconds: float | None = None
 
     def __enter__(self) -> SegmentedConversion:
         """Lock the target, and read what earlier runs have finished.
@@ -202,7 +202,8 @@ class SegmentedConversion:
             on_progress=on_progress,
         )
         self._stage_seconds = missing.write(self._decoder)
-        self._first_frame_seconds = (missing.first_frame_at or self._began) - self._began
+        if missing.first_frame_at is not None:
+            self._first_frame_seconds = missing.first_frame_at - self._began
 
     def first_cartoon(self) -> Frame:
         """Read the first frame; return a frame of the kind of its cartoon, with other pixels.

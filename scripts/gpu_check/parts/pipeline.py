@@ -182,6 +182,7 @@ def _convert(video: Path, target: Path, backend: Backend, way: Way) -> Rate:
     before = page_faults()
     done = convert(video, target, backend, options)
     after = page_faults()
+    assert done.first_frame_seconds is not None  # the video has frames
     return Rate(
         frames_per_second=(done.frames - 1) / (done.seconds - done.first_frame_seconds),
         seconds=done.seconds,

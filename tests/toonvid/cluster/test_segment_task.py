@@ -77,7 +77,9 @@ def test_segments_of_nodes_in_any_order_give_the_bytes_of_a_plain_run(job, plain
         assert state.segments == number
         assert state.finished_seconds <= 48 / 25 + 0.01
     assert job.is_made
-    assert job.join().frames == 48
+    done = job.join()
+    assert done.frames == 48
+    assert (done.stage_seconds, done.first_frame_seconds, done.slowest_stage) == ({}, None, None)
     assert (tmp_path / "target.mp4").read_bytes() == plain
 
 

@@ -12,7 +12,9 @@ from support.clips import Clip
 from support.run_toonvid import run_here
 
 from toonvid.commands import progress
+from toonvid.errors import TargetError
 from toonvid.ffmpeg import tone_table
+from toonvid.resume.segmented import SegmentedConversion
 from toonvid.resume.work_folder import WorkFolder
 from toonvid.writing.contact_sheet import write_image
 from toonvid.writing.part_folder import part_folder
@@ -42,6 +44,27 @@ def test_a_run_that_was_killed_before_it_could_tidy_is_finished_by_the_same_comm
     assert "was finished before; what was left beside it is removed" in ended.err
     assert target.read_bytes() == whole
     assert not part_folder(target).exists()
+
+
+def test_a_run_that_only_joins_reports_no_times_of_stages(
+    scene_video: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(_: SegmentedConversion) -> None:
+        raise TargetError("the disk is full")
+
+    command = ("convert", scene_video, "-o", tmp_path / "target.mkv", *STYLE, "--json")
+    with monkeypatch.context() as patch:
+        patch.setattr(SegmentedConversion, "join", fail)
+        assert run_here(capsys, *command).code == 1
+    ended = run_here(capsys, *command)
+    printed = json.loads(ended.out)
+    assert printed["resumed_frames"] == printed["frames"] == 12
+    measured = ("stage_seconds", "first_frame_seconds", "slowest_stage")
+    assert [printed[name] for name in measured] == [None, None, None]
+    assert "slowest stage" not in ended.err
 
 
 # What newcomers read.
