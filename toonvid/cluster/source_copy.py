@@ -22,7 +22,7 @@ from toonvid.cluster.request import EngineRequest, SourceRequest
 from toonvid.engine import Engine, find_engine, read_engine
 from toonvid.errors import EngineError, SourceError, TargetError
 from toonvid.resume.fingerprint import CONTENT_KEY, SIZE_KEY, fingerprint
-from toonvid.writing.part_folder import PartFolder, running_process
+from toonvid.writing.part_folder import PartFolder, part_folder, running_process
 
 CHUNK_BYTES = 2**24
 _IN_FLIGHT = 2  # chunks that are asked for before they are needed
@@ -113,12 +113,39 @@ def delete_copy(values: dict[str, Any]) -> None:
 
 
 def delete_unused(folder: Path) -> None:
-    """Delete copies that no run has made use of for a day."""
-    with suppress(OSError):
-        for path in folder.glob("*/*"):
-            found = path.stat()
-            if max(found.st_atime, found.st_mtime) < time.time() - _UNUSED_SECONDS:
-                path.unlink(missing_ok=True)
+    """Delete what no run has made use of for a day: copies, unfinished copies and empty folders.
+
+    Args:
+        folder: Where each node has a folder of its own.
+    """
+    for node_folder in folder.glob("*"):
+        is_node_unused = _is_unused(node_folder)  # deleting files in it would make it look used
+        for path in node_folder.glob("*"):
+            if _is_unused(path):
+                with suppress(OSError):  # another process has deleted it
+                    if path.is_dir():
+                        _delete_part_folder(path)
+                    else:
+                        path.unlink()
+        if is_node_unused:
+            with suppress(OSError):  # it is not empty
+                node_folder.rmdir()
+
+
+def _is_unused(path: Path) -> bool:
+    try:
+        found = path.stat()
+    except OSError:  # another process has deleted it
+        return False
+    return max(found.st_atime, found.st_mtime) < time.time() - _UNUSED_SECONDS
+
+
+def _delete_part_folder(folder: Path) -> None:
+    """Delete the part folder of an unfinished copy, unless a process is writing it."""
+    copy = folder.with_name(folder.name.removeprefix(".").removesuffix(".part"))
+    if part_folder(copy) == folder and running_process(copy) is None:
+        with suppress(TargetError), PartFolder(copy, overwrite=True):
+            pass  # entering deletes the unfinished file, leaving the folder
 
 
 @contextmanager

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +14,16 @@ from support.tiny_engines import identity_engine
 
 from toonvid.cluster import source_copy
 from toonvid.cluster.request import EngineRequest, SourceRequest
-from toonvid.cluster.source_copy import copy_once, copy_path, engine_files, engine_on_this_node
+from toonvid.cluster.source_copy import (
+    copy_once,
+    copy_path,
+    delete_unused,
+    engine_files,
+    engine_on_this_node,
+)
 from toonvid.errors import EngineError
 from toonvid.resume.fingerprint import fingerprint
+from toonvid.writing.part_folder import PartFolder
 
 
 class Asked(Exception):
@@ -80,6 +89,24 @@ def test_a_copy_that_does_not_fit_or_breaks_off_leaves_nothing(tmp_path):
     with pytest.raises(ConnectionError):
         copy_once(copy, 1, broken)
     assert list(copy.parent.iterdir()) == []
+
+
+def test_what_killed_runs_left_is_deleted_after_a_day(tmp_path):
+    used, unused = tmp_path / "used", tmp_path / "unused"
+    for folder in (used, unused):
+        for name in ("1.mp4", "2.mp4", ".3.mp4.part/target.mp4", ".4.mp4.part/target.mp4"):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(b"x")
+    two_days_ago = time.time() - 2 * 86400
+    with PartFolder(used / "4.mp4") as written:
+        written.file.write_bytes(b"x")
+        for path in [*tmp_path.rglob("*")]:
+            if path != used / "1.mp4":
+                os.utime(path, (two_days_ago, two_days_ago))
+        delete_unused(tmp_path)
+        assert {path.name for path in used.iterdir()} == {"1.mp4", ".4.mp4.part"}
+        assert written.file.exists()
+    assert list(tmp_path.iterdir()) == [used]
 
 
 class Store:
