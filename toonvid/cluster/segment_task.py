@@ -2,16 +2,18 @@
 
 In: a `SegmentRequest` as plain values. Out: plain values for each segment, with its packets as
 bytes. The node keeps nothing but a copy of the source where it has no other, and the open engine
-between one segment and the next. Errors are values too: no exception of toonvid's crosses.
+between one segment and the next. What a killed task leaves, the next one deletes. Errors are
+values too: no exception of toonvid's crosses.
 """
 
 from __future__ import annotations
 
 import errno
 import functools
-import tempfile
+import socket
+import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,13 +23,20 @@ import msgspec
 from toonvid.backends import Backend, open_backend
 from toonvid.cluster.check_frames import check_digest, cpu_cores
 from toonvid.cluster.request import EngineRequest, Plain, SegmentRequest
-from toonvid.cluster.source_copy import engine_on_this_node, source_on_this_node
+from toonvid.cluster.source_copy import (
+    cluster_folder,
+    delete_part_folder,
+    delete_unused,
+    engine_on_this_node,
+    source_on_this_node,
+)
 from toonvid.errors import BackendError, EngineError, ToonvidError
 from toonvid.pipeline import ConvertOptions
 from toonvid.resume.fingerprint import made_with
 from toonvid.resume.journal_entries import template_frame
 from toonvid.resume.segment_plan import SegmentPlace
 from toonvid.resume.separate_segments import MadeEnd, MadeSegment, SegmentWorkshop
+from toonvid.writing.part_folder import PartFolder
 
 # Kinds of what a task yields.
 SEGMENT, END, MISPLANNED, REFUSED, FAILED = "segment", "end", "misplanned", "refused", "failed"
@@ -66,14 +75,14 @@ def _make_segments(request: SegmentRequest, engine_files: list[Any]) -> Iterator
     _refuse_other_bytes(request, backend, threads)
     source = source_on_this_node(request.source, request.options.decoding.stall_seconds)
     is_copy = source != Path(request.source.path)
-    with tempfile.TemporaryDirectory(prefix="toonvid-") as folder:
+    with _task_folder() as folder:
         workshop = SegmentWorkshop(
             source=source,
             target=Path(request.target_name),
             backend=backend,
             options=request.options,
             template=template_frame(request.frame_kind),
-            folder=Path(folder),
+            folder=folder,
             encoder_threads=threads,
         )
         if request.number is not None:
@@ -88,6 +97,27 @@ def _make_segments(request: SegmentRequest, engine_files: list[Any]) -> Iterator
             else:
                 yield _segment(each, is_copy)
                 each.path.unlink()
+
+
+@contextmanager
+def _task_folder() -> Iterator[Path]:
+    """Make a folder that is deleted on exit, or by a later task if this process is killed.
+
+    All nodes on a machine share the folder around it, so that a new cluster finds what an old one
+    left. The lock of the folder says whether its process lives.
+
+    Raises:
+        TargetError: The cache folder cannot be written.
+    """
+    folder = cluster_folder() / socket.gethostname()
+    delete_unused(folder.parent)
+    for left in folder.glob(".*.part"):
+        delete_part_folder(left)
+    with PartFolder(folder / uuid.uuid4().hex) as part:
+        try:
+            yield part.folder
+        finally:
+            part.clear()
 
 
 def _segment(made: MadeSegment, is_copy: bool) -> Plain:
@@ -118,7 +148,7 @@ def _backend(engine: bytes, files: _References) -> Backend:
     """Open the engine; the process keeps it for the next segment."""
     request = msgspec.json.decode(engine, type=EngineRequest)
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="toonvid-")))
+        folder = stack.enter_context(_task_folder())
         found = stack.enter_context(engine_on_this_node(request, folder, files.values))
         # The device of the driver may be the second of its kind; Ray shows a task its own alone.
         device = request.device.split(":")[0]

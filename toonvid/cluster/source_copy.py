@@ -66,7 +66,6 @@ def copy_once(copy: Path, size: int, chunks: Callable[[], Iterator[bytes]]) -> N
         TargetError: The copy cannot be put in its place.
     """
     copy.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    delete_unused(copy.parent.parent)
     while not copy.is_file():
         try:
             with PartFolder(copy) as part:
@@ -94,7 +93,12 @@ def read_chunk(path: str, offset: int, size: int) -> bytes:
 
 def copies_folder(node_id: str) -> Path:
     """Return the folder in which a node keeps copies of sources."""
-    return user_cache_path("toonvid", appauthor=False) / "cluster" / node_id[:16]
+    return cluster_folder() / node_id[:16]
+
+
+def cluster_folder() -> Path:
+    """Return the folder for all that nodes of this user keep."""
+    return user_cache_path("toonvid", appauthor=False) / "cluster"
 
 
 def copy_path(folder: Path, source: SourceRequest) -> Path:
@@ -113,10 +117,10 @@ def delete_copy(values: dict[str, Any]) -> None:
 
 
 def delete_unused(folder: Path) -> None:
-    """Delete what no run has made use of for a day: copies, unfinished copies and empty folders.
+    """Delete what no run has made use of for a day: copies, part folders and empty folders.
 
     Args:
-        folder: Where each node has a folder of its own.
+        folder: As `cluster_folder` returns.
     """
     for node_folder in folder.glob("*"):
         is_node_unused = _is_unused(node_folder)  # deleting files in it would make it look used
@@ -124,12 +128,20 @@ def delete_unused(folder: Path) -> None:
             if _is_unused(path):
                 with suppress(OSError):  # another process has deleted it
                     if path.is_dir():
-                        _delete_part_folder(path)
+                        delete_part_folder(path)
                     else:
                         path.unlink()
         if is_node_unused:
             with suppress(OSError):  # it is not empty
                 node_folder.rmdir()
+
+
+def delete_part_folder(folder: Path) -> None:
+    """Delete a part folder that a killed process left; one that is in use stays."""
+    target = folder.with_name(folder.name.removeprefix(".").removesuffix(".part"))
+    if part_folder(target) == folder and running_process(target) is None:
+        with suppress(TargetError, OSError), PartFolder(target, overwrite=True) as part:
+            part.clear()
 
 
 def _is_unused(path: Path) -> bool:
@@ -138,14 +150,6 @@ def _is_unused(path: Path) -> bool:
     except OSError:  # another process has deleted it
         return False
     return max(found.st_atime, found.st_mtime) < time.time() - _UNUSED_SECONDS
-
-
-def _delete_part_folder(folder: Path) -> None:
-    """Delete the part folder of an unfinished copy, unless a process is writing it."""
-    copy = folder.with_name(folder.name.removeprefix(".").removesuffix(".part"))
-    if part_folder(copy) == folder and running_process(copy) is None:
-        with suppress(TargetError), PartFolder(copy, overwrite=True):
-            pass  # entering deletes the unfinished file, leaving the folder
 
 
 @contextmanager

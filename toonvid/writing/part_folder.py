@@ -95,6 +95,12 @@ class PartFolder:
         except OSError as error:
             raise TargetError(f"cannot write {self.target}: {error.strerror}") from error
 
+    def clear(self) -> None:
+        """Removes all files but the lock, for callers that keep no files between runs."""
+        for path in self.folder.iterdir():
+            if path.name != _LOCK:
+                path.unlink(missing_ok=True)
+
     def _refuse_existing_target(self) -> None:
         if os.path.lexists(self.target) and not self.overwrite:
             raise TargetError(f"{self.target} is there already (--overwrite replaces it)")

@@ -6,6 +6,8 @@ import json
 import pickle
 import random
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -19,7 +21,7 @@ from toonvid.backends import Backend, open_backend
 from toonvid.cluster.check_frames import check_digest
 from toonvid.cluster.cluster_job import ClusterJob
 from toonvid.cluster.request import SegmentRequest
-from toonvid.cluster.segment_task import make_segments
+from toonvid.cluster.segment_task import _task_folder, make_segments
 from toonvid.pipeline import ConvertOptions
 from toonvid.reading.options import DecodeOptions
 from toonvid.resume import segmented
@@ -172,6 +174,31 @@ def test_a_full_disk_makes_a_node_refuse_and_a_source_that_it_cannot_read_fail(j
     (result,) = made(replace(asked, options=limited))
     assert result["kind"] == "failed"
     assert "more than" in str(result["reason"]) or "pixels" in str(result["reason"])
+
+
+KILLED = """
+import os, signal, sys
+from toonvid.cluster.segment_task import _task_folder
+with _task_folder() as folder:
+    (folder / "000000.segment").write_bytes(b"x")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_the_folder_of_a_killed_task_is_deleted_by_the_next_and_that_of_a_live_one_is_not(
+    job, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    subprocess.run([sys.executable, "-c", KILLED], check=False)
+    (left,) = (tmp_path / "cache").rglob("*.segment")
+    with _task_folder() as live:
+        assert not left.exists()
+        (live / "000001.segment").write_bytes(b"x")
+        (result,) = made(request(job, 0))
+        assert result["kind"] == "segment"
+        assert list((tmp_path / "cache").rglob("*.segment")) == [live / "000001.segment"]
+    assert not list((tmp_path / "cache").rglob("*.segment"))
+    assert list(live.parent.iterdir()) == []
 
 
 def test_requests_are_plain_values_without_the_command_line(job):
