@@ -35,6 +35,8 @@ from toonvid.resume.segment_plan import SegmentPlan, plan_segments
 from toonvid.resume.segmented import SegmentedConversion
 from toonvid.resume.work_folder import disk_errors
 
+_MAX_FAILURES_IN_A_ROW = 3  # of a node with a source, after which it gets no more of that source
+
 Piece: TypeAlias = int | None
 """Number of a segment; None for all that are missing, one after the other."""
 
@@ -50,6 +52,8 @@ class ClusterJob:
         """What no node makes."""
         self.failures: Counter[Piece] = Counter()
         """How often making a piece has failed."""
+        self.node_failures: dict[str, list[str]] = {}
+        """Ray's name of a node -> why it failed, each time since it last made a segment."""
         self.nodes_with_copy: set[str] = set()
         """Ray's names of the nodes that keep a copy of the source."""
         self.is_made = False
@@ -89,6 +93,20 @@ class ClusterJob:
             self.close()
             raise
         return self
+
+    @property
+    def failed_nodes(self) -> dict[str, str]:
+        """Ray's names of the nodes that get no more of this source -> the last reason of each."""
+        return {
+            node_id: reasons[-1]
+            for node_id, reasons in self.node_failures.items()
+            if len(reasons) >= _MAX_FAILURES_IN_A_ROW
+        }
+
+    def note_failure(self, piece: Piece, node_id: str, reason: str) -> None:
+        """Note that a node cannot make a piece."""
+        self.failures[piece] += 1
+        self.node_failures.setdefault(node_id, []).append(reason)
 
     def close(self) -> None:
         """Unlock the target. Finished segments stay for the next run."""

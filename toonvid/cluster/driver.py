@@ -119,6 +119,7 @@ class ClusterRun:
                     self._look_at_nodes()
                     self._open_ahead(unopened, openers)
                     self._take_opened(joiner)
+                    self._give_up_unmakable()
                     self._hand_out()
                     self._take_results(joiner)
                     self._take_joined()
@@ -216,16 +217,26 @@ class ClusterRun:
 
     # Segments.
 
+    def _give_up_unmakable(self) -> None:
+        """Give up the sources that every usable node has failed with: the fault is theirs."""
+        usable = {node.node_id for node in self._nodes if node.is_usable}
+        for job in list(self._jobs):
+            failed = job.failed_nodes
+            if job.waiting and usable and usable <= failed.keys():
+                reason = list(failed.values())[-1]
+                self._give_up(job, f"every node has failed with it, at last: {reason}")
+
     def _hand_out(self) -> None:
         """Give work to all free places: what waits, in the order of sources, then what is slow."""
         for job in self._jobs:
-            while job.waiting and (node := self._nodes.freest()):
+            while job.waiting and (node := self._nodes.freest(other_than=job.failed_nodes)):
                 if job.waiting[0] is None and self._running_of(job):
                     break  # pieces of a plan that did not hold are being stopped
                 self._start(job, job.waiting.popleft(), node)
         if not any(job.waiting for job in self._jobs):
             for running in self._slow_ones():
-                if node := self._nodes.freest(other_than=[running.node.node_id]):
+                avoided = [running.node.node_id, *running.job.failed_nodes]
+                if node := self._nodes.freest(other_than=avoided):
                     self._on_note(
                         f"node {running.node.name} is slow with segment {running.piece} of"
                         f" {Path(running.job.source).name}: {node.name} makes it too"
@@ -340,10 +351,20 @@ class ClusterRun:
     def _note_segment(self, running: _Running, made: Plain) -> None:
         finished: Any = made["finished"]
         frames = int(finished["segment"]["frames"])
-        running.node.note_success(frames)
+        self._note_success(running.job, running.node, frames)
         self._frames += frames
         self._piece_seconds.append(time.monotonic() - running.since)
         running.since = time.monotonic()
+
+    def _note_success(self, job: ClusterJob, node: Node, frames: int) -> None:
+        node.note_success(frames)
+        job.node_failures.pop(node.node_id, None)
+        for node_id, reason in job.failed_nodes.items():  # the source is not what they failed for
+            other = self._nodes.with_id(node_id)
+            is_usable = other.is_usable
+            other.note_failed_source(job.source, reason)
+            if is_usable and other.refusal:
+                self._on_note(f"node {other.name} is left out: {reason}")
 
     def _note_loss(self, running: _Running, error: Exception) -> None:
         """A process, a node or an object was lost: another makes the piece again."""
@@ -362,21 +383,23 @@ class ClusterRun:
     def _note_failure(self, running: _Running, reason: str) -> None:
         """A node says that it cannot make a piece; another may."""
         self._stop(running)
-        running.job.failures[running.piece] += 1
-        running.node.note_failure(reason)
-        if running.node.refusal:
-            self._on_note(f"node {running.node.name} is left out: {reason}")
+        job, node = running.job, running.node
+        is_known = node.node_id in job.failed_nodes
+        job.note_failure(running.piece, node.node_id, reason)
+        if node.node_id in job.failed_nodes and not is_known:
+            name = Path(job.source).name
+            self._on_note(f"node {node.name} gets no more segments of {name}: {reason}")
         self._give_up_if_hopeless(running, reason)
 
     def _give_up_if_hopeless(self, running: _Running, reason: str) -> None:
         if running.job.failures[running.piece] >= _MAX_FAILURES:
-            error = SourceError(
-                f"{running.job.source}: {_piece_name(running.piece)} failed {_MAX_FAILURES} times,"
-                f" at last: {reason}. What is finished is kept"
-            )
-            self._fail(running.job, error)
+            failed = f"{_piece_name(running.piece)} failed {_MAX_FAILURES} times"
+            self._give_up(running.job, f"{failed}, at last: {reason}")
         else:
             self._give_back(running)
+
+    def _give_up(self, job: ClusterJob, reason: str) -> None:
+        self._fail(job, SourceError(f"{job.source}: {reason}. What is finished is kept"))
 
     def _give_back(self, running: _Running) -> None:
         """Let a piece wait again, before all others of its source."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 CPUS_PER_SEGMENT = 1
 """Cores that Ray reserves for one segment."""
-_MAX_FAILURES_IN_A_ROW = 3
+_MAX_FAILED_SOURCES = 3
 
 
 @dataclass
@@ -31,24 +31,32 @@ class Node:
     is_alive: bool = True
     refusal: str = ""
     """Why it gets no more segments; empty while it does."""
-    failures: int = field(default=0, repr=False)
-    """Failures since its last success."""
+    failed_sources: set[str] = field(default_factory=set, repr=False)
+    """Sources that it failed with since its last success, and other nodes did not."""
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it is there and gets segments."""
+        return self.is_alive and not self.refusal
 
     @property
     def free_slots(self) -> int:
         """Number of segments that it can begin now."""
-        return self.slots - self.running if self.is_alive and not self.refusal else 0
+        return self.slots - self.running if self.is_usable else 0
 
     def note_success(self, frames: int) -> None:
         """Note a segment that it made."""
         self.frames += frames
-        self.failures = 0
+        self.failed_sources.clear()
 
-    def note_failure(self, reason: str) -> None:
-        """Note that it failed; after several failures in a row it gets no more segments."""
-        self.failures += 1
-        if self.failures >= _MAX_FAILURES_IN_A_ROW:
-            self.refusal = reason
+    def note_failed_source(self, source: str, reason: str) -> None:
+        """Note that another node made a segment of a source that this one failed with.
+
+        After several such sources in a row it gets no more segments.
+        """
+        self.failed_sources.add(source)
+        if len(self.failed_sources) >= _MAX_FAILED_SOURCES:
+            self.refusal = self.refusal or reason
 
 
 class Nodes:
@@ -103,7 +111,7 @@ class Nodes:
     @property
     def slots(self) -> int:
         """Number of segments that all usable nodes make at once."""
-        return sum(n.slots for n in self._nodes.values() if n.is_alive and not n.refusal)
+        return sum(node.slots for node in self._nodes.values() if node.is_usable)
 
     def freest(self, other_than: Iterable[str] = ()) -> Node | None:
         """Return the node with the most free slots; None where there is no free slot."""

@@ -207,6 +207,9 @@ def _is_disk_full(error: BaseException | None) -> bool:
 
 
 def _reason(error: Exception) -> str:
+    # What fails on the driver's node while a source is copied comes as Ray's `RayTaskError`, whose
+    # text is a traceback.
+    error = getattr(error, "cause", None) or error
     if isinstance(error, OSError):
         return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
     return str(error)

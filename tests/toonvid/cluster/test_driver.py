@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -125,6 +126,21 @@ def test_many_sources_are_one_job_and_give_the_bytes_of_plain_runs(
     assert watch.status.frames == 560
     assert sum(watch.status.node_frames.values()) == 560
     assert min(watch.status.node_frames.values()) > 0, "both nodes have worked"
+
+
+def test_a_source_that_is_lost_is_given_up_and_the_others_go_on(
+    cluster, videos, plain, identity, tmp_path
+):
+    lost = Path(shutil.copy(videos[0], tmp_path / "lost.mp4"))
+    watch = Watch(after_frames=50, act=lost.unlink)
+    folder = tmp_path / "out"
+    run(cluster, [lost, videos[1]], folder, identity, watch)
+    assert (folder / "short.mp4").read_bytes() == plain["short.mp4"]
+    assert list(watch.failed) == ["lost.mp4"]
+    said = str(watch.failed["lost.mp4"])
+    assert "every node has failed with it, at last: No such file or directory" in said
+    assert "\n" not in said
+    assert not any("is left out" in note for note in watch.notes)
 
 
 def test_killed_workers_cost_their_segment_and_nothing_else(

@@ -23,12 +23,12 @@ def test_nodes_come_go_and_are_left_out():
     (gone,) = nodes.update([second])
     assert gone.name == "one/aaaaaa"
     assert nodes.slots == 4
-    for _ in range(2):
-        best.note_failure("it breaks")
+    for source in ("a", "b", "a", "b"):
+        best.note_failed_source(source, "it breaks")
     best.note_success(10)
     assert nodes.slots == 4
-    for _ in range(3):
-        best.note_failure("it breaks")
+    for source in ("a", "b", "c"):
+        best.note_failed_source(source, "it breaks")
     assert (nodes.slots, nodes.refusals) == (0, "one/bbbbbb: it breaks")
 
 

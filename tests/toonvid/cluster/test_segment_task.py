@@ -176,6 +176,33 @@ def test_a_full_disk_makes_a_node_refuse_and_a_source_that_it_cannot_read_fail(j
     assert "more than" in str(result["reason"]) or "pixels" in str(result["reason"])
 
 
+class RayTaskError(FileNotFoundError):
+    """As Ray raises it: a traceback for a text, and the error in `cause`."""
+
+    def __init__(self, cause: OSError) -> None:
+        super().__init__("\x1b[36mray::read_chunk()\x1b[39m\n  File ...\nFileNotFoundError")
+        self.cause = cause
+
+
+def test_a_source_that_the_driver_lost_is_named_in_one_line(job, monkeypatch):
+    def lost(*_: object) -> None:
+        raise RayTaskError(FileNotFoundError(2, "No such file or directory", "/films/a.mp4"))
+
+    monkeypatch.setattr("toonvid.cluster.segment_task.source_on_this_node", lost)
+    (result,) = made(request(job, 0))
+    assert result == {"kind": "failed", "reason": "No such file or directory: /films/a.mp4"}
+
+
+def test_a_node_that_fails_three_times_gets_no_more_of_the_source(job):
+    for piece in range(2):
+        job.note_failure(piece, "one", f"no {piece}")
+    job.note_failure(0, "two", "no")
+    assert job.failed_nodes == {}
+    job.note_failure(0, "one", "no more")
+    assert job.failed_nodes == {"one": "no more"}
+    assert job.failures == {0: 3, 1: 1}
+
+
 KILLED = """
 import os, signal, sys
 from toonvid.cluster.segment_task import _task_folder
