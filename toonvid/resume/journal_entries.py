@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -62,6 +62,8 @@ class FinishedSegment:
     frames_before: list[list[str]] | None = None
     """As `last_source_frames`, of the segment before, as they were decoded where this segment was
     made. None where it was made by reading on behind that segment."""
+    notices: list[str] = field(default_factory=list)
+    """What its encoder had to leave out, such as opacity, one line each."""
 
     def follows(self, last_source_frames: list[list[str]]) -> bool:
         """Whether it was made behind a segment that ends with these source frames."""
@@ -130,8 +132,9 @@ def segment_entry(finished: FinishedSegment, job_hash: str | None = None) -> Jou
             journal's first line is damaged. None leaves it out, as toonvid 0.1 did.
     """
     values = asdict(finished)
-    if finished.frames_before is None:  # as toonvid 0.1 wrote it
-        del values["frames_before"]
+    for name in ("frames_before", "notices"):  # without them, as toonvid 0.1 wrote it
+        if not values[name]:
+            del values[name]
     entry: JournalEntry = {_FINISHED_SEGMENT: _to_stored(values, _SEGMENT_NAMES)}
     return entry if job_hash is None else entry | {_JOB_HASH: job_hash}
 

@@ -90,7 +90,7 @@ class MissingSegments:
                 self._write_from(decoder, from_start(decoder, self._options.segment_seconds))
         if not folder.finished:
             raise TargetError(f"nothing to write: {self._source} has no frames there")
-        folder.record_source_end((*decoder.notices, *self._maker.notices), decoder.damage)
+        folder.record_source_end(tuple(decoder.notices), decoder.damage)
         return self._maker.stage_seconds
 
     def _write_from(self, decoder: VideoDecoder, place: Place) -> bool:

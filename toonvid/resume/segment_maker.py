@@ -62,8 +62,6 @@ class SegmentMaker:
         """
         self.stage_seconds: dict[str, float] = {}
         """Stage -> seconds in which it was at work. Set after the last segment."""
-        self.notices: dict[str, None] = {}
-        """What the encoders of finished segments have to say to the user, each once."""
         self.next_begin: Fraction | None = None
         """Time of the first frame behind the last segment; None where the source ends there."""
         self._target, self._info = target, info
@@ -180,7 +178,6 @@ class SegmentMaker:
             writer.begin(encoder.time_base, encoder.extradata)
             yield Sink(encoder, writer.write)
             segment = writer.finish()
-        self.notices |= dict.fromkeys(encoder.notices)
         last_source_frames, is_intact = self._ends.pop(number)
         self._made = FinishedSegment(
             number=number,
@@ -189,6 +186,7 @@ class SegmentMaker:
             last_source_frames=last_source_frames,
             source_is_intact=is_intact,
             frame_kind=frame_kind(template),
+            notices=list(encoder.notices),
         )
 
     def _note_frame(self, cartoon: Frame) -> None:

@@ -143,17 +143,19 @@ class WorkFolder:
         """Writes into the journal that the source was read to its end.
 
         Args:
-            notices: What was converted, mapped or left out, one line each.
+            notices: What the source's decoder converted, mapped or left out, one line each. Those
+                of the finished segments are added.
             damage: What could not be read; None when all was.
 
         Raises:
             TargetError: The disk is full or fails.
         """
+        of_segments = (notice for each in self.finished.values() for notice in each.notices)
         end = SourceEnd(
             segments=len(self.finished),
             frames=self.finished_frames,
             end_seconds=max((each.end_seconds for each in self.finished.values()), default=0.0),
-            notices=list(notices),
+            notices=list(dict.fromkeys((*notices, *of_segments))),
             damage=damage,
         )
         with disk_errors(self.target):

@@ -19,7 +19,7 @@ from toonvid.writing.options import EncodeOptions
 LEVELS = (0, 90, 170, 255)
 
 
-def source(path: Path, codec: str, pix_fmt: str, is_opaque_at_first: bool = False) -> Path:
+def source(path: Path, codec: str, pix_fmt: str, translucent: range = range(9)) -> Path:
     """Write nine frames of one color whose opacity rises in four columns from left to right."""
     pixels = np.zeros((48, 64, 4), np.uint8)
     pixels[:, :, :3] = (200, 60, 40)
@@ -31,7 +31,7 @@ def source(path: Path, codec: str, pix_fmt: str, is_opaque_at_first: bool = Fals
             stream.options = {"crf": "4", "b": "0", "auto-alt-ref": "0"}
         for number in range(9):
             shown = pixels.copy()
-            if number == 0 and is_opaque_at_first:
+            if number not in translucent:
                 shown[:, :, 3] = 255
             frame = av.VideoFrame.from_ndarray(shown, "rgba").reformat(format=pix_fmt)
             target.mux(stream.encode(frame))
@@ -80,7 +80,7 @@ def test_opacity_of_a_video_is_kept(codec, pix_fmt, suffix, target, tmp_path, to
 
 @pytest.mark.parametrize("target", ["webm", "mov"])
 def test_opacity_that_comes_later_is_kept(target, tmp_path, toon):
-    path = source(tmp_path / "source.mov", "qtrle", "argb", is_opaque_at_first=True)
+    path = source(tmp_path / "source.mov", "qtrle", "argb", translucent=range(1, 9))
     found = opacities(toon(path, f"target.{target}").target)
     assert found[0].min() >= 250 and np.abs(found[-1] - LEVELS).max() <= 6
 
@@ -119,6 +119,21 @@ def test_a_resumed_target_with_opacity_has_the_same_bytes(suffix, identity, tmp_
     assert resumed.read_bytes() == whole.read_bytes()
 
 
+def test_a_resumed_conversion_knows_that_opacity_was_lost_before(identity, tmp_path):
+    path = source(tmp_path / "source.mov", "prores_ks", "yuva444p10le", translucent=range(1, 3))
+    options = ConvertOptions(segment_seconds=Fraction(1, 10))
+
+    def stop(progress) -> None:
+        if progress.kept_seconds > 0.15:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        segmented.convert(path, tmp_path / "a.mp4", identity, options, on_progress=stop)
+    done = segmented.convert(path, tmp_path / "a.mp4", identity, options)
+    assert done.resumed_frames > 2
+    assert [notice for notice in done.notices if "holds no opacity" in notice]
+
+
 @pytest.mark.parametrize("codec", ["ffv1", "libvpx-vp9", "libvpx", "qtrle", "png"])
 def test_a_codec_that_is_asked_for_keeps_opacity(codec, tmp_path, toon):
     path = source(tmp_path / "source.mov", "qtrle", "argb")
@@ -140,8 +155,8 @@ def test_seeking_works_with_opacity(tmp_path):
     assert all(frame.alpha is not None for frame in frames)
 
 
-@pytest.mark.parametrize("is_opaque_at_first", [False, True])
-def test_lost_opacity_is_noted_once_wherever_it_begins(is_opaque_at_first, tmp_path, toon):
-    path = source(tmp_path / "source.mov", "qtrle", "argb", is_opaque_at_first=is_opaque_at_first)
+@pytest.mark.parametrize("first", [0, 1])
+def test_lost_opacity_is_noted_once_wherever_it_begins(first, tmp_path, toon):
+    path = source(tmp_path / "source.mov", "qtrle", "argb", translucent=range(first, 9))
     done = toon(path, "target.mp4")
     assert len([n for n in done.notices if "libx264 holds no opacity" in n]) == 1
