@@ -10,11 +10,13 @@ import logging
 import os
 import signal
 import socket
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from types import ModuleType
 
+from toonvid.child_python import child_python
 from toonvid.cluster.check_frames import cpu_cores
 from toonvid.errors import ClusterError
 
@@ -22,6 +24,16 @@ AUTO, LOCAL = "auto", "local"
 _INSTALL = "pip install 'toonvid[cluster]'"
 _CLIENT = "ray://"
 _CONNECT_SECONDS = 5.0
+_ANSWER_SECONDS = 10.0  # in which a head node answers Ray
+_IS_SILENT = 9  # exit code of a process of its own
+_ASK = """
+import os, sys, threading
+from ray._raylet import GcsClient
+timer = threading.Timer(float(sys.argv[2]), os._exit, [int(sys.argv[3])])
+timer.daemon = True
+timer.start()
+GcsClient(address=sys.argv[1])
+"""
 _MAX_STORE_BYTES = 2**30  # of a cluster on this machine: each segment waits there for a moment
 
 
@@ -111,10 +123,10 @@ def _keep_quiet() -> None:
 
 
 def _refuse_silent(address: str) -> None:
-    """Refuse an address at which nothing listens: Ray would try for minutes.
+    """Refuse an address at which nothing listens, or no head node: Ray would try for minutes.
 
     Raises:
-        ClusterError: Nothing listens there.
+        ClusterError: There is no head node.
     """
     host, _, port = address.rpartition(":")
     if not host:  # `auto` or `local`
@@ -123,6 +135,15 @@ def _refuse_silent(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
     except (OSError, ValueError) as error:
         raise _unreachable(address, str(error)) from error
+    # Ray's client of a head node cannot be interrupted, and prints what it waits for. Any other
+    # failure than silence is left to `ray.init`, which names it.
+    limits = [str(_ANSWER_SECONDS), str(_IS_SILENT)]
+    command = [*child_python(), "-c", _ASK, address, *limits]
+    asked = subprocess.run(
+        command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    if asked.returncode == _IS_SILENT:
+        raise _unreachable(address, "what listens there is no head node")
 
 
 def _unreachable(address: str, reason: str) -> ClusterError:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.clips import Clip
 from support.run_toonvid import run_here
 
+from toonvid.cluster import connection
 from toonvid.cluster.connection import connected
 from toonvid.doctor import cluster as doctor
 from toonvid.errors import ClusterError
@@ -32,6 +35,24 @@ def test_rays_client_is_refused():
     with (
         pytest.raises(ClusterError, match=r"is not supported.*ray start --address") as caught,
         connected("ray://head:10001"),
+    ):
+        pass
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def listener() -> Iterator[str]:
+    """Address of something that listens and is no head node."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_an_address_is_refused_if_ray_gets_no_answer_there(listener, monkeypatch):
+    monkeypatch.setattr(connection, "load_ray", lambda: None)
+    monkeypatch.setattr(connection, "_ASK", "import sys; sys.exit(int(sys.argv[3]))")
+    with (
+        pytest.raises(ClusterError, match="what listens there is no head node") as caught,
+        connected(listener),
     ):
         pass
     assert "\n" not in str(caught.value)

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ from support.clips import Clip, Tone
 from support.ray_cluster import kill, ray_cluster, segment_workers
 
 from toonvid.backends import Backend
+from toonvid.cluster import connection
 from toonvid.cluster.connection import connected
 from toonvid.cluster.driver import ClusterRun
 from toonvid.cluster.segment_task import make_segments
@@ -279,6 +281,18 @@ def test_where_nothing_listens_there_is_one_line():
         connected("127.0.0.1:1"),
     ):
         pass
+    assert "\n" not in str(caught.value)
+
+
+def test_where_something_else_listens_there_is_one_line(monkeypatch):
+    monkeypatch.setattr(connection, "_ANSWER_SECONDS", 2.0)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        with (
+            pytest.raises(ClusterError, match="what listens there is no head node") as caught,
+            connected(address),
+        ):
+            pass
     assert "\n" not in str(caught.value)
 
 
