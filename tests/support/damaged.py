@@ -1,13 +1,21 @@
-"""Damaged files, made from small clips: any number, the same for the same seed."""
+"""Damaged files, made from small clips: any number, the same for the same seed.
+
+Also damage inside the packets of a video, and decoding that conceals it in the same way each time.
+"""
 
 from __future__ import annotations
 
+import os
 import random
 import struct
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
+
+import av
+import pytest
 
 from support.clips import Clip, Subtitles, Tone, image_file, moving_frames
 
@@ -26,6 +34,7 @@ _CLIPS = {
 _PICTURES = {"png": "png", "jpg": "mjpeg", "webp": "libwebp"}
 # Boxes of MP4 with sizes, rates, counts and times, on which everything else depends.
 _BOXES = (b"tkhd", b"mdhd", b"mvhd", b"avc1", b"stts", b"ctts", b"stsz", b"stco", b"stsc", b"elst")
+_PACKET_SEED = 11  # FFmpeg conceals these bits otherwise where it has not decoded what is before
 _ABSURD = (0, 1, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 
 
@@ -163,3 +172,28 @@ BOMBS = {
     "bomb.webp": _webp_bomb(),
 }
 """Images of some kilobytes that claim a huge size."""
+
+
+def flip_packet_bits(video: Path, first_packet: int) -> None:
+    """Damage half of the video packets from one on, but nothing of the container's index."""
+    with av.open(str(video)) as container:
+        packets = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    content = bytearray(video.read_bytes())
+    places = random.Random(_PACKET_SEED)
+    for begin, size in packets[first_packet:]:
+        for _ in range(3 if places.random() < 0.5 else 0):
+            content[begin + places.randrange(5, size)] ^= 1 << places.randrange(8)
+    video.write_bytes(content)
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """Let FFmpeg decode on one thread: several conceal the same damage in another way each time."""
+    if not hasattr(os, "sched_setaffinity"):
+        pytest.skip("threads cannot be bound to a core")
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)

@@ -11,7 +11,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import pytest
 from support.clips import (
@@ -24,6 +23,7 @@ from support.clips import (
     moving_frames,
     only,
 )
+from support.damaged import flip_packet_bits, one_core
 from support.tiny_engines import controlled_engine
 
 from toonvid.backends import Backend, open_backend
@@ -252,30 +252,22 @@ def test_a_source_that_seeks_to_a_wrong_place_is_read_from_the_start(
     assert (tmp_path / "target.mp4").read_bytes() == (tmp_path / "whole.mp4").read_bytes()
 
 
-def spoil(video: Path, frame: int) -> None:
-    """Damage the packet of one frame of a video, in the order of decoding."""
-    with av.open(str(video)) as opened:
-        packet = list(opened.demux(video=0))[frame]
-        assert packet.pos is not None
-        begin, end = packet.pos + 12, packet.pos + packet.size
-    content = bytearray(video.read_bytes())
-    content[begin:end] = bytes(255 - each for each in content[begin:end])
-    video.write_bytes(content)
-
-
-def test_behind_damage_a_resumed_conversion_reads_from_the_start(video, run, tmp_path, monkeypatch):
-    spoil(video, 30)
-    whole = run(video, "whole.mp4")
-    assert whole.damage
-    stopped(run, video, 14)
-    opened = []
-    enter = VideoDecoder.__enter__
-    monkeypatch.setattr(VideoDecoder, "__enter__", lambda s: opened.append(1) or enter(s))
-    done = run(video)
-    # Behind the finished segments first; what FFmpeg shows for damage depends on all before it.
-    assert len(opened) == 3
-    assert done.damage == whole.damage
+def test_damage_behind_the_place_that_was_sought_is_read_from_the_start(run, tmp_path, monkeypatch):
+    source = Clip(moving_frames(72), options={"g": "24"}).write(tmp_path / "video.mp4")
+    flip_packet_bits(source, first_packet=45)
+    sought = []
+    skip_to = VideoDecoder.skip_to
+    monkeypatch.setattr(
+        VideoDecoder, "skip_to", lambda self, time: sought.append(time) or skip_to(self, time)
+    )
+    with one_core():
+        whole = run(source, "whole.mp4")
+        stopped(run, source, 33)
+        done = run(source)
     assert (tmp_path / "target.mp4").read_bytes() == (tmp_path / "whole.mp4").read_bytes()
+    assert len(sought) == 1
+    assert (done.frames, done.resumed_frames) == (whole.frames, 30)
+    assert done.damage == whole.damage is not None
 
 
 def test_a_part_of_a_video_can_be_resumed(video, run, tmp_path):

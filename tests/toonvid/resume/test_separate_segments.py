@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.clips import Clip, Tone, moving_frames
+from support.damaged import flip_packet_bits, one_core
 
 from toonvid.backends import Backend
 from toonvid.pipeline import ConvertOptions
@@ -206,6 +207,25 @@ def test_the_rest_of_a_source_is_made_as_a_plain_run_would(identity, tmp_path):
                 keep(conversion, made)
         conversion.join()
     assert target.read_bytes() == (tmp_path / "plain.mp4").read_bytes()
+
+
+def test_the_rest_of_a_damaged_source_is_made_as_if_all_of_it_were(identity, tmp_path):
+    source = write_video(
+        tmp_path / "video.mp4", frames=moving_frames(72), options={"g": "24"}, audio=()
+    )
+    flip_packet_bits(source, first_packet=45)
+    with (
+        one_core(),
+        SegmentedConversion(source, tmp_path / "t.mp4", identity, OPTIONS) as conversion,
+    ):
+        makers = workshop(conversion, tmp_path / "made")
+        *all_made, end = makers.make_rest(None, {})
+        finished = {made.finished.number: made.finished for made in all_made[:6]}
+        assert finished[5].source_is_intact
+        *rest, same_end = makers.make_rest(finished[5], finished)
+    assert [made.finished for made in rest] == [made.finished for made in all_made[6:]]
+    assert same_end == end
+    assert end.damage
 
 
 def test_the_number_of_encoder_threads_can_be_that_of_another_machine(identity, tmp_path):
