@@ -12,5 +12,9 @@ def child_python() -> list[str]:
     With these two options Python would run files of the current folder, such as a `cv2.py` that
     somebody put beside a video. It may do so only where this process was started in that way too.
     """
-    is_trusted = bool(sys.path) and sys.path[0] in ("", str(Path.cwd()))
+    try:
+        current = str(Path.cwd())
+    except OSError:  # it was deleted
+        current = ""
+    is_trusted = bool(sys.path) and sys.path[0] in ("", current)
     return [sys.executable] if is_trusted else [sys.executable, "-P"]

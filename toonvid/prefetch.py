@@ -61,6 +61,9 @@ class prefetch(Generic[T]):
         self._is_on_demand = depth == 0
         self._demand = threading.Semaphore(0)
         self._stopping = threading.Event()
+        self._unused = threading.Event()  # `items` has given all, or failed
+        self._ended = threading.Event()
+        self._is_closed = False
         self._interrupt = interrupt
         self._thread = threading.Thread(target=self._run, args=(items,), daemon=True)
         self._thread.start()
@@ -91,16 +94,21 @@ class prefetch(Generic[T]):
 
     def close(self) -> None:
         """Stop the thread and wait until `items` is no longer in use."""
-        if self._stopping.is_set():
+        if self._is_closed:
             return
         self._stopping.set()
         self._demand.release()
-        can_end = self._interrupt() if self._interrupt is not None else True
+        can_end = True
+        if self._interrupt is not None and not self._unused.is_set():
+            can_end = self._interrupt()
         given_up = math.inf if can_end else time.monotonic() + _PATIENCE_SECONDS
         # The thread may be blocked on a full queue, so the queue is emptied until the thread ends.
-        while self._thread.is_alive() and time.monotonic() < given_up:
+        # A signal during `join` makes Python 3.11 take a thread for ended that is not.
+        while not self._has_ended() and time.monotonic() < given_up:
             self._drain()
-            self._thread.join(timeout=0.05)
+            if self._ended.wait(0.05):
+                self._thread.join(timeout=0.05)
+        self._is_closed = True
         with suppress(queue.Full):
             self._queue.put_nowait(_End())  # for a consumer that waits on a thread of its own
 
@@ -128,7 +136,12 @@ class prefetch(Generic[T]):
             end: _Failure | _End = _End()
         except BaseException as error:  # also KeyboardInterrupt: the consumer has to raise it
             end = _Failure(error)
+        self._unused.set()
         self._queue.put(end)
+        self._ended.set()
+
+    def _has_ended(self) -> bool:
+        return self._ended.is_set() and not self._thread.is_alive()
 
     def _drain(self) -> None:
         try:

@@ -153,3 +153,38 @@ def test_with_a_depth_of_0_items_are_made_when_they_are_asked_for():
         for number in range(5):
             assert next(items) == number
             assert made == list(range(number + 1))
+
+
+def test_what_has_given_all_is_not_interrupted():
+    interrupted = []
+    items = prefetch([1, 2], 2, lambda: interrupted.append(1) or True)
+    assert list(items) == [1, 2]
+    items.close()
+    assert interrupted == []
+
+
+def test_a_close_that_an_exception_ended_is_finished_by_the_next(monkeypatch):
+    class Stopped(BaseException):
+        """What a signal handler raises."""
+
+    left = threading.Event()
+
+    def slow() -> Iterator[int]:
+        try:
+            while True:
+                time.sleep(0.3)
+                yield 1
+        finally:
+            left.set()
+
+    items = prefetch(slow(), 1)
+    with monkeypatch.context() as patch:
+
+        def interrupted() -> None:
+            raise Stopped
+
+        patch.setattr(items, "_drain", interrupted)
+        with pytest.raises(Stopped):
+            items.close()
+    items.close()
+    assert left.is_set()

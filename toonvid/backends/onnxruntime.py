@@ -152,6 +152,7 @@ class OnnxRuntimeBackend:
                 f"ONNX Runtime cannot use {self.device}: its driver or libraries are missing"
                 + advice
             )
+        session.disable_fallback()  # before 1.23, the option above is not known
         return session
 
     def _check_contract(self) -> None:

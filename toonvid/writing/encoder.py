@@ -7,6 +7,7 @@ them into a target, `toonvid.resume.segment_file` into a segment.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -227,7 +228,10 @@ class Encoder:
         """Whether a GIF would show the frame before for so short that viewers show it for long."""
         if self.times is None or not self._has_shortest_delay():
             return False
-        begins, before = (round(100 * seconds) for seconds in (frame.seconds, self.times[1]))
+        # Halves are rounded up, as FFmpeg does; `round` takes the even number.
+        begins, before = (
+            math.floor(100 * seconds + Fraction(1, 2)) for seconds in (frame.seconds, self.times[1])
+        )
         return begins - before < _SHORTEST_GIF_DELAY
 
     def _has_shortest_delay(self) -> bool:

@@ -177,6 +177,8 @@ class Run:
             return
         for folder in (self.folder, self.states, self.sheets):
             make_folder(folder)
+        if not self._exports_path.exists():
+            write_atomically(self._exports_path, b"[]")
         self._write(record)
 
     def has_begun(self) -> bool:
