@@ -47,7 +47,13 @@ class Experiment:
 
 SMALL = ("crop=128", "batch_size=4", "content_network=resnet50")
 """What two cores can do: crops of 128 pixels, four at a time, and the smaller content network."""
-LAYERED = ("batch_size=8", *STYLES["glitch"].drawing, *STYLES["glitch"].look)
+LAYERED = (
+    "blocks=2",
+    "mix=true",
+    "batch_size=8",
+    *STYLES["glitch"].drawing,
+    *STYLES["glitch"].look,
+)
 """`cel` with eight crops at a time, and the drawing and the look of the shipped style `glitch`."""
 
 EXPERIMENTS = {

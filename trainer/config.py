@@ -207,6 +207,9 @@ class TrainConfig:
     blocks: int = 8
     """Number of residual blocks of the generator, from 1; default 8. For `cyclegan` 0 stands for 6
     up to a crop of 128 pixels, and 9 above. For `unet` the number of halvings, up to 5."""
+    mix: bool = True
+    """Whether `cel` has a residual convolution at half size before its last one, for a tenth more
+    work; default true, as all generators had before the preset `cel` left it out."""
     discriminator: DiscriminatorName = "paper"
     """Discriminator architecture."""
     discriminator_width: int = 32

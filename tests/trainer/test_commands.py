@@ -23,6 +23,7 @@ import toonvid
 from toonvid.bench.demo_scene import write_scene
 from toonvid.engine import find_engine
 from toonvid.errors import TrainingError
+from trainer.networks.engine_weights import read_generator
 from trainer.training.run_folder import Run
 from trainer.training.state_file import load_newest_state
 
@@ -75,9 +76,52 @@ def test_a_small_generator_learns_from_an_engine(
     refused = run_here(capsys, *command)
     assert refused.code == 1
     assert "the preset lite has no teacher" in refused.err
+    refused = run_here(capsys, *command, "--preset", "cel", "--set", "width=8")
+    assert refused.code == 1
+    assert "style negative has another generator than cel" in refused.err
     ended = run_here(capsys, *command, "--preset", "distilled", "--engines", engines)
     assert ended.code == 0, ended.err
     assert (engines / "small.onnx").is_file()
+
+
+def test_a_layered_generator_learns_the_layers_of_a_style(
+    capsys: pytest.CaptureFixture[str], photos: Path, tmp_path: Path
+) -> None:
+    run, engines = tmp_path / "small", tmp_path / "engines"
+    command = ("train", "--preset", "cel", "--photos", photos, "-o", run, "--teacher", "ink")
+    command = (*command, *TINY, "--set", "width=32", "--engines", engines)
+    ended = run_here(capsys, *command, "--set", "initialization.learning_rate=1e-9")
+    assert ended.code == 0, ended.err
+    weights = find_engine("ink").card.sha256["ink.onnx"]
+    card = find_engine(str(engines / "small.onnx")).card
+    assert f"after the layers of ink ({weights[:12]})" in card.recipe
+    # It began with the teacher's weights.
+    small, teacher = (
+        read_generator(find_engine(place)) for place in (engines / "small.onnx", "ink")
+    )
+    torch.testing.assert_close(small.leave.weight, teacher.leave.weight)
+
+
+def test_training_goes_on_with_a_style(
+    capsys: pytest.CaptureFixture[str],
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run, engines = tmp_path / "mine", tmp_path / "engines"
+    base = ("train", "--preset", "cel", "--photos", photos, "-o")
+    command = (*base, run, "--start-from", "ink", *TINY, "--set", "width=32", "--engines", engines)
+    ended = run_here(capsys, *command, "--set", "initialization.learning_rate=1e-9")
+    assert ended.code == 0, ended.err
+    weights = find_engine("ink").card.sha256["ink.onnx"]
+    assert f"begun with that of {weights[:12]}" in find_engine(engines / "mine.onnx").card.recipe
+    small, style = (read_generator(find_engine(place)) for place in (engines / "mine.onnx", "ink"))
+    torch.testing.assert_close(small.enter.weight, style.enter.weight)
+    monkeypatch.chdir(tmp_path)  # a style's name is no path
+    assert run_here(capsys, *command).code == 0
+    other = run_here(capsys, *base, tmp_path / "other", "--start-from", "inc")
+    assert other.code == 1
+    assert "no style named 'inc'" in other.err
 
 
 def test_export_writes_the_options_into_the_card(
@@ -223,7 +267,7 @@ def test_a_run_can_start_from_another_run(
     ended = run_here(capsys, *command, *start, "--engines", tmp_path / "engines")
     assert ended.code == 0, ended.err
     card = find_engine(str(tmp_path / "engines" / "style.onnx")).card
-    assert "begun with that of state" in card.recipe
+    assert "begun with that of " in card.recipe
     assert "adversarial phase of 2 steps" in card.recipe
     assert "initialization phase" not in card.recipe
     assert [source.name for source in card.trained_on] == [photos.name, cartoons.name]

@@ -113,8 +113,9 @@ def train(
         Path | None,
         typer.Option(
             metavar="RUN",
-            help="Run or training state whose generator is trained further; the initialization"
-            " phase is left out.",
+            help="Run, training state or style of the preset cel whose generator is trained"
+            " further; the initialization phase is left out.",
+            autocompletion=complete_style,
             rich_help_panel=_TRAINING_PANEL,
         ),
     ] = None,
@@ -122,7 +123,8 @@ def train(
         str | None,
         typer.Option(
             metavar="STYLE",
-            help="Run or style whose output is imitated; needs --preset distilled.",
+            help="Run or style that is imitated: its output with --preset distilled, its layers"
+            " with cel.",
             autocompletion=complete_style,
             rich_help_panel=_TRAINING_PANEL,
         ),
@@ -299,8 +301,10 @@ def train(
             raise TrainingError("--dry-run and --sweep are for one process: start without torchrun")
         start = find_preset(preset, with_cartoons=cartoons is not None)
         config = change_config(start, changes)
-        if teacher is not None and config.content_target != "teacher":
-            raise TrainingError(f"the preset {preset} has no teacher; --preset distilled has one")
+        if teacher is not None and config.content_target not in ("teacher", "layers"):
+            raise TrainingError(
+                f"the preset {preset} has no teacher; --preset distilled and cel have one"
+            )
         if (photos is None) != (config.content_target == "art"):
             raise typer.BadParameter(
                 "--preset paint draws its line art from --cartoons, and takes no --photos"

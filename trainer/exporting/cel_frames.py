@@ -60,7 +60,10 @@ class CelFrames(nn.Module):
         look = {**asdict(self.look), **(controls or {})}
         count = frames.shape[0]
         pixels = _to_planes(frames) / 127.5 - 1  # (N, 12, H/2, W/2)
-        change, gate, ink = self.leave(self._half(pixels)).split((3, 1, 4), dim=1)
+        left = self.leave(self._half(pixels))  # (N, 8, H/2, W/2)
+        # Without `flatten`, OpenVINO would split what has its channels innermost, which is slow.
+        change, gate, ink = left.flatten(2).split((3, 1, 4), dim=1)
+        change, gate = (each.unflatten(2, left.shape[2:]) for each in (change, gate))
         large = self.enlarge(self.small(pixels, change, torch.sigmoid(gate)))
         color = self.color(pixels, large)  # (N * 4, 3, H/2, W/2)
         light = find_light(
@@ -84,7 +87,7 @@ class CelFrames(nn.Module):
         eighth = activate(self.eighth_blocks(activate(self.down_again(quarter))))
         quarter = activate(self.quarter_blocks(quarter + self.up(eighth)))
         half = activate(half + self.up_again(quarter))
-        return activate(half + self.mix(half))
+        return half if self.mix is None else activate(half + self.mix(half))
 
 
 class _RowShuffle(nn.Module):
@@ -146,7 +149,7 @@ class _Color(nn.Module):
     def forward(self, pixels: Tensor, large: Tensor) -> Tensor:
         count, _, rows, columns = pixels.shape
         shape = (count, _POSITIONS, _COLORS, rows, columns)
-        # Without `flatten`, OpenVINO would split what has its channels innermost, which is slow.
+        # `flatten` for the same reason as above.
         flat, means, gate = large.flatten(2).split((12, 12, 4), dim=1)
         detail = pixels.reshape(shape) * 0.5 + 0.5 - means.reshape(shape)
         # In this order of the terms, OpenVINO makes no copy of `flat`.

@@ -6,6 +6,7 @@ The record of a training run goes in, one line of text comes out.
 from __future__ import annotations
 
 from dataclasses import fields
+from pathlib import Path
 
 from trainer.config import PhaseConfig, PhaseName, TrainConfig
 from trainer.training.run_folder import RunRecord
@@ -30,7 +31,11 @@ def describe_recipe(record: RunRecord) -> str:
     uses_scales = config.adversarial.steps and config.content_target != "art"
     parts = [
         f"preset {record.preset}: {config.generator} generator{STATISTICS[config.generator]}",
-        *([f"begun with that of state {record.start_sha256[:12]}"] if record.start_from else []),
+        f"begun with that of {record.start_sha256[:12]}" if record.start_from else "",
+        f"after the {'layers' if config.generator == 'cel' else 'output'} of "
+        f"{Path(record.teacher).stem} ({record.teacher_sha256[:12]})"
+        if record.teacher
+        else "",
         f"{config.batch_size} crops of {config.crop} pixels a step",
         f"pools of {config.image_pool} images" if config.image_pool else "",
         f"from {kind} {heights} pixels high",

@@ -36,7 +36,9 @@ def make_generator(config: TrainConfig) -> nn.Module:
     which convolutions are fastest on CPUs and on tensor cores.
     """
     if config.generator == "cel":
-        generator: nn.Module = CelGenerator(config.width, config.blocks, make_look(config))
+        generator: nn.Module = CelGenerator(
+            config.width, config.blocks, make_look(config), config.mix
+        )
     elif config.generator == "lite":
         generator = LiteGenerator(config.width, config.blocks)
     elif config.generator == "unet":

@@ -116,13 +116,16 @@ class CelGenerator(nn.Module):
     multiple_of = 8
     """H and W of the input must be multiples of this."""
 
-    def __init__(self, width: int = 32, blocks: int = 2, look: Look | None = None) -> None:
+    def __init__(
+        self, width: int = 32, blocks: int = 1, look: Look | None = None, mix: bool = False
+    ) -> None:
         """Make a generator with random weights.
 
         Args:
             width: Channels at 1/4 of the size; half as many at 1/2, half as many more at 1/8.
             blocks: Residual blocks at 1/4 of the size; one more at 1/8.
             look: How its layers are composed; None for the defaults.
+            mix: Whether there is a residual convolution at half size before the last one.
         """
         super().__init__()
         self.look = look or Look()
@@ -130,13 +133,13 @@ class CelGenerator(nn.Module):
         self.enter = nn.Conv2d(4 * 3, half, kernel_size=3, padding=1)
         self.down = nn.Conv2d(half, width, kernel_size=3, stride=2, padding=1)
         self.down_again = nn.Conv2d(width, eighth, kernel_size=3, stride=2, padding=1)
-        # The middle blocks look further for the price of the others: regions are large.
-        dilations = [1 if index in (0, blocks) else 2 for index in range(blocks + 1)]
+        # All but the outer ones look further for the price of the others: regions are large.
+        dilations = [2 if 0 < index < max(blocks, 2) else 1 for index in range(blocks + 1)]
         self.eighth_blocks = Stages(*(CelBlock(eighth, each) for each in dilations))
         self.up = nn.Conv2d(eighth, 4 * width, kernel_size=1)
         self.quarter_blocks = Stages(*(CelBlock(width) for _ in range(blocks)))
         self.up_again = nn.Conv2d(width, 4 * half, kernel_size=1)
-        self.mix = nn.Conv2d(half, half, kernel_size=3, padding=1)
+        self.mix = nn.Conv2d(half, half, kernel_size=3, padding=1) if mix else None
         self.leave = nn.Conv2d(half, 3 + 1 + 4, kernel_size=3, padding=1)
         means = torch.eye(3).repeat_interleave(4, dim=1)[..., None, None] / 4  # (3, 12, 1, 1)
         self.register_buffer("means", means, persistent=False)
@@ -204,7 +207,8 @@ class CelGenerator(nn.Module):
         quarter = quarter + F.pixel_shuffle(self.up(eighth), 2)
         quarter = activate(self.quarter_blocks(quarter))
         half = activate(half + F.pixel_shuffle(self.up_again(quarter), 2))
-        half = activate(half + self.mix(half))
+        if self.mix is not None:
+            half = activate(half + self.mix(half))
         change, gate, ink = self.leave(half).split((3, 1, 4), dim=1)
         # Means of 2 x 2 pixels
         means = F.conv2d(pixels, self.means.to(pixels.dtype))

@@ -24,10 +24,14 @@ import torch
 
 from toonvid.backends import open_backend
 from toonvid.engine import find_engine
+from toonvid.errors import TrainingError
 from toonvid.stylizing.options import StylizeOptions
-from toonvid.stylizing.stylizer import Stylizer
+from toonvid.stylizing.stylizer import Stylizer, pad_to_multiple
 from toonvid.video import Frame, Pixels
+from trainer.data.images import to_tensor
 from trainer.data.photos import DrawingMethod
+from trainer.networks.cel import CelGenerator
+from trainer.networks.engine_weights import read_generator
 from trainer.training.precision import choose_precision
 from trainer.training.run_folder import Run
 from trainer.training.sample_sheet import stylize
@@ -51,6 +55,66 @@ def open_teacher(place: str, device: torch.device) -> DrawingMethod:
     return _open_engine(place)
 
 
+def open_layer_teacher(place: str, device: torch.device) -> DrawingMethod:
+    """Open a trained generator `cel` as a way of drawing photos in its two layers.
+
+    Args:
+        place: Folder of a finished run, or name of a style or path of an engine.
+        device: Device for the generator.
+
+    Raises:
+        EngineError, TrainingError: There is no such generator.
+    """
+    generator, key = read_layered_generator(place)
+    generator = generator.to(device)
+    one_at_a_time = threading.Lock()
+
+    def draw(photo: Pixels, frame_height: int) -> Pixels:
+        with one_at_a_time:
+            return _draw_layers(generator, photo)
+
+    return DrawingMethod(draw, f"layers of {key}", layers=2)
+
+
+def read_layered_generator(place: str) -> tuple[CelGenerator, str]:
+    """Read a trained generator `cel` from a run or an engine.
+
+    Args:
+        place: Folder of a finished run, or name of a style or path of an engine.
+
+    Returns:
+        The generator on the CPU, and the SHA-256 of the file that its weights are from.
+
+    Raises:
+        EngineError, TrainingError: There is no such generator.
+    """
+    if not (Path(place) / "run.json").is_file():
+        engine = find_engine(place)
+        return read_generator(engine), engine.card.sha256[engine.card.file_name("f32")]
+    run = Run(Path(place))
+    generator, _ = load_trained_generator(run.states, run.record().config)
+    if not isinstance(generator, CelGenerator):
+        raise TrainingError(f"{place} has another generator than cel, and so no layers")
+    return generator, _state_sha256(run)
+
+
+def _draw_layers(generator: CelGenerator, photo: Pixels) -> Pixels:
+    """Flat color above ink, (2 H, W, 3) uint8 RGB, of a photo (H, W, 3)."""
+    device = next(generator.parameters()).device
+    height, width = photo.shape[:2]
+    padded = to_tensor(pad_to_multiple(photo[None], generator.multiple_of)).to(device)
+    with torch.no_grad():
+        color, ink_logits = generator.layers(padded)
+    shares = torch.cat([(color + 1) / 2, torch.sigmoid(ink_logits).expand_as(color)], dim=2)
+    levels = (shares.clamp(0, 1) * 255).round().byte()
+    color, ink = levels[0].permute(1, 2, 0).cpu().numpy().reshape(2, -1, padded.shape[3], 3)
+    return np.concatenate([color[:height, :width], ink[:height, :width]])
+
+
+def _state_sha256(run: Run) -> str:
+    return hashlib.sha256(find_state(run.folder).read_bytes()).hexdigest()
+
+
 def _open_run(run: Run, device: torch.device) -> DrawingMethod:
     config = run.record().config
     generator, _ = load_trained_generator(run.states, config)
@@ -63,8 +127,7 @@ def _open_run(run: Run, device: torch.device) -> DrawingMethod:
             return stylize(generator, photo)
 
     # Both are part of the key under which drawings are cached.
-    state = hashlib.sha256(find_state(run.folder).read_bytes()).hexdigest()
-    return DrawingMethod(draw, f"{state} {precision.name}")
+    return DrawingMethod(draw, f"{_state_sha256(run)} {precision.name}")
 
 
 def _open_engine(place: str) -> DrawingMethod:

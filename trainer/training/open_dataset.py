@@ -30,7 +30,7 @@ from trainer.data.photos import (
 from trainer.data.share import WHOLE, Share
 from trainer.networks.build import make_look
 from trainer.networks.cel import grade, ungrade
-from trainer.training.distill import open_teacher
+from trainer.training.distill import open_layer_teacher, open_teacher
 from trainer.training.run_folder import Sources
 
 log = logging.getLogger(__name__)
@@ -141,8 +141,10 @@ def choose_drawing(
         return None
     if config.content_target == "drawing":
         return FLAT_DRAWING
-    if config.content_target == "layers":
+    if config.content_target == "layers" and sources.teacher is None:
         return LAYERED_DRAWING
+    if config.content_target == "layers":
+        return open_layer_teacher(sources.teacher, device)
     if sources.teacher is None:
         raise TrainingError("the preset learns from a trained generator: give --teacher RUN|STYLE")
     return open_teacher(sources.teacher, device)

@@ -26,7 +26,7 @@ from toonvid.engine import Engine
 from toonvid.errors import TrainingError
 from trainer.config import CHANGEABLE_ON_RESUME, PhaseName, TrainConfig, option_names
 from trainer.files import make_folder, write_atomically
-from trainer.training.state_file import find_state, state_name
+from trainer.training.state_file import find_start, is_style_name, state_name
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Sources:
     start_from: Path | None = None
     """Run or training state whose generator a new run starts with; None starts at random."""
     teacher: str | None = None
-    """Run or engine whose output is the content target; None if the config has no teacher."""
+    """Run or engine whose output, or whose layers, are the content target; None for no teacher."""
     heldout: Path | None = None
     """Folder of photos for contact sheets, which are not trained on; None draws no sheets."""
     cache: Path | None = None
@@ -63,15 +63,18 @@ class RunRecord:
     cartoons: str
     """Absolute path of the folder of cartoons; empty if there is none."""
     start_from: str
-    """Absolute path of the run or state that the generator was taken from; empty if none."""
+    """Absolute path of the run, state or engine that the generator was taken from, or name of a
+    style; empty if none."""
     start_sha256: str
-    """SHA-256 of the file of that training state; empty if none."""
+    """SHA-256 of the file of that state or engine; empty if none."""
     teacher: str
     """Teacher as named by the user; empty if none."""
     content_weights: str
     """SHA-256 of the file of the content network's weights; empty if none was given."""
     source_commit: str
     """Commit of the trainer's code; empty if unknown."""
+    teacher_sha256: str = ""
+    """SHA-256 of the file of the teacher's weights; empty if none."""
 
     def differences(self, other: RunRecord) -> list[str]:
         """List the options and sources that differ and would lead to other weights."""
@@ -153,17 +156,17 @@ class Run:
         """
         existing = self.record() if self.has_begun() else None
         # Only for a new run: the run that it starts from may have gone on since, or be deleted.
-        start = find_state(sources.start_from) if sources.start_from and not existing else None
         record = RunRecord(
             preset,
             config,
             photos=_path_or_empty(sources.photos),
             cartoons=_path_or_empty(sources.cartoons),
-            start_from=_path_or_empty(sources.start_from),
-            start_sha256=_sha256_or_empty(start),
+            start_from=_place_or_empty(sources.start_from),
+            start_sha256="" if existing else _weights_sha256(sources.start_from),
             teacher=sources.teacher or "",
             content_weights=_sha256_or_empty(sources.content_weights),
             source_commit=_source_commit(),
+            teacher_sha256="" if existing else _weights_sha256(sources.teacher),
         )
         if existing:
             differing = existing.differences(record)
@@ -266,6 +269,17 @@ def _hint(differing: list[str]) -> str:
 
 def _path_or_empty(path: Path | None) -> str:
     return str(path.resolve()) if path else ""
+
+
+def _place_or_empty(place: Path | None) -> str:
+    """Text of `start_from`: the name of a style stays one, whatever the current folder is."""
+    return str(place) if place and is_style_name(place) else _path_or_empty(place)
+
+
+def _weights_sha256(place: Path | str | None) -> str:
+    """SHA-256 of the file that a run's first weights, or its targets, come from; empty if none."""
+    found = find_start(Path(place)) if place else None
+    return _sha256_or_empty(found.path() if isinstance(found, Engine) else found)
 
 
 def _sha256_or_empty(path: Path | None) -> str:

@@ -18,6 +18,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from toonvid.backends.contract import one_line
+from toonvid.engine import Engine
 from toonvid.errors import TrainingError
 from trainer.config import PhaseConfig, TrainConfig
 from trainer.networks.build import (
@@ -28,12 +29,13 @@ from trainer.networks.build import (
 )
 from trainer.networks.content_features import ContentFeatures
 from trainer.networks.cyclegan import GeneratorPair
+from trainer.networks.engine_weights import read_generator
 from trainer.training.image_pool import ImagePool
 from trainer.training.memory import MemoryManager, describe_plan, initial_plan
 from trainer.training.optimized_network import OptimizedNetwork
 from trainer.training.precision import Precision, choose_precision
 from trainer.training.processes import ALONE, Processes
-from trainer.training.state_file import SavedState, find_state, load_newest_state, load_state
+from trainer.training.state_file import SavedState, find_start, load_newest_state, load_state
 
 log = logging.getLogger(__name__)
 
@@ -153,19 +155,30 @@ class TrainingState:
             self.processes.copy_from_first(network)
 
     def warm_start(self, place: Path) -> None:
-        """Take over the generator of another run, from its EMA.
+        """Take over the generator of another run, from its EMA, or that of an engine.
 
         Args:
-            place: Folder of the run, or file of one of its training states.
+            place: Folder of the run, file of one of its training states, or an engine: see
+                `find_start`.
 
         Raises:
-            TrainingError: There is no training state, or it has a generator of another config.
+            EngineError, TrainingError: There is none, or it has a generator of another config.
         """
-        path = find_state(place)
+        found = find_start(place)
         try:
-            self.ema.load_state_dict(load_state(path).values["ema"])
+            if isinstance(found, Engine):
+                self.ema.module.load_state_dict(read_generator(found).state_dict())
+            else:
+                self.ema.load_state_dict(load_state(found).values["ema"])
         except _MISFITS as error:
-            raise TrainingError(f"{path} holds another generator than this run's config") from error
+            raise TrainingError(f"{place} has another generator than this run's config") from error
+        self.exported.load_state_dict(self.ema.module.state_dict())
+
+    def take_fitting_weights(self, other: nn.Module) -> None:
+        """Take over the weights of another generator for the layers that both have alike."""
+        own, others = self.ema.module.state_dict(), other.state_dict()
+        fitting = {n: w for n, w in others.items() if n in own and own[n].shape == w.shape}
+        self.ema.module.load_state_dict({**own, **fitting})
         self.exported.load_state_dict(self.ema.module.state_dict())
 
     def _optimized_networks(self) -> Iterator[OptimizedNetwork]:

@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from toonvid.engine import STYLE_NAME, Engine, find_engine
 from toonvid.errors import TrainingError
 from trainer.files import write_atomically
 
@@ -100,6 +101,28 @@ def find_state(place: Path) -> Path:
     if found is None:
         raise TrainingError(f"{place} is neither a run with a training state nor a state")
     return found[0]
+
+
+def is_style_name(place: Path) -> bool:
+    """Whether a place to start from is the name of a style, and not a folder or file."""
+    return bool(STYLE_NAME.fullmatch(str(place))) and not place.exists()
+
+
+def find_start(place: Path) -> Path | Engine:
+    """Find the generator that a run starts with.
+
+    Args:
+        place: As for `find_state`; else name of a style, or path of an engine's card or file.
+
+    Returns:
+        The file of a state, or an engine.
+
+    Raises:
+        EngineError, TrainingError: There is none.
+    """
+    if is_style_name(place) or place.suffix in (".onnx", ".json"):
+        return find_engine(place)
+    return find_state(place)
 
 
 def load_state(path: Path) -> SavedState:

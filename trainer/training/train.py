@@ -33,6 +33,7 @@ from trainer.device import Machine, cap_memory, open_device
 from trainer.networks.cyclegan import GeneratorPair
 from trainer.networks.lite import update_spectral_norms
 from trainer.training.cycle import cycle_discriminator_gradients, cycle_generator_gradients
+from trainer.training.distill import read_layered_generator
 from trainer.training.image_pool import ImagePool
 from trainer.training.memory import limit_heap_growth, measure_memory
 from trainer.training.monitors import CollapseMonitor, find_divergence
@@ -132,7 +133,7 @@ def train(
     # Networks, optimizers and EMA: from the newest training state, else random or warm-started.
     # Resuming is the normal start, so that a crash costs at most `save_every` steps.
     state = create_state(config, sources.content_weights, device, processes)
-    first_state = restore_or_start(state, run, sources.start_from)
+    first_state = restore_or_start(state, run, sources)
 
     run_log = RunLog(run, state.step) if processes.is_first else None
     prepare = partial(prepare_inputs, config, device, processes.share)
@@ -301,7 +302,7 @@ def prepare_inputs(
     return inputs.pinned() if device.type == "cuda" else inputs
 
 
-def restore_or_start(state: TrainingState, run: Run, start_from: Path | None) -> SavedState | None:
+def restore_or_start(state: TrainingState, run: Run, sources: Sources) -> SavedState | None:
     """Restore a run's newest training state, or start a new run.
 
     Of several processes, the first reads the state and the others get it from there.
@@ -309,21 +310,24 @@ def restore_or_start(state: TrainingState, run: Run, start_from: Path | None) ->
     Args:
         state: State as created from the config; it is changed in place.
         run: Folder of the run.
-        start_from: Run or training state whose generator a new run starts with; None keeps the
-            random weights.
+        sources: `start_from` names the generator that a new run starts with. Without it, the
+            layers that a layered teacher has alike have its weights, and all others random ones.
 
     Returns:
         The state of a new run, for rollbacks before its first file; None for a resumed one.
 
     Raises:
-        TrainingError: All training states are damaged, or there is nothing to start from.
+        EngineError, TrainingError: All training states are damaged, or there is nothing to start
+            from.
     """
     if saved := state.processes.from_first(lambda: load_newest_state(run.states)):
         state.restore(saved)
         log.info("going on after step %d of %d", state.step, state.config.steps)
         return None
-    if start_from:
-        state.warm_start(start_from)
+    if sources.start_from:
+        state.warm_start(sources.start_from)
+    elif sources.teacher and state.config.content_target == "layers":
+        state.take_fitting_weights(read_layered_generator(sources.teacher)[0])
     state.copy_from_first()
     return copy.deepcopy(state.capture())
 

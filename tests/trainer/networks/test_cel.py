@@ -39,8 +39,15 @@ def gray(*levels: float) -> torch.Tensor:
     return torch.tensor(levels).view(1, 1, 1, -1).expand(1, 3, 1, -1)
 
 
-def test_it_takes_at_most_6500_multiply_adds_a_pixel() -> None:
-    assert count_multiply_adds(CelGenerator()) <= 6_500
+def test_it_takes_at_most_4100_multiply_adds_a_pixel() -> None:
+    assert count_multiply_adds(CelGenerator()) <= 4_100
+    assert 6_000 < count_multiply_adds(CelGenerator(blocks=2, mix=True)) <= 6_500
+
+
+@pytest.mark.parametrize(("blocks", "dilations"), [(1, [1, 2]), (2, [1, 2, 1]), (3, [1, 2, 2, 1])])
+def test_inner_blocks_look_further(blocks: int, dilations: list[int]) -> None:
+    found = [block.first.dilation[0] for block in CelGenerator(8, blocks).eighth_blocks]
+    assert found == dilations
 
 
 def test_layers_have_the_photos_size_and_cartoons_its_range(generator: CelGenerator) -> None:
