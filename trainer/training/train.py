@@ -113,8 +113,8 @@ def train(
     # Images come first, so that a wrong folder is reported before anything slow happens.
     processes.check_batch(config.batch_size)
     machine = machine or Machine()
-    limit_heap_growth()
     device = open_device(machine.device)
+    limit_heap_growth(device)
     cap_memory(device, machine.memory_limit)
     if processes.share.count > 1 and device.type == "cuda" and machine.memory_limit:
         raise TrainingError("--memory-limit is for one process: it measures the first GPU alone")

@@ -13,9 +13,10 @@ from support.tiny_engines import negative_engine
 
 from toonvid.errors import EngineError, TrainingError
 from trainer.config import TrainConfig, change_config
+from trainer.data.images import to_tensor
 from trainer.data.photos import PhotoCrops
 from trainer.presets import PRESETS
-from trainer.training.distill import open_teacher
+from trainer.training.distill import open_layer_teacher, open_teacher, read_layered_generator
 from trainer.training.run_folder import Run, Sources
 from trainer.training.sample_sheet import stylize
 from trainer.training.state import load_trained_generator
@@ -53,6 +54,27 @@ def test_a_run_draws_with_its_generator(trained: Run, config: TrainConfig) -> No
     assert np.abs(drawing.draw(photo, 40) - exact).max() <= 3  # bfloat16 where the CPU has it
     assert np.abs(photo - exact).max() > 20
     assert drawing.draw(photo[:37, :41], 37).shape == (37, 41, 3)
+
+
+def test_a_layered_teacher_draws_its_layers() -> None:
+    photo = draw_discs(40, 48, 0)
+    drawing = open_layer_teacher("ink", CPU)
+    color, ink = np.vsplit(drawing.draw(photo, 40), 2)
+    generator, key = read_layered_generator("ink")
+    with torch.no_grad():
+        layers = generator.layers(to_tensor(photo[None]))
+    wanted = ((layers.color[0].permute(1, 2, 0).numpy() + 1) * 127.5).clip(0, 255)
+    assert np.abs(color - wanted).max() <= 0.51
+    share = torch.sigmoid(layers.ink_logits)[0, 0].numpy()
+    assert np.abs(ink[..., 0] - share * 255).max() <= 0.51
+    assert np.array_equal(ink[..., 0], ink[..., 2])
+    assert drawing.draw(photo[:37, :41], 37).shape == (2 * 37, 41, 3)
+    assert drawing.layers == 2 and key in str(drawing.key)
+
+
+def test_a_run_without_layers_is_no_layered_teacher(trained: Run) -> None:
+    with pytest.raises(TrainingError, match="another generator than cel, and so no layers"):
+        open_layer_teacher(str(trained.folder), CPU)
 
 
 def test_another_teacher_has_other_drawings_in_the_cache(
