@@ -41,6 +41,7 @@ def store_as_bytes(content: bytes) -> bytes:
     _quantize_weights(graph, nodes[layers[1]])
     for name in layers:
         _quantize_output(graph, nodes[name])
+    del graph.value_info[:]  # types of tensors that are bytes now
     return model.SerializeToString()
 
 
