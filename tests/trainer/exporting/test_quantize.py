@@ -152,7 +152,7 @@ def test_a_value_is_rounded_once_between_two_convolutions(
     nodes = onnx.load(path).graph.node
     made_by = {name: node.op_type for node in nodes for name in node.output}
     activations = [node for node in nodes if node.op_type == "LeakyRelu"]
-    assert len(activations) == 10
+    assert len(activations) == 9
     assert {made_by[node.input[0]] for node in activations} == {"Conv", "Add"}
     read_by = {name: node.op_type for node in nodes for name in node.input}
-    assert sum(read_by[node.output[0]] == "QuantizeLinear" for node in activations) == 9
+    assert sum(read_by[node.output[0]] == "QuantizeLinear" for node in activations) == 8
