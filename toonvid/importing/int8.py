@@ -176,8 +176,19 @@ def _without_double_rounding(content: bytes) -> bytes:
         needless += pair
     for node in needless:
         graph.node.remove(node)
+    remove_unused_constants(graph)
     shortened: bytes = model.SerializeToString()
     return shortened
+
+
+def remove_unused_constants(graph: onnx.GraphProto) -> None:
+    """Removes constants that no node reads, of which ONNX Runtime warns one by one."""
+    used = {name for node in graph.node for name in node.input}
+    for each in [each for each in graph.initializer if each.name not in used]:
+        graph.initializer.remove(each)
+    constants = [node for node in graph.node if node.op_type == "Constant"]
+    for node in [node for node in constants if node.output[0] not in used]:
+        graph.node.remove(node)
 
 
 def find_last_convolutions(path: Path) -> list[str]:

@@ -12,6 +12,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from toonvid.importing.int8 import remove_unused_constants
 from trainer.exporting.cel_frames import COLOR, LARGE, SMALL
 
 _LEVEL = np.float32(1 / 255)
@@ -41,6 +42,7 @@ def store_as_bytes(content: bytes) -> bytes:
     _quantize_weights(graph, nodes[layers[1]])
     for name in layers:
         _quantize_output(graph, nodes[name])
+    remove_unused_constants(graph)
     del graph.value_info[:]  # types of tensors that are bytes now
     return model.SerializeToString()
 

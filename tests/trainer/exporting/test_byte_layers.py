@@ -39,7 +39,9 @@ def constants(model: onnx.ModelProto) -> dict[str, np.ndarray]:
 
 def test_layers_are_quantized_in_levels(content: bytes) -> None:
     model = onnx.load_from_string(store_as_bytes(content))
-    onnx.checker.check_model(model)
+    onnx.checker.check_model(model, full_check=True)
+    used = {name for node in model.graph.node for name in node.input}
+    assert {each.name for each in model.graph.initializer} <= used
     values = constants(model)
     readers = {name: node for node in model.graph.node for name in node.input}
     for module in ("small/Concat", "enlarge/Conv", "color/Clip"):
