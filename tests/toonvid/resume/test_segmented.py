@@ -583,7 +583,7 @@ def test_a_source_whose_disk_goes_away_is_an_error_and_not_cut_short(
     ):
         run(source, "target.mkv")
     state = read_job_state(tmp_path / "target.mkv")
-    assert state is None or state.awaits_join or state.frames % 5 == 0
+    assert state is not None and state.frames >= 5  # the finished segments are kept
     monkeypatch.undo()
     run(source, "target.mkv")
     assert (tmp_path / "target.mkv").read_bytes() == (tmp_path / "whole.mkv").read_bytes()

@@ -163,13 +163,13 @@ def test_every_size_is_made_steady(size):
 
 @pytest.mark.parametrize("size", [(10, 160), (120, 14), (9, 15), (14, 200), (16, 16)])
 def test_every_size_is_followed(size):
-    """Sizes with a single row or column of cells, too."""
-    random = np.random.default_rng(0)
-    wide = random.integers(0, 256, (size[0] + 4, size[1] + 4, 3), np.uint8)
+    """Sizes with a single row or column of cells, too. Waves move along the longer side."""
+    along = np.indices((*size, 3))[size.index(max(size))]
     stage = SteadyStage(0.85)
-    for at in range(3):
-        frame = np.ascontiguousarray(wide[at : at + size[0], at : at + size[1]])
-        assert stage.apply(frame, frame).shape == (*size, 3)
+    for shift, level in ((0, 100), (2, 106)):
+        source = (128 + 60 * np.sin((along - shift) * np.pi / 16)).astype(np.uint8)
+        steady = stage.apply(source, np.full((*size, 3), level, np.uint8))
+    assert (steady == 101).all()  # 106 - 0.85 * 6
 
 
 def test_cartoons_given_before_do_not_change_later():
