@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from support.clips import Clip, Tone, moving_frames
+from support.run_toonvid import killed_at_end
 
 FRAMES = 75
 LENGTH = Fraction(2, 5)  # of a segment: ten frames
@@ -69,5 +70,6 @@ def start(
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
     """The exit code, and what was said on standard error."""
-    _, said = process.communicate(timeout=300)
+    with killed_at_end(process):
+        _, said = process.communicate(timeout=300)
     return process.returncode, said

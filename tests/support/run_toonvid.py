@@ -6,12 +6,18 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import AnyStr
 
 import pytest
 
 from toonvid import cli
+
+START_SECONDS = 300.0
+"""How long a process may take until it has begun its work, or to end, on a very busy machine."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,20 @@ def start_subprocess(
         env={**os.environ, **(env or {})},
         **streams,  # type: ignore[call-overload]
     )
+
+
+@contextmanager
+def killed_at_end(process: subprocess.Popen[AnyStr]) -> Iterator[subprocess.Popen[AnyStr]]:
+    """Kill a process that still runs when the block ends, as it does when a test fails."""
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                with suppress(OSError):
+                    stream.close()
 
 
 def page_address(running: subprocess.Popen[bytes]) -> str:

@@ -16,7 +16,8 @@ from pathlib import Path
 import onnx
 import pytest
 import torch
-from support.run_toonvid import run_here, start_subprocess
+from support.run_toonvid import START_SECONDS, killed_at_end, run_here, start_subprocess
+from support.scripted_feed import repeat
 from support.tiny_engines import negative_engine
 
 import toonvid
@@ -339,6 +340,16 @@ def test_skipped_photos_are_named_and_counted(
     assert "Skipped 1 image: bad [1].jpg" in ended.out
 
 
+def wait_for_step(process: subprocess.Popen[bytes], run: Run, step: int) -> None:
+    """Wait until a running training has logged a step, which may take minutes to begin."""
+    for _ in repeat(f"step {step} was not made", seconds=START_SECONDS):
+        if run.stats.exists() and f'{{"step": {step},' in run.stats.read_text():
+            return
+        assert process.poll() is None, "the training has ended"
+        time.sleep(0.01)
+
+
+@pytest.mark.timeout(2 * START_SECONDS + 100)
 def test_an_interrupt_writes_a_state_and_says_how_to_resume(photos: Path, tmp_path: Path) -> None:
     run = Run(tmp_path / "long")
     command = (
@@ -352,20 +363,17 @@ def test_an_interrupt_writes_a_state_and_says_how_to_resume(photos: Path, tmp_pa
         "1000000",
     )
     process = start_subprocess(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    try:
-        give_up = time.monotonic() + 60
-        while not (run.stats.exists() and run.stats.read_text()) and time.monotonic() < give_up:
-            time.sleep(0.05)
+    with killed_at_end(process):
+        wait_for_step(process, run, 1)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
-    finally:
-        process.kill()
+        out, err = process.communicate(timeout=START_SECONDS)
     state = load_newest_state(run.states)
     assert state is not None
     assert process.returncode == 130, err
     assert f"Stopped after step {state.step}; the same command resumes" in out.decode()
 
 
+@pytest.mark.timeout(3 * START_SECONDS + 100)
 def test_a_killed_and_resumed_run_gives_the_weights_of_an_undisturbed_one(
     photos: Path, tmp_path: Path
 ) -> None:
@@ -376,22 +384,22 @@ def test_a_killed_and_resumed_run_gives_the_weights_of_an_undisturbed_one(
         return start_subprocess(*command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     killed, whole = Run(tmp_path / "killed"), Run(tmp_path / "whole")
-    process = start(killed.folder)
-    give_up = time.monotonic() + 60
-    while time.monotonic() < give_up and process.poll() is None:
-        if killed.stats.exists() and '{"step": 22,' in killed.stats.read_text():
-            break
-        time.sleep(0.01)
-    process.kill()
-    assert process.wait() == -signal.SIGKILL
+    with killed_at_end(start(killed.folder)) as process:
+        wait_for_step(process, killed, 10)
+    assert process.returncode == -signal.SIGKILL
+    state = load_newest_state(killed.states)
+    assert state is not None
+    assert 0 < state.step < 60
     for run in (killed, whole):
-        assert start(run.folder).wait(timeout=120) == 0
+        with killed_at_end(start(run.folder)) as process:
+            assert process.wait(timeout=START_SECONDS) == 0
     ended = [load_newest_state(run.states) for run in (killed, whole)]
     assert [state.step for state in ended if state] == [60, 60]
     ours, theirs = (state.values["generator"]["network"] for state in ended if state)
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
+@pytest.mark.timeout(START_SECONDS + 100)
 def test_memory_stays_constant_with_sheets_and_tensorboard(
     photos: Path, cartoons: Path, tmp_path: Path
 ) -> None:
@@ -403,10 +411,8 @@ def test_memory_stays_constant_with_sheets_and_tensorboard(
         *(*command, *steps, *often, "--set", "save_every=6", "--engines", tmp_path),
         stdout=subprocess.DEVNULL,
     )
-    try:
-        assert process.wait(timeout=120) == 0
-    finally:
-        process.kill()
+    with killed_at_end(process):
+        assert process.wait(timeout=START_SECONDS) == 0
     lines = map(json.loads, run.stats.read_text().splitlines())
     memory = {line["step"]: line["memory_mb"] for line in lines if "memory_mb" in line}
     # A sheet is 4 MB: those of the last 30 steps would be 39.

@@ -19,6 +19,8 @@ import numpy as np
 import pytest
 from support.clips import Clip, Tone
 from support.ray_cluster import kill, ray_cluster, segment_workers
+from support.run_toonvid import killed_at_end
+from support.scripted_feed import repeat
 
 from toonvid.backends import Backend
 from toonvid.cluster import connection
@@ -196,13 +198,12 @@ def test_a_driver_that_is_killed_and_started_again_goes_on(
 ):
     target = tmp_path / "long.mp4"
     arguments = [cluster.address, str(videos[0]), str(target)]
-    driver = subprocess.Popen([sys.executable, "-c", DRIVER, *arguments])
-    give_up = time.monotonic() + 120
-    while (state := read_job_state(target)) is None or state.segments < 3:
-        assert driver.poll() is None and time.monotonic() < give_up
-        time.sleep(0.05)
-    kill(driver.pid)
-    driver.wait()
+    with killed_at_end(subprocess.Popen([sys.executable, "-c", DRIVER, *arguments])) as driver:
+        for _ in repeat("too few segments were finished"):
+            if (state := read_job_state(target)) is not None and state.segments >= 3:
+                break
+            assert driver.poll() is None
+            time.sleep(0.05)
     state = read_job_state(target)
     assert state is not None
     assert state.process_id is None
@@ -332,12 +333,15 @@ def test_ctrl_c_ends_the_command_as_on_one_machine(cluster, videos, tmp_path, en
         stderr=subprocess.PIPE,
         text=True,
     )
-    while not segment_workers():
-        assert command.poll() is None
-        time.sleep(0.05)
-    for process_id in segment_workers():  # so that the run is in the middle of waiting
-        os.kill(process_id, signal.SIGSTOP)
-    command.send_signal(signal.SIGINT)
-    _, said = command.communicate(timeout=60)
+    with killed_at_end(command):
+        for _ in repeat("no worker was started"):
+            if segment_workers():
+                break
+            assert command.poll() is None
+            time.sleep(0.05)
+        for process_id in segment_workers():  # so that the run is in the middle of waiting
+            os.kill(process_id, signal.SIGSTOP)
+        command.send_signal(signal.SIGINT)
+        _, said = command.communicate(timeout=120)
     assert command.returncode == 130
     assert "Traceback" not in said

@@ -62,7 +62,7 @@ def test_a_copy_is_made_once_for_all_processes_of_a_node(source, tmp_path):
 
     def chunks() -> Iterator[bytes]:
         reads.append(1)
-        all_started.wait(5)
+        all_started.wait(60)
         yield source.read_bytes()[:100]
         yield source.read_bytes()[100:]
 
@@ -71,7 +71,7 @@ def test_a_copy_is_made_once_for_all_processes_of_a_node(source, tmp_path):
         thread.start()
     all_started.set()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert len(reads) == 1
     assert copy.read_bytes() == source.read_bytes()
     assert [path.name for path in copy.parent.iterdir()] == [copy.name]

@@ -130,7 +130,7 @@ def test_the_shell_is_given_names_of_styles(command: str, engines_folder) -> Non
         },
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert done.stdout.split() == ["negative"], done.stderr
 

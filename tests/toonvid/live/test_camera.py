@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.clips import Clip, Tone, moving_frames
-from support.scripted_feed import ScriptedFeed, repeat, wait_until
+from support.scripted_feed import LIMIT_SECONDS, ScriptedFeed, repeat, wait_until
 
 from toonvid.errors import CameraError
 from toonvid.live import audio_buffer
@@ -36,7 +36,7 @@ def test_newest_frame_is_taken_and_older_ones_are_counted_as_dropped() -> None:
         assert level(camera.take_newest(1)) == 4
         assert camera.take_newest(0.01) is None
         feed.put(5)
-        assert level(camera.take_newest(5)) == 5
+        assert level(camera.take_newest(LIMIT_SECONDS)) == 5
         assert camera.dropped == 3
         feed.end()
 
@@ -46,12 +46,12 @@ def test_lost_source_comes_back_with_another_size(monkeypatch: pytest.MonkeyPatc
     feed, notices = ScriptedFeed(), []
     feed.put(1)
     with Camera("feed", feed.open, notices.append) as camera:
-        first = camera.take_newest(5)
+        first = camera.take_newest(LIMIT_SECONDS)
         feed.fail(CameraError("no more frames"))
         feed.fail(CameraError("still none"))
         feed.end()
         feed.put(2, size=(12, 10))
-        second = camera.take_newest(5)
+        second = camera.take_newest(LIMIT_SECONDS)
         feed.end()
     assert first is not None and second is not None
     assert second.frame.pixels.shape == (10, 12, 3)
@@ -104,9 +104,9 @@ def test_unexpected_exception_is_raised_on_the_thread_that_takes_frames() -> Non
     feed.put(1)
     with Camera("feed", feed.open) as camera:
         feed.fail(ZeroDivisionError())
-        assert level(camera.take_newest(5)) == 1
+        assert level(camera.take_newest(LIMIT_SECONDS)) == 1
         with pytest.raises(ZeroDivisionError):
-            camera.take_newest(5)
+            camera.take_newest(LIMIT_SECONDS)
 
 
 def test_pts_follow_the_sources_clock_and_rise_when_it_is_reset() -> None:
@@ -115,26 +115,30 @@ def test_pts_follow_the_sources_clock_and_rise_when_it_is_reset() -> None:
     feed.put(1, pts=500_000)
     with Camera("feed", feed.open) as camera:
         for pts in (500_040, 500_079, 3, 43):  # milliseconds
-            taken.append(camera.take_newest(5))
+            taken.append(camera.take_newest(LIMIT_SECONDS))
             feed.put(1, pts)
-        taken.append(camera.take_newest(5))
+        taken.append(camera.take_newest(LIMIT_SECONDS))
         feed.end()
     gaps = [after.frame.pts - before.frame.pts for before, after in pairwise(taken)]
     assert (gaps[0], gaps[1], gaps[3]) == (40 * 90, 39 * 90, 40 * 90)
     assert 0 < gaps[2] < 2 / LIVE_TIME_BASE
 
 
-def test_pts_are_times_of_arrival_if_the_source_has_no_clock() -> None:
+def test_pts_are_times_of_arrival_if_the_source_has_no_clock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
     feed = ScriptedFeed()
     feed.put(1, pts=7_000_000)
     with Camera("feed", feed.open) as camera:
-        first = camera.take_newest(5)
+        first = camera.take_newest(LIMIT_SECONDS)
+        now += 0.25
         feed.put(1, pts=7_000_000)
-        second = camera.take_newest(5)
+        second = camera.take_newest(LIMIT_SECONDS)
         feed.end()
-    elapsed = second.captured_at - first.captured_at
-    difference = (second.frame.pts - first.frame.pts) * LIVE_TIME_BASE
-    assert difference == pytest.approx(elapsed, abs=0.05)
+    assert second.captured_at - first.captured_at == 0.25
+    assert (second.frame.pts - first.frame.pts) * LIVE_TIME_BASE == Fraction(1, 4)
 
 
 def test_file_is_played_at_its_own_pace_and_ends(tmp_path: Path) -> None:
@@ -149,9 +153,11 @@ def test_file_is_played_at_its_own_pace_and_ends(tmp_path: Path) -> None:
     taken = [captured for captured in taken if captured is not None]
     start = taken[0].frame.pts
     times = [(captured.frame.pts - start) * LIVE_TIME_BASE for captured in taken]
-    assert [round(time * 25) for time in times] == pts
+    # A busy machine may take frames late, and drop one for the next. The last one always comes.
+    shown = [round(time * 25) for time in times]
+    assert shown == [each for each in pts if each in shown]
+    assert (shown[0], shown[-1], len(shown) + camera.dropped) == (0, 12, 5)
     assert taken[-1].captured_at - taken[0].captured_at >= 12 / 25 - 0.02
-    assert camera.dropped == 0
 
 
 @pytest.mark.parametrize("keeps_everything", [False, True])
@@ -164,7 +170,7 @@ def test_audio_is_on_the_clock_of_the_frames_and_old_audio_is_dropped_unless_rec
     camera = Camera("clip", lambda: open_ffmpeg_feed(str(clip)))
     camera.audio.keeps_everything = keeps_everything
     with camera:
-        first = camera.take_newest(5)
+        first = camera.take_newest(LIMIT_SECONDS)
         with camera.audio.streams() as streams:
             assert [stream.type for stream in streams] == ["audio"]
         for _ in repeat("the file did not end"):
@@ -181,18 +187,22 @@ def test_audio_is_on_the_clock_of_the_frames_and_old_audio_is_dropped_unless_rec
 
 
 def test_frames_of_a_browser_replace_those_of_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(camera_module, "_BROWSER_PRIORITY_SECONDS", 0.3)
+    now = 100.0
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
     feed = ScriptedFeed()
     feed.put(1)
     with Camera("feed", feed.open) as camera:
-        camera.take_newest(5)
+        camera.take_newest(LIMIT_SECONDS)
         camera.put_browser_frame(np.full((4, 4, 3), 9, np.uint8))
-        feed.put(2)
-        assert level(camera.take_newest(5)) == 9
+        now += 1.9
+        for number in (2, 3):
+            feed.put(number)
+        assert level(camera.take_newest(LIMIT_SECONDS)) == 9
+        wait_until(lambda: camera._arrived == 3)  # frame 2 was discarded, frame 3 is about to be
         assert camera.take_newest(0.05) is None
-        time.sleep(0.3)
+        now += 0.2
         feed.put(3)
-        assert level(camera.take_newest(5)) == 3
+        assert level(camera.take_newest(LIMIT_SECONDS)) == 3
         feed.end()
 
 
@@ -201,4 +211,4 @@ def test_camera_without_a_source_waits_for_frames_of_a_browser() -> None:
         assert camera.take_newest(0.01) is None
         assert not camera.has_ended
         camera.put_browser_frame(np.full((4, 4, 3), 9, np.uint8))
-        assert level(camera.take_newest(5)) == 9
+        assert level(camera.take_newest(LIMIT_SECONDS)) == 9

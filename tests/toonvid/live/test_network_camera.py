@@ -16,7 +16,7 @@ from support.clips import only
 from support.http_camera import HttpCamera, SoundCamera
 from support.rtsp_server import RtspServer
 from support.run_toonvid import start_subprocess
-from support.scripted_feed import repeat, wait_until
+from support.scripted_feed import LIMIT_SECONDS, repeat, wait_until
 
 from toonvid.live import camera as camera_module
 from toonvid.live.camera import Camera
@@ -45,12 +45,12 @@ def test_camera_that_was_killed_comes_back_with_another_size_and_audio(
     notices: list[str] = []
     with start_server(64, 48, 0) as server:
         camera = Camera("camera", lambda: open_ffmpeg_feed(server.url), notices.append).__enter__()
-        taken = [camera.take_newest(20) for _ in range(5)]
+        taken = [camera.take_newest(LIMIT_SECONDS) for _ in range(5)]
     with start_server(96, 64, server.port):
         for _ in repeat("the camera did not come back"):
             if taken[-1].frame.pixels.shape == (64, 96, 3):
                 break
-            taken.append(camera.take_newest(20))
+            taken.append(camera.take_newest(LIMIT_SECONDS))
             assert taken[-1] is not None
         with camera.audio.streams() as streams:
             assert len(streams) == 1

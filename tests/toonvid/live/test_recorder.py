@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import time
@@ -14,8 +13,8 @@ import av
 import numpy as np
 import pytest
 from support.clips import Clip, Tone, moving_frames, only
-from support.run_toonvid import run_here, start_subprocess
-from support.scripted_feed import ScriptedFeed
+from support.run_toonvid import START_SECONDS, killed_at_end, run_here, start_subprocess
+from support.scripted_feed import LIMIT_SECONDS, ScriptedFeed, repeat
 from support.slow_backend import SlowBackend
 
 from toonvid.backends import Backend, ControlValues
@@ -133,9 +132,10 @@ def test_file_is_recorded_whole_even_if_its_engine_loads_slowly(
             self._seconds = 0.0 if self.slept else 1.0
             return super().run(frames, controls)
 
-    tones = (Tone(seconds=Fraction(1)),)
-    pts = [0, 2, 3, 9, 12, 17, 24]  # 25ths of a second
-    source = Clip(moving_frames(7), pts=pts, audio=tones).write(tmp_path / "source.mkv")
+    tones = (Tone(seconds=Fraction(4)),)
+    # 25ths of a second, so far apart that a busy machine drops no frame. The engine takes longer.
+    pts = [0, 20, 45, 65, 90]
+    source = Clip(moving_frames(5), pts=pts, audio=tones).write(tmp_path / "source.mkv")
     target, settings = tmp_path / "recording.mkv", StyleSettings("identity")
     controls = Controls(settings, (), recording=True)
     with (
@@ -144,7 +144,7 @@ def test_file_is_recorded_whole_even_if_its_engine_loads_slowly(
         Recorder(camera, controls, RecordOptions(target), print) as recorder,
     ):
         statistics = LiveSession(camera, stylizer, controls, [recorder.show]).run()
-    assert (statistics.shown, statistics.dropped) == (7, 0)
+    assert (statistics.shown, statistics.dropped) == (5, 0)
     assert [round(time * 25) for time in video_times(target)] == pts
     audio = only(source, "audio")  # its first packet comes before the first frame
     expected = tuple(c for t, c in zip(audio.times, audio.content, strict=True) if t >= 0)
@@ -158,12 +158,13 @@ def test_recording_plays_after_kill_9(tmp_path: Path, engines_folder: Path) -> N
         style = ("--style", engines_folder / "identity.onnx")
         process = start_subprocess("live", source, *style, "--headless", "--record", target,
                               stderr=subprocess.DEVNULL)  # fmt: skip
-        limit = time.monotonic() + 120
-        while not target.exists() or target.stat().st_size < 100_000:  # some seconds
-            assert process.poll() is None and time.monotonic() < limit
-            time.sleep(0.05)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+        with killed_at_end(process):
+            for _ in repeat("too little was recorded", seconds=START_SECONDS):
+                if target.exists() and target.stat().st_size >= 100_000:  # some seconds
+                    break
+                assert process.poll() is None
+                time.sleep(0.05)
+        assert process.returncode == -signal.SIGKILL
         with av.open(target) as container:
             decoded = sum(1 for _ in container.decode(video=0))
         times = video_times(target)
@@ -175,23 +176,22 @@ def test_audio_that_begins_late_does_not_keep_the_file_empty(
     tmp_path: Path, engines_folder: Path
 ) -> None:
     target = tmp_path / "recording.mp4"
-    tone = Tone("aac", seconds=Fraction(1), start=Fraction(19))
-    source = Clip(moving_frames(500), audio=(tone,)).write(tmp_path / "late.mkv")
+    tone = Tone("aac", seconds=Fraction(1), start=Fraction(59))
+    source = Clip(moving_frames(1500), audio=(tone,)).write(tmp_path / "late.mkv")
     style = ("--style", engines_folder / "identity.onnx")
     process = start_subprocess("live", source, *style, "--headless", "--record", target,
                           stderr=subprocess.DEVNULL)  # fmt: skip
-    try:
-        limit = time.monotonic() + 120
-        while not target.exists():
-            assert process.poll() is None and time.monotonic() < limit
+    with killed_at_end(process):
+        for _ in repeat("no recording was begun", seconds=START_SECONDS):
+            if target.exists():
+                break
+            assert process.poll() is None
             time.sleep(0.05)
-        limit = time.monotonic() + 15  # the audio begins later
-        while target.stat().st_size < 10_000:
-            assert process.poll() is None and time.monotonic() < limit
+        for _ in repeat("nothing was written", seconds=45):  # the audio begins later
+            if target.stat().st_size >= 10_000:
+                break
+            assert process.poll() is None
             time.sleep(0.05)
-    finally:
-        process.kill()
-        process.wait()
     assert len(video_times(target)) > 10
 
 
@@ -228,13 +228,13 @@ def test_recording_that_fails_is_reported_and_switched_off(
     options = RecordOptions(folder / "recording.mkv")
     with Recorder(silent_camera, controls, options, notices.append) as recorder:
         folder.rmdir()  # as a disk that is taken away
-        for number in range(100):
+        for number, _ in enumerate(repeat("the recording did not fail")):
             recorder.show(display_frame(1, 9000 * number))
             if recorder.failure:
                 break
             time.sleep(0.05)
         assert not controls.recording
-        recorder.show(display_frame(1, 9_000_000))
+        recorder.show(display_frame(1, 900_000_000))
     assert "cannot record" in notices[-1] and "no such file" in notices[-1]
 
 
@@ -282,10 +282,10 @@ def test_recording_goes_on_when_the_source_is_back(tmp_path: Path) -> None:
     feed, target = ScriptedFeed(), tmp_path / "recording.mkv"
     feed.put(1, size=(64, 48))
     with Camera("feed", feed.open) as camera, Recording(target, "ink", camera) as recording:
-        recording.write(camera.take_newest(5).frame)
+        recording.write(camera.take_newest(LIMIT_SECONDS).frame)
         feed.end()
         feed.put(1, size=(96, 48))
-        recording.write(camera.take_newest(5).frame)
+        recording.write(camera.take_newest(LIMIT_SECONDS).frame)
         feed.end()
     first, second = video_times(target)
     assert second - first > Fraction(1, 4)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support.clips import Clip
+from support.scripted_feed import LIMIT_SECONDS
 
 from toonvid.errors import CameraError
 from toonvid.live.camera import Camera
@@ -148,8 +149,8 @@ def test_unplugged_webcam_comes_back_with_another_size(
     monkeypatch.setattr(capture, "sizes", ((64, 48), (96, 64)))
     with Camera("camera 0", lambda: open_webcam("0")) as camera:
         shapes = [
-            camera.take_newest(5).frame.pixels.shape,
-            camera.take_newest(20).frame.pixels.shape,
+            camera.take_newest(LIMIT_SECONDS).frame.pixels.shape,
+            camera.take_newest(LIMIT_SECONDS).frame.pixels.shape,
         ]
     assert shapes == [(48, 64, 3), (64, 96, 3)]
     assert camera.reconnects == 1

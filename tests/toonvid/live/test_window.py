@@ -244,7 +244,7 @@ def test_p_writes_a_snapshot_and_r_starts_and_stops_a_recording(window: LiveWind
     window.wait_for(lambda _: any(window.folder.glob("toonvid-*.png")))
     window.xdotool("key", "r")
     window.wait_for(lambda p: p[:9, :40, 0].max() > 120)  # REC
-    time.sleep(0.5)
+    time.sleep(2)  # frames come twenty times a second
     window.xdotool("key", "r")
     window.wait_for(lambda p: level(p, 20, 4) == 191)
     window.xdotool("key", "Escape")

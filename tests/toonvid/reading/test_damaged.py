@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import av
@@ -104,17 +105,17 @@ def test_damaged_files_end_with_one_line_and_no_partial_target(engines_folder, t
     failures, codes = [], Counter()
     target = tmp_path / "target.mp4"
     files = damaged_files(clips(tmp_path), tmp_path / "damaged", COUNT, SEED)
-    for source in files:
-        code, message = worker.convert(source, target)
-        codes[code] += 1
-        wrong = complaint(code, message, target)
-        if wrong:
-            failures.append(f"{source.name}: {code} {message!r}: {wrong}")
-        else:
-            source.unlink()
-        target.unlink(missing_ok=True)
-        shutil.rmtree(part_folder(target), ignore_errors=True)
-    worker.close()
+    with closing(worker):
+        for source in files:
+            code, message = worker.convert(source, target)
+            codes[code] += 1
+            wrong = complaint(code, message, target)
+            if wrong:
+                failures.append(f"{source.name}: {code} {message!r}: {wrong}")
+            else:
+                source.unlink()
+            target.unlink(missing_ok=True)
+            shutil.rmtree(part_folder(target), ignore_errors=True)
     print(dict(codes))
     assert failures == [], "\n".join(failures)
     assert codes[0] and codes[1] and codes[4], (

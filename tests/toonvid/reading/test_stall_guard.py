@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pytest
 from support.clips import Clip, frame_times, moving_frames
-from support.run_toonvid import start_subprocess
+from support.run_toonvid import START_SECONDS, killed_at_end, start_subprocess
+from support.scripted_feed import repeat
 
 from toonvid.errors import SourceError
 from toonvid.pipeline import ConvertOptions, convert
@@ -29,6 +30,7 @@ from toonvid.reading.stall_guard import StallGuardedFile, may_stall
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="has no pipes with names")
 
 SOON = DecodeOptions(stall_seconds=0.4)
+LATER = DecodeOptions(stall_seconds=3)  # a busy machine takes no longer from one read to the next
 
 
 @pytest.fixture
@@ -58,9 +60,11 @@ def writing(pipe: Path, content: bytes, pause: float = 0.0) -> Iterator[None]:
 
     thread = threading.Thread(target=write)
     thread.start()
-    yield
-    done.set()
-    thread.join()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 def test_a_pipe_without_data_is_given_up(pipe):
@@ -76,8 +80,8 @@ def test_a_pipe_without_data_is_given_up(pipe):
 def test_a_pipe_that_stalls_gives_what_it_contained(pipe, video, identity, tmp_path):
     content = video.read_bytes()
     with writing(pipe, content[: len(content) * 2 // 3]):
-        done = convert(pipe, tmp_path / "target.mp4", identity, ConvertOptions(decoding=SOON))
-    assert done.damage is not None and "no data for 0.4 seconds" in done.damage
+        done = convert(pipe, tmp_path / "target.mp4", identity, ConvertOptions(decoding=LATER))
+    assert done.damage is not None and "no data for 3 seconds" in done.damage
     assert 5 < len(frame_times(tmp_path / "target.mp4")) == done.frames < 50
 
 
@@ -92,11 +96,11 @@ def test_a_slow_pipe_is_read(stall_seconds, pipe, video):
 
 
 def test_a_pipe_is_read_to_its_end(pipe, video):
-    feeder = subprocess.Popen(["sh", "-c", f"cat {video} > {pipe}"])
-    with VideoDecoder(pipe) as decoder:
-        assert len(list(decoder.frames())) == 50
-    assert decoder.damage is None
-    assert feeder.wait(60) == 0
+    with killed_at_end(subprocess.Popen(["sh", "-c", f"exec cat {video} > {pipe}"])) as feeder:
+        with VideoDecoder(pipe) as decoder:
+            assert len(list(decoder.frames())) == 50
+        assert decoder.damage is None
+        assert feeder.wait(START_SECONDS) == 0
 
 
 def test_interrupt_ends_a_blocking_read_at_once(pipe):
@@ -143,10 +147,10 @@ class StallingFile(StallGuardedFile):
 def test_a_stalled_mount_gives_what_was_read(video, monkeypatch):
     monkeypatch.setattr(stall_guard, "_file_system", lambda _: "fuse.sshfs")
     monkeypatch.setattr("toonvid.reading.container.StallGuardedFile", StallingFile)
-    with VideoDecoder(video, SOON) as decoder:
+    with VideoDecoder(video, LATER) as decoder:
         frames = list(decoder.frames())
     assert 0 < len(frames) < 50
-    assert decoder.damage is not None and "no data for 0.4 seconds" in decoder.damage
+    assert decoder.damage is not None and "no data for 3 seconds" in decoder.damage
     assert not decoder.is_whole
 
 
@@ -186,6 +190,15 @@ def test_pipes_and_network_mounts_may_stall(tmp_path, pipe, video, monkeypatch):
     assert not may_stall(video)
 
 
+def wait_for_target(running: subprocess.Popen[bytes], target: Path) -> None:
+    """Wait until a running conversion has begun to write its target."""
+    for _ in repeat("the target was not begun", seconds=START_SECONDS):
+        if (target.parent / f".{target.name}.part" / f"target{target.suffix}").exists():
+            return
+        assert running.poll() is None
+        time.sleep(0.01)
+
+
 @pytest.mark.parametrize("at_work", [True, False])
 def test_a_signal_ends_a_run_that_waits_for_a_pipe(at_work, video, engines_folder, tmp_path):
     folder = tmp_path / "targets"
@@ -197,16 +210,16 @@ def test_a_signal_ends_a_run_that_waits_for_a_pipe(at_work, video, engines_folde
         stdin=read,
         stderr=subprocess.PIPE,
     )
-    if at_work:
-        os.write(write, video.read_bytes()[:-100])
-        while not (folder / ".a.mkv.part" / "target.mkv").exists():
-            assert running.poll() is None
-            time.sleep(0.01)
-    else:
-        assert b"Negative: openvino" in running.stderr.readline()  # the source is opened next
-    time.sleep(0.5)  # everything is processed and the run waits for more
-    running.send_signal(signal.SIGINT)
-    _, output = running.communicate(timeout=60)  # the pipe stays open: only the signal ends the run
+    with killed_at_end(running):
+        if at_work:
+            os.write(write, video.read_bytes()[:-100])
+            wait_for_target(running, folder / "a.mkv")
+        else:
+            assert b"Negative: openvino" in running.stderr.readline()  # the source is opened next
+        time.sleep(0.5)  # everything is processed and the run waits for more
+        running.send_signal(signal.SIGINT)
+        # The pipe stays open: only the signal ends the run.
+        _, output = running.communicate(timeout=START_SECONDS)
     assert running.returncode == 130
     assert b"stopped; nothing was left half-written" in output
     assert b"Traceback" not in output and b"Exception" not in output
@@ -227,7 +240,7 @@ def test_a_signal_ends_a_run_that_waits_for_an_address(video, engines_folder, tm
             self.end_headers()
             self.wfile.write(content[:-100])
             self.wfile.flush()
-            released.wait(60)
+            released.wait(500)
 
         def log_message(self, *_: object) -> None:
             pass
@@ -243,14 +256,16 @@ def test_a_signal_ends_a_run_that_waits_for_an_address(video, engines_folder, tm
             env={"TOONVID_ENGINES": str(engines_folder)},
             stderr=subprocess.PIPE,
         )
-        while not (folder / ".a.mkv.part" / "target.mkv").exists():
-            assert running.poll() is None
-            time.sleep(0.01)
-        time.sleep(0.5)  # everything is processed and the run waits for more
-        running.send_signal(signal.SIGINT)
-        _, output = running.communicate(timeout=30)
-        released.set()
-        server.shutdown()
+        try:
+            with killed_at_end(running):
+                wait_for_target(running, folder / "a.mkv")
+                time.sleep(0.5)  # everything is processed and the run waits for more
+                running.send_signal(signal.SIGINT)
+                # Nothing is released before: only the signal ends the run.
+                _, output = running.communicate(timeout=START_SECONDS)
+        finally:
+            released.set()
+            server.shutdown()
     assert running.returncode == 130
     assert b"stopped; nothing was left half-written" in output
     assert b"Traceback" not in output
@@ -266,7 +281,8 @@ def test_stall_seconds_is_an_option_of_the_command_line(engines_folder, tmp_path
         stdin=read,
         stderr=subprocess.PIPE,
     )
-    _, output = ended.communicate(timeout=60)
+    with killed_at_end(ended):
+        _, output = ended.communicate(timeout=START_SECONDS)
     assert ended.returncode == 1
     assert b"- cannot be read: no data for 0.2 seconds (--stall-seconds)" in output
     os.close(read)

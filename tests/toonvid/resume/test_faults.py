@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 from support.clips import frame_times
 from support.faults import finish, start, write_film
-from support.run_toonvid import start_subprocess
+from support.run_toonvid import START_SECONDS, killed_at_end, start_subprocess
+from support.scripted_feed import repeat
 
 from toonvid.bench.demo_scene import write_scene
 from toonvid.resume.job_state import read_job_state
@@ -192,11 +193,14 @@ def test_a_signal_finishes_the_segment_and_prints_how_to_go_on(
     arguments = ("convert", video, "-o", target, "--style", "negative", "--restart")
     folder = {"TOONVID_ENGINES": str(engines_folder)}
     running = start_subprocess(*arguments, env=folder, stderr=subprocess.PIPE)
-    while (state := read_job_state(target)) is None or not state.segments:
-        assert running.poll() is None
-        time.sleep(0.02)
-    running.send_signal(number)
-    _, said = running.communicate(timeout=120)
+    with killed_at_end(running):
+        for _ in repeat("no segment was finished", seconds=START_SECONDS):
+            if (state := read_job_state(target)) is not None and state.segments:
+                break
+            assert running.poll() is None
+            time.sleep(0.02)
+        running.send_signal(number)
+        _, said = running.communicate(timeout=START_SECONDS)
     assert running.returncode == 128 + number
     text = said.decode()
     assert "stopped; nothing was left half-written" in text
@@ -204,4 +208,5 @@ def test_a_signal_finishes_the_segment_and_prints_how_to_go_on(
     assert f"toonvid convert '{video}' -o {target} --style negative\n" in text
     assert not target.exists()
     told = start_subprocess("convert", "--status", target, stdout=subprocess.PIPE)
-    assert b"no process is working on it" in told.communicate(timeout=60)[0]
+    with killed_at_end(told):
+        assert b"no process is working on it" in told.communicate(timeout=START_SECONDS)[0]

@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import textwrap
 import time
 import tracemalloc
 import weakref
@@ -21,7 +22,8 @@ import numpy as np
 import pytest
 from support.clips import Clip, image_file
 from support.drawn_images import draw_discs, write_image
-from support.run_toonvid import run_here, start_subprocess
+from support.run_toonvid import START_SECONDS, killed_at_end, run_here
+from support.scripted_feed import repeat
 
 from toonvid.bench.demo_scene import draw_scene, write_scene
 from toonvid.errors import SourceError, TargetError, TrainingError
@@ -317,17 +319,37 @@ def test_the_same_sources_elsewhere_give_the_same_files(tmp_path: Path) -> None:
     assert files(tmp_path / "a") == files(tmp_path / "b")
 
 
+# Does not write more than some pictures, so that it can be killed before it has ended.
+STOPPING = textwrap.dedent("""
+    import sys, time
+    from pathlib import Path
+    from toonvid.cli import main
+    from trainer.prepare import prepare
+    write, target, most = prepare.write_atomically, Path(sys.argv[1]), int(sys.argv.pop(2))
+    def write_some(path, content):
+        while len(list(target.rglob("*.jpg"))) >= most:
+            time.sleep(60)
+        write(path, content)
+    prepare.write_atomically = write_some
+    sys.argv[1:2] = ["prepare", "-o", sys.argv[1]]
+    main()
+""")
+
+
 def test_a_killed_run_is_continued_to_the_same_files(tmp_path: Path) -> None:
     source = photos(tmp_path / "photos", range(12))
     video(source / "video.mp4", [discs(seed) for seed in range(50, 74)])
     run_prepare(source, tmp_path / "whole")
     target = tmp_path / "broken"
     for count in (5, 22):  # the second one inside the video
-        running = start_subprocess("prepare", source, "-o", target, *FLAGS, "-q")
-        while len(list(target.rglob("*.jpg"))) < count and running.poll() is None:
-            time.sleep(0.002)
-        running.send_signal(signal.SIGKILL)
-        assert running.wait() == -signal.SIGKILL
+        command = [sys.executable, "-c", STOPPING, target, str(count + 3), source, *FLAGS, "-q"]
+        with killed_at_end(subprocess.Popen(command)) as running:
+            for _ in repeat("too few crops were written", seconds=START_SECONDS):
+                if len(list(target.rglob("*.jpg"))) >= count:
+                    break
+                assert running.poll() is None
+                time.sleep(0.002)
+        assert running.returncode == -signal.SIGKILL
         assert all(cv2.imread(str(path)) is not None for path in target.rglob("*.jpg"))
         with sqlite3.connect(target / MANIFEST_NAME) as database:
             recorded = {row[0] for row in database.execute("SELECT path FROM pictures")}

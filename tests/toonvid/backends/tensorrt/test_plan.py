@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 from support.paper_engine import paper_engine
+from support.scripted_feed import wait_until
 from support.tiny_engines import (
     OPSET,
     controlled_engine,
@@ -296,8 +296,7 @@ def test_a_slow_build_is_logged_and_a_fast_one_is_not(tmp_path, monkeypatch, cap
         assert not caplog.messages
         monkeypatch.setattr(build_plan_module, "SILENT_SECONDS", 0.01)
         with build_plan_module._report_when_slow("TensorRT compiles x"):
-            while not caplog.messages:
-                time.sleep(0.01)
+            wait_until(lambda: bool(caplog.messages))
     assert caplog.messages[0].startswith("TensorRT compiles x, once for this engine and driver: ")
 
 
