@@ -133,7 +133,7 @@ def test_quiet_prints_nothing_and_json_prints_the_result(
     assert printed["damage"] is None
     assert set(printed["stage_seconds"]) == {"decode", "stylize", "encode"}
     assert set(printed) == {
-        *("source", "target", "frames", "film_seconds", "seconds", "stage_seconds", "notices"),
+        *("source", "target", "frames", "video_seconds", "seconds", "stage_seconds", "notices"),
         "left_out",
         *("damage", "first_frame_seconds", "resumed_frames", "slowest_stage"),
     }
@@ -435,6 +435,8 @@ def test_status_prints_how_far_a_conversion_is(
     state = json.loads(run_here(capsys, "convert", "--status", target, "--json").out)
     assert (state["frames"], state["segments"], state["process"]) == (6, 2, None)
     assert (state["finished"], state["whole_seconds"]) == (False, 1.0)
+    assert state["video_seconds"] == 0.5
+    assert state["command"] == "toonvid convert this"
     run_here(capsys, "convert", scene_video, "-o", target, "--style", "negative", "--restart")
     assert run_here(capsys, "convert", "--status", target).out == f"{target}: finished\n"
 

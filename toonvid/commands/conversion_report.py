@@ -188,7 +188,6 @@ class ConversionReport:
         if self.as_json:
             values = asdict(done) | {"slowest_stage": done.slowest_stage}
             values["stage_seconds"] = done.stage_seconds or None
-            values["film_seconds"] = values.pop("video_seconds")  # the key of toonvid 0.1
             print_json(values)
         for notice in done.notices:
             self.say(f"note: {notice}", "yellow")

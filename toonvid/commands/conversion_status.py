@@ -29,7 +29,7 @@ def show_status(target: str, as_json: bool) -> None:
                 "process": state.process_id,
                 "segments": state.segments,
                 "frames": state.frames,
-                "film_seconds": state.finished_seconds,
+                "video_seconds": state.finished_seconds,
                 "whole_seconds": state.job.duration_seconds,
                 "command": state.job.command,
             }

@@ -7,7 +7,8 @@ A journal has three kinds of lines, in this order:
 - `{"whole": ...}` once, after the last frame of the source was read (`SourceEnd`).
 
 Names in the file are those of toonvid 0.1 and must not change: a conversion that was started by an
-older toonvid is at least recognized and named. The tables below map them to the fields.
+older toonvid is at least recognized and named. The exception is `video_seconds`, which was
+`film_seconds`: both are read. The tables below map names to fields.
 """
 
 from __future__ import annotations
@@ -33,12 +34,13 @@ _MAX_SIDE = 2**16  # pixels of a frame
 # Field -> name in the file, where the two differ.
 _JOB_NAMES = {"duration_seconds": "seconds"}
 _SEGMENT_NAMES = {
-    "end_seconds": "film_seconds",
+    "end_seconds": "video_seconds",
     "last_source_frames": "tail",
     "source_is_intact": "whole",
     "frame_kind": "like",
 }
-_SOURCE_END_NAMES = {"end_seconds": "film_seconds"}
+_SOURCE_END_NAMES = {"end_seconds": "video_seconds"}
+_OLD_NAMES = {"film_seconds": "video_seconds"}  # name in toonvid 0.1 -> name now
 
 
 @dataclass(frozen=True)
@@ -212,4 +214,5 @@ def _from_stored(stored: object, names: Mapping[str, str]) -> dict[str, object]:
     if not isinstance(stored, dict):
         raise ValueError("a journal's entry is a JSON object")
     fields = {name: field for field, name in names.items()}
-    return {fields.get(str(name), str(name)): value for name, value in stored.items()}
+    renamed = {_OLD_NAMES.get(str(name), str(name)): value for name, value in stored.items()}
+    return {fields.get(name, name): value for name, value in renamed.items()}
