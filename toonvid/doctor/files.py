@@ -56,22 +56,19 @@ def check_engines(folders: Iterable[Path] | None = None) -> list[CheckResult]:
 def check_plans() -> CheckResult:
     """Count TensorRT's cached plans, and check that nobody else can write to them."""
     folder = plan_folder()
-    if not folder.is_dir():
-        return CheckResult("files", "plans", "ok", "there are none", facts={"bytes": 0})
-    try:
-        PlanCache(folder)
-    except BackendError as error:
-        message, _, fix = str(error).rpartition(": ")
-        return CheckResult("files", "plans", "broken", message, fix)
+    if folder.is_dir():  # else PlanCache would make it
+        try:
+            PlanCache(folder)
+        except BackendError as error:
+            message, _, fix = str(error).rpartition(": ")
+            return CheckResult("files", "plans", "broken", message, fix)
     return _measure_folder("plans", folder, "*.plan")
 
 
 def check_models() -> CheckResult:
     """Count the models that OpenVINO has compiled, and check that nobody else can write there."""
     folder = model_folder()
-    if not folder.is_dir():
-        return CheckResult("files", "models", "ok", "there are none", facts={"bytes": 0})
-    if not PrivateFolder(folder).is_private:
+    if folder.is_dir() and not PrivateFolder(folder).is_private:
         message = f"others can write to {folder}, and compiled models are not kept there"
         return CheckResult("files", "models", "broken", message, f"chmod 700 {folder}")
     return _measure_folder("models", folder, "*.blob")

@@ -38,8 +38,10 @@ def test_a_broken_engine_of_the_user_is_not_fixed_by_reinstalling() -> None:
 
 
 def test_plans_are_counted_and_a_folder_that_others_can_write_to_is_broken(tmp_path: Path) -> None:
-    assert files.check_plans().message == "there are none"
     folder = tmp_path / "cache" / "toonvid" / "plans"
+    found = files.check_plans()
+    assert found.message == "there are none" and not folder.exists()
+    assert found.facts == {"bytes": 0, "folder": str(folder)}
     folder.mkdir(parents=True, mode=0o700)
     (folder / "ink-f16-0-1280x720.plan").write_bytes(bytes(1_500_000))
     (folder / "ink-f16-0.kernels").write_bytes(bytes(500_000))
@@ -51,8 +53,10 @@ def test_plans_are_counted_and_a_folder_that_others_can_write_to_is_broken(tmp_p
 
 
 def test_compiled_models_are_counted_and_an_open_folder_is_broken(tmp_path: Path) -> None:
-    assert files.check_models().message == "there are none"
     folder = tmp_path / "cache" / "toonvid" / "models"
+    found = files.check_models()
+    assert found.message == "there are none"
+    assert found.facts == {"bytes": 0, "folder": str(folder)}
     folder.mkdir(parents=True, mode=0o700)
     (folder / "ink-int8-0-0.blob").write_bytes(bytes(600_000))
     found = files.check_models()

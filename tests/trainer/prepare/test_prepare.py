@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -227,6 +228,21 @@ def test_a_drawn_scene_is_kept_and_its_blurred_copy_is_not() -> None:
     assert find_fault(cv2.GaussianBlur(scene, (0, 0), 3), 0.6, keep_credits=False) == "blurred"
     gray = cv2.cvtColor(scene, cv2.COLOR_RGB2GRAY)
     assert blur_effect(gray) < blur_effect(cv2.GaussianBlur(gray, (0, 0), 1)) < 1
+
+
+def test_the_help_says_how_much_blur_sharp_and_blurred_images_have(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    page = " ".join(run_here(capsys, "prepare", "--help").out.replace("│", " ").split())
+    ranges = r"Sharp images have (\S+) to (\S+), .* Gaussian of 2 pixels (\S+) to (\S+);"
+    found = re.search(ranges, page)
+    assert found is not None
+    least_sharp, most_sharp, least_blurred, most_blurred = map(float, found.groups())
+    gray = cv2.cvtColor(draw_scene(320, 240, 1.0), cv2.COLOR_RGB2GRAY)
+    blurred = cv2.GaussianBlur(gray, (0, 0), 2)
+    assert least_sharp < blur_effect(gray) < most_sharp
+    assert least_blurred < blur_effect(blurred) < most_blurred
 
 
 def test_hashes_differ_by_content() -> None:
