@@ -355,8 +355,8 @@ def read_engine(path: Path) -> Engine:
 def copy_engine(engine: Engine, folder: Path) -> Engine:
     """Copy an engine's files and its card into a folder, which is made if there is none.
 
-    An engine of the same style in it is replaced as a whole. The card is moved last: without it the
-    others are no engine.
+    An engine of the same style in it is replaced as a whole: files that its card names and the new
+    one does not are deleted. The card is moved last: without it the others are no engine.
 
     Raises:
         TargetError: The folder cannot be written.
@@ -365,16 +365,24 @@ def copy_engine(engine: Engine, folder: Path) -> Engine:
     card_name = copy.card_path.name
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        replaced = _files_of(copy.card_path)
         contents = {name: (engine.folder / name).read_bytes() for name in engine.card.sha256}
         write_together(folder, {**contents, card_name: engine.card.to_json().encode()})
-        for suffix in (*FILE_SUFFIXES.values(), *OPENVINO_SUFFIXES):
-            if (name := engine.card.style + suffix) not in contents:
-                (folder / name).unlink(missing_ok=True)
+        for name in replaced - contents.keys():
+            (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise TargetError(
             f"cannot copy the style {engine.card.style} to {folder}: {error.strerror}"
         ) from error
     return copy
+
+
+def _files_of(card_path: Path) -> set[str]:
+    """Return the names of an engine's files; none where there is no card that can be read."""
+    try:
+        return set(read_engine(card_path).card.sha256)
+    except EngineError:
+        return set()
 
 
 def refuse_existing(folder: Path, style: str, advice: str) -> None:

@@ -7,7 +7,6 @@ whose own functions would take memory to answer. PyTorch's allocator counts itse
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pynvml
@@ -83,14 +82,18 @@ def _find_first_gpu() -> object:
     """Return NVML's handle of the GPU that CUDA counts as the first.
 
     NVML's own first GPU may be another one: it counts by place on the bus.
+
+    Raises:
+        pynvml.NVMLError: NVML does not know it.
     """
     gpus = find_nvidia().gpus
-    if gpus and gpus[0].uuid:
+    if not gpus or not gpus[0].uuid:
+        return pynvml.nvmlDeviceGetHandleByIndex(0)
+    try:
+        return pynvml.nvmlDeviceGetHandleByUUID(gpus[0].uuid)
+    except (pynvml.NVMLError_NotFound, pynvml.NVMLError_InvalidArgument):
         # With MIG, a part of a GPU, which NVML names by another prefix.
-        for name in (gpus[0].uuid, gpus[0].uuid.replace("GPU-", "MIG-", 1)):
-            with suppress(pynvml.NVMLError_NotFound, pynvml.NVMLError_InvalidArgument):
-                return pynvml.nvmlDeviceGetHandleByUUID(name)
-    return pynvml.nvmlDeviceGetHandleByIndex(0)
+        return pynvml.nvmlDeviceGetHandleByUUID(gpus[0].uuid.replace("GPU-", "MIG-", 1))
 
 
 def _list_processes(handle: object) -> dict[int, int | None]:

@@ -323,11 +323,27 @@ def test_what_is_not_a_file_is_refused_before_it_is_opened(kind, name, tmp_path)
 def test_a_copied_engine_replaces_an_older_one_as_a_whole(tmp_path: Path) -> None:
     old = identity_engine(tmp_path / "styles")
     (old.folder / "identity.int8.onnx").write_bytes(b"of the older engine")
+    hashes = {**old.card.sha256, "identity.int8.onnx": "0" * 64}
+    old.card_path.write_text(replace(old.card, sha256=hashes).to_json())
     new = identity_engine(tmp_path / "new", multiple_of=4)
     copy = copy_engine(new, old.folder)
     copy.check_files()
     assert read_engine(copy.card_path).card.multiple_of == 4
     assert sorted(path.name for path in old.folder.iterdir()) == ["identity.json", "identity.onnx"]
+
+
+@pytest.mark.parametrize("card", [None, "no card", "of an engine"])
+def test_copying_an_engine_deletes_no_files_of_others(card, tmp_path):
+    engine, folder = identity_engine(tmp_path / "engines"), tmp_path / "mine"
+    folder.mkdir()
+    others = {folder / f"identity{suffix}" for suffix in (".xml", ".bin", ".int8.onnx")}
+    for path in others:
+        path.write_bytes(b"of the user")
+    if card is not None:
+        engine_card = engine.card.to_json() if card == "of an engine" else card
+        (folder / "identity.json").write_text(engine_card)
+    copy_engine(engine, folder).check_files()
+    assert all(path.read_bytes() == b"of the user" for path in others)
 
 
 def test_an_engine_that_cannot_be_copied_leaves_the_older_one(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from support.tiny_engines import negative_engine
 
 import toonvid
 from toonvid.bench.demo_scene import write_scene
-from toonvid.engine import find_engine
+from toonvid.engine import Engine, copy_engine, find_engine
 from toonvid.errors import TrainingError
 from trainer.networks.engine_weights import read_generator
 from trainer.training.run_folder import Run
@@ -192,6 +193,75 @@ def test_a_finished_run_takes_the_place_of_no_other_style_either(
     assert refused.code == 1
     assert "has a style negative already" in refused.err
     assert find_engine(str(engines / "negative.json")).card == before
+
+
+def test_a_longer_run_is_exported_also_where_the_first_try_failed(
+    capsys: pytest.CaptureFixture[str], photos: Path, tmp_path: Path
+) -> None:
+    engines, run = tmp_path / "engines", tmp_path / "tiny"
+    constant = ("--set", "initialization.learning_rate_schedule=constant")
+    command = ("train", "--photos", photos, "-o", run, "--engines", engines, *TINY, *constant)
+    assert run_here(capsys, *command).code == 0
+    longer = (*command, "--initialization-steps", "6")
+    half = engines / "tiny.f16.onnx"
+    half.unlink()
+    half.mkdir()
+    failed = run_here(capsys, *longer)
+    assert failed.code == 1
+    assert "tiny.f16.onnx is a folder" in failed.err
+    half.rmdir()
+    ended = run_here(capsys, *longer)
+    assert ended.code == 0, ended.err
+    engine = find_engine(str(engines / "tiny.json"))
+    assert engine.card.training_step == 6
+    engine.check_files()
+
+
+def test_a_finished_run_writes_an_engine_that_lacks_a_file_again(
+    capsys: pytest.CaptureFixture[str], photos: Path, tmp_path: Path
+) -> None:
+    engines, run = tmp_path / "engines", tmp_path / "tiny"
+    command = ("train", "--photos", photos, "-o", run, "--engines", engines, *TINY)
+    assert run_here(capsys, *command).code == 0
+    (engines / "tiny.onnx").unlink()
+    ended = run_here(capsys, *command)
+    assert ended.code == 0, ended.err
+    find_engine(str(engines / "tiny.json")).check_files()
+
+
+def test_a_run_that_ended_right_behind_its_export_knows_its_engine(
+    capsys: pytest.CaptureFixture[str],
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def copy_and_stop(engine: Engine, folder: Path) -> None:
+        copy_engine(engine, folder)
+        raise TrainingError("stopped")
+
+    run = tmp_path / "tiny"
+    command = ("train", "--photos", photos, "-o", run, "--engines", tmp_path / "engines", *TINY)
+    with monkeypatch.context() as patch:
+        patch.setattr("toonvid.commands.train.copy_engine", copy_and_stop)
+        assert run_here(capsys, *command).code == 1
+    ended = run_here(capsys, *command)
+    assert ended.code == 0, ended.err
+
+
+def test_a_run_whose_folder_cannot_be_written_is_exported_with_a_warning(
+    capsys: pytest.CaptureFixture[str], trained: Run, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(trained.folder, tmp_path / "run"))
+    (run / "exports.json").unlink()
+    (run / "exports.json").mkdir()
+    command = ("export", run, "--style", "mine", "-o", tmp_path / "engines")
+    ended = run_here(capsys, *command)
+    assert ended.code == 0, ended.err
+    (line,) = ended.err.splitlines()
+    assert "will take --overwrite: cannot write" in line
+    find_engine(str(tmp_path / "engines" / "mine.json")).check_files()
+    assert run_here(capsys, *command).code == 1
+    assert run_here(capsys, *command, "--overwrite").code == 0
 
 
 def test_a_run_knows_all_its_engines(

@@ -93,3 +93,24 @@ def test_cudas_first_gpu_is_asked_for_and_not_nvmls(monkeypatch: pytest.MonkeyPa
     )
     monkeypatch.setattr(pynvml, "nvmlDeviceGetComputeRunningProcesses", lambda handle: [])
     assert read_gpu_use() == GpuUse(4000, {})
+
+
+@pytest.mark.parametrize(("known", "is_found"), [("MIG-1234", True), ("GPU-5678", False)])
+def test_a_gpu_that_nvml_does_not_know_is_not_taken_for_its_first(
+    known: str, is_found: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find(uuid: str) -> str:
+        if uuid != known:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_FOUND)
+        return uuid
+
+    gpu = Gpu(0, "NVIDIA H200", (9, 0), 139 * 2**30, "GPU-1234")
+    monkeypatch.setattr("trainer.gpu_memory.find_nvidia", lambda: NvidiaInfo((gpu,), 12040))
+    monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
+    monkeypatch.setattr(pynvml, "nvmlShutdown", lambda: None)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByUUID", find)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByIndex", lambda index: "GPU-5678")
+    memory = SimpleNamespace(used=4000)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetMemoryInfo", lambda handle: memory)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetComputeRunningProcesses", lambda handle: [])
+    assert read_gpu_use() == (GpuUse(4000, {}) if is_found else None)

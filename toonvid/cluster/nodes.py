@@ -32,7 +32,9 @@ class Node:
     refusal: str = ""
     """Why it gets no more segments; empty while it does."""
     failed_sources: set[str] = field(default_factory=set, repr=False)
-    """Sources that it failed with since its last success, and other nodes did not."""
+    """Sources that it failed with and other nodes did not. Each counts once."""
+    failed_in_a_row: int = 0
+    """Number of these since its last success."""
 
     @property
     def is_usable(self) -> bool:
@@ -47,15 +49,19 @@ class Node:
     def note_success(self, frames: int) -> None:
         """Note a segment that it made."""
         self.frames += frames
-        self.failed_sources.clear()
+        self.failed_in_a_row = 0
 
     def note_failed_source(self, source: str, reason: str) -> None:
         """Note that another node made a segment of a source that this one failed with.
 
-        After several such sources in a row it gets no more segments.
+        After several such sources in a row it gets no more segments. A source that was noted before
+        is no further one.
         """
+        if source in self.failed_sources:
+            return
         self.failed_sources.add(source)
-        if len(self.failed_sources) >= _MAX_FAILED_SOURCES:
+        self.failed_in_a_row += 1
+        if self.failed_in_a_row >= _MAX_FAILED_SOURCES:
             self.refusal = self.refusal or reason
 
 

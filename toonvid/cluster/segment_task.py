@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import functools
 import socket
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -30,7 +31,7 @@ from toonvid.cluster.source_copy import (
     engine_on_this_node,
     source_on_this_node,
 )
-from toonvid.errors import BackendError, EngineError, ToonvidError
+from toonvid.errors import BackendError, EngineError, TargetError, ToonvidError
 from toonvid.pipeline import ConvertOptions
 from toonvid.resume.fingerprint import made_with
 from toonvid.resume.journal_entries import template_frame
@@ -41,6 +42,7 @@ from toonvid.writing.part_folder import PartFolder
 # Kinds of what a task yields.
 SEGMENT, END, MISPLANNED, REFUSED, FAILED = "segment", "end", "misplanned", "refused", "failed"
 
+_TEMPORARY = "toonvid-segments-"  # begins the names of folders outside the cache folder
 _DISK_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
@@ -104,20 +106,24 @@ def _task_folder() -> Iterator[Path]:
     """Make a folder that is deleted on exit, or by a later task if this process is killed.
 
     All nodes on a machine share the folder around it, so that a new cluster finds what an old one
-    left. The lock of the folder says whether its process lives.
+    left. The lock of the folder says whether its process lives. A node whose cache folder cannot be
+    written uses the system's temporary folder.
 
     Raises:
-        TargetError: The cache folder cannot be written.
+        TargetError: The temporary folder cannot be written either.
     """
-    folder = cluster_folder() / socket.gethostname()
+    folder, temporary = cluster_folder() / socket.gethostname(), Path(tempfile.gettempdir())
     delete_unused(folder.parent)
-    for left in folder.glob(".*.part"):
+    for left in [*folder.glob(".*.part"), *temporary.glob(f".{_TEMPORARY}{'[0-9a-f]' * 32}.part")]:
         delete_part_folder(left)
-    with PartFolder(folder / uuid.uuid4().hex) as part:
+    name = uuid.uuid4().hex
+    with ExitStack() as stack:
         try:
-            yield part.folder
-        finally:
-            part.clear()
+            part = stack.enter_context(PartFolder(folder / name))
+        except TargetError:
+            part = stack.enter_context(PartFolder(temporary / f"{_TEMPORARY}{name}"))
+        stack.callback(part.clear)
+        yield part.folder
 
 
 def _segment(made: MadeSegment, is_copy: bool) -> Plain:

@@ -7,6 +7,7 @@ store, of which a few are in flight at a time: neither side holds the file in me
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections import deque
@@ -82,6 +83,7 @@ def copy_once(copy: Path, size: int, chunks: Callable[[], Iterator[bytes]]) -> N
             if not copy.is_file() and running_process(copy) is None:
                 raise
             time.sleep(_RETRY_SECONDS)  # another process is copying it
+    os.utime(copy)  # for `delete_unused`: on many disks, reading does not change the time of access
 
 
 def read_chunk(path: str, offset: int, size: int) -> bytes:

@@ -15,10 +15,11 @@ import typer
 
 from toonvid.commands.build import build_where_possible
 from toonvid.commands.help import OUTPUT_PANEL
-from toonvid.commands.messages import output_console, say
+from toonvid.commands.messages import error_console, output_console, say
 from toonvid.commands.options import Overwrite
 from toonvid.commands.trainer_package import require_trainer, trainer_log
 from toonvid.engine import copy_engine, refuse_existing, user_engines
+from toonvid.errors import TrainingError
 
 _CARD_PANEL = "Card"
 
@@ -110,7 +111,12 @@ def export(
 
             with trainer_log(console, logging.WARNING):
                 engine = add_int8(engine, calibration)
+        try:
+            # Before it is copied: an engine that is not noted is taken for another style.
+            trained.note_export(engine)
+        except TrainingError as error:
+            problem = f"to replace this engine later will take --overwrite: {error}"
+            say(error_console(), problem, "yellow")
         engine = copy_engine(engine, folder)
-    trained.note_export(engine)
     say(console, f"Wrote {' and '.join(engine.card.sha256)} to {engine.folder}")
     build_where_possible(engine, console)

@@ -172,12 +172,14 @@ def try_styles(
     check_target(output, source, overwrite)
     frame = _frame_at(source, parse_time(at))
     images, names = [frame.pixels], ["the source"]
+    has_failed = False
     for engine in list_engines():
         try:
             with open_backend(engine) as backend:
                 stylizer = Stylizer(backend, StylizeOptions(quality="best"))
                 images += [cartoon.pixels for cartoon in stylizer.stylize([frame])]
         except (EngineError, BackendError) as error:  # of one style; the others are shown
+            has_failed = True
             say(error_console(), f"left out {engine.card.style}: {error}", "yellow")
             continue
         names.append(engine.card.style)
@@ -185,6 +187,8 @@ def try_styles(
     tiles = [labelled(image, name) for image, name in zip(images, names, strict=True)]
     write_image(output, contact_sheet(tiles, columns), overwrite)
     say(output_console(), f"Wrote {output}: {', '.join(names)}, row by row from the left.")
+    if has_failed:
+        raise typer.Exit(1)
 
 
 def _precisions(engine: Engine) -> str:

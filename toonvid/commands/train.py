@@ -26,8 +26,8 @@ from toonvid.commands.options import complete_style, listed
 from toonvid.commands.progress import memory_and_losses, training_bar
 from toonvid.commands.torchrun import run_processes, signal_teller, speaking_console
 from toonvid.commands.trainer_package import require_trainer, trainer_log
-from toonvid.engine import copy_engine, refuse_existing, user_engines
-from toonvid.errors import TrainingError
+from toonvid.engine import copy_engine, read_engine, refuse_existing, user_engines
+from toonvid.errors import EngineError, TrainingError
 from toonvid.ffmpeg.nvidia import find_nvidia
 
 DeviceName = Literal["auto", "cpu", "cuda"]
@@ -35,7 +35,7 @@ DeviceName = Literal["auto", "cpu", "cuda"]
 if TYPE_CHECKING:
     from trainer.device import Machine
     from trainer.training.dry_run import StepMeasurement
-    from trainer.training.run_folder import Sources
+    from trainer.training.run_folder import Run, Sources
     from trainer.training.sweep import SweepRun
     from trainer.training.train import TrainingProgress
 
@@ -361,16 +361,30 @@ def train(
         raise typer.Exit(128 + (received or [signal.SIGTERM])[0])  # or another process got it
     if not processes.is_first:
         return
-    if finished_before and run.has_exported(engine_folder / f"{text.style}.json"):
+    if finished_before and _is_exported(run, engine_folder / f"{text.style}.json", progress.step):
         return  # nothing is new, and its card may have got more texts and an int8 file since
     with tempfile.TemporaryDirectory() as scratch:
-        engine = copy_engine(export(run, text, Path(scratch)), engine_folder)
-    run.note_export(engine)
+        engine = export(run, text, Path(scratch))
+        # Noted first: an engine that is copied and not noted would be taken for another style.
+        run.note_export(engine)
+        engine = copy_engine(engine, engine_folder)
     say(console, f"Wrote {engine.folder / engine.card.file_name('f32')}")
     # Not where TensorRT alone is installed: it may have come with the packages for tests. Plans for
     # another machine are built by `toonvid export` and `toonvid build`.
     if find_nvidia().gpus:
         build_where_possible(engine, console)
+
+
+def _is_exported(run: Run, card: Path, step: int) -> bool:
+    """Whether an engine was exported from this state of a run, and has all its files."""
+    if not run.has_exported(card):
+        return False
+    try:
+        engine = read_engine(card)
+        engine.check_files()
+    except EngineError:
+        return False
+    return engine.card.training_step == step
 
 
 def _prepare_folders(

@@ -46,6 +46,11 @@ class DecodeOptions:
             raise ValueError(
                 f"size is a short side, or (width, height), in pixels from 1, not {self.size!r}"
             )
+        # NumPy's integers would not fit into JSON.
+        if isinstance(self.size, tuple):
+            object.__setattr__(self, "size", (int(self.size[0]), int(self.size[1])))
+        elif self.size is not None:
+            object.__setattr__(self, "size", int(self.size))
         if self.max_pixels < 1:
             raise ValueError(f"max_pixels is at least 1, not {self.max_pixels}")
         if not self.stall_seconds >= 0:

@@ -7,8 +7,7 @@ A journal has three kinds of lines, in this order:
 - `{"whole": ...}` once, after the last frame of the source was read (`SourceEnd`).
 
 Names in the file are those of toonvid 0.1 and must not change: a conversion that was started by an
-older toonvid is at least recognized and named. The exception is `video_seconds`, which was
-`film_seconds`: both are read. The tables below map names to fields.
+older toonvid is at least recognized and named. The tables below map them to the fields.
 """
 
 from __future__ import annotations
@@ -34,13 +33,12 @@ _MAX_SIDE = 2**16  # pixels of a frame
 # Field -> name in the file, where the two differ.
 _JOB_NAMES = {"duration_seconds": "seconds"}
 _SEGMENT_NAMES = {
-    "end_seconds": "video_seconds",
+    "end_seconds": "film_seconds",
     "last_source_frames": "tail",
     "source_is_intact": "whole",
     "frame_kind": "like",
 }
-_SOURCE_END_NAMES = {"end_seconds": "video_seconds"}
-_OLD_NAMES = {"film_seconds": "video_seconds"}  # name in toonvid 0.1 -> name now
+_SOURCE_END_NAMES = {"end_seconds": "film_seconds"}
 
 
 @dataclass(frozen=True)
@@ -134,9 +132,12 @@ def segment_entry(finished: FinishedSegment, job_hash: str | None = None) -> Jou
             journal's first line is damaged. None leaves it out, as toonvid 0.1 did.
     """
     values = asdict(finished)
-    for name in ("frames_before", "notices"):  # without them, as toonvid 0.1 wrote it
-        if not values[name]:
-            del values[name]
+    # Without them, as toonvid 0.1 wrote it. An empty list of frames is not None: it says that no
+    # frame was decoded before the segment.
+    if finished.frames_before is None:
+        del values["frames_before"]
+    if not finished.notices:
+        del values["notices"]
     entry: JournalEntry = {_FINISHED_SEGMENT: _to_stored(values, _SEGMENT_NAMES)}
     return entry if job_hash is None else entry | {_JOB_HASH: job_hash}
 
@@ -214,5 +215,4 @@ def _from_stored(stored: object, names: Mapping[str, str]) -> dict[str, object]:
     if not isinstance(stored, dict):
         raise ValueError("a journal's entry is a JSON object")
     fields = {name: field for field, name in names.items()}
-    renamed = {_OLD_NAMES.get(str(name), str(name)): value for name, value in stored.items()}
-    return {fields.get(name, name): value for name, value in renamed.items()}
+    return {fields.get(str(name), str(name)): value for name, value in stored.items()}

@@ -201,8 +201,9 @@ class SegmentedConversion:
             work_folder=self.work_folder,
             on_progress=on_progress,
         )
-        self._stage_seconds = missing.write(self._decoder)
-        if missing.first_frame_at is not None:
+        stage_seconds = missing.write(self._decoder)
+        if missing.first_frame_at is not None:  # else the source's end alone was missing
+            self._stage_seconds = stage_seconds
             self._first_frame_seconds = missing.first_frame_at - self._began
 
     def first_cartoon(self) -> Frame:

@@ -31,6 +31,7 @@ from toonvid.writing.rgb_input import is_full_range, rgb_image, tag_colors, writ
 
 # In 1/100 s. Browsers and FFmpeg itself show frames of 1/100 s for 1/10 s.
 _SHORTEST_GIF_DELAY = 2
+_SHORTEST_GIF_SECONDS = Fraction(_SHORTEST_GIF_DELAY, 100)
 _GUESSED_FRAME_RATE = Fraction(25)  # where the source states none; the pts alone count
 # For large frames: encoders hold the frames that they look ahead to, and those of their threads.
 _LITTLE_MEMORY = {
@@ -161,7 +162,9 @@ class Encoder:
         if self._follows_too_soon(frame):
             self._left_out += 1
             if duration and self.times:  # the frame before is shown in its place
-                self.last_duration_seconds = frame.seconds + duration - self.times[1]
+                self.last_duration_seconds = max(
+                    frame.seconds + duration - self.times[1], _SHORTEST_GIF_SECONDS
+                )
             return []
         with write_errors(self.target):
             packets = self._encode(frame, force_key_frame)
@@ -169,7 +172,7 @@ class Encoder:
         self._packet_count += len(packets)
         self._byte_count += sum(packet.size for packet in packets)
         if duration and self._has_shortest_delay():
-            duration = max(duration, Fraction(_SHORTEST_GIF_DELAY, 100))
+            duration = max(duration, _SHORTEST_GIF_SECONDS)
         self.last_duration_seconds = duration
         self._is_alpha_lost |= frame.alpha is not None and not self._with_alpha
         self.times = (self.times[0] if self.times else frame.seconds, frame.seconds)

@@ -27,9 +27,20 @@ def test_nodes_come_go_and_are_left_out():
         best.note_failed_source(source, "it breaks")
     best.note_success(10)
     assert nodes.slots == 4
-    for source in ("a", "b", "c"):
+    for source in ("c", "d", "e"):
         best.note_failed_source(source, "it breaks")
     assert (nodes.slots, nodes.refusals) == (0, "one/bbbbbb: it breaks")
+
+
+def test_a_source_that_a_node_failed_with_before_its_last_success_does_not_count_again():
+    nodes = Nodes(with_gpus=False)
+    nodes.update([ray_node("a", "one", CPU=1.0)])
+    (node,) = nodes
+    for source in ("a", "b", "c", "d"):
+        for failed in "abcd"[: "abcd".index(source) + 1]:  # each is told again and again
+            node.note_failed_source(failed, "it breaks")
+        node.note_success(10)
+    assert node.is_usable
 
 
 def test_with_gpus_a_node_makes_a_segment_for_each():

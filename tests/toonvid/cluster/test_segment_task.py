@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import random
 import re
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -22,6 +25,7 @@ from toonvid.cluster.check_frames import check_digest
 from toonvid.cluster.cluster_job import ClusterJob
 from toonvid.cluster.request import SegmentRequest
 from toonvid.cluster.segment_task import _task_folder, make_segments
+from toonvid.cluster.source_copy import copies_folder, copy_once
 from toonvid.pipeline import ConvertOptions
 from toonvid.reading.options import DecodeOptions
 from toonvid.resume import segmented
@@ -226,6 +230,33 @@ def test_the_folder_of_a_killed_task_is_deleted_by_the_next_and_that_of_a_live_o
         assert list((tmp_path / "cache").rglob("*.segment")) == [live / "000001.segment"]
     assert not list((tmp_path / "cache").rglob("*.segment"))
     assert list(live.parent.iterdir()) == []
+
+
+def test_a_node_without_a_cache_folder_uses_the_temporary_one(job, tmp_path, monkeypatch):
+    (tmp_path / "cache").write_bytes(b"a file where the folder would be")
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    other = tmp_path / "temporary" / ".toonvid-segments-of-somebody-else.part"
+    other.mkdir()
+    subprocess.run([sys.executable, "-c", KILLED], check=False)
+    (left,) = tmp_path.rglob("*.segment")
+    (result,) = made(request(job, 0))
+    assert result["kind"] == "segment"
+    assert not left.exists()
+    assert list((tmp_path / "temporary").iterdir()) == [other]
+
+
+def test_a_copy_that_is_about_to_be_read_is_not_deleted_as_unused(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    copy = copies_folder("a node") / "copy.mp4"
+    copy_once(copy, 1, lambda: iter([b"x"]))
+    yesterday = time.time() - 25 * 3600
+    os.utime(copy, (yesterday, yesterday))
+    copy_once(copy, 1, lambda: pytest.fail("the copy is there"))
+    with _task_folder():
+        assert copy.is_file()
 
 
 def test_requests_are_plain_values_without_the_command_line(job):

@@ -46,18 +46,23 @@ def test_a_run_that_was_killed_before_it_could_tidy_is_finished_by_the_same_comm
     assert not part_folder(target).exists()
 
 
+@pytest.mark.parametrize("stopped", ["before its join", "before the source's end was noted"])
 def test_a_run_that_only_joins_reports_no_times_of_stages(
+    stopped: str,
     scene_video: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def fail(_: SegmentedConversion) -> None:
+    def fail(*_: object) -> None:
         raise TargetError("the disk is full")
 
     command = ("convert", scene_video, "-o", tmp_path / "target.mkv", *STYLE, "--json")
     with monkeypatch.context() as patch:
-        patch.setattr(SegmentedConversion, "join", fail)
+        if stopped == "before its join":
+            patch.setattr(SegmentedConversion, "join", fail)
+        else:
+            patch.setattr(WorkFolder, "record_source_end", fail)
         assert run_here(capsys, *command).code == 1
     ended = run_here(capsys, *command)
     printed = json.loads(ended.out)

@@ -91,6 +91,6 @@ def test_a_damaged_style_is_left_out_of_the_sheet(
     photo = tmp_path / "photo.png"
     Image.new("RGB", (64, 48), "red").save(photo)
     ended = run_here(capsys, "styles", "try", photo, "-o", tmp_path / "sheet.png")
-    assert ended.code == 0, ended.err
+    assert ended.code == 1
     assert "left out identity: " in ended.err
     assert "the source, negative, row by row" in ended.out

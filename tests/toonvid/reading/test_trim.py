@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from fractions import Fraction
 
 import numpy as np
@@ -160,6 +161,9 @@ def test_a_size_may_be_made_of_integers_of_numpy():
     options = DecodeOptions(size=(half[0], half[1]))
     assert fitted(64, 48, options) == (32, 24)
     assert fitted(64, 48, DecodeOptions(size=half[1])) == (32, 24)
+    # As JSON they are the ordinary ones, in the names of compiled models for instance.
+    assert json.dumps([options.size, DecodeOptions(size=half[1]).size]) == "[[32, 24], 24]"
+    assert repr(options) == repr(DecodeOptions(size=(32, 24)))
 
 
 @pytest.mark.parametrize("seconds", [0, -1, float("nan")])

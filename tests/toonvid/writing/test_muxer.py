@@ -13,6 +13,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image, ImageSequence
 from support.clips import (
     Clip,
     Tone,
@@ -305,6 +306,18 @@ def test_a_gif_shows_no_frame_for_so_short_that_browsers_show_it_for_long(rate, 
     assert times[-1] >= F(45, 100)
     left_out = rate // 2 - done.frames
     assert any(f"{left_out} frames are left out" in notice for notice in done.notices)
+
+
+@pytest.mark.parametrize(("rate", "frames"), [(120, 4), (300, 5), (120, 3)])
+def test_the_last_frame_of_a_gif_is_shown_long_enough_too(rate, frames, tmp_path, toon):
+    clip = Clip(
+        moving_frames(frames), rate=F(rate), time_base=F(1, rate), codec="ffv1", pix_fmt="bgr0"
+    )
+    done = toon(clip.write(tmp_path / "source.mkv"), "target.gif")
+    with Image.open(done.target) as gif:
+        shown = [image.info["duration"] for image in ImageSequence.Iterator(gif)]  # in ms
+    assert len(shown) == done.frames
+    assert min(shown) >= 20
 
 
 @pytest.mark.parametrize(("suffix", "tag"), [("mp4", "hvc1"), ("mov", "hvc1")])
