@@ -105,7 +105,7 @@ class Light(NamedTuple):
 
 
 class CelGenerator(nn.Module):
-    """The network and `compose` behind it. 6.5 thousand multiply-adds a pixel, of which fixed
+    """The network and `compose` behind it. 4.1 thousand multiply-adds a pixel, of which fixed
     filters, which enlarge what has half the size, are 0.2.
 
     A pyramid of 1/2, 1/4 and 1/8 of the size with skips, without normalization, so that tiles,
