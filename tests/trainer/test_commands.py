@@ -113,7 +113,8 @@ def test_training_goes_on_with_a_style(
     run, engines = tmp_path / "mine", tmp_path / "engines"
     base = ("train", "--preset", "cel", "--photos", photos, "-o")
     command = (*base, run, "--start-from", "ink", *TINY, "--set", "width=32", "--engines", engines)
-    ended = run_here(capsys, *command, "--set", "initialization.learning_rate=1e-9")
+    command = (*command, "--set", "initialization.learning_rate=1e-9")
+    ended = run_here(capsys, *command)
     assert ended.code == 0, ended.err
     weights = find_engine("ink").card.sha256["ink.onnx"]
     assert f"begun with that of {weights[:12]}" in find_engine(engines / "mine.onnx").card.recipe

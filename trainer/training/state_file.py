@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from toonvid.engine import STYLE_NAME, Engine, find_engine
-from toonvid.errors import TrainingError
+from toonvid.errors import EngineError, TrainingError
 from trainer.files import write_atomically
 
 log = logging.getLogger(__name__)
@@ -120,8 +120,14 @@ def find_start(place: Path) -> Path | Engine:
     Raises:
         EngineError, TrainingError: There is none.
     """
-    if is_style_name(place) or place.suffix in (".onnx", ".json"):
+    if place.suffix in (".onnx", ".json"):
         return find_engine(place)
+    if is_style_name(place):
+        try:
+            return find_engine(place)
+        except EngineError as error:
+            message = f"{place} is neither a run with a training state nor a state; {error}"
+            raise TrainingError(message) from error
     return find_state(place)
 
 
