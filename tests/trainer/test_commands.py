@@ -122,7 +122,9 @@ def test_training_goes_on_with_a_style(
     torch.testing.assert_close(small.enter.weight, style.enter.weight)
     monkeypatch.chdir(tmp_path)  # a style's name is no path
     assert run_here(capsys, *command).code == 0
-    other = run_here(capsys, *base, tmp_path / "other", "--start-from", "inc")
+    other = (*base, tmp_path / "other", "--start-from", "inc")
+    assert "give --cartoons for the adversarial phase, or --init" in run_here(capsys, *other).err
+    other = run_here(capsys, *other, "--initialization-steps", "1")
     assert other.code == 1
     assert "no style named 'inc'" in other.err
 

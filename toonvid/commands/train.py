@@ -284,6 +284,11 @@ def train(
     from trainer.training.train import train as train_generator
 
     if start_from and initialization_steps is None:
+        if cartoons is None:
+            raise TrainingError(
+                "--start-from leaves the initialization phase out: give --cartoons for the "
+                "adversarial phase, or --initialization-steps"
+            )
         initialization_steps = 0
     options = {
         "initialization.steps": initialization_steps,
