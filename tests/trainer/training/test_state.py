@@ -39,7 +39,7 @@ def test_a_generator_of_another_size_is_refused(
 ) -> None:
     run, sources = Run(tmp_path / "run"), Sources(photos, start_from=trained.folder)
     run.claim("lite", config, sources)
-    with pytest.raises(TrainingError, match="holds another generator than this run's config"):
+    with pytest.raises(TrainingError, match="has another generator than this run's config"):
         train(run, replace(config, width=12), sources)
 
 
