@@ -54,7 +54,8 @@ LAYERED = (
     *STYLES["glitch"].drawing,
     *STYLES["glitch"].look,
 )
-"""`cel` with eight crops at a time, and the drawing and the look of the shipped style `glitch`."""
+"""`cel` of the size that was measured, with eight crops at a time, and the drawing and the look of
+the shipped style `glitch`."""
 
 EXPERIMENTS = {
     "paper": Experiment("paper", (300, 800), (*SMALL, "adversarial.content_weight=2")),

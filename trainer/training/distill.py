@@ -14,7 +14,6 @@ Left out: the training itself (`trainer.training.train`), and the cache of drawi
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from fractions import Fraction
 from pathlib import Path
@@ -23,7 +22,7 @@ import numpy as np
 import torch
 
 from toonvid.backends import open_backend
-from toonvid.engine import find_engine
+from toonvid.engine import file_sha256, find_engine
 from toonvid.errors import TrainingError
 from toonvid.stylizing.options import StylizeOptions
 from toonvid.stylizing.stylizer import Stylizer, pad_to_multiple
@@ -95,7 +94,7 @@ def read_layered_generator(place: str) -> tuple[CelGenerator, str]:
     generator, _ = load_trained_generator(run.states, run.record().config)
     if not isinstance(generator, CelGenerator):
         raise TrainingError(f"{place} has another generator than cel, and so no layers")
-    return generator, _state_sha256(run)
+    return generator, file_sha256(find_state(run.folder))
 
 
 def _draw_layers(generator: CelGenerator, photo: Pixels) -> Pixels:
@@ -111,10 +110,6 @@ def _draw_layers(generator: CelGenerator, photo: Pixels) -> Pixels:
     return np.concatenate([color[:height, :width], ink[:height, :width]])
 
 
-def _state_sha256(run: Run) -> str:
-    return hashlib.sha256(find_state(run.folder).read_bytes()).hexdigest()
-
-
 def _open_run(run: Run, device: torch.device) -> DrawingMethod:
     config = run.record().config
     generator, _ = load_trained_generator(run.states, config)
@@ -127,7 +122,7 @@ def _open_run(run: Run, device: torch.device) -> DrawingMethod:
             return stylize(generator, photo)
 
     # Both are part of the key under which drawings are cached.
-    return DrawingMethod(draw, f"{_state_sha256(run)} {precision.name}")
+    return DrawingMethod(draw, f"{file_sha256(find_state(run.folder))} {precision.name}")
 
 
 def _open_engine(place: str) -> DrawingMethod:

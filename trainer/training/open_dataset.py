@@ -141,10 +141,8 @@ def choose_drawing(
         return None
     if config.content_target == "drawing":
         return FLAT_DRAWING
-    if config.content_target == "layers" and sources.teacher is None:
-        return LAYERED_DRAWING
     if config.content_target == "layers":
-        return open_layer_teacher(sources.teacher, device)
+        return open_layer_teacher(sources.teacher, device) if sources.teacher else LAYERED_DRAWING
     if sources.teacher is None:
         raise TrainingError("the preset learns from a trained generator: give --teacher RUN|STYLE")
     return open_teacher(sources.teacher, device)
