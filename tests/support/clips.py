@@ -19,6 +19,8 @@ import numpy as np
 from av.stream import Disposition
 from numpy.typing import NDArray
 
+from toonvid.ffmpeg.opening import open_encoder
+
 Pixels = NDArray[np.uint8]
 
 SIZE = (64, 48)  # width, height
@@ -141,6 +143,8 @@ class Clip:
         if self.rotation:
             degrees, mirrored_x, mirrored_y = self.rotation
             stream.set_display_rotation(degrees, hflip=mirrored_x, vflip=mirrored_y)
+        if self.codec == "libsvtav1":
+            open_encoder(stream.codec_context)
         for frame, pts in zip(frames, self.pts or range(len(frames)), strict=True):
             frame.pts, frame.time_base = pts, self.time_base
             yield from _packets_of(stream, stream.encode(frame))

@@ -124,9 +124,10 @@ def test_training_goes_on_with_a_style(
     assert run_here(capsys, *command).code == 0
     other = (*base, tmp_path / "other", "--start-from", "inc")
     assert "give --cartoons for the adversarial phase, or --init" in run_here(capsys, *other).err
-    other = run_here(capsys, *other, "--initialization-steps", "1")
-    assert other.code == 1
-    assert "no style named 'inc'" in other.err
+    for steps in (("--initialization-steps", "1"), ("--set", "initialization.steps=1")):
+        ended = run_here(capsys, *other, *steps)
+        assert ended.code == 1
+        assert "no style named 'inc'" in ended.err
 
 
 def test_export_writes_the_options_into_the_card(

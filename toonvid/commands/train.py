@@ -283,7 +283,8 @@ def train(
     from trainer.training.sweep import parse_sweep
     from trainer.training.train import train as train_generator
 
-    if start_from and initialization_steps is None:
+    named = {each.partition("=")[0].strip() for each in settings or []}
+    if start_from and initialization_steps is None and "initialization.steps" not in named:
         if cartoons is None:
             raise TrainingError(
                 "--start-from leaves the initialization phase out: give --cartoons for the "

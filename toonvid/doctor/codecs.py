@@ -5,8 +5,6 @@ In: nothing. Out: results for software codecs, for NVDEC and NVENC, and for othe
 
 from __future__ import annotations
 
-import os
-
 import av
 from av.audio.codeccontext import AudioCodecContext
 from av.codec.codec import Codec, UnknownCodecError
@@ -40,7 +38,6 @@ _SAMPLE_RATE = 48000  # Hz
 
 def check_software_codecs() -> list[CheckResult]:
     """Open the codecs of most video files."""
-    os.environ.setdefault("SVT_LOG", "1")  # else SVT-AV1 prints its settings
     encoders = {label: _encoder_problem(name) for label, name in _ENCODERS.items()}
     decoders = {label: _decoder_problem(name) for label, name in _DECODERS.items()}
     return [_summarize("encoders", encoders), _summarize("decoders", decoders)]

@@ -26,6 +26,7 @@ from av.video.stream import VideoStream
 from toonvid.choices import DecoderName
 from toonvid.errors import DeviceMissingError
 from toonvid.ffmpeg.nvidia import NvidiaInfo, find_nvidia
+from toonvid.ffmpeg.opening import open_encoder
 
 NVENC = ("h264_nvenc", "hevc_nvenc", "av1_nvenc")
 """FFmpeg's names of NVIDIA's encoders."""
@@ -171,7 +172,7 @@ def _test_encoder(name: str) -> VideoCodecContext:
     context.pix_fmt = "yuv420p" if "yuv420p" in known or not known else known[0]
     context.width = context.height = _TEST_SIDE
     context.time_base = 1 / _TEST_FRAME_RATE
-    context.open()
+    open_encoder(context)
     return context
 
 

@@ -7,7 +7,6 @@ not known here.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -18,6 +17,7 @@ from av.video.codeccontext import VideoCodecContext
 
 from toonvid.errors import DeviceMissingError, TargetError
 from toonvid.ffmpeg.hardware import NVENC, encoder_problem, is_hardware_encoder
+from toonvid.ffmpeg.opening import open_encoder
 from toonvid.video import square_pixel_size
 
 _DEFAULT_CRF = {"libx264": 18, "libx265": 20, "libsvtav1": 26, "libvpx-vp9": 26, "libvpx": 10}
@@ -64,10 +64,6 @@ _ALPHA_FORMATS = {
 }
 # Encoders, or their first letters, that write the pixel aspect ratio into the stream.
 _KEEPING_ASPECT = ("libx264", "libx265", "h264_", "hevc_", "mpeg4", "mpeg2video")
-_QUIET_SVT = (
-    "SVT_LOG",
-    "1",
-)  # SVT-AV1 prints by itself too; this environment variable: errors only
 
 
 @dataclass(frozen=True)
@@ -232,14 +228,13 @@ class Codec:
         )
 
     def _opens(self, width: int, height: int, pix_fmt: str, options: dict[str, str]) -> bool:
-        os.environ.setdefault(*_QUIET_SVT)
         context = av.CodecContext.create(self.name, "w")
         assert isinstance(context, VideoCodecContext)
         context.width, context.height = width, height
         context.pix_fmt, context.time_base = pix_fmt, Fraction(1, 25)
         context.options = options
         try:
-            context.open()
+            open_encoder(context)
         except (FFmpegError, ValueError):
             return False
         return True

@@ -23,6 +23,7 @@ from av.video.frame import PictureType
 
 from toonvid.errors import TargetError
 from toonvid.ffmpeg.filter_graphs import encoder_graph, ready_frames
+from toonvid.ffmpeg.opening import open_encoder
 from toonvid.video import LARGE_FRAME_PIXELS, Frame, VideoInfo
 from toonvid.writing.codec import Codec
 from toonvid.writing.containers import ANIMATION_CONTAINERS, target_format
@@ -209,7 +210,7 @@ class Encoder:
             context.thread_count = self._threads
         tag_colors(context, color, full_range)
         try:
-            context.open()
+            open_encoder(context)
         except FFmpegError as error:  # MPEG-2, for one, knows a few frame rates only
             raise TargetError(
                 f"codec {self.codec.name} does not take {size[0]} x {size[1]} frames with times in"

@@ -18,6 +18,7 @@ from support.heic import write_heic_grid
 from support.icc import exchanged_profile, gray_profile, srgb_profile
 
 from toonvid.errors import SourceError
+from toonvid.ffmpeg.opening import open_encoder
 from toonvid.reading.decoder import VideoDecoder
 from toonvid.reading.image_file import has_wide_colors
 from toonvid.reading.options import DecodeOptions
@@ -363,6 +364,7 @@ def test_hdr_avif_is_tone_mapped(tmp_path):
         stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p10le"
         context = stream.codec_context
         context.colorspace, context.color_primaries, context.color_trc = 9, 9, 16
+        open_encoder(context)
         target.mux(stream.encode(av.VideoFrame(64, 64, "yuv420p10le")))
         target.mux(stream.encode(None))
     _, frames, notices = read(source)
