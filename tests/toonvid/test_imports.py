@@ -121,7 +121,9 @@ def test_trainer_imports_point_one_way(name):
 
 
 @pytest.mark.parametrize(
-    ("package", "known"), [("toonvid", MODULES), ("trainer", TRAINER_MODULES)], ids=str
+    ("package", "known"),
+    [("toonvid", MODULES), ("trainer", TRAINER_MODULES)],
+    ids=["toonvid", "trainer"],
 )
 def test_no_cycle_of_imports(package, known):
     graph = {name: imported_modules(name, package, known) - {""} for name in known}
