@@ -101,7 +101,13 @@ STYLES = {
     "ink": Style(
         "Ink",
         "A line comic: flat colors in a few tones, and ink at full opacity along the edges.",
-        look=("look_tones=5", "look_sharpness=12", "look_saturation=1.35", "look_exposure=1.05"),
+        look=(
+            "look_tones=5",
+            "look_sharpness=40",
+            "look_flatness=0.04",
+            "look_saturation=1.35",
+            "look_exposure=1.05",
+        ),
     ),
     "manga": Style(
         "Manga",
@@ -109,7 +115,8 @@ STYLES = {
         look=(
             "look_saturation=0",
             "look_tones=3",
-            "look_sharpness=10",
+            "look_sharpness=24",
+            "look_flatness=0.04",
             "look_exposure=1.6",
             "look_ink=1.1",
         ),
@@ -120,7 +127,8 @@ STYLES = {
         "A screen print in four inks: navy, teal, red and cream.",
         look=(
             "look_tones=4",
-            "look_sharpness=10",
+            "look_sharpness=18",
+            "look_flatness=0.04",
             "look_exposure=1.15",
             "look_ink_color=0a2338",
             "look_palette=0a2a43,0f4c6b,d2382f,8fb8b0,fbe6bb",
@@ -134,7 +142,8 @@ STYLES = {
         look=(
             "look_ink=0",
             "look_tones=5",
-            "look_sharpness=12",
+            "look_sharpness=24",
+            "look_flatness=0.025",
             "look_saturation=2.2",
             "look_exposure=1.05",
             "look_ink_color=33204d",
@@ -150,7 +159,8 @@ STYLES = {
         license="CC-BY-4.0",
         look=(
             "look_tones=3",
-            "look_sharpness=12",
+            "look_sharpness=32",
+            "look_flatness=0.04",
             "look_saturation=1.6",
             "look_exposure=1.2",
             "look_ink_color=170a05",
@@ -166,7 +176,8 @@ STYLES = {
         license="CC-BY-4.0",
         look=(
             "look_tones=8",
-            "look_sharpness=4",
+            "look_sharpness=6",
+            "look_flatness=0.03",
             "look_saturation=1.0",
             "look_exposure=1.1",
             "look_ink_color=2c130a",

@@ -67,6 +67,7 @@ OPTIONS_ADDED_LATER: dict[str, Value] = {
     "look_saturation": 1.4,
     "look_exposure": 1.06,
     "look_sharpness": 5.0,
+    "look_flatness": 0.0,
     "look_ink_color": "120e12",
     "look_palette": (),
     "look_palette_share": 0.0,
@@ -236,7 +237,7 @@ class TrainConfig:
     drawing's own colors. Drawings without layers are recolored in the adversarial phase only."""
     look_ink: float = 1.0
     """Strength of the lines of `cel`, from 0: 0 has none, 1 is as drawn, above 1 they get wider.
-    This and the next three options set how its layers are composed; they change no weight."""
+    This and the next options `look_*` set how its layers are composed; they change no weight."""
     look_tones: float = 6.0
     """Number of tonal steps from black to white, from 1; default 6."""
     look_saturation: float = 1.4
@@ -245,6 +246,9 @@ class TrainConfig:
     """Factor on the luminance before the tonal steps, above 0; default 1.06."""
     look_sharpness: float = 5.0
     """Steepness of the tonal steps, above 0: 1 is soft shading; default 5, clear steps."""
+    look_flatness: float = 0.0
+    """Contrast, a standard deviation of the color in [0, 1], of what becomes flat; default 0, which
+    leaves the color as it is."""
     look_ink_color: str = "120e12"
     """Color of the lines, hexadecimal RGB; default a warm black."""
     look_palette: tuple[str, ...] = ()
@@ -288,7 +292,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         check_counts(self, "batch_size", "discriminator_width", "content_images")
         check_counts(self, "save_every", "log_every", "sheet_every")
-        check_not_negative(self, "seed", "look_ink", "look_saturation")
+        check_not_negative(self, "seed", "look_ink", "look_saturation", "look_flatness")
         check_not_negative(self, "ink_growth", "color_rounding", "image_pool")
         check_fractions(self, "ema_decay")
         check_choices(self, generator=GeneratorName, discriminator=DiscriminatorName)

@@ -19,6 +19,7 @@ from trainer.networks.cel import (
     Light,
     activate,
     enlarging_filters,
+    find_area_lines,
     find_cover,
     find_light,
     find_luminance,
@@ -66,9 +67,16 @@ class CelFrames(nn.Module):
         change, gate = (each.unflatten(2, left.shape[2:]) for each in (change, gate))
         large = self.enlarge(self.small(pixels, change, torch.sigmoid(gate)))
         color = self.color(pixels, large)  # (N * 4, 3, H/2, W/2)
+        luminance = find_luminance(color)
+        if self.look.flatness:
+            blocks = (count, _POSITIONS)
+            gain, offset = find_area_lines(color.unflatten(0, blocks)[:, 0], self.look.flatness)
+            color, luminance = (
+                (whole.unflatten(0, blocks) * gain[:, None] + part[:, None]).flatten(0, 1)
+                for whole, part in ((color, offset), (luminance, find_luminance(offset)))
+            )
         light = find_light(
-            find_luminance(color),
-            *(look[name] for name in ("tones", "saturation", "exposure", "sharpness")),
+            luminance, *(look[name] for name in ("tones", "saturation", "exposure", "sharpness"))
         )
         # OpenVINO computes what follows for three colors, and what comes before for none: a change
         # of the shape keeps both apart.

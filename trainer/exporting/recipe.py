@@ -57,6 +57,8 @@ def _describe_look(config: TrainConfig) -> str:
         f"saturation {config.look_saturation:g}, ink {config.look_ink:g} in "
         f"#{config.look_ink_color}, exposure {config.look_exposure:g}"
     )
+    if config.look_flatness:
+        look += f", areas of a contrast below {config.look_flatness:g} flat"
     if config.look_palette_share:
         colors = ", ".join(f"#{color}" for color in config.look_palette)
         look += f", {config.look_palette_share:.0%} of the color from {colors}"

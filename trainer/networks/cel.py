@@ -38,6 +38,8 @@ SHARPNESS = 5.0
 crawl in a video."""
 SMOOTHSTEP_WIDTH = 1.81
 """Where smoothstep reaches 1, for the function that is nearest to a hyperbolic tangent."""
+AREA_SQUARE, AREA_REACH = 8, 5
+"""`flatten_areas` compares squares of so many pixels with those around, so many across."""
 CHROMA_TOE = 0.15
 """Added to the luminance where chroma is divided by it, so that shadows stay calm."""
 DARKEST = 0.05
@@ -75,6 +77,9 @@ class Look:
     """Factor on the luminance before the steps; above 1 so that what is nearly white gets white."""
     sharpness: float = SHARPNESS
     """Steepness of the steps, above 0: 1 is soft shading, 5 has clear steps."""
+    flatness: float = 0.0
+    """Contrast, a standard deviation of a color in [0, 1], of what becomes flat; see
+    `flatten_areas`. 0 leaves the color as it is."""
     ink_color: str = INK_COLOR
     """Color of the lines, hexadecimal RGB."""
     palette: tuple[str, ...] = ()
@@ -185,6 +190,7 @@ class CelGenerator(nn.Module):
         """
         values = asdict(self.look)
         cover = ink * _clamp_share(values.pop("ink"))
+        del values["flatness"]  # areas of a drawing are flat
         return compose_shares((color + 1) / 2, cover, **values) * 2 - 1
 
     def layers(self, photos: Tensor) -> Layers:
@@ -246,6 +252,7 @@ def compose(
     saturation: float | Tensor = SATURATION,
     exposure: float | Tensor = EXPOSURE,
     sharpness: float = SHARPNESS,
+    flatness: float = 0.0,
     ink_color: str = INK_COLOR,
     palette: Sequence[str] = (),
     palette_share: float = 0.0,
@@ -253,14 +260,17 @@ def compose(
     """Make a cartoon of the network's layers.
 
     Args:
-        color: Flat color, (N, 3, ...), about in [0, 1].
+        color: Flat color, (N, 3, ...), about in [0, 1]; (N, 3, H, W) where there is a flatness.
         ink_logits: Ink before the sigmoid, (N, 1, ...).
-        ink, tones, saturation, exposure, sharpness, ink_color, palette, palette_share: See `Look`.
+        ink, tones, saturation, exposure, sharpness, flatness, ink_color, palette, palette_share:
+            See `Look`.
 
     Returns:
         Shape of `color`, in [0, 1].
     """
     cover = find_cover(ink_logits, ink)
+    if flatness:
+        color = flatten_areas(color.clamp(0, 1), flatness)
     return compose_shares(
         color,
         cover,
@@ -271,6 +281,51 @@ def compose(
         ink_color,
         palette,
         palette_share,
+    )
+
+
+def flatten_areas(color: Tensor, flatness: float) -> Tensor:
+    """Make areas of little contrast flat, so that tonal steps have smooth rims and no smudges.
+
+    The guided filter of He et al., 2013, in its fast form of 2015, by which a color guides itself:
+    each pixel is moved towards the mean around it, the further the less contrast there is.
+
+    Args:
+        color: (N, 3, H, W) in [0, 1]; H and W are multiples of 8.
+        flatness: Contrast that is halved, as a standard deviation, above 0.
+
+    Returns:
+        Same shape and range.
+    """
+    gain, offset = find_area_lines(color[..., ::2, ::2], flatness)
+    gain, offset = (F.interpolate(each, scale_factor=2.0) for each in (gain, offset))
+    return color * gain + offset
+
+
+def find_area_lines(color: Tensor, flatness: float) -> tuple[Tensor, Tensor]:
+    """Find the gain and the offset that flatten areas.
+
+    Args:
+        color: Every second pixel of every second row, (N, 3, H/2, W/2) in [0, 1].
+        flatness: As in `flatten_areas`.
+
+    Returns:
+        Gain (N, 1, H/2, W/2) and offset (N, 3, H/2, W/2): gain + offset is at most 1.
+    """
+    centered = color - 0.5  # float16 has its finest steps around 0
+    squares = F.avg_pool2d(torch.cat([centered, centered * centered], dim=1), AREA_SQUARE // 2)
+    means, means_of_squares = _mean_around(squares).split(3, dim=1)
+    variance = (means_of_squares - means * means).mean(dim=1, keepdim=True).clamp(min=0)
+    gain = variance / (variance + flatness**2)
+    lines = _mean_around(torch.cat([gain, (1 - gain) * (means + 0.5)], dim=1))
+    lines = F.interpolate(lines, scale_factor=AREA_SQUARE / 2, mode="bilinear")
+    gain, offset = lines.split((1, 3), dim=1)
+    return gain, offset
+
+
+def _mean_around(squares: Tensor) -> Tensor:
+    return F.avg_pool2d(
+        squares, AREA_REACH, stride=1, padding=AREA_REACH // 2, count_include_pad=False
     )
 
 

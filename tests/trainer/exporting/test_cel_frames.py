@@ -31,6 +31,7 @@ def draw(generator: CelGenerator, frames: Tensor, **controls: float) -> Tensor:
     [
         Look(),
         Look(tones=3.0, saturation=0.0, exposure=1.6, ink=1.1),
+        Look(flatness=0.1, sharpness=20.0),
         Look(palette=("1b1040", "3fa89a", "fff6d8"), palette_share=0.4, ink_color="33204d"),
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -22,6 +24,7 @@ from trainer.networks.cel import (
     compose,
     compose_shares,
     enlarging_filters,
+    flatten_areas,
     grade,
     parse_color,
     ungrade,
@@ -241,6 +244,69 @@ def test_sharpness_makes_steps_harder() -> None:
     assert hard > 2 * soft
 
 
+def edge(low: float, high: float, noise: float) -> torch.Tensor:
+    """Two halves of 80 x 96 pixels with noise, (1, 3, 80, 96)."""
+    random = torch.Generator().manual_seed(4)
+    halves = torch.full((1, 3, 80, 96), low)
+    halves[..., 48:] = high
+    return (halves + noise * torch.randn(halves.shape, generator=random)).clamp(0, 1)
+
+
+def test_noise_in_an_area_becomes_flat_and_an_edge_stays() -> None:
+    color = edge(0.2, 0.8, noise=0.02)
+    flat = flatten_areas(color, 0.06)
+    assert flat[..., :8].std() < color[..., :8].std() / 4  # far from the edge
+    torch.testing.assert_close(flat[..., :8].mean(), color[..., :8].mean(), atol=0.01, rtol=0)
+    across = (flat[..., 49] - flat[..., 46]).mean()
+    assert across > 0.8 * 0.6
+
+
+def test_a_color_of_the_same_luminance_does_not_bleed() -> None:
+    color = edge(0.5, 0.5, noise=0.0)
+    color[:, 0, :, 48:] += 0.4
+    color[:, 1, :, 48:] -= 0.299 * 0.4 / 0.587  # BT.601: luminance stays
+    flat = flatten_areas(color, 0.06)
+    torch.testing.assert_close(flat[..., 47], color[..., 47], atol=0.08, rtol=0)
+
+
+def test_less_contrast_than_the_flatness_is_less_than_halved_and_more_more() -> None:
+    board = (torch.arange(96) // 4 % 2).float().expand(1, 3, 96, 96)  # a deviation of a half
+    for contrast, kept in ((0.03, (0.0, 0.4)), (0.06, (0.45, 0.55)), (0.3, (0.95, 1.0))):
+        flat = flatten_areas(0.5 + (board - 0.5) * 2 * contrast, 0.06)
+        share = flat[..., 40:56, 40:56].std() / contrast
+        assert kept[0] <= share <= kept[1] + 0.05, (contrast, share)
+
+
+def test_flat_areas_are_no_brighter_than_white_and_no_darker_than_black() -> None:
+    color = torch.rand(2, 3, 40, 48, generator=torch.Generator().manual_seed(5)).round()
+    flat = flatten_areas(color, 0.5)
+    assert flat.min() >= 0 and flat.max() <= 1
+    ones = torch.ones(1, 3, 8, 8)  # the smallest frame
+    torch.testing.assert_close(flatten_areas(ones, 0.1), ones)
+
+
+def test_a_generator_flattens_its_own_color_but_not_a_drawing(generator: CelGenerator) -> None:
+    photos = torch.rand(1, 3, 64, 64) * 0.1
+    layers = generator.layers(photos)
+    plain = generator(photos)
+    generator.look = replace(generator.look, flatness=0.2)
+    color, ink = (layers.color + 1) / 2, layers.ink_logits
+    expected = compose(
+        flatten_areas(color.clamp(0, 1), 0.2), ink, **look_without_flatness(generator)
+    )
+    torch.testing.assert_close(generator(photos), expected * 2 - 1)
+    assert (generator(photos) - plain).abs().max() > 0.01
+    drawn = generator.compose_drawing(layers.color, torch.zeros_like(ink))
+    generator.look = replace(generator.look, flatness=0.0)
+    torch.testing.assert_close(
+        drawn, generator.compose_drawing(layers.color, torch.zeros_like(ink))
+    )
+
+
+def look_without_flatness(generator: CelGenerator) -> dict[str, object]:
+    return {name: value for name, value in asdict(generator.look).items() if name != "flatness"}
+
+
 def test_a_color_needs_six_digits() -> None:
     assert parse_color("ff8000") == pytest.approx((1, 128 / 255, 0))
     with pytest.raises(ValueError, match="six hexadecimal digits, not 'red'"):
@@ -250,7 +316,7 @@ def test_a_color_needs_six_digits() -> None:
 def test_torch_compile_traces_the_generator_in_one_graph() -> None:
     """A part that falls back to Python would split the graph, and is an error here."""
     torch.manual_seed(3)
-    look = Look(palette=("000000", "a04020", "ffffff"), palette_share=0.5)
+    look = Look(palette=("000000", "a04020", "ffffff"), palette_share=0.5, flatness=0.06)
     generator = CelGenerator(width=8, blocks=1, look=look).eval()
     photos = torch.rand(1, 3, 16, 24) * 2 - 1
     compiled = torch.compile(generator, backend="aot_eager", fullgraph=True)
