@@ -53,9 +53,10 @@ LAYERED = (
     "batch_size=8",
     *STYLES["glitch"].drawing,
     *STYLES["glitch"].look,
+    *("look_sharpness=12", "look_flatness=0"),
 )
-"""`cel` of the size that was measured, with eight crops at a time, and the drawing and the look of
-the shipped style `glitch`."""
+"""`cel` of the size and with the tonal steps that were measured, with eight crops at a time, and
+else the drawing and the look of the shipped style `glitch`."""
 
 EXPERIMENTS = {
     "paper": Experiment("paper", (300, 800), (*SMALL, "adversarial.content_weight=2")),

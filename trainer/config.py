@@ -247,8 +247,8 @@ class TrainConfig:
     look_sharpness: float = 5.0
     """Steepness of the tonal steps, above 0: 1 is soft shading; default 5, clear steps."""
     look_flatness: float = 0.0
-    """Contrast, a standard deviation of the color in [0, 1], of what becomes flat; default 0, which
-    leaves the color as it is."""
+    """Areas of less contrast than this, a standard deviation of the color in [0, 1], become flat;
+    default 0, which leaves the color as it is."""
     look_ink_color: str = "120e12"
     """Color of the lines, hexadecimal RGB; default a warm black."""
     look_palette: tuple[str, ...] = ()

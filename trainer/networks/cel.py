@@ -39,7 +39,7 @@ crawl in a video."""
 SMOOTHSTEP_WIDTH = 1.81
 """Where smoothstep reaches 1, for the function that is nearest to a hyperbolic tangent."""
 AREA_SQUARE, AREA_REACH = 8, 5
-"""`flatten_areas` compares squares of so many pixels with those around, so many across."""
+"""`flatten_areas` looks at squares of 8 x 8 pixels, and at 5 x 5 squares around each."""
 CHROMA_TOE = 0.15
 """Added to the luminance where chroma is divided by it, so that shadows stay calm."""
 DARKEST = 0.05
@@ -78,8 +78,8 @@ class Look:
     sharpness: float = SHARPNESS
     """Steepness of the steps, above 0: 1 is soft shading, 5 has clear steps."""
     flatness: float = 0.0
-    """Contrast, a standard deviation of a color in [0, 1], of what becomes flat; see
-    `flatten_areas`. 0 leaves the color as it is."""
+    """Areas of less contrast than this, a standard deviation of the color in [0, 1], become flat;
+    see `flatten_areas`. 0 leaves the color as it is."""
     ink_color: str = INK_COLOR
     """Color of the lines, hexadecimal RGB."""
     palette: tuple[str, ...] = ()
@@ -297,12 +297,12 @@ def flatten_areas(color: Tensor, flatness: float) -> Tensor:
     Returns:
         Same shape and range.
     """
-    gain, offset = find_area_lines(color[..., ::2, ::2], flatness)
+    gain, offset = find_flattening(color[..., ::2, ::2], flatness)
     gain, offset = (F.interpolate(each, scale_factor=2.0) for each in (gain, offset))
     return color * gain + offset
 
 
-def find_area_lines(color: Tensor, flatness: float) -> tuple[Tensor, Tensor]:
+def find_flattening(color: Tensor, flatness: float) -> tuple[Tensor, Tensor]:
     """Find the gain and the offset that flatten areas.
 
     Args:
@@ -317,9 +317,9 @@ def find_area_lines(color: Tensor, flatness: float) -> tuple[Tensor, Tensor]:
     means, means_of_squares = _mean_around(squares).split(3, dim=1)
     variance = (means_of_squares - means * means).mean(dim=1, keepdim=True).clamp(min=0)
     gain = variance / (variance + flatness**2)
-    lines = _mean_around(torch.cat([gain, (1 - gain) * (means + 0.5)], dim=1))
-    lines = F.interpolate(lines, scale_factor=AREA_SQUARE / 2, mode="bilinear")
-    gain, offset = lines.split((1, 3), dim=1)
+    smooth = _mean_around(torch.cat([gain, (1 - gain) * (means + 0.5)], dim=1))
+    enlarged = F.interpolate(smooth, scale_factor=AREA_SQUARE / 2, mode="bilinear")
+    gain, offset = enlarged.split((1, 3), dim=1)
     return gain, offset
 
 

@@ -68,15 +68,11 @@ def ink() -> Engine:
     return read_engine(shipped_engines() / "ink.json")
 
 
-def engine_of(style: str, request: pytest.FixtureRequest) -> Engine:
-    if style == "paper":
-        return request.getfixturevalue("paper")
-    return read_engine(shipped_engines() / f"{style}.json")
-
-
 @pytest.fixture(params=[*SHIPPED, "paper"])
 def engine(request) -> Engine:
-    return engine_of(request.param, request)
+    if request.param == "paper":
+        return request.getfixturevalue("paper")
+    return read_engine(shipped_engines() / f"{request.param}.json")
 
 
 def key_of(engine: Engine, precision: PlanPrecision = "f16", target: str = "8.6") -> PlanKey:
@@ -88,14 +84,8 @@ def build(engine: Engine, precision: PlanPrecision = "f16", target: str = "8.6")
     return build_plan(load_tensorrt(), engine, content, key_of(engine, precision, target))
 
 
-@pytest.mark.parametrize(
-    ("style", "target"),
-    # All styles are the same network, so one of them is built for every family.
-    [(style, target) for style in ("ink", "paper") for target in CAPABILITIES]
-    + [(style, AMPERE_AND_NEWER) for style in SHIPPED if style != "ink"],
-)
-def test_a_plan_is_built_for_every_family_of_gpus(style, target, request):
-    engine = engine_of(style, request)
+@pytest.mark.parametrize("target", CAPABILITIES)
+def test_a_plan_is_built_for_every_family_of_gpus(engine, target):
     plan = build(engine, target=target)
     assert len(plan) > engine.path("f16").stat().st_size / 2  # the weights are in it
 
