@@ -20,11 +20,11 @@ from trainer.networks.cel import (
     activate,
     enlarging_filters,
     find_cover,
-    find_flattening,
     find_light,
-    find_luminance,
     paint,
 )
+from trainer.networks.flat_areas import find_flattening
+from trainer.networks.luminance import find_brightest, find_luminance
 
 SMALL, LARGE, COLOR = "small", "enlarge", "color"
 """Names of the modules whose outputs are colors and shares, about in [0, 1], which
@@ -76,7 +76,9 @@ class CelFrames(nn.Module):
                 for whole, part in ((color, offset), (luminance, find_luminance(offset)))
             )
         light = find_light(
-            luminance, *(look[name] for name in ("tones", "saturation", "exposure", "sharpness"))
+            luminance,
+            find_brightest(color),
+            *(look[name] for name in ("tones", "saturation", "exposure", "sharpness")),
         )
         # OpenVINO computes what follows for three colors, and what comes before for none: a change
         # of the shape keeps both apart.

@@ -19,6 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainer.networks.checkpointing import Stages
+from trainer.networks.flat_areas import SQUARE, flatten_areas
+from trainer.networks.luminance import find_brightest, find_luminance
 
 LEAK = 0.1
 """Slope of the activations below 0."""
@@ -29,8 +31,6 @@ OUTPUT_GAIN = 0.1
 INK_START = -2.0
 """Ink logit at the start: about an eighth, the share of ink in a drawing."""
 
-LUMINANCE = (0.299, 0.587, 0.114)
-"""ITU-R BT.601, of R, G and B."""
 BRIGHTENING = 0.3
 """Curve of the luminance: y + 0.3 y (1 - y). Ink darkens a picture, and this gives it back."""
 SHARPNESS = 5.0
@@ -38,12 +38,13 @@ SHARPNESS = 5.0
 crawl in a video."""
 SMOOTHSTEP_WIDTH = 1.81
 """Where smoothstep reaches 1, for the function that is nearest to a hyperbolic tangent."""
-AREA_SQUARE, AREA_REACH = 8, 5
-"""`flatten_areas` looks at squares of 8 x 8 pixels, and at 5 x 5 squares around each."""
 CHROMA_TOE = 0.15
 """Added to the luminance where chroma is divided by it, so that shadows stay calm."""
 DARKEST = 0.05
 """Luminance of black without ink, so that lines show in shadows."""
+HUE_KEPT = 0.6
+"""Share of what a color's brightest channel has above 1 that is taken from all three. Cut off alone,
+it would turn bright red pink and a bright sky white; with a share of 1, nothing would look bright."""
 INK_COLOR = "120e12"
 """Default color of the ink, hexadecimal RGB: a warm black."""
 INK_SOFTNESS = 2.5
@@ -79,7 +80,7 @@ class Look:
     """Steepness of the steps, above 0: 1 is soft shading, 5 has clear steps."""
     flatness: float = 0.0
     """Areas of less contrast than this, a standard deviation of the color in [0, 1], become flat;
-    see `flatten_areas`. 0 leaves the color as it is."""
+    see `trainer.networks.flat_areas`. 0 leaves the color as it is."""
     ink_color: str = INK_COLOR
     """Color of the lines, hexadecimal RGB."""
     palette: tuple[str, ...] = ()
@@ -119,7 +120,7 @@ class CelGenerator(nn.Module):
     photo's own detail through where an edge of full sharpness is wanted.
     """
 
-    multiple_of = 8
+    multiple_of = SQUARE
     """H and W of the input must be multiples of this."""
 
     def __init__(
@@ -284,51 +285,6 @@ def compose(
     )
 
 
-def flatten_areas(color: Tensor, flatness: float) -> Tensor:
-    """Make areas of little contrast flat, so that tonal steps have smooth rims and no smudges.
-
-    The guided filter of He et al., 2013, in its fast form of 2015, by which a color guides itself:
-    each pixel is moved towards the mean around it, the further the less contrast there is.
-
-    Args:
-        color: (N, 3, H, W) in [0, 1]; H and W are multiples of 8.
-        flatness: Contrast that is halved, as a standard deviation, above 0.
-
-    Returns:
-        Same shape and range.
-    """
-    gain, offset = find_flattening(color[..., ::2, ::2], flatness)
-    gain, offset = (F.interpolate(each, scale_factor=2.0) for each in (gain, offset))
-    return color * gain + offset
-
-
-def find_flattening(color: Tensor, flatness: float) -> tuple[Tensor, Tensor]:
-    """Find the gain and the offset that flatten areas.
-
-    Args:
-        color: Every second pixel of every second row, (N, 3, H/2, W/2) in [0, 1].
-        flatness: As in `flatten_areas`.
-
-    Returns:
-        Gain (N, 1, H/2, W/2) and offset (N, 3, H/2, W/2): gain + offset is at most 1.
-    """
-    centered = color - 0.5  # float16 has its finest steps around 0
-    squares = F.avg_pool2d(torch.cat([centered, centered * centered], dim=1), AREA_SQUARE // 2)
-    means, means_of_squares = _mean_around(squares).split(3, dim=1)
-    variance = (means_of_squares - means * means).mean(dim=1, keepdim=True).clamp(min=0)
-    gain = variance / (variance + flatness**2)
-    smooth = _mean_around(torch.cat([gain, (1 - gain) * (means + 0.5)], dim=1))
-    enlarged = F.interpolate(smooth, scale_factor=AREA_SQUARE / 2, mode="bilinear")
-    gain, offset = enlarged.split((1, 3), dim=1)
-    return gain, offset
-
-
-def _mean_around(squares: Tensor) -> Tensor:
-    return F.avg_pool2d(
-        squares, AREA_REACH, stride=1, padding=AREA_REACH // 2, count_include_pad=False
-    )
-
-
 def find_cover(ink_logits: Tensor, ink: float | Tensor) -> Tensor:
     """How much of the color the ink hides, in [0, 1], of the shape of the logits.
 
@@ -367,21 +323,25 @@ def compose_shares(
         Shape of `color`, in [0, 1].
     """
     color = color.clamp(0, 1)
-    light = find_light(find_luminance(color), tones, saturation, exposure, sharpness)
+    light = find_light(
+        find_luminance(color), find_brightest(color), tones, saturation, exposure, sharpness
+    )
     return paint(color, cover, light, ink_color, palette, palette_share)
 
 
 def find_light(
     luminance: Tensor,
+    brightest: Tensor,
     tones: float | Tensor,
     saturation: float | Tensor,
     exposure: float | Tensor,
     sharpness: float,
 ) -> Light:
-    """The part of `compose_shares` that depends on the luminance alone.
+    """The part of `compose_shares` that is the same for R, G and B.
 
     Args:
         luminance: (N, 1, ...) in [0, 1].
+        brightest: Largest of R, G and B, of the same shape and range.
         tones, saturation, exposure, sharpness: See `Look`.
 
     Returns:
@@ -390,7 +350,8 @@ def find_light(
     bright = _brighten(luminance, exposure)
     stairs = DARKEST + (1 - DARKEST) * _soft_staircase(bright, tones, sharpness)
     gain = _chroma_gain(luminance, stairs, saturation)
-    return Light(gain, stairs - luminance * gain, stairs)
+    excess = (stairs + (brightest - luminance) * gain - 1).clamp(min=0)
+    return Light(gain, stairs - luminance * gain - HUE_KEPT * excess, stairs)
 
 
 def paint(
@@ -406,7 +367,7 @@ def paint(
     Args:
         color: Flat color, (N, 3, ...) in [0, 1].
         cover: Ink, (N, 1, ...) in [0, 1].
-        light: From the color's luminance.
+        light: From `find_light`, of the same color.
         ink_color, palette, palette_share: See `Look`.
 
     Returns:
@@ -472,12 +433,6 @@ def _soft_staircase(values: Tensor, steps: float | Tensor, sharpness: float) -> 
     rise = along * (3 - along * along)
     height = 3 * min(slope, 1) - min(slope, 1) ** 3  # at the ends of the step
     return (middle + rise / (2 * height)) / steps
-
-
-def find_luminance(color: Tensor) -> Tensor:
-    """RGB (N, 3, ...) to (N, 1, ...)."""
-    red, green, blue = color.split(1, dim=1)
-    return LUMINANCE[0] * red + LUMINANCE[1] * green + LUMINANCE[2] * blue
 
 
 def _constant(values: Sequence[float] | Sequence[Sequence[float]], like: Tensor) -> Tensor:

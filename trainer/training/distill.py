@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from toonvid.backends import open_backend
 from toonvid.engine import file_sha256, find_engine
@@ -27,6 +28,7 @@ from toonvid.errors import TrainingError
 from toonvid.stylizing.options import StylizeOptions
 from toonvid.stylizing.stylizer import Stylizer, pad_to_multiple
 from toonvid.video import Frame, Pixels
+from trainer.data.drawing import DRAWING_VERSION, drop_short_strokes
 from trainer.data.images import to_tensor
 from trainer.data.photos import DrawingMethod
 from trainer.networks.cel import CelGenerator
@@ -57,6 +59,8 @@ def open_teacher(place: str, device: torch.device) -> DrawingMethod:
 def open_layer_teacher(place: str, device: torch.device) -> DrawingMethod:
     """Open a trained generator `cel` as a way of drawing photos in its two layers.
 
+    Short strokes are left out, as in a drawing.
+
     Args:
         place: Folder of a finished run, or name of a style or path of an engine.
         device: Device for the generator.
@@ -70,9 +74,11 @@ def open_layer_teacher(place: str, device: torch.device) -> DrawingMethod:
 
     def draw(photo: Pixels, frame_height: int) -> Pixels:
         with one_at_a_time:
-            return _draw_layers(generator, photo)
+            color, ink = _draw_layers(generator, photo)
+        ink = drop_short_strokes(photo, ink, frame_height)
+        return np.vstack([color, np.repeat(ink[..., None], 3, axis=2)])
 
-    return DrawingMethod(draw, f"layers of {key}", layers=2)
+    return DrawingMethod(draw, f"layers of {key}, drawing {DRAWING_VERSION}", layers=2)
 
 
 def read_layered_generator(place: str) -> tuple[CelGenerator, str]:
@@ -97,17 +103,16 @@ def read_layered_generator(place: str) -> tuple[CelGenerator, str]:
     return generator, file_sha256(find_state(run.folder))
 
 
-def _draw_layers(generator: CelGenerator, photo: Pixels) -> Pixels:
-    """Flat color above ink, (2 H, W, 3) uint8 RGB, of a photo (H, W, 3)."""
+def _draw_layers(generator: CelGenerator, photo: Pixels) -> tuple[Pixels, NDArray[np.uint8]]:
+    """Flat color (H, W, 3) and ink (H, W), uint8, of a photo (H, W, 3)."""
     device = next(generator.parameters()).device
     height, width = photo.shape[:2]
     padded = to_tensor(pad_to_multiple(photo[None], generator.multiple_of)).to(device)
     with torch.no_grad():
         color, ink_logits = generator.layers(padded)
-    shares = torch.cat([(color + 1) / 2, torch.sigmoid(ink_logits).expand_as(color)], dim=2)
-    levels = (shares.clamp(0, 1) * 255).round().byte()
-    color, ink = levels[0].permute(1, 2, 0).cpu().numpy().reshape(2, -1, padded.shape[3], 3)
-    return np.concatenate([color[:height, :width], ink[:height, :width]])
+    shares = torch.cat([(color + 1) / 2, torch.sigmoid(ink_logits)], dim=1)
+    levels = (shares.clamp(0, 1) * 255).round().byte()[0, :, :height, :width].cpu().numpy()
+    return np.ascontiguousarray(levels[:3].transpose(1, 2, 0)), levels[3]
 
 
 def _open_run(run: Run, device: torch.device) -> DrawingMethod:

@@ -24,7 +24,6 @@ from trainer.networks.cel import (
     compose,
     compose_shares,
     enlarging_filters,
-    flatten_areas,
     grade,
     parse_color,
     ungrade,
