@@ -11,7 +11,6 @@ tonal steps and saturation, which belong to `compose`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from toonvid.video import Pixels
 from trainer.data.faces import find_faces, find_skin
 from trainer.data.ink import draw_borders, draw_features, draw_ink, find_clutter, keep_long_strokes
-from trainer.data.planes import Lab, Plane, blur, soft_step, to_lab, to_levels
+from trainer.data.planes import Plane, blur, soft_step, to_lab, to_levels
 from trainer.data.regions import find_regions, paint_regions, smooth_l0
 
 REFERENCE_HEIGHT = 288
@@ -34,7 +33,7 @@ BILATERAL_SPACE = 2.0  # pixels
 L0_LAMBDA = 0.01
 L0_GAMMA = 0.6
 SHADING_LENGTH = 0.5  # of the frame height: regions smaller than about this get one color
-SHORTEST_STROKE = 0.1  # of the frame height
+SHORTEST_STROKE = 0.08  # of the frame height
 SHORTEST_FACE_STROKE = 0.008
 FACE_FLATNESS = 0.6  # in faces, of the region's color against the smoothed photo
 SKIN_LIFT = 5.0  # CIE lightness
@@ -65,11 +64,13 @@ def draw(photo: Pixels, frame_height: int | None = None) -> Drawing:
     """
     height = frame_height or min(photo.shape[:2])
     unit = length_unit(height)
-    seen = _look_at(photo, unit)
-    detailed, skin, faces = seen.lab, seen.skin, seen.faces
+    denoised = _denoise(photo, unit)
     # With lifted shadows, so that a dark shape on a dark ground keeps its outline.
-    lifted = (seen.denoised.astype(np.float32) / 255) ** L0_GAMMA
+    lifted = (denoised.astype(np.float32) / 255) ** L0_GAMMA
     smooth = to_lab(smooth_l0(lifted, L0_LAMBDA).clip(0, 1) ** (1 / L0_GAMMA))
+    detailed = to_lab(denoised.astype(np.float32) / 255)
+    skin = find_skin(detailed, unit)
+    faces = find_faces(photo, skin)
     labels = find_regions(smooth)
     painted = paint_regions(smooth, labels, SHADING_LENGTH * height)
     flatness = (1 - (1 - FACE_FLATNESS) * faces)[..., None]
@@ -82,7 +83,8 @@ def draw(photo: Pixels, frame_height: int | None = None) -> Drawing:
     ink = draw_ink(lightness, faces, skin, clutter, unit)
     borders = draw_borders(painted, labels, unit)
     ink = np.maximum(ink, borders * (1 - faces) * (1 - clutter))
-    ink = _keep_strokes(np.maximum(ink, seen.features), seen, height)
+    features = draw_features(detailed[..., 0], skin, faces, unit)
+    ink = _keep_strokes(np.maximum(ink, features), features, faces, unit, height)
     rgb = cv2.cvtColor(blur(color.astype(np.float32), 0.5 * unit), cv2.COLOR_Lab2RGB)
     return Drawing(to_levels(rgb), to_levels(ink))
 
@@ -98,8 +100,13 @@ def drop_short_strokes(photo: Pixels, ink: NDArray[np.uint8], frame_height: int)
     Returns:
         Ink, (H, W) uint8.
     """
-    seen = _look_at(photo, length_unit(frame_height))
-    return to_levels(_keep_strokes(ink.astype(np.float32) / 255, seen, frame_height))
+    unit = length_unit(frame_height)
+    lab = to_lab(_denoise(photo, unit).astype(np.float32) / 255)
+    # Without the detector of faces, which takes four times as long as all else.
+    faces = np.zeros(ink.shape, np.float32)
+    features = draw_features(lab[..., 0], find_skin(lab, unit), faces, unit)
+    kept = _keep_strokes(ink.astype(np.float32) / 255, features, faces, unit, frame_height)
+    return to_levels(kept)
 
 
 def length_unit(frame_height: int) -> float:
@@ -121,32 +128,13 @@ def draw_stacked(photo: Pixels, frame_height: int) -> Pixels:
     return np.vstack([drawing.color, np.repeat(drawing.ink[..., None], 3, axis=2)])
 
 
-class _Seen(NamedTuple):
-    """What a photo shows; planes are (H, W) float32 in [0, 1]."""
-
-    denoised: Pixels
-    lab: Lab
-    """Of the denoised photo."""
-    skin: Plane
-    faces: Plane
-    features: Plane
-    """Ink of eyes, brows and mouths."""
-    in_face: Plane
-    """Where strokes may be short."""
-
-
-def _look_at(photo: Pixels, unit: float) -> _Seen:
-    denoised = photo
+def _denoise(photo: Pixels, unit: float) -> Pixels:
     for _ in range(2):
-        denoised = cv2.bilateralFilter(denoised, 0, BILATERAL_COLOR, BILATERAL_SPACE * unit)
-    lab = to_lab(denoised.astype(np.float32) / 255)
-    skin = find_skin(lab, unit)
-    faces = find_faces(photo, skin)
-    features = draw_features(lab[..., 0], skin, faces, unit)
+        photo = cv2.bilateralFilter(photo, 0, BILATERAL_COLOR, BILATERAL_SPACE * unit)
+    return photo
+
+
+def _keep_strokes(ink: Plane, features: Plane, faces: Plane, unit: float, height: int) -> Plane:
+    """Drop short strokes, but not those of eyes, brows and mouths; all (H, W) in [0, 1]."""
     in_face = np.maximum(faces, soft_step(blur(features, 2 * unit), 0.1))
-    return _Seen(denoised, lab, skin, faces, features, in_face)
-
-
-def _keep_strokes(ink: Plane, seen: _Seen, height: int) -> Plane:
-    shortest, in_face = SHORTEST_STROKE * height, SHORTEST_FACE_STROKE * height
-    return keep_long_strokes(ink, shortest, seen.in_face, in_face)
+    return keep_long_strokes(ink, SHORTEST_STROKE * height, in_face, SHORTEST_FACE_STROKE * height)

@@ -28,6 +28,7 @@ from trainer.networks.cel import (
     parse_color,
     ungrade,
 )
+from trainer.networks.flat_areas import flatten_areas
 
 
 @pytest.fixture
@@ -241,47 +242,6 @@ def test_sharpness_makes_steps_harder() -> None:
         for value in (1.0, 6.0)
     )
     assert hard > 2 * soft
-
-
-def edge(low: float, high: float, noise: float) -> torch.Tensor:
-    """Two halves of 80 x 96 pixels with noise, (1, 3, 80, 96)."""
-    random = torch.Generator().manual_seed(4)
-    halves = torch.full((1, 3, 80, 96), low)
-    halves[..., 48:] = high
-    return (halves + noise * torch.randn(halves.shape, generator=random)).clamp(0, 1)
-
-
-def test_noise_in_an_area_becomes_flat_and_an_edge_stays() -> None:
-    color = edge(0.2, 0.8, noise=0.02)
-    flat = flatten_areas(color, 0.06)
-    assert flat[..., :8].std() < color[..., :8].std() / 4  # far from the edge
-    torch.testing.assert_close(flat[..., :8].mean(), color[..., :8].mean(), atol=0.01, rtol=0)
-    across = (flat[..., 49] - flat[..., 46]).mean()
-    assert across > 0.8 * 0.6
-
-
-def test_a_color_of_the_same_luminance_does_not_bleed() -> None:
-    color = edge(0.5, 0.5, noise=0.0)
-    color[:, 0, :, 48:] += 0.4
-    color[:, 1, :, 48:] -= 0.299 * 0.4 / 0.587  # BT.601: luminance stays
-    flat = flatten_areas(color, 0.06)
-    torch.testing.assert_close(flat[..., 47], color[..., 47], atol=0.08, rtol=0)
-
-
-def test_less_contrast_than_the_flatness_is_less_than_halved_and_more_more() -> None:
-    board = (torch.arange(96) // 4 % 2).float().expand(1, 3, 96, 96)  # a deviation of a half
-    for contrast, kept in ((0.03, (0.0, 0.4)), (0.06, (0.45, 0.55)), (0.3, (0.95, 1.0))):
-        flat = flatten_areas(0.5 + (board - 0.5) * 2 * contrast, 0.06)
-        share = flat[..., 40:56, 40:56].std() / contrast
-        assert kept[0] <= share <= kept[1] + 0.05, (contrast, share)
-
-
-def test_flat_areas_are_no_brighter_than_white_and_no_darker_than_black() -> None:
-    color = torch.rand(2, 3, 40, 48, generator=torch.Generator().manual_seed(5)).round()
-    flat = flatten_areas(color, 0.5)
-    assert flat.min() >= 0 and flat.max() <= 1
-    ones = torch.ones(1, 3, 8, 8)  # the smallest frame
-    torch.testing.assert_close(flatten_areas(ones, 0.1), ones)
 
 
 def test_a_generator_flattens_its_own_color_but_not_a_drawing(generator: CelGenerator) -> None:
