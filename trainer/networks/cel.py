@@ -389,7 +389,8 @@ def grade(color: Tensor, look: Look) -> Tensor:
     color = (color + 1) / 2
     luminance = find_luminance(color)
     shown = DARKEST + (1 - DARKEST) * _brighten(luminance, look.exposure)
-    return _relight(color, luminance, shown, look.saturation) * 2 - 1
+    relit = _relight(color, luminance, shown, look.saturation)
+    return (relit - HUE_KEPT * (find_brightest(relit) - 1).clamp(min=0)) * 2 - 1
 
 
 def ungrade(shown: Tensor, look: Look) -> Tensor:
@@ -398,6 +399,7 @@ def ungrade(shown: Tensor, look: Look) -> Tensor:
     Where the look has no saturation, the color is gray.
     """
     shown = (shown + 1) / 2
+    shown = shown + HUE_KEPT / (1 - HUE_KEPT) * (find_brightest(shown) - 1).clamp(min=0)
     brightness = find_luminance(shown)
     bright = ((brightness - DARKEST) / (1 - DARKEST) / look.exposure).clamp(0, 1)
     # The root in [0, 1] of bright = (1 + b) y - b y^2

@@ -4,7 +4,8 @@ In: the color layer of `trainer.networks.cel`. Out: the same color, nearly const
 It works in two steps, both on the means of squares of 16 x 16 pixels. The domain transform of
 Gastal and Oliveira, 2011, averages them over whole areas: it reaches far, but not across edges.
 The guided filter of He et al., 2013, in its fast form of 2015, then brings the result back to
-pixels, where an edge is as sharp as it was. Nothing is learned.
+pixels: around each square it finds the line that turns the color into what is wanted. These lines
+are interpolated, not averaged as in the papers, so that edges stay sharp. Nothing is learned.
 
 Left out: tonal steps, which come behind it (`trainer.networks.cel.compose`).
 """
@@ -62,11 +63,8 @@ def find_flattening(color: Tensor, flatness: float) -> tuple[Tensor, Tensor]:
     means, means_of_squares = _mean_around(squares).split(3, dim=1)
     variance = (means_of_squares - means * means).mean(dim=1, keepdim=True).clamp(min=0)
     limit = variance + flatness**2
-    gain, offset = _mean_around(
-        torch.cat([variance / limit, (1 - variance / limit) * means], dim=1)
-    ).split((1, 3), dim=1)
-    calm = colors * gain + offset
-    wanted = spread_in_areas(calm, EDGE_CONTRAST * flatness)
+    gain = variance / limit
+    wanted = spread_in_areas(means + gain * (colors - means), EDGE_CONTRAST * flatness)
     # The line from `centered` to what is wanted of it, by least squares in each window. Within a
     # square, what is wanted changes as the color does.
     wanted_means, products = _mean_around(
@@ -76,8 +74,8 @@ def find_flattening(color: Tensor, flatness: float) -> tuple[Tensor, Tensor]:
     gain = ((variance + covariance) / limit).clamp(0, 1)
     offset = wanted_means + 0.5 - gain * (means + 0.5)
     offset = offset.clamp(min=0).minimum(1 - gain)  # or what is flat would leave [0, 1]
-    smooth = _mean_around(torch.cat([gain, offset], dim=1))
-    enlarged = F.interpolate(smooth, scale_factor=SQUARE / 2, mode="bilinear")
+    line = torch.cat([gain, offset], dim=1)
+    enlarged = F.interpolate(line, scale_factor=SQUARE / 2, mode="bilinear")
     gain, offset = enlarged.split((1, 3), dim=1)
     return gain, offset
 

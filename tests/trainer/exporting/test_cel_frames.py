@@ -37,7 +37,7 @@ def draw(generator: CelGenerator, frames: Tensor, **controls: float) -> Tensor:
 )
 def test_frames_are_drawn_as_photos_are(look: Look) -> None:
     generator = make_generator(look)
-    frames = torch.rand(2, 24, 40, 3) * 255
+    frames = torch.rand(2, 32, 48, 3) * 255
     with torch.no_grad():
         torch.testing.assert_close(
             CelFrames(generator)(frames), draw(generator, frames), atol=0.01, rtol=0

@@ -13,6 +13,7 @@ from trainer.networks.cel import (
     CONTROL_RANGES,
     CONTROL_STEPS,
     DARKEST,
+    HUE_KEPT,
     INK_BIAS,
     INK_COLOR,
     INK_SOFTNESS,
@@ -216,6 +217,21 @@ def test_grade_is_compose_with_many_steps_and_no_ink() -> None:
     torch.testing.assert_close(grade(color, look).clamp(-1, 1), composed, atol=2e-3, rtol=0)
 
 
+def test_a_color_that_is_too_bright_keeps_its_hue() -> None:
+    """A red that saturation would push beyond 1: cut off alone, it would be paler."""
+    red = torch.tensor([0.9, 0.25, 0.2]).view(1, 3, 1, 1)
+    shown = compose_shares(red, torch.zeros(1, 1, 1, 1), tones=2000.0, saturation=1.5)
+    light = (shown.max() - shown.min()) / shown.max()
+    cut = grade(red * 2 - 1, Look(saturation=1.5))
+    cut = (cut + 1) / 2
+    excess = (cut.max() - 1) / (1 - HUE_KEPT)
+    cut = (cut + HUE_KEPT * excess).clamp(0, 1)
+    assert shown.max() == 1
+    assert light > (cut.max() - cut.min()) / cut.max() + 0.05
+    gray = compose_shares(torch.ones(1, 3, 1, 1), torch.zeros(1, 1, 1, 1), saturation=1.5)
+    torch.testing.assert_close(gray, torch.ones(1, 3, 1, 1))
+
+
 def test_a_palette_replaces_colors_by_luminance() -> None:
     palette = ("000000", "ff0000", "ffffff")
     none, half, whole = (
@@ -277,7 +293,7 @@ def test_torch_compile_traces_the_generator_in_one_graph() -> None:
     torch.manual_seed(3)
     look = Look(palette=("000000", "a04020", "ffffff"), palette_share=0.5, flatness=0.06)
     generator = CelGenerator(width=8, blocks=1, look=look).eval()
-    photos = torch.rand(1, 3, 16, 24) * 2 - 1
+    photos = torch.rand(1, 3, 16, 32) * 2 - 1
     compiled = torch.compile(generator, backend="aot_eager", fullgraph=True)
     with torch.inference_mode():
         difference = (compiled(photos) - generator(photos)).abs().max()
