@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gpu_check.rows import STYLE
 from toonvid.backends import open_backend
 from toonvid.bench.demo_scene import draw_scene
 from toonvid.engine import Engine, read_engine, shipped_engines
+from toonvid.stylizing.stylizer import pad_to_multiple
 from toonvid.video import Pixels
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ _ROUNDS = 3
 
 
 def sizes(tiny: bool) -> dict[str, tuple[int, int]]:
-    """Return the (width, height) of frames that are measured, by name; all are multiples of 8."""
+    """Return the (width, height) of frames that are measured, by name."""
     if tiny:
         return {"720p": (64, 40), "1080p": (96, 56), "2160p": (128, 72)}
     return {"720p": (1280, 720), "1080p": (1920, 1080), "2160p": (3840, 2160)}
@@ -40,18 +42,25 @@ def sizes(tiny: bool) -> dict[str, tuple[int, int]]:
 
 @cache
 def scene_frame(width: int, height: int, seconds: float = 1.0) -> Pixels:
-    """Return a frame of the demo scene, (1, height, width, 3) uint8. Do not write to it."""
-    return np.ascontiguousarray(draw_scene(width, height, seconds))[None]
+    """Return a frame of the demo scene, (1, height, width, 3) uint8. Do not write to it.
+
+    As in the pipeline, it is enlarged at its edges to the multiple of sides that styles take.
+    """
+    return _pad(draw_scene(width, height, seconds)[None])
 
 
 @cache
 def coarse_frame(width: int, height: int) -> Pixels:
-    """Return a frame to measure rates with, (1, height, width, 3) uint8. Do not write to it.
+    """Return a frame to measure rates with, as large as `scene_frame`. Do not write to it.
 
     The scene is drawn at half the size, because drawing it takes longer than stylizing it.
     """
-    half = scene_frame(width // 2, height // 2)
-    return np.ascontiguousarray(half.repeat(2, axis=1).repeat(2, axis=2))
+    half = draw_scene(width // 2, height // 2, 1.0)[None]
+    return _pad(half.repeat(2, axis=1).repeat(2, axis=2))
+
+
+def _pad(frame: Pixels) -> Pixels:
+    return np.ascontiguousarray(pad_to_multiple(frame, shipped(STYLE).card.multiple_of))
 
 
 def shipped(style: str) -> Engine:

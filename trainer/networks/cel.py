@@ -43,8 +43,9 @@ CHROMA_TOE = 0.15
 DARKEST = 0.05
 """Luminance of black without ink, so that lines show in shadows."""
 HUE_KEPT = 0.6
-"""Share of what a color's brightest channel has above 1 that is taken from all three. Cut off alone,
-it would turn bright red pink and a bright sky white; with a share of 1, nothing would look bright."""
+"""Share of what a color's brightest channel has above 1 that is taken from all three. If only that
+channel were cut off, bright red would turn pink and a bright sky white. With a share of 1, nothing
+would look bright."""
 INK_COLOR = "120e12"
 """Default color of the ink, hexadecimal RGB: a warm black."""
 INK_SOFTNESS = 2.5

@@ -1,4 +1,4 @@
-"""Flat areas: a cartoon's areas have one color each, where a network's color drifts and has smudges.
+"""Flat areas: each area of a cartoon has one color, where a network's color drifts.
 
 In: the color layer of `trainer.networks.cel`. Out: the same color, nearly constant between edges.
 It works in two steps, both on the means of squares of 16 x 16 pixels. The domain transform of
