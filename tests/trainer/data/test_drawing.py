@@ -8,7 +8,7 @@ import pytest
 from support.drawn_images import draw_discs
 
 from toonvid.video import Pixels
-from trainer.data.drawing import draw, draw_stacked
+from trainer.data.drawing import draw, draw_stacked, drop_short_strokes
 from trainer.data.faces import find_skin
 from trainer.data.ink import keep_long_strokes
 from trainer.data.planes import to_lab
@@ -187,6 +187,21 @@ def test_small_dark_shapes_in_skin_are_drawn() -> None:
         cv2.ellipse(face, (x, 55), (4, 2), 0, 0, 360, (70, 45, 40), -1)
     ink = draw(face, 288).ink
     assert ink[52:59, 41:50].max() > 200 and ink[52:59, 71:80].max() > 200
+
+
+def test_a_networks_ink_loses_short_strokes_but_for_eyes() -> None:
+    photo = np.full((288, 288, 3), 235, np.uint8)
+    ink = np.zeros((288, 288), np.uint8)
+    ink[20:23, 40:90] = ink[200:203, 200:210] = 255  # a line, and a crumb
+    cv2.ellipse(photo, (90, 140), (60, 60), 0, 0, 360, (216, 168, 140), -1)
+    for x in (75, 105):
+        cv2.ellipse(photo, (x, 135), (4, 2), 0, 0, 360, (70, 45, 40), -1)
+        cv2.ellipse(ink, (x, 135), (4, 2), 0, 0, 360, 255, -1)
+    kept = drop_short_strokes(photo, ink, 288)
+    assert np.array_equal(kept[20:23], ink[20:23])
+    assert not kept[195:208, 195:215].any()
+    assert (kept[135, 75], kept[135, 105]) == (255, 255)
+    assert not drop_short_strokes(photo, ink, 1080)[20:23].any()  # short in a larger frame
 
 
 def test_the_stacked_drawing_holds_both_layers() -> None:

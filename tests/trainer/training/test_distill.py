@@ -13,6 +13,7 @@ from support.tiny_engines import negative_engine
 
 from toonvid.errors import EngineError, TrainingError
 from trainer.config import TrainConfig, change_config
+from trainer.data.drawing import drop_short_strokes
 from trainer.data.images import to_tensor
 from trainer.data.photos import PhotoCrops
 from trainer.presets import PRESETS
@@ -56,17 +57,19 @@ def test_a_run_draws_with_its_generator(trained: Run, config: TrainConfig) -> No
     assert drawing.draw(photo[:37, :41], 37).shape == (37, 41, 3)
 
 
-def test_a_layered_teacher_draws_its_layers() -> None:
-    photo = draw_discs(40, 48, 0)
+def test_a_layered_teacher_draws_its_layers_without_short_strokes() -> None:
+    photo = draw_discs(48, 48, 0)
     drawing = open_layer_teacher("ink", CPU)
-    color, ink = np.vsplit(drawing.draw(photo, 40), 2)
+    color, ink = np.vsplit(drawing.draw(photo, 48), 2)
     generator, key = read_layered_generator("ink")
     with torch.no_grad():
         layers = generator.layers(to_tensor(photo[None]))
     wanted = ((layers.color[0].permute(1, 2, 0).numpy() + 1) * 127.5).clip(0, 255)
     assert np.abs(color - wanted).max() <= 0.51
-    share = torch.sigmoid(layers.ink_logits)[0, 0].numpy()
-    assert np.abs(ink[..., 0] - share * 255).max() <= 0.51
+    share = torch.sigmoid(layers.ink_logits)[0, 0].numpy() * 255
+    expected = drop_short_strokes(photo, share.round().astype(np.uint8), 48)
+    assert np.array_equal(ink[..., 0], expected)
+    assert expected.max() > 200
     assert np.array_equal(ink[..., 0], ink[..., 2])
     assert drawing.draw(photo[:37, :41], 37).shape == (2 * 37, 41, 3)
     assert drawing.layers == 2 and key in str(drawing.key)
