@@ -127,7 +127,7 @@ STYLES = {
         "A screen print in four inks: navy, teal, red and cream.",
         look=(
             "look_tones=4",
-            "look_sharpness=18",
+            "look_sharpness=16",
             "look_flatness=0.05",
             "look_exposure=1.15",
             "look_ink_color=0a2338",
