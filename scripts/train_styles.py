@@ -108,7 +108,7 @@ STYLES = {
             "look_saturation=1.25",
             "look_exposure=1.05",
             "look_ink=1.2",
-            "look_ink_color=2e1f1b",
+            "look_ink_color=1c110e",
         ),
     ),
     "manga": Style(
