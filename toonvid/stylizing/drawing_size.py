@@ -11,11 +11,11 @@ from fractions import Fraction
 
 from toonvid.choices import Quality
 
-BEST_FACTOR = Fraction(3, 2)
-"""Largest factor by which `best` enlarges. At 2, lines become too thin for a cartoon, and small
-pieces of texture become lines of their own."""
-BEST_SIDE = 1080
-"""Short side in pixels up to which `best` enlarges."""
+BEST_SIDE = 864
+"""Short side in pixels up to which `best` enlarges. Lines are then as fine as in a video of that
+size, and areas have small detail."""
+BEST_FACTOR = Fraction(3)
+"""Largest factor by which `best` enlarges: more would not show what the frame does not have."""
 FAST_SIDE = 540
 """Short side in pixels to which `fast` reduces."""
 

@@ -6,7 +6,9 @@ has some of it too, so the ratio of the two errors is what counts.
 
 Two things change that ratio without flicker. Blur lowers it, and contrast raises it: where an edge
 of twice the height moves by a fraction of a pixel, the difference is twice as large. The ratio is
-therefore also given over the gain in gradient.
+therefore also given over the gain in gradient. Both are root mean squares: a picture that only
+moves then has a ratio per gain of 1, however few its edges are. With the mean gradient, flat areas
+between a few high edges would count as flicker.
 """
 
 from __future__ import annotations
@@ -45,7 +47,8 @@ class CartoonVideo:
     ratio: float | None
     """`error` over the source's; None where the source has none."""
     gradient_gain: float | None
-    """Mean gradient of the luma over the source's; None where the source has none."""
+    """Gradient of the luma over the source's, both root mean squares; None where the source has
+    none."""
     ratio_per_gain: float | None
     """`ratio` over `gradient_gain`."""
     change: float
@@ -80,15 +83,15 @@ class _Sums:
 
     squares: float = 0.0
     """Squared differences to the warped frame before, over the visible pixels."""
-    gradients: list[float] = field(default_factory=list)
-    """Mean gradient of each frame."""
+    squared_gradients: float = 0.0
+    """Squared gradients of the luma, over the visible pixels."""
     changes: list[float] = field(default_factory=list)
     """Mean absolute difference of each frame to the source."""
 
     def figures(self, source: _Sums, visible: int) -> CartoonVideo:
         ratio = (self.squares / source.squares) ** 0.5 if source.squares else None
-        own = float(np.mean(source.gradients))
-        gain = float(np.mean(self.gradients)) / own if own else None
+        own = source.squared_gradients
+        gain = (self.squared_gradients / own) ** 0.5 if own else None
         return CartoonVideo(
             error=(self.squares / visible) ** 0.5,
             ratio=ratio,
@@ -142,7 +145,7 @@ def measure_warping_errors(
             motion = find_motion(before[0], after[0])
             for one, earlier, later in zip(sums, before, after, strict=True):
                 one.squares += squared_error(earlier, later, motion)
-                one.gradients.append(float(luma_gradient(later).mean()))
+                one.squared_gradients += squared_gradient(later, motion)
                 one.changes.append(float(cv2.absdiff(later, after[0]).mean()))
             pixels += motion.visible.size
             visible += int(motion.visible.sum())
@@ -196,6 +199,17 @@ def squared_error(before: Pixels, after: Pixels, motion: Motion) -> float:
     """
     difference = after.astype(np.float32) - warp(before.astype(np.float32), motion.backward_flow)
     return float((difference[motion.visible].astype(np.float64) ** 2).mean(axis=1).sum())
+
+
+def squared_gradient(frame: Pixels, motion: Motion) -> float:
+    """Sum over the visible pixels of the squared gradient of the luma.
+
+    Args:
+        frame: Shape (H, W, 3), uint8, RGB.
+        motion: Motion from the frame before it.
+    """
+    gradient = luma_gradient(frame)[motion.visible[1:-1, 1:-1]]
+    return float((gradient.astype(np.float64) ** 2).sum())
 
 
 def warp(values: NDArray[np.float32], backward_flow: Flow) -> NDArray[np.float32]:

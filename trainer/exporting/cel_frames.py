@@ -70,7 +70,7 @@ class CelFrames(nn.Module):
         luminance = find_luminance(color)
         if self.look.flatness:
             blocks = (count, _POSITIONS)
-            gain, offset = find_flattening(color.unflatten(0, blocks)[:, 0], self.look.flatness)
+            gain, offset = find_flattening(color[::_POSITIONS], self.look.flatness)
             color, luminance = (
                 (whole.unflatten(0, blocks) * gain[:, None] + part[:, None]).flatten(0, 1)
                 for whole, part in ((color, offset), (luminance, find_luminance(offset)))

@@ -1,13 +1,16 @@
 """Flat areas: each area of a cartoon has one color, where a network's color drifts.
 
-In: the color layer of `trainer.networks.cel`. Out: the same color, nearly constant between edges.
-It works in two steps, both on the means of squares of 16 x 16 pixels. The domain transform of
-Gastal and Oliveira, 2011, averages them over whole areas: it reaches far, but not across edges.
-The guided filter of He et al., 2013, in its fast form of 2015, then brings the result back to
-pixels: around each square it finds the line that turns the color into what is wanted. These lines
-are interpolated, not averaged as in the papers, so that edges stay sharp. Nothing is learned.
+In: the color layer of `trainer.networks.cel`. Out: the same color, nearly constant within areas,
+with sharp rims between them. It works on the means of squares of 16 x 16 pixels, in two steps:
 
-Left out: tonal steps, which come behind it (`trainer.networks.cel.compose`).
+1. A bilateral filter averages each square's color with those of similar color around it. It is
+   repeated at growing and shrinking distances (a trous: Dammertz et al., "Edge-Avoiding A-Trous
+   Wavelet Transform for fast Global Illumination Filtering", 2010), and drifts become steps.
+2. Each square has a line that turns the network's color into what is wanted there. A pixel takes
+   the line of the square around it whose color is nearest to its own, as in superpixels (Achanta et
+   al., "SLIC Superpixels", 2012): that is where the sharp rims come from.
+
+Nothing is learned. Left out: tonal steps, which come behind it (`trainer.networks.cel.compose`).
 """
 
 from __future__ import annotations
@@ -16,19 +19,27 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainer.networks.luminance import find_luminance
+from trainer.networks.luminance import LUMINANCE
 
-SQUARE, WINDOW = 16, 3
-"""The guided filter looks at 3 x 3 squares of 16 x 16 pixels."""
-REACH = 20
-"""How far colors are averaged where there is no edge: a standard deviation, in squares."""
-PASSES = (0.894, 0.447)
-"""Share of the reach in each pass over rows and columns. The paper halves it from pass to pass; the
-squares of the shares add up to 1."""
-EDGE_CONTRAST = 4.0
-"""A step of the color by this multiple of the flatness is as far as the reach."""
+SQUARE, BLOCK = 16, 4
+"""Sides in pixels of the squares, and of the blocks of pixels that choose between them."""
+DISTANCES = (1, 2, 4, 8, 16, 8, 4, 2, 1)
+"""How far from a square, in squares, the bilateral filter looks each time."""
+SIMILAR = 0.95
+"""Colors apart by this multiple of the flatness are similar: standard deviation of the filter."""
 CHROMA_WEIGHT = 2.0
-"""Steps of chroma count more than those of luminance, so that skin before a wall stays apart."""
+"""Differences of chroma count more than those of luminance, so that skin before a wall stays
+apart."""
+FAR = 1.5
+"""Weight of the bilateral filter by distance: a standard deviation, in steps to the neighbors."""
+DETAIL_CONTRAST = 1.7
+"""Contrast within 3 x 3 squares that is halved, a standard deviation, in multiples of the flatness:
+less of the detail is kept where there is little."""
+RIM_CONTRAST = 0.67
+"""Softness of a choice between squares in color, a standard deviation, in multiples of the
+flatness."""
+RIM_WIDTH = 0.6
+"""The same in distance, in squares: blocks take a near square rather than a far one."""
 
 
 def flatten_areas(color: Tensor, flatness: float) -> Tensor:
@@ -36,7 +47,7 @@ def flatten_areas(color: Tensor, flatness: float) -> Tensor:
 
     Args:
         color: (N, 3, H, W) in [0, 1]; H and W are multiples of 16.
-        flatness: Contrast that is halved, as a standard deviation, above 0.
+        flatness: Contrast of areas that become one, as a standard deviation, above 0.
 
     Returns:
         Same shape and range.
@@ -57,71 +68,131 @@ def find_flattening(color: Tensor, flatness: float) -> tuple[Tensor, Tensor]:
         Gain (N, 1, H/2, W/2) and offset (N, 3, H/2, W/2): neither is below 0, and gain + offset is
         at most 1.
     """
-    centered = color - 0.5  # float16 has its finest steps around 0
-    squares = F.avg_pool2d(torch.cat([centered, centered * centered], dim=1), SQUARE // 2)
+    blocks = F.avg_pool2d(color, BLOCK // 2) - 0.5  # float16 has its finest steps around 0
+    squares = F.avg_pool2d(torch.cat([blocks, blocks * blocks], dim=1), SQUARE // BLOCK)
     colors = squares[:, :3]
+    # Around a square, not in it alone: an edge between two squares keeps its full sharpness.
     means, means_of_squares = _mean_around(squares).split(3, dim=1)
     variance = (means_of_squares - means * means).mean(dim=1, keepdim=True).clamp(min=0)
-    limit = variance + flatness**2
-    gain = variance / limit
-    wanted = spread_in_areas(means + gain * (colors - means), EDGE_CONTRAST * flatness)
-    # The line from `centered` to what is wanted of it, by least squares in each window. Within a
-    # square, what is wanted changes as the color does.
-    wanted_means, products = _mean_around(
-        torch.cat([wanted, colors * (wanted - colors)], dim=1)
-    ).split(3, dim=1)
-    covariance = (products - means * (wanted_means - means)).mean(dim=1, keepdim=True)
-    gain = ((variance + covariance) / limit).clamp(0, 1)
-    offset = wanted_means + 0.5 - gain * (means + 0.5)
+    gain = variance / (variance + (DETAIL_CONTRAST * flatness) ** 2)
+    places = to_differences(colors)
+    wanted = from_differences(spread_in_areas(places, SIMILAR * flatness))
+    offset = wanted + 0.5 - gain * (colors + 0.5)
     offset = offset.clamp(min=0).minimum(1 - gain)  # or what is flat would leave [0, 1]
-    line = torch.cat([gain, offset], dim=1)
-    enlarged = F.interpolate(line, scale_factor=SQUARE / 2, mode="bilinear")
-    gain, offset = enlarged.split((1, 3), dim=1)
+    lines = choose_squares(
+        to_differences(blocks), places, torch.cat([gain, offset], dim=1), RIM_CONTRAST * flatness
+    )
+    gain, offset = (
+        F.interpolate(part, scale_factor=BLOCK / 2, mode="bilinear") for part in lines.split((1, 3), 1)
+    )
     return gain, offset
 
 
-def spread_in_areas(colors: Tensor, contrast: float) -> Tensor:
-    """Average colors over areas that edges bound.
+def to_differences(colors: Tensor) -> Tensor:
+    """RGB to luminance and two color differences, R - Y and B - Y, times `CHROMA_WEIGHT`.
+
+    The distance between colors is taken there.
 
     Args:
-        colors: One for each square, (N, 3, H, W).
-        contrast: Step between neighbors that is an edge, above 0.
+        colors: (N, 3, H, W).
 
     Returns:
         Same shape.
     """
-    rows = _find_distances(colors, contrast)  # (N, H, W, W)
-    columns = _find_distances(colors.transpose(2, 3), contrast)  # (N, W, H, H)
-    spread = colors.permute(0, 2, 3, 1)  # (N, H, W, 3)
-    for share in PASSES:
-        spread = (_to_weights(rows, share) @ spread).transpose(1, 2)
-        spread = (_to_weights(columns, share) @ spread).transpose(1, 2)
-    return spread.permute(0, 3, 1, 2)
+    red, green, blue = LUMINANCE
+    to_red, to_blue = ([-red, -green, -blue] for _ in range(2))
+    to_red[0] += 1
+    to_blue[2] += 1
+    rows = [LUMINANCE, *([CHROMA_WEIGHT * each for each in row] for row in (to_red, to_blue))]
+    return _mix_channels(colors, rows)
 
 
-def _find_distances(colors: Tensor, contrast: float) -> Tensor:
-    """Distances between the squares of each row, by the domain transform.
+def from_differences(differences: Tensor) -> Tensor:
+    """The inverse of `to_differences`."""
+    red, green, blue = LUMINANCE
+    share = 1 / CHROMA_WEIGHT
+    to_green = (-red / green * share, -blue / green * share)
+    return _mix_channels(differences, [(1, share, 0), (1, *to_green), (1, 0, share)])
+
+
+def spread_in_areas(colors: Tensor, similar: float) -> Tensor:
+    """Average colors with similar ones around them, until areas have one color.
 
     Args:
-        colors: (N, 3, H, W).
-        contrast: As in `spread_in_areas`.
+        colors: One for each square, (N, 3, H, W), from `to_differences`.
+        similar: Distance of similar colors, a standard deviation, above 0.
 
     Returns:
-        Shape (N, H, W, W): 1 is the reach.
+        Same shape.
     """
-    steps = colors[..., 1:] - colors[..., :-1]
-    luminance = find_luminance(steps)
-    chroma = (steps - luminance).abs().sum(dim=1, keepdim=True)
-    lengths = (luminance.abs() + CHROMA_WEIGHT * chroma) / contrast + 1 / REACH
-    # In float32: ONNX Runtime has no cumulative sum in float16.
-    places = F.pad(lengths.float(), (1, 0)).cumsum(dim=-1).squeeze(1)  # (N, H, W)
-    return (places[..., None] - places[..., None, :]).abs().to(colors.dtype)
+    far = torch.tensor([2, 1, 2, 1, 0, 1, 2, 1, 2], dtype=colors.dtype, device=colors.device)
+    far = far.view(1, 9, 1, 1) / (-2 * FAR**2)
+    for distance in DISTANCES:
+        others = _neighbors(colors, distance)
+        apart = (others - colors[:, :, None]).square().sum(dim=1)
+        weights = torch.softmax(far - apart / (2 * similar**2), dim=1)
+        colors = (others * weights[:, None]).sum(dim=2)
+    return colors
 
 
-def _to_weights(distances: Tensor, share: float) -> Tensor:
-    """Distances to weights of the same shape that add up to 1 for each square."""
-    return torch.softmax(distances * (-(2**0.5) / share), dim=-1)
+def choose_squares(blocks: Tensor, colors: Tensor, values: Tensor, contrast: float) -> Tensor:
+    """Give each block the value of a square near it, of the color that is nearest to its own.
+
+    Args:
+        blocks: Colors of blocks, (N, 3, 4 H, 4 W), from `to_differences`.
+        colors: Colors of squares, (N, 3, H, W), from `to_differences`.
+        values: Of squares, (N, C, H, W).
+        contrast: Softness of the choice: a standard deviation of the color.
+
+    Returns:
+        (N, C, 4 H, 4 W): averages of the values of 3 x 3 squares, with weights that add up to 1.
+    """
+    count, _, height, width = colors.shape
+    side = SQUARE // BLOCK
+    # The square's own color is the origin: that keeps what matters small, for float16.
+    others = (_neighbors(colors, 1) - colors[:, :, None]).permute(0, 3, 4, 1, 2)  # (N, H, W, 3, 9)
+    inside = blocks.reshape(count, 3, height, side, width, side).permute(0, 2, 4, 3, 5, 1)
+    inside = inside.reshape(count, height, width, side * side, 3)
+    inside = inside - colors.permute(0, 2, 3, 1).unsqueeze(3)
+    # Minus half the squared distance, without what is the same for all nine.
+    nearness = inside @ (others / contrast**2)  # (N, H, W, 16, 9)
+    nearness = nearness - others.square().sum(dim=3, keepdim=True) / (2 * contrast**2)
+    weights = torch.softmax(nearness + _nearness_by_place(side).to(colors), dim=-1)
+    chosen = weights @ _neighbors(values, 1, 4).permute(0, 3, 4, 2, 1)  # (N, H, W, 16, C)
+    chosen = chosen.reshape(count, height, width, side, side, -1).permute(0, 5, 1, 3, 2, 4)
+    return chosen.reshape(count, -1, height * side, width * side)
+
+
+def _nearness_by_place(side: int) -> Tensor:
+    """Minus half the squared distances of a square's blocks to 3 x 3 squares, in `RIM_WIDTH`.
+
+    Returns:
+        Shape (side * side, 9), row by row.
+    """
+    block = (torch.arange(side) + 0.5) / side - 0.5
+    apart = (block[:, None] - torch.tensor([-1.0, 0.0, 1.0])).square()  # (side, 3)
+    both = apart[:, None, :, None] + apart[None, :, None, :]
+    return both.reshape(side * side, 9) / (-2 * RIM_WIDTH**2)
+
+
+def _neighbors(squares: Tensor, distance: int, channels: int = 3) -> Tensor:
+    """A square and the eight at a distance from it: (N, C, H, W) to (N, C, 9, H, W).
+
+    Beyond the border, the last square is repeated.
+    """
+    taps = [[float(tap == place) for tap in range(9)] for place in range(9)] * channels
+    filters = torch.tensor(taps, dtype=squares.dtype, device=squares.device).view(-1, 1, 3, 3)
+    padded = F.pad(squares, [distance] * 4, mode="replicate")
+    return F.conv2d(padded, filters, groups=channels, dilation=distance).unflatten(
+        1, (channels, 9)
+    )
 
 
 def _mean_around(squares: Tensor) -> Tensor:
-    return F.avg_pool2d(squares, WINDOW, stride=1, padding=WINDOW // 2, count_include_pad=False)
+    return F.avg_pool2d(squares, 3, stride=1, padding=1, count_include_pad=False)
+
+
+def _mix_channels(values: Tensor, rows: list) -> Tensor:
+    """Multiply the channels of (N, 3, H, W) by a matrix."""
+    matrix = torch.tensor(rows, dtype=values.dtype, device=values.device)
+    return F.conv2d(values, matrix[..., None, None])

@@ -155,7 +155,7 @@ def test_impossible_options_are_refused(bad):
 
 
 @pytest.mark.parametrize(
-    ("quality", "drawn"), [("auto", 1), ("normal", 1), ("fast", F(3, 4)), ("best", F(3, 2))]
+    ("quality", "drawn"), [("auto", 1), ("normal", 1), ("fast", F(3, 4)), ("best", F(6, 5))]
 )
 def test_quality_is_the_size_at_which_frames_are_drawn(quality, drawn, tmp_path):
     image = np.zeros((720, 960, 3), np.uint8)
@@ -168,13 +168,15 @@ def test_quality_is_the_size_at_which_frames_are_drawn(quality, drawn, tmp_path)
     assert difference[:, 490:].max() <= 1
 
 
-def test_best_enlarges_up_to_1080_lines_and_fast_leaves_small_frames():
-    assert drawing_size(288, 432, "best") == (432, 648)
-    assert drawing_size(900, 1200, "best") == (1080, 1440)
+def test_best_enlarges_up_to_864_lines_and_fast_leaves_small_frames():
+    assert drawing_size(288, 432, "best") == (864, 1296)
+    assert drawing_size(144, 216, "best") == (432, 648)
+    assert drawing_size(648, 1200, "best") == (864, 1600)
+    assert drawing_size(900, 1200, "best") == (900, 1200)
     assert drawing_size(2160, 3840, "best") == (2160, 3840)
     assert drawing_size(2160, 3840, "fast") == (540, 960)
     assert drawing_size(480, 640, "fast") == (480, 640)
-    assert drawing_size(1, 1, "best") == (2, 2)
+    assert drawing_size(1, 1, "best") == (3, 3)
     assert drawing_size(1, 1000, "auto") == (1, 1000)
 
 
@@ -184,7 +186,7 @@ def test_images_are_drawn_at_their_best(tmp_path):
     assert StylizeOptions(quality="fast").for_source(is_image=True).quality == "fast"
     backend = RecordingBackend(identity_engine(tmp_path), 1)
     OpenStyle(backend).stylize(moving_frames(1, (64, 48))[0])
-    assert backend.seen[0].shape[1:3] == (72, 96)
+    assert backend.seen[0].shape[1:3] == (144, 192)
 
 
 @pytest.mark.parametrize("quality", ["normal", "fast", "best"])

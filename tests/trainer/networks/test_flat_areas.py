@@ -5,7 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from trainer.networks.flat_areas import find_flattening, flatten_areas, spread_in_areas
+from trainer.networks.flat_areas import (
+    DETAIL_CONTRAST,
+    choose_squares,
+    find_flattening,
+    flatten_areas,
+    from_differences,
+    spread_in_areas,
+    to_differences,
+)
 
 FLATNESS = 0.05
 
@@ -35,10 +43,11 @@ def test_a_color_of_the_same_luminance_does_not_bleed() -> None:
     torch.testing.assert_close(flat[..., 47], color[..., 47], atol=0.08, rtol=0)
 
 
-def test_less_contrast_than_the_flatness_is_less_than_halved_and_more_more() -> None:
+def test_detail_of_little_contrast_fades_and_of_much_contrast_stays() -> None:
     board = (torch.arange(96) // 4 % 2).float().expand(1, 3, 96, 96)  # a deviation of a half
-    for contrast, kept in ((0.03, (0.0, 0.4)), (0.06, (0.45, 0.55)), (0.3, (0.95, 1.0))):
-        flat = flatten_areas(0.5 + (board - 0.5) * 2 * contrast, 0.06)
+    half = DETAIL_CONTRAST * FLATNESS
+    for contrast, kept in ((half / 3, (0.0, 0.15)), (half, (0.45, 0.55)), (0.4, (0.93, 1.0))):
+        flat = flatten_areas(0.5 + (board - 0.5) * 2 * contrast, FLATNESS)
         share = flat[..., 40:56, 40:56].std() / contrast
         assert kept[0] <= share <= kept[1] + 0.05, (contrast, share)
 
@@ -64,25 +73,60 @@ def test_a_slow_drift_over_a_whole_area_becomes_flat_and_does_not_cross_the_edge
     assert step.min() > 0.45
 
 
-def test_what_is_behind_an_edge_does_not_count_even_if_it_has_the_same_color() -> None:
-    """It is a distance along the picture, not between two colors: the bar is in the way."""
-    colors = torch.full((1, 3, 4, 21), 0.5)
-    colors[..., 10] = 0.1
-    colors[..., 11:] = 0.54
-    spread = spread_in_areas(colors, contrast=0.2)
-    assert (spread[..., :10] - 0.5).abs().max() < 0.01
-    colors[..., 10] = 0.52
-    without_bar = spread_in_areas(colors, contrast=0.2)
-    assert (without_bar[..., :10] - 0.5).abs().max() > 0.01
+def test_a_soft_edge_between_areas_of_low_contrast_becomes_sharp() -> None:
+    """A network's color takes 32 pixels from one area to the other."""
+    columns = torch.arange(192.0)
+    for start in (64, 72, 80):
+        color = (0.4 + 0.15 * ((columns - start) / 32).clamp(0, 1)).expand(1, 3, 96, 192)
+        row = flatten_areas(color, FLATNESS)[0, 0, 48]
+        assert row[start - 12] < 0.42 and row[start + 44] > 0.53
+        between = (row > 0.43) & (row < 0.52)
+        assert between.sum() <= 13, "two thirds of the 19 pixels of before"
+
+
+def test_areas_of_different_color_do_not_mix() -> None:
+    colors = torch.zeros(1, 3, 8, 20)
+    colors[:, 0, :, 10:] = 0.3
+    random = torch.Generator().manual_seed(2)
+    noisy = colors + 0.02 * torch.randn(colors.shape, generator=random)
+    spread = spread_in_areas(noisy, similar=0.05)
+    assert (spread - colors).abs().max() < 0.02
+    assert (spread - colors).std() < 0.3 * (noisy - colors).std()
 
 
 def test_a_step_of_chroma_is_more_of_an_edge_than_one_of_luminance() -> None:
-    def leak(change: tuple[float, float, float]) -> Tensor:
+    def kept(change: tuple[float, float, float]) -> Tensor:
         colors = torch.full((1, 3, 1, 16), 0.5)
         colors[..., 8:] += torch.tensor(change).view(1, 3, 1, 1)
-        return (spread_in_areas(colors, contrast=0.3)[..., 0] - 0.5).norm() / colors.std()
+        spread = from_differences(spread_in_areas(to_differences(colors), similar=0.05))
+        step = spread[..., 12] - spread[..., 3]
+        return step.norm() / torch.tensor(change).norm()
 
-    assert leak((0.1, -0.05, 0.0)) < leak((0.1, 0.1, 0.1))
+    assert kept((0.1, -0.05, 0.0)) > 1.5 * kept((0.1, 0.1, 0.1))
+
+
+def test_color_differences_and_back() -> None:
+    color = torch.rand(2, 3, 5, 7, generator=torch.Generator().manual_seed(3))
+    differences = to_differences(color)
+    red, green, blue = color.unbind(1)
+    luminance = 0.299 * red + 0.587 * green + 0.114 * blue
+    torch.testing.assert_close(differences[:, 0], luminance)
+    torch.testing.assert_close(differences[:, 1], 2 * (red - luminance))
+    torch.testing.assert_close(from_differences(differences), color)
+
+
+def test_a_block_takes_the_value_of_the_square_of_its_color() -> None:
+    colors = torch.zeros(1, 3, 3, 4)
+    colors[:, 0, :, 2:] = 0.5
+    values = torch.rand(1, 4, 3, 4, generator=torch.Generator().manual_seed(6))
+    values[:] = values[..., :1, :]  # the same in each column
+    blocks = torch.zeros(1, 3, 12, 16)
+    blocks[:, 0, :, 6:] = 0.5  # two columns before the squares': a mixed square
+    chosen = choose_squares(blocks, colors, values, contrast=0.03)
+    torch.testing.assert_close(chosen[..., 6], values[:, :, :1, 2].expand(1, 4, 12), atol=0.03, rtol=0)
+    assert (chosen[..., 5] - values[:, :, :1, 1]).abs().max() < 0.3
+    ones = choose_squares(blocks, colors, torch.ones_like(values), contrast=0.03)
+    torch.testing.assert_close(ones, torch.ones_like(ones))
 
 
 def test_gain_and_offset_keep_every_color_in_range() -> None:
