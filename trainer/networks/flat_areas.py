@@ -6,14 +6,16 @@ with sharp rims between them. It works on the means of squares of 16 x 16 pixels
 1. A bilateral filter averages each square's color with those of similar color around it. It is
    repeated at growing and shrinking distances (a trous: Dammertz et al., "Edge-Avoiding A-Trous
    Wavelet Transform for fast Global Illumination Filtering", 2010), and drifts become steps.
-2. Each square has a line that turns the network's color into what is wanted there. A pixel takes
-   the line of the square around it whose color is nearest to its own, as in superpixels (Achanta et
-   al., "SLIC Superpixels", 2012): that is where the sharp rims come from.
+2. Each square has a gain and an offset that turn the network's color into what is wanted there. A
+   block of 4 x 4 pixels takes those of the square near it whose color is nearest to its own, as in
+   superpixels (Achanta et al., "SLIC Superpixels", 2012). That is where sharp rims come from.
 
 Nothing is learned. Left out: tonal steps, which come behind it (`trainer.networks.cel.compose`).
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +25,8 @@ from trainer.networks.luminance import LUMINANCE
 
 SQUARE, BLOCK = 16, 4
 """Sides in pixels of the squares, and of the blocks of pixels that choose between them."""
+CROSS = (1, 3, 4, 5, 7)
+"""The squares that a block chooses from, of 3 x 3, row by row: its own, and those at its sides."""
 DISTANCES = (1, 2, 4, 8, 16, 8, 4, 2, 1)
 """How far from a square, in squares, the bilateral filter looks each time."""
 SIMILAR = 0.95
@@ -32,7 +36,7 @@ CHROMA_WEIGHT = 2.0
 apart."""
 FAR = 1.5
 """Weight of the bilateral filter by distance: a standard deviation, in steps to the neighbors."""
-DETAIL_CONTRAST = 1.7
+DETAIL_CONTRAST = 4.0
 """Contrast within 3 x 3 squares that is halved, a standard deviation, in multiples of the flatness:
 less of the detail is kept where there is little."""
 RIM_CONTRAST = 0.67
@@ -82,8 +86,10 @@ def find_flattening(color: Tensor, flatness: float) -> tuple[Tensor, Tensor]:
     lines = choose_squares(
         to_differences(blocks), places, torch.cat([gain, offset], dim=1), RIM_CONTRAST * flatness
     )
+    # Split before they are enlarged, which is a quarter of the data.
     gain, offset = (
-        F.interpolate(part, scale_factor=BLOCK / 2, mode="bilinear") for part in lines.split((1, 3), 1)
+        F.interpolate(part, scale_factor=BLOCK / 2, mode="bilinear")
+        for part in lines.split((1, 3), dim=1)
     )
     return gain, offset
 
@@ -100,11 +106,10 @@ def to_differences(colors: Tensor) -> Tensor:
         Same shape.
     """
     red, green, blue = LUMINANCE
-    to_red, to_blue = ([-red, -green, -blue] for _ in range(2))
-    to_red[0] += 1
-    to_blue[2] += 1
-    rows = [LUMINANCE, *([CHROMA_WEIGHT * each for each in row] for row in (to_red, to_blue))]
-    return _mix_channels(colors, rows)
+    weight = CHROMA_WEIGHT
+    to_red = ((1 - red) * weight, -green * weight, -blue * weight)
+    to_blue = (-red * weight, -green * weight, (1 - blue) * weight)
+    return _mix_channels(colors, (LUMINANCE, to_red, to_blue))
 
 
 def from_differences(differences: Tensor) -> Tensor:
@@ -112,7 +117,7 @@ def from_differences(differences: Tensor) -> Tensor:
     red, green, blue = LUMINANCE
     share = 1 / CHROMA_WEIGHT
     to_green = (-red / green * share, -blue / green * share)
-    return _mix_channels(differences, [(1, share, 0), (1, *to_green), (1, 0, share)])
+    return _mix_channels(differences, ((1, share, 0), (1, *to_green), (1, 0, share)))
 
 
 def spread_in_areas(colors: Tensor, similar: float) -> Tensor:
@@ -128,7 +133,7 @@ def spread_in_areas(colors: Tensor, similar: float) -> Tensor:
     far = torch.tensor([2, 1, 2, 1, 0, 1, 2, 1, 2], dtype=colors.dtype, device=colors.device)
     far = far.view(1, 9, 1, 1) / (-2 * FAR**2)
     for distance in DISTANCES:
-        others = _neighbors(colors, distance)
+        others = _neighbors(colors, 3, distance=distance)
         apart = (others - colors[:, :, None]).square().sum(dim=1)
         weights = torch.softmax(far - apart / (2 * similar**2), dim=1)
         colors = (others * weights[:, None]).sum(dim=2)
@@ -141,58 +146,67 @@ def choose_squares(blocks: Tensor, colors: Tensor, values: Tensor, contrast: flo
     Args:
         blocks: Colors of blocks, (N, 3, 4 H, 4 W), from `to_differences`.
         colors: Colors of squares, (N, 3, H, W), from `to_differences`.
-        values: Of squares, (N, C, H, W).
+        values: Of squares, (N, 4, H, W).
         contrast: Softness of the choice: a standard deviation of the color.
 
     Returns:
-        (N, C, 4 H, 4 W): averages of the values of 3 x 3 squares, with weights that add up to 1.
+        (N, 4, 4 H, 4 W): averages of the values of a square and those beside, above and below it,
+        with weights that add up to 1.
     """
     count, _, height, width = colors.shape
     side = SQUARE // BLOCK
     # The square's own color is the origin: that keeps what matters small, for float16.
-    others = (_neighbors(colors, 1) - colors[:, :, None]).permute(0, 3, 4, 1, 2)  # (N, H, W, 3, 9)
+    others = _neighbors(colors, 3, CROSS) - colors[:, :, None]
+    others = others.permute(0, 3, 4, 1, 2)  # (N, H, W, 3, 5)
     inside = blocks.reshape(count, 3, height, side, width, side).permute(0, 2, 4, 3, 5, 1)
     inside = inside.reshape(count, height, width, side * side, 3)
     inside = inside - colors.permute(0, 2, 3, 1).unsqueeze(3)
-    # Minus half the squared distance, without what is the same for all nine.
-    nearness = inside @ (others / contrast**2)  # (N, H, W, 16, 9)
+    # Minus half the squared distance, without what is the same for all five.
+    nearness = inside @ (others / contrast**2)  # (N, H, W, 16, 5)
     nearness = nearness - others.square().sum(dim=3, keepdim=True) / (2 * contrast**2)
     weights = torch.softmax(nearness + _nearness_by_place(side).to(colors), dim=-1)
-    chosen = weights @ _neighbors(values, 1, 4).permute(0, 3, 4, 2, 1)  # (N, H, W, 16, C)
+    chosen = weights @ _neighbors(values, 4, CROSS).permute(0, 3, 4, 2, 1)  # (N, H, W, 16, 4)
     chosen = chosen.reshape(count, height, width, side, side, -1).permute(0, 5, 1, 3, 2, 4)
     return chosen.reshape(count, -1, height * side, width * side)
 
 
 def _nearness_by_place(side: int) -> Tensor:
-    """Minus half the squared distances of a square's blocks to 3 x 3 squares, in `RIM_WIDTH`.
+    """Minus half the squared distances of a square's blocks to the squares of `CROSS`.
 
     Returns:
-        Shape (side * side, 9), row by row.
+        Shape (side * side, 5), row by row, in multiples of `RIM_WIDTH`.
     """
     block = (torch.arange(side) + 0.5) / side - 0.5
     apart = (block[:, None] - torch.tensor([-1.0, 0.0, 1.0])).square()  # (side, 3)
     both = apart[:, None, :, None] + apart[None, :, None, :]
-    return both.reshape(side * side, 9) / (-2 * RIM_WIDTH**2)
+    return both.reshape(side * side, 9)[:, list(CROSS)] / (-2 * RIM_WIDTH**2)
 
 
-def _neighbors(squares: Tensor, distance: int, channels: int = 3) -> Tensor:
-    """A square and the eight at a distance from it: (N, C, H, W) to (N, C, 9, H, W).
+def _neighbors(
+    squares: Tensor, channels: int, places: Sequence[int] = range(9), distance: int = 1
+) -> Tensor:
+    """Squares around each square, and itself: (N, C, H, W) to (N, C, places, H, W).
 
     Beyond the border, the last square is repeated.
+
+    Args:
+        squares: (N, C, H, W).
+        channels: C. Engines need the number itself.
+        places: Indices of 3 x 3 squares, row by row.
+        distance: From the one in the middle to its neighbors, in squares.
     """
-    taps = [[float(tap == place) for tap in range(9)] for place in range(9)] * channels
+    taps = [[float(tap == place) for tap in range(9)] for place in places] * channels
     filters = torch.tensor(taps, dtype=squares.dtype, device=squares.device).view(-1, 1, 3, 3)
     padded = F.pad(squares, [distance] * 4, mode="replicate")
-    return F.conv2d(padded, filters, groups=channels, dilation=distance).unflatten(
-        1, (channels, 9)
-    )
+    around = F.conv2d(padded, filters, groups=channels, dilation=distance)
+    return around.unflatten(1, (channels, len(places)))
 
 
 def _mean_around(squares: Tensor) -> Tensor:
     return F.avg_pool2d(squares, 3, stride=1, padding=1, count_include_pad=False)
 
 
-def _mix_channels(values: Tensor, rows: list) -> Tensor:
+def _mix_channels(values: Tensor, rows: Sequence[Sequence[float]]) -> Tensor:
     """Multiply the channels of (N, 3, H, W) by a matrix."""
     matrix = torch.tensor(rows, dtype=values.dtype, device=values.device)
     return F.conv2d(values, matrix[..., None, None])

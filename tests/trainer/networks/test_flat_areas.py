@@ -123,7 +123,8 @@ def test_a_block_takes_the_value_of_the_square_of_its_color() -> None:
     blocks = torch.zeros(1, 3, 12, 16)
     blocks[:, 0, :, 6:] = 0.5  # two columns before the squares': a mixed square
     chosen = choose_squares(blocks, colors, values, contrast=0.03)
-    torch.testing.assert_close(chosen[..., 6], values[:, :, :1, 2].expand(1, 4, 12), atol=0.03, rtol=0)
+    right = values[:, :, :1, 2].expand(1, 4, 12)
+    torch.testing.assert_close(chosen[..., 6], right, atol=0.03, rtol=0)
     assert (chosen[..., 5] - values[:, :, :1, 1]).abs().max() < 0.3
     ones = choose_squares(blocks, colors, torch.ones_like(values), contrast=0.03)
     torch.testing.assert_close(ones, torch.ones_like(ones))
