@@ -18,10 +18,13 @@ from toonvid.engine import Engine
 from toonvid.errors import SourceError
 from toonvid.stylizing.options import StylizeOptions
 from toonvid.stylizing.stylizer import Stylizer
+from trainer.evaluation.sharpness import luma_gradient
 from trainer.evaluation.warping_error import (
+    Motion,
     find_motion,
     measure_warping_errors,
     squared_error,
+    squared_gradient,
     warp,
 )
 
@@ -97,6 +100,25 @@ def test_contrast_does_not_count_as_flicker(tmp_path: Path) -> None:
     assert plain.gradient_gain == pytest.approx(2, rel=0.02)
     assert plain.ratio_per_gain == pytest.approx(1, rel=0.02)
     assert plain.change == pytest.approx(np.mean([frame.mean() for frame in calm]), rel=0.02)
+
+
+def test_few_high_edges_that_only_move_do_not_count_as_flicker() -> None:
+    """Both pictures move by half a pixel that is not followed, and neither flickers."""
+    still = np.zeros((HEIGHT, WIDTH, 2), np.float32)
+    half = np.full_like(still, 0.5)
+    square = np.full((HEIGHT, WIDTH, 3), 30, np.uint8)
+    square[24:72, 32:96] = 220
+    square = cv2.GaussianBlur(square, (0, 0), 1.5)  # so that a shift by half a pixel is exact
+    nothing_followed = Motion(still, np.ones((HEIGHT, WIDTH), bool))
+    errors, gradients, means = [], [], []
+    for picture in (frame_at(0)[..., :1].repeat(3, axis=2), square):
+        moved = np.rint(warp(picture.astype(np.float32), half)).astype(np.uint8)
+        errors.append(squared_error(picture, moved, nothing_followed) ** 0.5)
+        gradients.append(squared_gradient(moved, nothing_followed) ** 0.5)
+        means.append(luma_gradient(moved).mean())
+    ratio = errors[1] / errors[0]
+    assert ratio / (gradients[1] / gradients[0]) == pytest.approx(1, abs=0.25)
+    assert ratio / (means[1] / means[0]) > 2, "by the mean gradient it would"
 
 
 def test_the_stage_against_flicker_is_measured_apart(tmp_path: Path) -> None:
