@@ -102,7 +102,7 @@ STYLES = {
         "Ink",
         "A line comic: flat colors in a few tones, and ink at full opacity along the edges.",
         look=(
-            "look_tones=5",
+            "look_tones=4",
             "look_sharpness=30",
             "look_flatness=0.045",
             "look_saturation=1.3",
@@ -146,7 +146,7 @@ STYLES = {
             "look_ink=0",
             "look_tones=5",
             "look_sharpness=24",
-            "look_flatness=0.018",
+            "look_flatness=0.025",
             "look_saturation=2.2",
             "look_exposure=1.05",
             "look_ink_color=33204d",

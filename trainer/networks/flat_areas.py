@@ -36,7 +36,7 @@ CHROMA_WEIGHT = 2.0
 apart."""
 FAR = 1.5
 """Weight of the bilateral filter by distance: a standard deviation, in steps to the neighbors."""
-DETAIL_CONTRAST = 4.0
+DETAIL_CONTRAST = 1.7
 """Contrast within 3 x 3 squares that is halved, a standard deviation, in multiples of the flatness:
 less of the detail is kept where there is little."""
 RIM_CONTRAST = 0.67
