@@ -102,7 +102,7 @@ STYLES = {
         "Ink",
         "A line comic: flat colors in a few tones, and ink at full opacity along the edges.",
         look=(
-            "look_tones=4",
+            "look_tones=5",
             "look_sharpness=30",
             "look_flatness=0.045",
             "look_saturation=1.3",
