@@ -42,8 +42,10 @@ less of the detail is kept where there is little."""
 RIM_CONTRAST = 0.67
 """Softness of a choice between squares in color, a standard deviation, in multiples of the
 flatness."""
+LEAST_RIM_CONTRAST = 0.016
+"""Softness of that choice below which float16 would overflow."""
 RIM_WIDTH = 0.6
-"""The same in distance, in squares: blocks take a near square rather than a far one."""
+"""Softness of that choice in distance, in squares: blocks take a near square, not a far one."""
 
 
 def flatten_areas(color: Tensor, flatness: float) -> Tensor:
@@ -83,8 +85,9 @@ def find_flattening(color: Tensor, flatness: float) -> tuple[Tensor, Tensor]:
     wanted = from_differences(spread_in_areas(places, SIMILAR * flatness))
     offset = wanted + 0.5 - gain * (colors + 0.5)
     offset = offset.clamp(min=0).minimum(1 - gain)  # or what is flat would leave [0, 1]
+    contrast = max(RIM_CONTRAST * flatness, LEAST_RIM_CONTRAST)
     lines = choose_squares(
-        to_differences(blocks), places, torch.cat([gain, offset], dim=1), RIM_CONTRAST * flatness
+        to_differences(blocks), places, torch.cat([gain, offset], dim=1), contrast
     )
     # Split before they are enlarged, which is a quarter of the data.
     gain, offset = (

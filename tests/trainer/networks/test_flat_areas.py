@@ -138,6 +138,17 @@ def test_gain_and_offset_keep_every_color_in_range() -> None:
         assert (gain + offset).max() <= 1 + 1e-6
 
 
+def test_float16_does_not_overflow() -> None:
+    """Blue and yellow are furthest apart."""
+    columns = torch.arange(64) // 8 % 2
+    color = torch.stack([columns, columns, 1 - columns]).half()  # (3, 64)
+    color = color[None, :, None].expand(1, 3, 64, 64)
+    for flatness in (0.002, FLATNESS):
+        flat = flatten_areas(color, flatness)
+        assert torch.isfinite(flat).all()
+        assert flat.min() >= 0 and flat.max() <= 1
+
+
 def test_float16_gives_nearly_the_same() -> None:
     color = torch.rand(1, 3, 6, 10, generator=torch.Generator().manual_seed(8))
     color = torch.nn.functional.interpolate(color, scale_factor=16, mode="bicubic").clamp(0, 1)
