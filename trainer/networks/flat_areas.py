@@ -86,13 +86,13 @@ def find_flattening(color: Tensor, flatness: float) -> tuple[Tensor, Tensor]:
     offset = wanted + 0.5 - gain * (colors + 0.5)
     offset = offset.clamp(min=0).minimum(1 - gain)  # or what is flat would leave [0, 1]
     contrast = max(RIM_CONTRAST * flatness, LEAST_RIM_CONTRAST)
-    lines = choose_squares(
+    chosen = choose_squares(
         to_differences(blocks), places, torch.cat([gain, offset], dim=1), contrast
     )
-    # Split before they are enlarged, which is a quarter of the data.
+    # Split before they are enlarged: that moves a quarter of the data.
     gain, offset = (
         F.interpolate(part, scale_factor=BLOCK / 2, mode="bilinear")
-        for part in lines.split((1, 3), dim=1)
+        for part in chosen.split((1, 3), dim=1)
     )
     return gain, offset
 
